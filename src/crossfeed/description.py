@@ -1,0 +1,203 @@
+"""Reading descriptions written by people: strict YAML, overrides, and errors that name the key.
+
+PyYAML's safe loader is made stricter (a key given twice is an error) and friendlier (``1e-3`` is a number, as in
+YAML 1.2).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from crossfeed.errors import InvalidDescription
+
+__all__ = ["assign", "override", "parse_yaml", "preset_names", "read_description", "validate"]
+
+M = TypeVar("M", bound=BaseModel)
+_SHOWN = 80
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without duplicate keys and with floats such as 1e-3."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise InvalidDescription(f"line {key_node.start_mark.line + 1}: the key {key!r} is not a word")
+            if key in seen:
+                raise InvalidDescription(f"line {key_node.start_mark.line + 1}: the key {key!r} is given twice")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def parse_yaml(text: str) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        InvalidDescription: It is not YAML, not a mapping, or has a key twice.
+    """
+    data = _load(text)
+    if not isinstance(data, dict):
+        raise InvalidDescription(f"a description is a mapping of keys to values; received {_shown(data)}")
+    return data
+
+
+def assign(data: Any, path: str, value: Any) -> Any:
+    """A copy of nested plain data with the value at a dotted path replaced or added.
+
+    Raises:
+        ValueError: The path goes through something that is neither a mapping nor a list entry.
+    """
+    head, _, rest = path.partition(".")
+    if isinstance(data, BaseModel):
+        data = data.model_dump(mode="python")
+    if isinstance(data, list | tuple):
+        if not head.isdigit() or int(head) >= len(data):
+            raise ValueError(f"{head!r} is not an entry of a list of {len(data)} (counted from 0)")
+        entries = list(data)
+        entries[int(head)] = assign(entries[int(head)], rest, value) if rest else value
+        return entries
+    if not isinstance(data, dict):
+        raise ValueError(f"{head!r} cannot be set: there is {_shown(data)}, not a mapping")
+    return data | {head: assign(data.get(head, {}), rest, value) if rest else value}
+
+
+def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:
+    """Apply one ``path.to.key=value``; a field that was on the grid leaves it.
+
+    Raises:
+        InvalidDescription: It is not of that form, or its path cannot be followed.
+    """
+    path, equals, value = assignment.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise InvalidDescription(f"--set {assignment}: give path.to.key=value, such as ecosystem.alpha=0.5")
+    parsed = _load(value)
+    grid = data.get("grid")
+    try:
+        if path.startswith("grid."):  # the rest is one key, dots and all
+            varied = dict(grid) if isinstance(grid, dict) else {}
+            return data | {"grid": varied | {path.removeprefix("grid."): parsed}}
+        if isinstance(grid, dict) and path in grid:
+            data = data | {"grid": {key: values for key, values in grid.items() if key != path}}
+        changed: dict[str, Any] = assign(data, path, parsed)
+    except ValueError as error:
+        raise InvalidDescription(f"--set {assignment}: {error}") from error
+    return changed
+
+
+def preset_names() -> tuple[str, ...]:
+    """The presets that come with the package."""
+    folder = resources.files("crossfeed") / "presets"
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
+
+
+def read_description(source: str) -> str:
+    """The text of a preset or of a file.
+
+    Args:
+        source: A preset's name, or a path.
+
+    Raises:
+        InvalidDescription: Neither exists; the message lists the presets.
+    """
+    if source in preset_names():
+        return (resources.files("crossfeed") / "presets" / f"{source}.yaml").read_text(encoding="utf-8")
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        close = difflib.get_close_matches(source, preset_names(), n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise InvalidDescription(
+            f"{_shown(source)} is neither a preset nor a file that can be read ({_reason(error)}).{hint} "
+            f"Presets: {', '.join(preset_names())}."
+        ) from error
+
+
+def validate(model: type[M], data: Mapping[str, Any]) -> M:
+    """Make a description of plain data.
+
+    Raises:
+        InvalidDescription: One line for each thing that is wrong: its key, what was received, what is allowed.
+    """
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise InvalidDescription("\n".join(_explain(model, item) for item in error.errors())) from error
+    except ValueError as error:
+        raise InvalidDescription(str(error)) from error
+
+
+def _load(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise InvalidDescription(f"this is not YAML that can be read: {where}{problem}") from error
+    except (RecursionError, ValueError) as error:
+        raise InvalidDescription(f"this is not YAML that can be read: {_reason(error)}") from error
+
+
+def _explain(model: type[BaseModel], item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"]) or "description"
+    received = _shown(item["input"])
+    if item["type"] == "extra_forbidden":
+        allowed = _fields_at(model, item["loc"][:-1])
+        close = difflib.get_close_matches(str(item["loc"][-1]), allowed, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{where}: unknown key{hint}" + (f" (known: {', '.join(allowed)})" if allowed else "")
+    if item["type"] == "missing":
+        return f"{where}: missing; it has to be given"
+    message = item["msg"].removeprefix("Value error, ")
+    nested = item.get("ctx", {}).get("error")
+    if isinstance(nested, ValidationError):
+        return "\n".join(f"{where}.{line}" for line in (_explain(model, one) for one in nested.errors()))
+    return f"{where}: {message[:1].lower() + message[1:]}; received {received}"
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """Field names of the model at a path, as far as it can be followed by field types."""
+    fields = model.model_fields
+    for part in path:
+        if not isinstance(part, str) or part not in fields:
+            continue
+        inner = _model_in(fields[part].annotation)
+        if inner is None:
+            return []
+        fields = inner.model_fields
+    return list(fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,55 @@
+"""Where a run was made: versions, processor, threads, git commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+__all__ = ["environment"]
+
+_PACKAGES = (
+    "crossfeed",
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "sentence-transformers",
+)
+
+
+def environment() -> dict[str, Any]:
+    """Versions of Python and packages, the machine, and the git commit of the source, if it is a checkout."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        "git_commit": _commit(Path(__file__).parent),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit(folder: Path) -> str | None:
+    """The commit of the checkout that the package runs from; None for an installed package or without git."""
+    if not (folder.parent.parent / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,254 @@
+"""An experiment: an ecosystem, what its entities are, what they train on, and what is measured.
+
+`Experiment` is a frozen value. It is read from and written to YAML, overridden by ``path.to.key=value``, and spread
+over its grid and seeds into `Cell`s. Its content id is a hash of everything that affects results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+
+from crossfeed.description import assign, override, parse_yaml, validate
+from crossfeed.ecosystem import Ecosystem
+from crossfeed.errors import InvalidDescription
+from crossfeed.registry import learner_settings, metric_settings, task_settings
+from crossfeed.settings import (
+    Frozen,
+    LearnerSettings,
+    MetricSettings,
+    Name,
+    Sequence_,
+    TaskSettings,
+    identity,
+)
+
+__all__ = ["Cell", "Experiment"]
+
+RESERVED = ("private", "public", "fresh")
+
+
+def _learner(value: Any) -> Any:
+    if isinstance(value, LearnerSettings):
+        return value
+    if not isinstance(value, dict) or "kind" not in value:
+        raise ValueError("a learner is a mapping with a kind, such as {kind: language, ...}")
+    return learner_settings(value["kind"]).model_validate(value)
+
+
+def _task(value: Any) -> Any:
+    if isinstance(value, TaskSettings):
+        return value
+    if isinstance(value, str):
+        value = {"source": value}
+    if not isinstance(value, dict) or "source" not in value:
+        raise ValueError("a task is the name of a source, such as math, or a mapping with a source")
+    return task_settings(value["source"]).model_validate(value)
+
+
+def _metrics(value: Any) -> Any:
+    """Metrics by name; ``true`` or an empty mapping means its defaults, ``false`` means not at all."""
+    if not isinstance(value, dict):
+        raise ValueError("metrics is a mapping from names to settings, such as {loss: {}, accuracy: {items: 64}}")
+    chosen = {}
+    for name, settings in value.items():
+        known = metric_settings(name)
+        if settings is False:
+            continue
+        plain = {} if settings is True or settings is None else settings
+        chosen[name] = plain if isinstance(plain, MetricSettings) else known.model_validate(plain)
+    return chosen
+
+
+Learned = Annotated[SerializeAsAny[LearnerSettings], BeforeValidator(_learner)]
+Tasked = Annotated[SerializeAsAny[TaskSettings], BeforeValidator(_task)]
+
+
+class Experiment(Frozen):
+    """Everything that a run needs to be described, and nothing else.
+
+    Attributes:
+        name: Names the run's folder, together with the content id.
+        description: What it is for, in a sentence or two.
+        ecosystem: Who trains on what.
+        learner: What every entity is: a kind of generative model and how it is trained.
+        tasks: Data sets by name; entities own them, and all of them are measured for every entity.
+        public: The public data that all entities share; measured as the task ``public``.
+        n: Size of each training set (for learners that read draws).
+        initial_n: Size of the training sets of generation 0; default n.
+        pool_size: Items that each entity publishes at each generation; default n.
+        generations: Number of generations T after generation 0.
+        metrics: What to measure, by name.
+        seeds: One cell of every grid point for each.
+        checkpoints: Which states are kept in the run folder: those of the ``last`` generation, ``all``, ``none``.
+        grid: Lists of values for any fields, by dotted path; every combination is a cell.
+    """
+
+    no_effect = frozenset({"name", "description", "checkpoints"})
+
+    name: Name = "experiment"
+    description: str = ""
+    ecosystem: Ecosystem
+    learner: Learned
+    tasks: Annotated[dict[Name, Tasked], Field(min_length=1)]
+    public: Tasked
+    n: Annotated[int, Field(ge=1)] | None = None
+    initial_n: Annotated[int, Field(ge=1)] | None = None
+    pool_size: Annotated[int, Field(ge=1)] | None = None
+    generations: Annotated[int, Field(ge=0)]
+    metrics: Annotated[dict[str, SerializeAsAny[MetricSettings]], BeforeValidator(_metrics)] = Field(
+        default={"loss": True}, validate_default=True
+    )
+    seeds: Annotated[Sequence_[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)] = (0,)
+    checkpoints: Annotated[str, Field(pattern="^(last|all|none)$")] = "last"
+    grid: dict[str, Annotated[Sequence_[Any], Field(min_length=1)]] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grid_leads(cls, data: Any) -> Any:
+        """A field on the grid takes its first value, so that it need not be given twice."""
+        grid = data.get("grid") if isinstance(data, dict) else None
+        if not isinstance(grid, dict):
+            return data
+        for path, values in grid.items():
+            if not isinstance(path, str) or not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", path):
+                raise ValueError(f"grid: {path!r} is not a dotted path such as ecosystem.alpha")
+            if path.split(".")[0] in {"grid", "seeds", "name", "description", "checkpoints"}:
+                raise ValueError(f"grid: {path} cannot be varied; give more seeds under seeds:")
+            if isinstance(values, list | tuple) and values:
+                data = assign(data, path, values[0])
+        return data
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("seeds must differ: a repeated seed is the same run twice")
+        return seeds
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        for reserved in RESERVED:
+            if reserved in self.tasks or reserved in self.ecosystem.names:
+                raise ValueError(f"{reserved!r} is taken: it names a kind of data; choose another name")
+        for entity in self.ecosystem.entities:
+            if entity.private not in self.tasks:
+                known = ", ".join(self.tasks)
+                raise ValueError(
+                    f"entity {entity.name!r} owns the task {entity.private!r}, which is not under tasks: {known}"
+                )
+        sizes = {"n": self.n, "initial_n": self.initial_n, "pool_size": self.pool_size}
+        if self.learner.reads == "draws" and self.n is None:
+            raise ValueError("n is missing: give the size of each training set")
+        given = [name for name, size in sizes.items() if size is not None]
+        if self.learner.reads == "everything" and given:
+            raise ValueError(f"{', '.join(given)}: this learner weighs all the data and draws nothing; leave it out")
+        return self
+
+    @classmethod
+    def from_yaml(cls, text: str, overrides: tuple[str, ...] = ()) -> Experiment:
+        """Read a description.
+
+        Args:
+            text: YAML.
+            overrides: ``path.to.key=value`` each, the value in YAML.
+
+        Raises:
+            InvalidDescription: Names every key that is unknown or impossible, with what was received.
+        """
+        data = parse_yaml(text)
+        for assignment in overrides:
+            data = override(data, assignment)
+        return validate(cls, data)
+
+    def to_yaml(self) -> str:
+        """The whole description, defaults included; reading it back gives an equal experiment."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+    @cached_property
+    def id(self) -> str:
+        """A hash of everything that affects results: 12 hexadecimal digits."""
+        return _digest(identity(self))
+
+    def size(self, generation: int) -> int:
+        """Training-set size at a generation (for learners that read draws)."""
+        assert self.n is not None  # noqa: S101 - for the type checker; validated on construction
+        first = self.n if self.initial_n is None else self.initial_n
+        return first if generation == 0 else self.ecosystem.set_size(self.n, generation)
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Every point of the grid with every seed.
+
+        Raises:
+            InvalidDescription: A grid value is impossible; the message names its path.
+        """
+        base = self.model_dump(mode="python") | {"grid": {}}
+        cells = []
+        for values in itertools.product(*self.grid.values()):
+            point = dict(zip(self.grid, values, strict=True))
+            for seed in self.seeds:
+                data = base | {"seeds": (seed,)}
+                for path, value in point.items():
+                    data = assign(data, path, value)
+                cells.append(Cell(_label(point, seed), seed, point, validate(Experiment, data)))
+        labels = [cell.name for cell in cells]
+        if len(set(labels)) < len(labels):
+            raise InvalidDescription("grid: two values of one field are the same; list each once")
+        return tuple(cells)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid with one seed.
+
+    Attributes:
+        name: A readable label, safe as a path.
+        seed: The seed.
+        point: The grid's values by path.
+        experiment: The experiment with these values, this one seed and no grid.
+    """
+
+    name: str
+    seed: int
+    point: dict[str, Any]
+    experiment: Experiment
+
+    @cached_property
+    def zero(self) -> str:
+        """A hash of everything that affects generation 0; cells that agree in it share that generation."""
+        experiment = self.experiment
+        content = identity(experiment)
+        ecosystem = experiment.ecosystem
+        for later in ("n", "initial_n", "pool_size", "generations"):
+            content.pop(later)
+        content["size"] = experiment.size(0) if experiment.learner.reads == "draws" else None
+        content["ecosystem"] = {
+            "entities": [(entity.name, entity.private) for entity in ecosystem.entities],
+            "betas": ecosystem.betas(0).tolist(),
+            "reserved": experiment.generations if ecosystem.fresh_fraction > 0 else 0,
+        }
+        return _digest(content)
+
+
+def _label(point: dict[str, Any], seed: int) -> str:
+    parts = [f"{path.split('.')[-1]}-{_slug(value)}" for path, value in point.items()]
+    return "_".join([*parts, f"seed-{seed}"])
+
+
+def _slug(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "0"
+    return plain if plain == text and len(plain) <= 40 else f"{plain[:30]}-{_digest(value)[:6]}"
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

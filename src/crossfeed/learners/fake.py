@@ -1,0 +1,204 @@
+r"""A learner that runs the whole loop in milliseconds: a model of single words.
+
+Its state is a vector of word counts c over hashed words; it writes words i.i.d. from
+:math:`p_v = (c_v + s) / \sum_u (c_u + s)`, its loss is :math:`-\log p`, and an update averages the counts with those of
+the training set. It is small but a true generative model: entities do learn each other's words through the pool, so
+tests of the loop can ask for the effect, not only for the plumbing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from crossfeed.errors import Diverged
+from crossfeed.keys import address, generator, uniforms
+from crossfeed.protocols import Learner, LearnerContext, Scores, Task, TrainingSet
+from crossfeed.settings import LearnerSettings, Sequence_, TaskSettings
+
+__all__ = ["FakeLearner", "FakeSettings", "FakeTask", "FakeTaskSettings"]
+
+VOCABULARY: Final = 64
+LENGTH: Final = 6
+_SMOOTHING: Final = 0.1
+
+Counts = NDArray[np.float64]
+
+
+class FakeSettings(LearnerSettings):
+    """A model of single words, for tests and for trying descriptions out.
+
+    Attributes:
+        reads_at_most: How many drawn items an update reads; default all.
+        diverge_at: A generation at which updating fails, to see what a failure looks like.
+    """
+
+    kind: Literal["fake"] = "fake"
+    reads_at_most: Annotated[int, Field(ge=1)] | None = None
+    diverge_at: Annotated[int, Field(ge=0)] | None = None
+
+    def build(self, context: LearnerContext) -> Learner:
+        """Make the learner."""
+        return FakeLearner(self)
+
+
+class FakeTaskSettings(TaskSettings):
+    """Sentences of random words.
+
+    Attributes:
+        words: The words that sentences are made of.
+        train: Training items.
+        test: Validation and test items, each.
+        seed: Which sentences.
+    """
+
+    source: Literal["fake"] = "fake"
+    words: Annotated[Sequence_[str], Field(min_length=1)] = ("red", "green", "blue")
+    train: Annotated[int, Field(ge=1)] = 60
+    test: Annotated[int, Field(ge=1)] = 12
+    seed: int = 0
+
+    def build(self, name: str, data_root: Path | None) -> Task:
+        """Make the sentences."""
+        splits = (("train", self.train), ("validation", self.test), ("test", self.test))
+        tables = {split: _sentences(self.words, rows, (self.seed, split)) for split, rows in splits}
+        content = f"{address(str(self)):016x}"
+        return FakeTask(name, tables["train"], tables["validation"], tables["test"], content)
+
+
+@dataclass(frozen=True)
+class FakeTask:
+    """Sentences, with the first word of the completion as the answer."""
+
+    name: str
+    train: pa.Table
+    validation: pa.Table
+    test: pa.Table
+    content: str
+
+    def reserve(self, generations: int) -> tuple[FakeTask, Sequence[pa.Table]]:
+        """The second half of the training data, in equal pieces."""
+        kept = self.train.num_rows // 2
+        size = (self.train.num_rows - kept) // generations
+        fresh = [self.train.slice(kept + t * size, size) for t in range(generations)]
+        return FakeTask(self.name, self.train.slice(0, kept), self.validation, self.test, self.content), fresh
+
+    def grade(self, items: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_] | None:
+        """Whether completions begin with the right word."""
+        right = items.column("answer").to_pylist()
+        return np.array([text.split()[:1] == [answer] for text, answer in zip(completions, right, strict=True)])
+
+
+@dataclass(frozen=True)
+class FakeLearner:
+    """See the module."""
+
+    settings: FakeSettings
+    reads: Literal["draws", "everything"] = "draws"
+
+    def consumes(self, n: int, generation: int) -> int:
+        """All drawn items, or as many as the settings say."""
+        return n if self.settings.reads_at_most is None else min(n, self.settings.reads_at_most)
+
+    def start(self, entities: int) -> list[Counts]:
+        """No words seen yet."""
+        return [np.zeros(VOCABULARY) for _ in range(entities)]
+
+    def update(
+        self, states: Sequence[Counts], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
+    ) -> list[Counts]:
+        """Half of the old counts and half of the training set's, as shares."""
+        if generation == self.settings.diverge_at:
+            raise Diverged(f"entity 0 at generation {generation}, step 1: the loss is nan")
+        return [(state + _count(training.items)) / 2 for state, training in zip(states, sets, strict=True)]
+
+    def generate(
+        self, states: Sequence[Counts], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
+    ) -> list[pa.Table]:
+        """Words drawn by their probabilities; the prompt changes nothing."""
+        return [_write(*each) for each in zip(states, prompts, keys, strict=True)]
+
+    def score(self, states: Sequence[Counts], tables: Sequence[pa.Table]) -> list[list[Scores]]:
+        """Minus log probabilities of the words."""
+        return [[_score(state, table) for table in tables] for state in states]
+
+    def embed(self, items: pa.Table) -> NDArray[np.float32]:
+        """Bags of words, normalised."""
+        bags = np.stack([_bag(text) for text in items.column("completion").to_pylist()])
+        features: NDArray[np.float32] = (bags / np.linalg.norm(bags, axis=1, keepdims=True)).astype(np.float32)
+        return features
+
+    def save(self, state: Counts, folder: Path) -> None:
+        """One array."""
+        np.save(folder / "counts.npy", state, allow_pickle=False)
+
+    def load(self, folder: Path) -> Counts:
+        """Read it back."""
+        counts: Counts = np.load(folder / "counts.npy", allow_pickle=False)
+        return counts
+
+    def describe(self) -> dict[str, str]:
+        """Nothing special."""
+        return {"device": "cpu"}
+
+
+@cache
+def _bucket(word: str) -> int:
+    return address("word", word) % VOCABULARY
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    """A word for each bucket, for writing; found by trying numbers."""
+    found: dict[int, str] = {}
+    number = 0
+    while len(found) < VOCABULARY:
+        found.setdefault(_bucket(f"w{number}"), f"w{number}")
+        number += 1
+    return tuple(found[bucket] for bucket in range(VOCABULARY))
+
+
+def _bag(text: str) -> Counts:
+    return np.bincount([_bucket(word) for word in text.split()], minlength=VOCABULARY).astype(np.float64)
+
+
+def _count(items: pa.Table) -> Counts:
+    counts: Counts = _bag(" ".join(items.column("completion").to_pylist())) / items.num_rows
+    return counts
+
+
+def _probabilities(state: Counts) -> Counts:
+    smoothed = state + _SMOOTHING
+    shares: Counts = smoothed / smoothed.sum()
+    return shares
+
+
+def _write(state: Counts, prompts: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
+    edges = np.cumsum(_probabilities(state))[:-1]
+    words = np.stack([np.searchsorted(edges, uniforms(keys, salt)) for salt in range(1, LENGTH + 1)], axis=1)
+    names = _names()
+    texts = [" ".join(names[word] for word in row) for row in words]
+    return pa.table({"prompt": prompts.column("prompt"), "completion": pa.array(texts, pa.string())})
+
+
+def _score(state: Counts, table: pa.Table) -> Scores:
+    surprise = -np.log(_probabilities(state))
+    bags = np.stack([_bag(text) for text in table.column("completion").to_pylist()])
+    loss, size = bags @ surprise, bags.sum(axis=1)
+    return Scores(loss, size, loss, size)
+
+
+def _sentences(words: tuple[str, ...], rows: int, path: tuple[int | str, ...]) -> pa.Table:
+    drawn = generator(*path, *words).integers(len(words), size=(rows, LENGTH))
+    texts = [" ".join(words[word] for word in row) for row in drawn]
+    prompts = [f"{path[1]} {row}:" for row in range(rows)]
+    answers = [text.split()[0] for text in texts]
+    return pa.table({"prompt": prompts, "completion": texts, "answer": answers})

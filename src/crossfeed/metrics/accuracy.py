@@ -1,0 +1,90 @@
+"""Accuracy: the share of test items that a model answers correctly.
+
+Items with ``choices`` (multiple choice): each choice is scored as the completion of the prompt, and the model's answer
+is the one with the lowest loss a token of the completion (as in Brown et al., 2020, with length normalisation). Other
+items that can be graded: the model completes the prompt, and the final answer in its text must match exactly
+(`crossfeed.protocols.Task.grade`). A task that has neither gives no number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from crossfeed.protocols import Measurement, Moment
+from crossfeed.settings import MetricSettings
+
+__all__ = ["AccuracySettings"]
+
+
+class AccuracySettings(MetricSettings):
+    """Accuracy on the first test items of each task; metric ``accuracy``, between 0 and 1.
+
+    Attributes:
+        items: How many test items to answer, at most.
+    """
+
+    items: Annotated[int, Field(ge=1)] = 128
+
+    def build(self) -> _Accuracy:
+        """Make the metric."""
+        return _Accuracy(self.items)
+
+
+@dataclass(frozen=True)
+class _Accuracy:
+    items: int
+
+    def measure(self, moment: Moment) -> list[Measurement]:
+        numbers = []
+        for name, task in moment.tasks.items():
+            items = task.test.slice(0, self.items)
+            correct = _by_choice(moment, items) if _has(items, "choices") else self._by_answer(moment, name, items)
+            if correct is not None:
+                rates = zip(moment.entities, correct.mean(axis=1), strict=True)
+                numbers += [Measurement(entity, name, "accuracy", float(rate)) for entity, rate in rates]
+        return numbers
+
+    def _by_answer(self, moment: Moment, name: str, items: pa.Table) -> NDArray[np.bool_] | None:
+        """``(entities, items)`` whether the final answer of each completion is right."""
+        if not _has(items, "answer"):
+            return None
+        task = moment.tasks[name]
+        graded = [
+            task.grade(items, table.column("completion").to_pylist()) for table in moment.completions(name, self.items)
+        ]
+        known = [marks for marks in graded if marks is not None]
+        return np.stack(known) if known else None
+
+
+def _by_choice(moment: Moment, items: pa.Table) -> NDArray[np.bool_]:
+    """``(entities, items)`` whether the right choice has the lowest completion loss a token."""
+    choices = items.column("choices").to_pylist()
+    right = items.column("answer").to_pylist()
+    owner = np.repeat(np.arange(len(choices)), [len(options) for options in choices])
+    prompts = items.column("prompt").take(pa.array(owner))
+    flat = [option for options in choices for option in options]
+    table = pa.table({"prompt": prompts, "completion": pa.array([f" {option}" for option in flat], pa.string())})
+    return np.stack(
+        [
+            _lowest_is_right(scores.completion_loss / scores.completion_size, owner, flat, right)
+            for scores in moment.score(table)
+        ]
+    )
+
+
+def _lowest_is_right(
+    loss: NDArray[np.float64], owner: NDArray[np.int64], flat: list[str], right: list[str]
+) -> NDArray[np.bool_]:
+    order = np.lexsort((loss, owner))
+    best = order[np.searchsorted(owner[order], np.arange(len(right)))]
+    return np.array([flat[choice] == answer for choice, answer in zip(best, right, strict=True)])
+
+
+def _has(items: pa.Table, column: str) -> bool:
+    return column in items.column_names and items.column(column).null_count < items.num_rows

@@ -1,0 +1,53 @@
+r"""Similarity of the entities' outputs: the paper's measure of homogenization (Section 6, Table 3).
+
+All entities complete the same test prompts of a data set; completions are embedded as unit vectors
+:math:`e_{k,i}` (sentence embeddings for text). For each pair of entities,
+
+.. math:: \mathrm{similarity}(k, l) = \frac1m \sum_{i=1}^m \langle e_{k,i}, e_{l,i} \rangle .
+
+Its model is the pair, ``k+l``; its task is the data set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Annotated
+
+from pydantic import Field
+
+from crossfeed.protocols import Measurement, Moment
+from crossfeed.settings import MetricSettings
+
+__all__ = ["SimilaritySettings"]
+
+
+class SimilaritySettings(MetricSettings):
+    """Cosine similarity between entities' outputs; metric ``similarity``, between -1 and 1.
+
+    Attributes:
+        items: How many test prompts of each data set are completed, at most (the paper uses 200).
+    """
+
+    items: Annotated[int, Field(ge=1)] = 200
+
+    def build(self) -> _Similarity:
+        """Make the metric."""
+        return _Similarity(self.items)
+
+
+@dataclass(frozen=True)
+class _Similarity:
+    items: int
+
+    def measure(self, moment: Moment) -> list[Measurement]:
+        if len(moment.entities) < 2:
+            return []
+        numbers = []
+        for task in moment.tasks:
+            features = moment.embeddings(task, self.items)
+            for k, l in combinations(range(len(moment.entities)), 2):  # noqa: E741 - the paper's letter
+                pair = f"{moment.entities[k]}+{moment.entities[l]}"
+                cosine = float((features[k] * features[l]).sum(axis=1).mean())
+                numbers.append(Measurement(pair, task, "similarity", cosine))
+        return numbers

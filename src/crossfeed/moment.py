@@ -1,0 +1,104 @@
+"""What metrics see of one generation: losses, completions and embeddings, each computed once and only if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from crossfeed.keys import address, item_keys
+from crossfeed.protocols import Learner, Scores, State, Task
+
+__all__ = ["LiveMoment"]
+
+
+@dataclass
+class LiveMoment:
+    """One generation of a run, measured lazily (see `crossfeed.protocols.Moment`).
+
+    A completion of test prompt i hangs on (seed, task, entity, i) and the weights: generations answer the same
+    prompt with the same random numbers, so that what changes between them is the model.
+
+    Attributes:
+        generation: The generation t.
+        entities: The entities' names.
+        states: Their states, in the same order.
+        tasks: Every task by name.
+        learner: What scores, generates and embeds.
+        seed: The experiment's seed.
+    """
+
+    generation: int
+    entities: tuple[str, ...]
+    states: Sequence[State]
+    tasks: Mapping[str, Task]
+    learner: Learner
+    seed: int
+    _scores: dict[str, list[Scores]] = field(default_factory=dict)
+    _completions: dict[str, list[pa.Table]] = field(default_factory=dict)
+    _embeddings: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+
+    def scores(self, task: str) -> Sequence[Scores]:
+        """Each entity's losses on the task's test items; all tasks are scored in one go."""
+        if not self._scores:
+            by_entity = self.learner.score(self.states, [known.test for known in self.tasks.values()])
+            for position, name in enumerate(self.tasks):
+                self._scores[name] = [tables[position] for tables in by_entity]
+        return self._scores[task]
+
+    def score(self, items: pa.Table) -> Sequence[Scores]:
+        """Each entity's losses on other items."""
+        return [tables[0] for tables in self.learner.score(self.states, [items])]
+
+    def completions(self, task: str, items: int) -> Sequence[pa.Table]:
+        """Each entity's completions of the first test prompts."""
+        wanted = min(items, self.tasks[task].test.num_rows)
+        have = self._completions.get(task)
+        done = have[0].num_rows if have else 0
+        if done < wanted:
+            more = self._complete(task, np.arange(done, wanted))
+            have = [pa.concat_tables(pair) for pair in zip(have, more, strict=True)] if have else more
+            self._completions[task] = have
+        return [table.slice(0, wanted) for table in self._completions[task]]
+
+    def embeddings(self, task: str, items: int) -> Sequence[NDArray[np.float32]]:
+        """Features of each entity's completions of the first test prompts."""
+        tables = self.completions(task, items)
+        wanted = tables[0].num_rows
+        have = self._embeddings.get(task)
+        done = len(have[0]) if have else 0
+        if done < wanted:
+            more = [self.learner.embed(table.slice(done)) for table in tables]
+            self._embeddings[task] = [np.concatenate(pair) for pair in zip(have, more, strict=True)] if have else more
+        return [features[:wanted] for features in self._embeddings[task]]
+
+    def outputs(self) -> pa.Table | None:
+        """Everything that was completed: ``model``, ``task``, ``item``, the items' columns, ``embedding``."""
+        tables = [
+            self._output(name, entity, index)
+            for name in self._completions
+            for index, entity in enumerate(self.entities)
+        ]
+        return pa.concat_tables(tables, promote_options="permissive") if tables else None
+
+    def _complete(self, task: str, items: NDArray[np.int64]) -> list[pa.Table]:
+        prompts = self.tasks[task].test.slice(int(items[0]), len(items))
+        keys = [item_keys(address(self.seed, "complete", task, entity), items) for entity in self.entities]
+        return self.learner.generate(self.states, [prompts] * len(self.entities), keys)
+
+    def _output(self, task: str, entity: str, index: int) -> pa.Table:
+        table = self._completions[task][index]
+        rows = table.num_rows
+        features = self._embeddings[task][index] if task in self._embeddings else np.empty((0, 0), np.float32)
+        missing: list[list[float] | None] = [None] * (rows - len(features))
+        columns = {
+            "model": pa.array([entity] * rows, pa.string()),
+            "task": pa.array([task] * rows, pa.string()),
+            "item": pa.array(np.arange(rows)),
+            **{name: table.column(name) for name in table.column_names},
+            "embedding": pa.array([*features, *missing], pa.list_(pa.float32())),
+        }
+        return pa.table(columns)

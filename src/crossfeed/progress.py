@@ -1,0 +1,116 @@
+"""Where long work says how far it is: a live view on a terminal, plain lines in a log file, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+__all__ = ["LiveProgress", "LogProgress", "Silent", "for_stream"]
+
+Advance = Callable[[int], None]
+
+
+class Silent:
+    """Says nothing."""
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Advance]:
+        """A stage of which nothing is shown."""
+        yield lambda steps: None
+
+    def note(self, text: str) -> None:
+        """Dropped."""
+
+
+class LogProgress:
+    """Plain lines with the time since the start; a long stage reports at most every few seconds.
+
+    Args:
+        stream: Where to write.
+        seconds: The shortest time between two lines of one stage.
+    """
+
+    def __init__(self, stream: TextIO, seconds: float = 15.0) -> None:
+        self._stream, self._seconds, self._begun = stream, seconds, time.monotonic()
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Advance]:
+        """A stage that reports now and then."""
+        done, said = 0, time.monotonic()
+
+        def advance(steps: int) -> None:
+            nonlocal done, said
+            done += steps
+            if time.monotonic() - said >= self._seconds:
+                said = time.monotonic()
+                self.note(f"{detail} {name}: {done}" + (f" of {total}" if total else ""))
+
+        yield advance
+
+    def note(self, text: str) -> None:
+        """One line."""
+        elapsed = int(time.monotonic() - self._begun)
+        self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {text.strip()}\n")
+        self._stream.flush()
+
+
+class LiveProgress:
+    """A live line for the running stage under the notes, for terminals.
+
+    Args:
+        console: The terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[detail]}", style="bold"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> LiveProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Advance]:
+        """A stage with a bar of its own, gone when it ends."""
+        task = self._bars.add_task(name, total=total, detail=detail)
+        try:
+            yield lambda steps: self._bars.advance(task, steps)
+        finally:
+            self._bars.remove_task(task)
+
+    def note(self, text: str) -> None:
+        """A line above the bars; the text is shown as it is."""
+        self._bars.console.print(Text(text))
+
+
+@contextmanager
+def _entered(progress: Silent | LogProgress) -> Iterator[Silent | LogProgress]:
+    yield progress
+
+
+def for_stream(
+    stream: TextIO = sys.stderr, *, quiet: bool = False
+) -> AbstractContextManager[Silent | LogProgress | LiveProgress]:
+    """The progress that suits a stream: live on a terminal, lines elsewhere, nothing if quiet."""
+    if quiet:
+        return _entered(Silent())
+    console = Console(file=stream)
+    return LiveProgress(console) if console.is_terminal else _entered(LogProgress(stream))

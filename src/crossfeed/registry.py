@@ -1,0 +1,68 @@
+"""What can be named in a description: learners by `kind`, task sources by `source`, metrics by name.
+
+Each entry is ``module:SettingsClass``; the module is imported when the name is first used, and none of them may
+import torch at that point. To add one, write the settings class and add a line here (see CONTRIBUTING.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Final, TypeVar, cast
+
+from crossfeed.settings import Frozen, LearnerSettings, MetricSettings, TaskSettings
+
+__all__ = ["learner_settings", "metric_settings", "task_settings"]
+
+_LEARNERS: Final = {
+    "fake": "crossfeed.learners.fake:FakeSettings",
+    "language": "crossfeed.learners.language.settings:LanguageSettings",
+}
+_TASKS: Final = {
+    "fake": "crossfeed.learners.fake:FakeTaskSettings",
+    "facts": "crossfeed.tasks.builtin:FactsSettings",
+    "math": "crossfeed.tasks.builtin:MathSettings",
+    "reason": "crossfeed.tasks.builtin:ReasonSettings",
+    "stdlib-docs": "crossfeed.tasks.builtin:StdlibDocsSettings",
+    "sciq": "crossfeed.tasks.hub:SciqSettings",
+    "gsm8k": "crossfeed.tasks.hub:Gsm8kSettings",
+    "arc_challenge": "crossfeed.tasks.hub:ArcChallengeSettings",
+    "arc_easy": "crossfeed.tasks.hub:ArcEasySettings",
+    "bookcorpus": "crossfeed.tasks.hub:BookcorpusSettings",
+    "hub": "crossfeed.tasks.hub:HubSettings",
+    "files": "crossfeed.tasks.hub:FilesSettings",
+}
+_METRICS: Final = {
+    "loss": "crossfeed.metrics.loss:LossSettings",
+    "completion_loss": "crossfeed.metrics.loss:CompletionLossSettings",
+    "accuracy": "crossfeed.metrics.accuracy:AccuracySettings",
+    "similarity": "crossfeed.metrics.similarity:SimilaritySettings",
+    "distinct": "crossfeed.metrics.diversity:DistinctSettings",
+    "projection": "crossfeed.metrics.projection:ProjectionSettings",
+}
+S = TypeVar("S", bound=Frozen)
+
+
+def learner_settings(kind: str) -> type[LearnerSettings]:
+    """The settings class of a learner; ValueError names the known kinds."""
+    return _look_up("learner kind", _LEARNERS, kind, LearnerSettings)
+
+
+def task_settings(source: str) -> type[TaskSettings]:
+    """The settings class of a task source; ValueError names the known sources."""
+    return _look_up("task source", _TASKS, source, TaskSettings)
+
+
+def metric_settings(name: str) -> type[MetricSettings]:
+    """The settings class of a metric; ValueError names the known metrics."""
+    return _look_up("metric", _METRICS, name, MetricSettings)
+
+
+def _look_up(what: str, table: Mapping[str, str], name: object, base: type[S]) -> type[S]:
+    if not isinstance(name, str) or name not in table:
+        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(sorted(table))}")
+    module, _, attribute = table[name].partition(":")
+    found = getattr(import_module(module), attribute)
+    if not issubclass(found, base):
+        raise TypeError(f"{table[name]} is not a {base.__name__}")
+    return cast("type[S]", found)

@@ -1,0 +1,1 @@
+"""Where runs live: on disk (`crossfeed.store.disk`) or in memory (`crossfeed.store.memory`)."""

@@ -1,0 +1,67 @@
+"""The layout of a run, its version, and the columns of its records.
+
+A run folder::
+
+    experiment.yaml                                the description, defaults included
+    run.json                                       schema version, content id, hashes of the data, the cells
+    environment.json                               versions, device, threads, git commit of the latest session
+    records.parquet                                every number with its full coordinates
+    projection.parquet                             2-D coordinates of output embeddings, if measured
+    records/<scope>/generation-000.parquet         the same numbers, generation by generation
+    outputs/<scope>/generation-000.parquet         completions of test prompts that metrics were measured on
+    pool/<cell>/generation-001.parquet             what was published, with provenance
+    checkpoints/<scope>/generation-000/<entity>/   weights and configuration of each entity's model
+    failures/<cell>.json                           where a cell stopped, and why
+
+A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cells share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from crossfeed.errors import NewerSchema, StoreError, StoreMismatch
+
+__all__ = ["RECORD_COLUMNS", "SCHEMA", "check_document"]
+
+SCHEMA: Final = 1
+"""Version of the layout; a reader refuses newer ones."""
+
+RECORD_COLUMNS: Final = ("cell", "seed", "alpha", "beta", "generation", "model", "task", "metric", "value")
+"""Columns that every ``records.parquet`` has, in this order; other grid fields follow, named by their paths."""
+
+
+def check_document(where: str, found: Mapping[str, Any], wanted: Mapping[str, Any] | None = None) -> None:
+    """Check that a run found at a place can be read, and, if asked, that it is the wanted one.
+
+    Args:
+        where: The place, for messages.
+        found: Its ``run.json``.
+        wanted: The document of the run that is about to write there.
+
+    Raises:
+        StoreError: It is not a run's document.
+        NewerSchema: It was written by a newer crossfeed.
+        StoreMismatch: It holds another run, or the data changed.
+    """
+    schema = found.get("schema")
+    if not isinstance(schema, int):
+        raise StoreError(f"{where}: run.json has no schema number; this is not a crossfeed run, or it is damaged")
+    if schema > SCHEMA:
+        raise NewerSchema(
+            f"{where}: written with schema {schema}, this crossfeed reads up to {SCHEMA}; upgrade crossfeed"
+        )
+    if wanted is None:
+        return
+    if found.get("id") != wanted["id"]:
+        raise StoreMismatch(
+            f"{where}: holds the run {found.get('id')}, but this description is {wanted['id']}; "
+            "runs are never mixed: choose another folder with --out"
+        )
+    changed = sorted(name for name, content in wanted["data"].items() if found["data"].get(name, content) != content)
+    if changed:
+        raise StoreMismatch(
+            f"{where}: the data of {', '.join(changed)} changed since this run was begun (another Python version or "
+            "data folder?); go on with the same data, or choose another folder with --out"
+        )

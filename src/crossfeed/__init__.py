@@ -1,6 +1,60 @@
 """crossfeed: ecosystems of generative models that train on each other's outputs.
 
 Describe an ecosystem once (`Ecosystem`, `Experiment`), predict it exactly (`crossfeed.theory`), run it for real
-(`run`), and lay the two side by side. Names are loaded when first used, so that ``import crossfeed`` costs
-nothing and never pulls in torch.
+(`run`), and lay the two side by side. Names are loaded when first used, so that ``import crossfeed`` costs next to nothing and
+never pulls in torch.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from crossfeed.ecosystem import Ecosystem, Entity
+    from crossfeed.errors import CrossfeedError
+    from crossfeed.experiment import Cell, Experiment
+    from crossfeed.report.frames import Run
+    from crossfeed.loop import Outcome, run
+    from crossfeed.store.disk import DiskStore
+    from crossfeed.store.memory import MemoryStore
+
+__all__ = [
+    "Cell",
+    "CrossfeedError",
+    "DiskStore",
+    "Ecosystem",
+    "Entity",
+    "Experiment",
+    "MemoryStore",
+    "Outcome",
+    "Run",
+    "run",
+]
+
+_HOMES: Final = {
+    "Cell": "crossfeed.experiment",
+    "CrossfeedError": "crossfeed.errors",
+    "DiskStore": "crossfeed.store.disk",
+    "Ecosystem": "crossfeed.ecosystem",
+    "Entity": "crossfeed.ecosystem",
+    "Experiment": "crossfeed.experiment",
+    "MemoryStore": "crossfeed.store.memory",
+    "Outcome": "crossfeed.loop",
+    "Run": "crossfeed.report.frames",
+    "run": "crossfeed.loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'crossfeed' has no attribute {name!r}")
+    found = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -11,6 +11,7 @@ so the same item comes out whatever the batch size, the order, the executor or a
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Final
 
 import numpy as np
@@ -30,8 +31,7 @@ def address(*path: int | str) -> int:
     Returns:
         An integer in ``[0, 2**64)``.
     """
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in path)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(json.dumps(path).encode(), digest_size=8).digest(), "little")
 
 
 def generator(*path: int | str) -> np.random.Generator:

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from crossfeed.environment import environment
+from crossfeed.errors import CrossfeedError, Diverged
 from crossfeed.experiment import Cell, Experiment
 from crossfeed.generation import World, compose, kept_generations, measure, publish, realised, update
 from crossfeed.metrics.projection import project
@@ -125,7 +126,11 @@ class _Runner:
         return loaded
 
     def _begin(self, cells: tuple[Cell, ...], tasks: Mapping[str, Mapping[str, Task]]) -> None:
-        data = {f"{cell.name}/{name}": task.content for cell in cells for name, task in tasks[cell.name].items()}
+        contents: dict[str, dict[str, None]] = {}  # by task, in order and each once: a grid may vary the data
+        for cell in cells:
+            for name, task in tasks[cell.name].items():
+                contents.setdefault(name, {})[task.content] = None
+        data = {name: "+".join(found) for name, found in contents.items()}
         document = {
             "schema": SCHEMA,
             "id": self.experiment.id,
@@ -148,16 +153,23 @@ class _Runner:
             turns = _Turns(World.make(cell, learner, tasks), self.store, self.progress, detail)
             turns.run()
             self.store.drop_document(_failure(cell))
+        except CrossfeedError as error:
+            if not isinstance(error, Diverged):
+                raise  # something that was given cannot be used, in this cell as in the others
+            self._fail(cell, turns, error)
         except Exception as error:  # failure is data: it is recorded, and the sweep goes on
-            place = {"generation": turns.generation, "stage": turns.stage} if turns else {"stage": "start"}
-            failure = place | {
-                "cell": cell.name,
-                "type": type(error).__name__,
-                "message": str(error),
-                "traceback": traceback.format_exc(),
-            }
-            self.store.write_document(_failure(cell), failure)
-            self.progress.note(f"{cell.name}: failed at {failure['stage']}: {error}")
+            self._fail(cell, turns, error)
+
+    def _fail(self, cell: Cell, turns: _Turns | None, error: Exception) -> None:
+        place = {"generation": turns.generation, "stage": turns.stage} if turns else {"stage": "start"}
+        failure = place | {
+            "cell": cell.name,
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": traceback.format_exc(),
+        }
+        self.store.write_document(_failure(cell), failure)
+        self.progress.note(f"{cell.name}: failed at {failure['stage']}: {error}")
 
     def _build(self, cell: Cell, tasks: Mapping[str, Task]) -> Learner:
         """The cell's learner; cells in a row that describe the same one share it."""

@@ -1,0 +1,5 @@
+"""``python -m crossfeed``: the same as the command ``crossfeed``."""
+
+from crossfeed.cli import main
+
+main()

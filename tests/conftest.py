@@ -1,0 +1,37 @@
+"""Shared by all tests: no test reaches a network or a cache outside its own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crossfeed.description import read_description
+from crossfeed.experiment import Experiment
+
+
+@pytest.fixture(autouse=True)
+def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("CROSSFEED_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def fake():
+    """Make an experiment of fake models from overrides of the preset."""
+
+    def make(*overrides: str) -> Experiment:
+        return Experiment.from_yaml(read_description("fake"), overrides)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets, where there is one."""
+    import os
+
+    folder = Path(os.environ.get("CROSSFEED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"the real data sets are not here ({folder}); name their folder in CROSSFEED_DATA")
+    return folder

@@ -1,0 +1,128 @@
+"""The commands as a person types them: what they print, what they refuse, how they end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+
+def crossfeed(*arguments: str, folder=None, **environment: str) -> subprocess.CompletedProcess:
+    """Run the command in a folder of its own."""
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "crossfeed", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"} | environment,
+    )
+
+
+def test_run_prints_the_table_and_the_paths_and_writes_the_report(tmp_path):
+    answer = crossfeed("run", "fake", folder=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("fake-")
+    assert "warm on cold" in answer.stdout
+    assert str(folder.relative_to(tmp_path) / "records.parquet") in answer.stdout
+    assert (folder / "report" / "index.html").is_file()
+    assert pq.read_table(folder / "records.parquet").num_rows > 100
+    assert "t=5/5" in answer.stderr
+
+
+def test_running_again_changes_nothing(tmp_path):
+    first = crossfeed("run", "fake", "--quiet", "--out", "here", folder=tmp_path)
+    before = pq.read_table(tmp_path / "here" / "records.parquet")
+    second = crossfeed("run", "fake", "--quiet", "--out", "here", folder=tmp_path)
+    assert second.returncode == 0
+    assert second.stdout == first.stdout
+    assert second.stderr == ""
+    assert pq.read_table(tmp_path / "here" / "records.parquet").equals(before)
+
+
+def test_show_and_report_read_a_run(tmp_path):
+    ran = crossfeed("run", "fake", "--quiet", "--out", "here", folder=tmp_path)
+    shown = crossfeed("show", "here", folder=tmp_path)
+    assert shown.returncode == 0
+    assert shown.stdout in ran.stdout
+    reported = crossfeed("report", "here", folder=tmp_path)
+    assert reported.returncode == 0
+    assert reported.stdout in ran.stdout
+
+
+def test_presets_are_listed_with_what_they_are_for():
+    answer = crossfeed("presets")
+    assert answer.returncode == 0
+    assert "fake\n  Two models of single words" in answer.stdout
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["report"], ["presets"]])
+def test_every_command_explains_itself(command):
+    answer = crossfeed(*command, "--help")
+    assert answer.returncode == 0
+    assert "Usage" in answer.stdout
+    if command and command != ["presets"]:
+        assert "Example" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "nothing-here"], ["nothing-here", "neither a preset nor a file", "fake"]),
+        (["run", "fake", "--set", "ecosystem.alhpa=1"], ["ecosystem.alhpa", "did you mean alpha"]),
+        (["run", "fake", "--set", "n=0"], ["n:", "0"]),
+        (["run", "fake", "--data-root", "no-folder"], ["no-folder", "no such folder"]),
+        (["run", "."], ["'.'", "neither"]),
+        (["show", "no-run"], ["no-run"]),
+        (["report", "no-run"], ["no-run"]),
+        (["run"], ["Missing argument"]),
+        (["fly"], ["fly"]),
+    ],
+)
+def test_what_cannot_be_used_is_one_paragraph_and_exit_code_2(tmp_path, arguments, words):
+    answer = crossfeed(*arguments, folder=tmp_path)
+    assert answer.returncode == 2
+    assert "Traceback" not in answer.stderr + answer.stdout
+    for word in words:
+        assert word in answer.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_not_yaml_is_refused(tmp_path):
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00a: [")
+    answer = crossfeed("run", "x.yaml", folder=tmp_path)
+    assert answer.returncode == 2
+    assert "x.yaml" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_failed_cell_gives_exit_code_1_and_is_shown(tmp_path):
+    arguments = ["--set", "ecosystem.alpha=0.5", "--set", "grid.learner.diverge_at=[null, 2]", "--out", "here"]
+    answer = crossfeed("run", "fake", *arguments, folder=tmp_path)
+    assert answer.returncode == 1
+    assert "the loss is nan" in answer.stdout
+    again = crossfeed("run", "fake", *arguments, folder=tmp_path)
+    assert again.returncode == 1
+    assert "--retry-failed" in again.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    command = [sys.executable, "-m", "crossfeed", "run", "fake", "--set", "generations=400", "--out", "here"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "here" / "pool").is_dir():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in errors
+    assert "Traceback" not in errors
+    assert pq.read_table(tmp_path / "here" / "records.parquet").num_rows > 0
+    assert crossfeed("show", "here", folder=tmp_path).returncode == 0

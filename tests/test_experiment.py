@@ -1,0 +1,137 @@
+"""Descriptions: the round trip, overrides, the grid, content ids, and errors that name the key."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from crossfeed import Experiment
+from crossfeed.description import preset_names, read_description
+from crossfeed.errors import InvalidDescription
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_come_back_equal_from_yaml(name):
+    first = Experiment.from_yaml(read_description(name))
+    again = Experiment.from_yaml(first.to_yaml())
+    assert again == first
+    assert again.id == first.id
+    assert again.to_yaml() == first.to_yaml()
+    assert [cell.experiment for cell in again.cells()] == [cell.experiment for cell in first.cells()]
+
+
+def test_the_grid_is_spread_over_seeds(fake):
+    experiment = fake("seeds=[3, 4]", "grid.ecosystem.history=[latest, accumulate]")
+    cells = experiment.cells()
+    assert len(cells) == 3 * 2 * 2
+    assert len({cell.name for cell in cells}) == len(cells)
+    assert {(c.experiment.ecosystem.alpha, c.experiment.ecosystem.history, c.seed) for c in cells} == {
+        (alpha, history, seed) for alpha in (0, 0.5, 1) for history in ("latest", "accumulate") for seed in (3, 4)
+    }
+    assert all(not cell.experiment.grid and cell.experiment.seeds == (cell.seed,) for cell in cells)
+
+
+def test_an_override_takes_a_field_off_the_grid(fake):
+    experiment = fake("ecosystem.alpha=0.25", "ecosystem.entities.1.share=2.5")
+    assert experiment.grid == {}
+    assert experiment.ecosystem.alpha == 0.25
+    assert experiment.ecosystem.entities[1].share == 2.5
+
+
+def test_cells_share_generation_zero_exactly_when_they_agree_up_to_it(fake):
+    def zeros(*overrides):
+        return {cell.zero for cell in fake(*overrides).cells()}
+
+    assert len(zeros()) == 1
+    assert len(zeros("ecosystem.initial_beta=0.5", "grid.ecosystem.beta=[0, 1]")) == 1
+    assert len(zeros("grid.ecosystem.beta=[0, 1]")) == 2
+    assert len(zeros("seeds=[0, 1]")) == 2
+    assert zeros("generations=9") == zeros()
+    assert zeros("n=100") != zeros()
+    assert zeros("n=100", "initial_n=200") == zeros()
+    assert zeros("ecosystem.fresh_fraction=0.1") != zeros()
+
+
+def test_the_id_hangs_on_results_alone(fake):
+    base = fake().id
+    assert fake("name=other").id == base
+    assert fake("checkpoints=all").id == base
+    for change in ("n=201", "seeds=[1]", "generations=4", "ecosystem.beta=0.4", "learner.reads_at_most=9"):
+        assert fake(change).id != base
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("ecosystem.alhpa=1", ["ecosystem.alhpa", "unknown key", "did you mean alpha"]),
+        ("grid.ecosystem.alpha=[0, 7]", ["ecosystem.alpha", "7", "less than or equal to 1"]),
+        ("n=-3", ["n:", "greater than or equal to 1", "-3"]),
+        ("n=2.5", ["n:", "integer", "2.5"]),
+        ("n=null", ["n is missing"]),
+        ("generations=.nan", ["generations", "nan"]),
+        ("learner.kind=robot", ["learner", "robot", "fake, language"]),
+        ("learner.colour=red", ["learner.colour", "unknown key"]),
+        ("tasks.warm.source=nowhere", ["tasks.warm", "nowhere", "gsm8k"]),
+        ("tasks.warm.trian=5", ["tasks.warm.trian", "unknown key"]),
+        ("tasks.public=math", ["'public' is taken"]),
+        ("ecosystem.entities.0.private=lost", ["warm", "lost", "cold"]),
+        ("ecosystem.entities.0.name=../x", ["ecosystem.entities.0.name", "../x"]),
+        ("ecosystem.entities.7.name=x", ["ecosystem.entities.7.name", "'7'"]),
+        ("metrics.colour={}", ["metrics", "colour", "similarity"]),
+        ("metrics.accuracy.items=0", ["metrics.items", "greater than or equal to 1"]),
+        ("seeds=[1, 1]", ["seeds must differ"]),
+        ("seeds=[]", ["seeds"]),
+        ("seeds=[-1]", ["seeds.0", "-1"]),
+        ("grid.seeds=[0, 1]", ["grid: seeds cannot be varied"]),
+        ("grid.ecosystem.alpha=[]", ["grid.ecosystem.alpha"]),
+        ("grid.ecosystem.alpha=[0.5, 0.5]", ["list each once"]),
+        ("grid.../etc=[1]", ["not a dotted path"]),
+        ("checkpoints=some", ["checkpoints", "some"]),
+        ("nothing", ["--set nothing", "path.to.key=value"]),
+        ("n=[1", ["not YAML"]),
+    ],
+)
+def test_errors_name_the_key_the_value_and_what_is_allowed(fake, override, words):
+    with pytest.raises(InvalidDescription) as error:
+        fake(override).cells()
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "mapping"),
+        ("[1, 2]", "mapping"),
+        ("a: 1\na: 2", "given twice"),
+        ("a: [", "not YAML"),
+        ("1: 2", "not a word"),
+        ("!!python/object/apply:os.system [ls]", "not YAML"),
+        ("a: &x [*x]", "a: unknown key"),
+        ("\x00", "not YAML"),
+    ],
+)
+def test_what_is_not_a_description_is_refused(text, word):
+    with pytest.raises(InvalidDescription, match=word):
+        Experiment.from_yaml(text)
+
+
+def test_numbers_are_read_as_people_write_them(fake):
+    assert fake("ecosystem.beta=5e-1").ecosystem.beta == 0.5
+    assert fake("ecosystem.beta=1").ecosystem.beta == 1.0
+
+
+def test_metrics_can_be_switched_off(fake):
+    assert "similarity" not in fake("metrics.similarity=false").metrics
+    assert fake("metrics.similarity=true").metrics == fake("metrics.similarity={}").metrics
+
+
+def test_an_unknown_source_lists_the_presets():
+    with pytest.raises(InvalidDescription, match=r"Did you mean fake\?.*Presets: .*fake"):
+        read_description("fkae")
+
+
+def test_the_stored_description_is_plain_yaml_with_every_default(fake):
+    data = yaml.safe_load(fake().to_yaml())
+    assert data["ecosystem"]["fresh_fraction"] == 0.0
+    assert data["metrics"]["accuracy"] == {"every": 1, "items": 128}

@@ -1,0 +1,81 @@
+"""The arrows of the house: what may import what, what is public, and what costs nothing to import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import crossfeed
+
+PACKAGE = Path(crossfeed.__file__).parent
+HEAVY = {"torch", "transformers", "tokenizers", "datasets", "sentence_transformers", "ray", "safetensors"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def modules(pattern: str) -> list[Path]:
+    found = sorted(PACKAGE.glob(pattern))
+    assert found, pattern
+    return found
+
+
+@pytest.mark.parametrize("path", modules("*.py"), ids=lambda path: path.name)
+def test_the_loop_and_the_descriptions_know_no_model(path):
+    assert not {name for name in imports_of(path) if name.split(".")[0] in HEAVY or ".learners" in name}
+
+
+@pytest.mark.parametrize("path", [*modules("theory/**/*.py")], ids=lambda path: path.name)
+def test_the_theory_needs_numpy_and_scipy_alone(path):
+    outside = {name.split(".")[0] for name in imports_of(path)} - {"numpy", "scipy", "crossfeed"}
+    assert outside <= set(sys.stdlib_module_names)
+    inside = {name for name in imports_of(path) if name.startswith("crossfeed")}
+    assert all(name.startswith(("crossfeed.theory", "crossfeed.errors")) for name in inside)
+
+
+@pytest.mark.parametrize("folder", ["store", "metrics", "report", "tasks"])
+def test_torch_stays_with_the_learners(folder):
+    for path in modules(f"{folder}/**/*.py"):
+        assert not imports_of(path) & (HEAVY - {"datasets"}), path
+        assert not {name for name in imports_of(path) if ".learners" in name}, path
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(answer.stdout.split())
+
+
+def test_importing_crossfeed_loads_nothing_else():
+    assert not loaded_by("import crossfeed") & (HEAVY | {"pydantic", "pandas", "pyarrow", "matplotlib", "numpy"})
+
+
+def test_describing_an_ecosystem_loads_no_torch():
+    statement = "from crossfeed import Ecosystem, Experiment; import crossfeed.registry as r\n"
+    statement += "[r.learner_settings(n) for n in r._LEARNERS]; [r.task_settings(n) for n in r._TASKS]\n"
+    statement += "[r.metric_settings(n) for n in r._METRICS]"
+    assert not loaded_by(statement) & HEAVY
+
+
+def test_the_public_surface_is_sorted_complete_and_loads():
+    assert crossfeed.__all__ == sorted(crossfeed.__all__)
+    assert set(crossfeed._HOMES) == set(crossfeed.__all__)
+    for name in crossfeed.__all__:
+        assert getattr(crossfeed, name).__module__.startswith("crossfeed")
+
+
+@pytest.mark.parametrize("path", modules("**/*.py"), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_says_what_it_is_for(path):
+    assert ast.get_docstring(ast.parse(path.read_text())), path

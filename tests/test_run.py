@@ -1,0 +1,210 @@
+"""Whole runs with fake models: the paper's pattern, resuming, failures, what is kept."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from crossfeed import DiskStore, MemoryStore, run
+from crossfeed.errors import StoreError, StoreMismatch
+from crossfeed.loop import _Turns
+
+
+def numbers(outcome_or_table) -> list[tuple]:
+    """Every record but the timings, in order."""
+    table = getattr(outcome_or_table, "records", outcome_or_table)
+    return [tuple(row.items()) for row in table.to_pylist() if row["metric"] != "seconds"]
+
+
+def final(outcome, alpha, model, task, metric="loss"):
+    rows = outcome.records.to_pylist()
+    last = max(row["generation"] for row in rows)
+    return {
+        moment: row["value"]
+        for row in rows
+        for moment, t in (("first", 0), ("last", last))
+        if (row["alpha"], row["model"], row["task"], row["metric"], row["generation"]) == (alpha, model, task, metric, t)
+    }
+
+
+def test_mixing_teaches_none_does_not_and_only_synthetic_harms(fake):
+    outcome = run(fake("n=2000", "generations=6"), MemoryStore())
+    change = {
+        (alpha, model, task): (lambda pair: pair["last"] - pair["first"])(final(outcome, alpha, model, task))
+        for alpha in (0, 0.5, 1)
+        for model in ("warm", "cold")
+        for task in ("warm", "cold")
+    }
+    for own, other in (("warm", "cold"), ("cold", "warm")):
+        assert change[0, own, other] > 0 > change[0, own, own]
+        assert change[0.5, own, other] < -0.1
+        assert change[1, own, own] > 0.3
+
+
+def test_both_stores_hold_the_same_records(fake, tmp_path):
+    disk, memory = run(fake(), DiskStore(tmp_path / "run")), run(fake(), MemoryStore())
+    assert numbers(disk) == numbers(memory)
+    assert numbers(pq.read_table(tmp_path / "run" / "records.parquet")) == numbers(disk)
+
+
+def test_generation_zero_is_trained_once_for_cells_that_share_it(fake):
+    store = MemoryStore()
+    outcome = run(fake("seeds=[0, 1]"), store)
+    assert len({scope for step, scope, t in store._tables if step == "records" and t == 0}) == 2
+    at_zero = [row for row in outcome.records.to_pylist() if row["generation"] == 0 and row["metric"] == "loss"]
+    assert len(at_zero) == 6 * 2 * 3
+    by_seed = {(row["seed"], row["model"], row["task"], row["value"]) for row in at_zero}
+    assert len(by_seed) == 2 * 2 * 3  # equal in every cell of a seed
+
+
+def test_cells_are_what_they_would_be_alone(fake):
+    together = run(fake(), MemoryStore()).records.to_pylist()
+    alone = run(fake("ecosystem.alpha=0.5"), MemoryStore()).records.to_pylist()
+
+    def values(rows):
+        return [(r["generation"], r["model"], r["task"], r["metric"], r["value"]) for r in rows if r["metric"] != "seconds"]
+
+    assert values(alone) == values([row for row in together if row["alpha"] == 0.5])
+
+
+def test_other_grid_fields_have_columns_of_their_own(fake):
+    outcome = run(fake("grid.ecosystem.history=[latest, accumulate]", "grid.n=[20, 30]", "generations=1"), MemoryStore())
+    rows = outcome.records.to_pylist()
+    assert {(row["ecosystem.history"], row["n"]) for row in rows} == {
+        (history, n) for history in ("latest", "accumulate") for n in (20.0, 30.0)
+    }
+
+
+@pytest.mark.parametrize("checkpoints", ["last", "all", "none"])
+def test_checkpoints_are_kept_as_asked(fake, tmp_path, checkpoints):
+    run(fake("ecosystem.alpha=0.5", "generations=3", f"checkpoints={checkpoints}"), DiskStore(tmp_path / "run"))
+    kept = sorted(path.parent.name for path in (tmp_path / "run" / "checkpoints").rglob("warm"))
+    expected = {"last": [3], "all": [0, 1, 2, 3], "none": []}[checkpoints]
+    assert kept == [f"generation-{t:03d}" for t in expected]
+
+
+class _Stopped(BaseException):
+    """Like Ctrl-C at a chosen moment."""
+
+
+@pytest.mark.parametrize("moment", range(0, 45, 2))
+def test_a_run_stopped_between_any_two_steps_goes_on_to_the_same_records(fake, tmp_path, monkeypatch, moment):
+    experiment = fake("generations=3")
+    undisturbed = numbers(run(experiment, MemoryStore()))
+    stop_after(monkeypatch, moment)
+    with pytest.raises(_Stopped):
+        run(experiment, DiskStore(tmp_path / "run"))
+    monkeypatch.undo()
+    assert numbers(run(experiment, DiskStore(tmp_path / "run"))) == undisturbed
+
+
+def stop_after(monkeypatch, steps: int) -> None:
+    """Stop when the store is written for the n-th time, half the times after the write, half before it."""
+    count = 0
+
+    def counted(write):
+        def wrapper(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count > steps and count % 2:
+                raise _Stopped
+            write(*args, **kwargs)
+            if count > steps:
+                raise _Stopped
+
+        return wrapper
+
+    for name in ("write_table", "write_states", "drop_states"):
+        monkeypatch.setattr(DiskStore, name, counted(getattr(DiskStore, name)))
+
+
+def test_a_finished_run_does_no_work_again(fake, tmp_path, monkeypatch):
+    store = DiskStore(tmp_path / "run")
+    first = run(fake(), store)
+    monkeypatch.setattr(_Turns, "_turn", lambda *_: pytest.fail("a finished generation was done again"))
+    assert numbers(run(fake(), store)) == numbers(first)
+
+
+def test_a_kill_at_any_moment_loses_nothing(fake, tmp_path):
+    """Kill real processes without warning, several times over one run, then let it finish."""
+    experiment = fake("generations=30", "seeds=[0, 1]")
+    undisturbed = numbers(run(experiment, MemoryStore()))
+    (tmp_path / "experiment.yaml").write_text(experiment.to_yaml())
+    command = [sys.executable, "-m", "crossfeed", "run", str(tmp_path / "experiment.yaml"), "--quiet"]
+    command += ["--out", str(tmp_path / "run")]
+    chance = random.Random(0)
+    killed = 0
+    for _ in range(8):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        begun = wait_for(tmp_path / "run" / "records", process)
+        time.sleep(chance.uniform(0, 0.5) if begun else 0)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+    assert killed >= 2
+    outcome = run(experiment, DiskStore(tmp_path / "run"))
+    assert numbers(outcome) == undisturbed
+    assert not [name for _, _, names in os.walk(tmp_path / "run") for name in names if "partial" in name]
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> bool:
+    """Wait until a run has begun to write records."""
+    while process.poll() is None:
+        if path.is_dir():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_failing_cell_is_recorded_and_the_others_go_on(fake, tmp_path):
+    experiment = fake("ecosystem.alpha=0.5", "grid.learner.diverge_at=[2, null]")
+    store = DiskStore(tmp_path / "run")
+    outcome = run(experiment, store)
+    (failure,) = outcome.failures.values()
+    assert (failure["generation"], failure["stage"], failure["type"]) == (2, "update", "Diverged")
+    assert "nan" in failure["message"]
+    last = {row["cell"]: max(r["generation"] for r in outcome.records.to_pylist() if r["cell"] == row["cell"])
+            for row in outcome.records.to_pylist()}
+    assert sorted(last.values()) == [1, 5]
+    assert run(experiment, store).failures == outcome.failures  # not tried again unasked
+    assert run(experiment, store, retry_failed=True).failures.keys() == outcome.failures.keys()
+
+
+def test_a_folder_of_another_run_is_refused(fake, tmp_path):
+    run(fake("generations=1"), DiskStore(tmp_path / "run"))
+    before = (tmp_path / "run" / "records.parquet").read_bytes()
+    with pytest.raises(StoreMismatch, match="never mixed"):
+        run(fake("generations=2"), DiskStore(tmp_path / "run"))
+    assert (tmp_path / "run" / "records.parquet").read_bytes() == before
+
+
+def test_a_folder_that_is_no_run_is_refused(fake, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(StoreError, match="not empty"):
+        run(fake("generations=1"), DiskStore(tmp_path))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["thesis.tex"]
+
+
+def test_changed_data_are_noticed(fake, tmp_path, monkeypatch):
+    run(fake("generations=1"), DiskStore(tmp_path / "run"))
+    monkeypatch.setattr("crossfeed.learners.fake.address", lambda *path: 1)
+    with pytest.raises(StoreMismatch, match="data of warm, cold, public|data of cold, public, warm"):
+        run(fake("generations=1"), DiskStore(tmp_path / "run"))
+
+
+def test_one_entity_and_no_generations_are_special_cases_of_the_same(fake):
+    outcome = run(
+        fake("ecosystem.entities=[{name: solo, private: warm}]", "generations=0", "ecosystem.alpha=0.5"), MemoryStore()
+    )
+    rows = outcome.records.to_pylist()
+    assert {row["model"] for row in rows if row["metric"] == "loss"} == {"solo"}
+    assert not [row for row in rows if row["metric"] == "similarity"]

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import pytest
 
 from crossfeed.generation import World, compose, publish, realised, update
+from crossfeed.loop import default_cache
 from crossfeed.mixture import Source
 from crossfeed.pool import join_pool, requests
 from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext
-from crossfeed.loop import default_cache
 
 
 def world_of(experiment, cell=0) -> World:

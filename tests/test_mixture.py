@@ -31,9 +31,7 @@ def test_weights_are_the_papers_and_sum_to_one(alpha, beta, history, fresh):
         now = alpha if generation else 0
         assert weights[Source("private")] == pytest.approx((1 - now) * beta)
         assert weights[Source("public")] == pytest.approx((1 - now) * (1 - beta))
-        by_author = {
-            name: sum(w for s, w in weights.items() if s.name == name) for name in ("a", "b", "c", "fresh")
-        }
+        by_author = {name: sum(w for s, w in weights.items() if s.name == name) for name in ("a", "b", "c", "fresh")}
         assert by_author["b"] == pytest.approx(now * (1 - fresh) * 0.75)
         assert by_author["c"] == 0
         assert by_author["fresh"] == pytest.approx(now * fresh)

@@ -31,7 +31,8 @@ def final(outcome, alpha, model, task, metric="loss"):
         moment: row["value"]
         for row in rows
         for moment, t in (("first", 0), ("last", last))
-        if (row["alpha"], row["model"], row["task"], row["metric"], row["generation"]) == (alpha, model, task, metric, t)
+        if (row["alpha"], row["model"], row["task"], row["metric"], row["generation"])
+        == (alpha, model, task, metric, t)
     }
 
 
@@ -70,13 +71,17 @@ def test_cells_are_what_they_would_be_alone(fake):
     alone = run(fake("ecosystem.alpha=0.5"), MemoryStore()).records.to_pylist()
 
     def values(rows):
-        return [(r["generation"], r["model"], r["task"], r["metric"], r["value"]) for r in rows if r["metric"] != "seconds"]
+        return [
+            (r["generation"], r["model"], r["task"], r["metric"], r["value"]) for r in rows if r["metric"] != "seconds"
+        ]
 
     assert values(alone) == values([row for row in together if row["alpha"] == 0.5])
 
 
 def test_other_grid_fields_have_columns_of_their_own(fake):
-    outcome = run(fake("grid.ecosystem.history=[latest, accumulate]", "grid.n=[20, 30]", "generations=1"), MemoryStore())
+    outcome = run(
+        fake("grid.ecosystem.history=[latest, accumulate]", "grid.n=[20, 30]", "generations=1"), MemoryStore()
+    )
     rows = outcome.records.to_pylist()
     assert {(row["ecosystem.history"], row["n"]) for row in rows} == {
         (history, n) for history in ("latest", "accumulate") for n in (20.0, 30.0)
@@ -172,8 +177,10 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(fake, tmp_path):
     (failure,) = outcome.failures.values()
     assert (failure["generation"], failure["stage"], failure["type"]) == (2, "update", "Diverged")
     assert "nan" in failure["message"]
-    last = {row["cell"]: max(r["generation"] for r in outcome.records.to_pylist() if r["cell"] == row["cell"])
-            for row in outcome.records.to_pylist()}
+    last = {
+        row["cell"]: max(r["generation"] for r in outcome.records.to_pylist() if r["cell"] == row["cell"])
+        for row in outcome.records.to_pylist()
+    }
     assert sorted(last.values()) == [1, 5]
     assert run(experiment, store).failures == outcome.failures  # not tried again unasked
     assert run(experiment, store, retry_failed=True).failures.keys() == outcome.failures.keys()
@@ -197,7 +204,7 @@ def test_a_folder_that_is_no_run_is_refused(fake, tmp_path):
 def test_changed_data_are_noticed(fake, tmp_path, monkeypatch):
     run(fake("generations=1"), DiskStore(tmp_path / "run"))
     monkeypatch.setattr("crossfeed.learners.fake.address", lambda *path: 1)
-    with pytest.raises(StoreMismatch, match="data of warm, cold, public|data of cold, public, warm"):
+    with pytest.raises(StoreMismatch, match="data of cold, public, warm"):
         run(fake("generations=1"), DiskStore(tmp_path / "run"))
 
 

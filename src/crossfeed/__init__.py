@@ -1,8 +1,8 @@
 """crossfeed: ecosystems of generative models that train on each other's outputs.
 
 Describe an ecosystem once (`Ecosystem`, `Experiment`), predict it exactly (`crossfeed.theory`), run it for real
-(`run`), and lay the two side by side. Names are loaded when first used, so that ``import crossfeed`` costs next to nothing and
-never pulls in torch.
+(`run`), and lay the two side by side. Names are loaded when first used, so that ``import crossfeed`` costs
+next to nothing and never pulls in torch.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from crossfeed.ecosystem import Ecosystem, Entity
     from crossfeed.errors import CrossfeedError
     from crossfeed.experiment import Cell, Experiment
-    from crossfeed.report.frames import Run
     from crossfeed.loop import Outcome, run
+    from crossfeed.report.frames import Run
     from crossfeed.store.disk import DiskStore
     from crossfeed.store.memory import MemoryStore
 

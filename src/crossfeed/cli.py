@@ -58,8 +58,8 @@ def run(
     """Run an experiment, or go on with one that was stopped: type the same command again."""
     from crossfeed.description import read_description
     from crossfeed.experiment import Experiment
-    from crossfeed.progress import for_stream
     from crossfeed.loop import run as run_experiment
+    from crossfeed.progress import for_stream
     from crossfeed.store.disk import DiskStore
 
     experiment = Experiment.from_yaml(read_description(source), tuple(overrides or ()))

@@ -221,7 +221,6 @@ class _Turns:
     detail: str
     generation: int = 0
     stage: str = "start"
-    _begun: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
         last = self.world.cell.experiment.generations
@@ -230,13 +229,15 @@ class _Turns:
         for generation in range(last + 1):
             self.generation = generation
             if generation not in done:
-                states = self._turn(generation, states)
+                begun = time.monotonic()
+                states, numbers = self._turn(generation, states)
                 self._drop_older(generation)
+                self._report(generation, numbers, time.monotonic() - begun)
         if self.world.cell.experiment.checkpoints == "none" and last > 0:
             self.store.drop_states(self._scope(last), last)
 
-    def _turn(self, generation: int, before: list[State] | None) -> list[State]:
-        """One generation, from whatever of it is finished; gives its states."""
+    def _turn(self, generation: int, before: list[State] | None) -> tuple[list[State], list[Measurement]]:
+        """One generation, from whatever of it is finished; gives its states and numbers."""
         scope, entities = self._scope(generation), self.world.entities
         seconds: dict[str, float] = {}
         if generation > 0 and not self.store.has_table("pool", scope, generation):
@@ -256,8 +257,7 @@ class _Turns:
         numbers += realised(self.world, generation)
         timings = [Measurement("", stage, "seconds", spent) for stage, spent in seconds.items()]
         self.store.write_table("records", scope, generation, to_table(generation, numbers + timings))
-        self._report(generation, numbers)
-        return states
+        return states, numbers
 
     def _publish(self, generation: int, before: list[State] | None) -> list[State]:
         before = before if before is not None else self._before(generation)
@@ -293,18 +293,15 @@ class _Turns:
         seconds[stage] = time.perf_counter() - begun
         return result
 
-    def _report(self, generation: int, numbers: list[Measurement]) -> None:
+    def _report(self, generation: int, numbers: list[Measurement], seconds: float) -> None:
         """One line: each model's loss on every task, and the time that the rest of the cell will take."""
         losses = [f"{n.model} on {n.task} {n.value:.3f}" for n in numbers if n.metric == "loss"]
         last = self.world.cell.experiment.generations
-        left = ""
-        if 0 < generation < last:
-            left = f"; about {_minutes(self._pace() * (last - generation))} left in this cell"
-        self.progress.note(f"{self.world.cell.name} t={generation}/{last}: loss {', '.join(losses)}{left}")
-
-    def _pace(self) -> float:
-        """Seconds a generation, over those that this process did."""
-        return (time.monotonic() - self._begun) / max(self.generation, 1)
+        line = f"{self.world.cell.name} t={generation}/{last}"
+        line += f": loss {', '.join(losses)}" if losses else ""
+        if 0 < generation < last:  # generation 0 is no measure of the others
+            line += f"; about {_duration(seconds * (last - generation))} left in this cell"
+        self.progress.note(line)
 
     def _scope(self, generation: int) -> str:
         return scope_of(self.world.cell, generation)
@@ -314,5 +311,5 @@ def _failure(cell: Cell) -> str:
     return f"failures/{cell.name}"
 
 
-def _minutes(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

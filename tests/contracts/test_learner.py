@@ -26,13 +26,13 @@ learner:
       vocabulary: 300
       steps: 3
       length: 32
-  training: {steps: null, initial_steps: null, batch_size: 8, gradient_accumulation: 1, learning_rate: 0.01, max_length: 48}
+  training: {steps: null, initial_steps: null, batch_size: 8, learning_rate: 0.01, max_length: 48}
   generation: {max_new_tokens: 8, max_prompt_tokens: 24}
 tasks:
   facts: {source: facts, train: 40, validation: 4, test: 6}
   math: {source: math, train: 40, validation: 4, test: 6}
 public: {source: math, seed: 1, train: 40, validation: 4, test: 6}
-n: 16
+n: 64
 generations: 1
 """
 
@@ -158,5 +158,7 @@ def test_building_a_learner_twice_gives_the_same_base(world):
     again = world.cell.experiment.learner.build(
         LearnerContext(world.tasks, world.cell.seed, default_cache(), Silent())  # another cache: made anew
     )
-    first, second = (learner.score(learner.start(1), [world.tasks["public"].test])[0][0] for learner in (world.learner, again))
+    first, second = (
+        learner.score(learner.start(1), [world.tasks["public"].test])[0][0] for learner in (world.learner, again)
+    )
     np.testing.assert_array_equal(first.loss, second.loss)

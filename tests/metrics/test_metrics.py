@@ -59,7 +59,9 @@ def scores(loss, size, completion=None, completion_size=None):
 
 
 def test_losses_are_averaged_over_tokens_not_items():
-    moment = HandMade(tasks={"x": None}, losses={"x": [scores([10, 2], [4, 2], [6, 1], [1, 1]), scores([3, 3], [1, 2])]})
+    moment = HandMade(
+        tasks={"x": None}, losses={"x": [scores([10, 2], [4, 2], [6, 1], [1, 1]), scores([3, 3], [1, 2])]}
+    )
     whole = {(n.model, n.task, n.metric): n.value for n in LossSettings().build().measure(moment)}
     assert whole == {("a", "x", "loss"): 2.0, ("b", "x", "loss"): 2.0}
     part = {n.model: n.value for n in CompletionLossSettings().build().measure(moment)}
@@ -80,12 +82,22 @@ def test_tasks_without_answers_give_no_accuracy():
 
 
 def test_multiple_choice_takes_the_lowest_loss_a_token():
-    test = pa.table({
-        "prompt": ["p", "q", "r"],
-        "answer": ["long answer", "no", "x"],
-        "choices": [["short", "long answer"], ["yes", "no", "maybe"], ["x", "y"]],
-    })
-    table = {"short": (2, 1), "long answer": (3, 2), "yes": (1, 1), "no": (5, 1), "maybe": (5, 1), "x": (1, 1), "y": (2, 1)}
+    test = pa.table(
+        {
+            "prompt": ["p", "q", "r"],
+            "answer": ["long answer", "no", "x"],
+            "choices": [["short", "long answer"], ["yes", "no", "maybe"], ["x", "y"]],
+        }
+    )
+    table = {
+        "short": (2, 1),
+        "long answer": (3, 2),
+        "yes": (1, 1),
+        "no": (5, 1),
+        "maybe": (5, 1),
+        "x": (1, 1),
+        "y": (2, 1),
+    }
 
     def choose(items, entity):
         rows = [table[text.strip()] for text in items.column("completion").to_pylist()]

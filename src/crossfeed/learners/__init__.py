@@ -1,0 +1,1 @@
+"""Kinds of generative models; each has a settings class that imports without its heavy libraries."""

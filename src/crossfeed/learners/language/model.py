@@ -1,0 +1,105 @@
+"""One working module that every state is loaded into: K entities need K sets of numbers, not K modules."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crossfeed.learners.language.device import Device, quiet
+
+__all__ = ["LanguageState", "WorkingModel"]
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LanguageState:
+    """One entity's parameters, in host memory; never changed in place.
+
+    Attributes:
+        weights: Parameters by name; tied ones are there once.
+        optimizer: AdamW's moments, ``exp_avg.<parameter>`` and ``exp_avg_sq.<parameter>``, and ``step``; empty
+            unless they are carried over.
+    """
+
+    weights: Tensors
+    optimizer: Tensors = field(default_factory=dict)
+
+
+class WorkingModel:
+    """A causal language model of transformers into which states are loaded.
+
+    Attributes:
+        module: The model, on its device.
+        device: Where it is.
+        takes_positions: Whether its forward pass is given positions.
+    """
+
+    def __init__(self, module: Any, device: Device) -> None:
+        self.module = module.to(device.torch_device).eval()
+        self.device = device
+        self._loaded: Tensors | None = None
+        self._read: Tensor | None = None
+        head = module.get_output_embeddings()
+        self._hooked = isinstance(head, nn.Module)
+        if self._hooked:
+            head.register_forward_pre_hook(self._only_read)
+        self.takes_positions = "position_ids" in inspect.signature(module.forward).parameters
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters by name, tied ones once."""
+        return dict(self.module.named_parameters())
+
+    def load(self, weights: Tensors) -> None:
+        """Give the module a state's numbers."""
+        if self._loaded is weights:
+            return
+        with torch.no_grad():
+            for name, parameter in self.module.named_parameters():
+                parameter.copy_(weights[name], non_blocking=True)
+        self._loaded = weights
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the module's numbers in host memory."""
+        return {name: parameter.detach().to("cpu", copy=True) for name, parameter in self.module.named_parameters()}
+
+    def training(self) -> None:
+        """Make ready to be changed: the module no longer holds any state's numbers."""
+        self._loaded = None
+        self.module.train()
+
+    def logits(self, ids: Tensor, read: Tensor) -> Tensor:
+        """Logits at some places only: the head never sees the padding.
+
+        Args:
+            ids: ``(rows, width)`` tokens, padded on the right.
+            read: ``(N,)`` flat places.
+
+        Returns:
+            ``(N, vocabulary)`` logits in fp32.
+        """
+        self._read = read
+        try:
+            with self.device.autocast():
+                found: Tensor = self.module(input_ids=ids, use_cache=False).logits
+        finally:
+            self._read = None
+        flat = found.flatten(0, 1)
+        return (flat if self._hooked else flat.index_select(0, read)).float()
+
+    def save(self, weights: Tensors, folder: Path) -> None:
+        """Write a state as a checkpoint of transformers."""
+        self.load(weights)
+        with quiet():
+            self.module.save_pretrained(folder, max_shard_size="1000GB")
+
+    def _only_read(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if self._read is None:
+            return None
+        return (inputs[0].flatten(0, 1).index_select(0, self._read)[None], *inputs[1:])

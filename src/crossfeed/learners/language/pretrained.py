@@ -1,0 +1,108 @@
+"""Models and tokenizers of transformers, from the hub or a folder: safetensors only, no remote code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossfeed.errors import DataUnavailable, InvalidInput
+from crossfeed.learners.language.device import Device, quiet
+
+__all__ = ["attention", "check_lengths", "first_line", "read_model", "read_tokenizer"]
+
+_SHORT = 256
+"""Up to this many tokens plain attention is the fastest on a CPU; beyond it its memory grows too much."""
+
+
+def read_model(name: str, revision: str | None, device: Device, longest: int) -> Any:
+    """A causal language model in fp32.
+
+    Args:
+        name: A local folder or a hub id.
+        revision: A branch, tag or commit of the hub id.
+        device: Where it will run.
+        longest: Most tokens that it will be given.
+
+    Raises:
+        DataUnavailable: It cannot be reached or read.
+        InvalidInput: It cannot take that many tokens.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = _read(
+        AutoModelForCausalLM,
+        name,
+        revision,
+        use_safetensors=True,
+        dtype=torch.float32,
+        attn_implementation=attention(device, longest),
+    )
+    check_lengths(model.config, longest)
+    _own(model)
+    return model
+
+
+def read_tokenizer(name: str, revision: str | None) -> Any:
+    """A tokenizer.
+
+    Raises:
+        DataUnavailable: It cannot be reached or read.
+    """
+    from transformers import AutoTokenizer
+
+    return _read(AutoTokenizer, name, revision)
+
+
+def attention(device: Device, longest: int) -> str | None:
+    """The attention implementation to ask for; None leaves transformers' choice."""
+    return "eager" if device.on_host and longest <= _SHORT else None
+
+
+def check_lengths(config: Any, longest: int) -> None:
+    """Whether a model can take as many tokens as the settings ask for.
+
+    Raises:
+        InvalidInput: It cannot.
+    """
+    room = getattr(config, "max_position_embeddings", None)
+    if room is not None and longest > room:
+        raise InvalidInput(
+            f"the base model reads at most {room} tokens, the settings ask for {longest}; lower training.max_length, "
+            "or generation.max_prompt_tokens + generation.max_new_tokens"
+        )
+
+
+def _own(model: torch.nn.Module) -> None:
+    """Copy what was read: it is mapped from the file, and would change or vanish with it."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
+
+
+def _read(kind: Any, name: str, revision: str | None, **options: Any) -> Any:
+    folder = Path(name).expanduser()
+    place = str(folder) if folder.is_dir() else name
+    try:
+        with quiet():
+            return kind.from_pretrained(place, revision=revision or "main", trust_remote_code=False, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataUnavailable(_message(name, folder.is_dir(), error)) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line that ends a sentence."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return line if line.endswith(".") else f"{line}."
+
+
+def _message(name: str, local: bool, error: Exception) -> str:
+    if local:
+        return (
+            f"cannot read the folder {name!r} as a model: {first_line(error)} It needs config.json, a tokenizer and "
+            "weights in safetensors."
+        )
+    return (
+        f"cannot get {name!r} from the Hugging Face hub: {first_line(error)} Where there is no network, download it "
+        "elsewhere and give the local folder instead."
+    )

@@ -1,0 +1,103 @@
+r"""Sampling by keyed Gumbel noise: what comes out for an item depends on its key, not on its batch.
+
+A token is drawn from :math:`\operatorname{softmax}(\ell / T)` as :math:`\arg\max_v (\ell_v / T + G_v)` with
+independent standard Gumbel noise (Gumbel, 1954; Maddison, Tarlow and Minka, 2014). The noise of vocabulary index v
+at position t of the item with key k is a fixed function of (k, t, v):
+
+1. 64 bits for (k, t), by SplitMix64 (`crossfeed.keys.item_keys`), as two 32-bit words :math:`k_1` (low), :math:`k_2`;
+2. 32 bits for v, once: :math:`x = \operatorname{lowbias32}(v)` (Wellons, 2018), that is ``x ^= x >> 16``,
+   ``x *= 0x7feb352d``, ``x ^= x >> 15``, ``x *= 0x846ca68b``, ``x ^= x >> 16``;
+3. the same mixing again with both words put in: ``x ^= k1``, ``x *= 0x7feb352d``, ``x ^= x >> 15``, ``x += k2``,
+   ``x *= 0x846ca68b``, ``x ^= x >> 16``, all modulo :math:`2^{32}`; the low 31 bits are kept;
+4. :math:`w = (x + 1/2)\,2^{-31}`, :math:`E = -\log(1 - w)` by ``log1p``, :math:`G = -\log E`, in fp32.
+
+The likeliest winners have small w, where fp32 is finest: G reaches 22. w is kept below 1, so that G is finite.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossfeed.keys import item_keys
+
+__all__ = ["Sampler", "gumbel", "nucleus", "position_keys", "vocabulary_bits"]
+
+_M1: Final = 0x7FEB352D
+_M2: Final = 0x846CA68B - (1 << 32)
+_MAX_BELOW_ONE: Final = 1.0 - 2.0**-24
+
+
+def position_keys(keys: NDArray[np.uint64], positions: int) -> Tensor:
+    """``(n, positions, 2)`` 32-bit words for each item's positions."""
+    places = np.arange(positions)
+    table = np.stack([item_keys(int(key), places) for key in keys])
+    return torch.from_numpy(table.astype("<u8").view(np.int32).reshape(len(keys), positions, 2))
+
+
+def vocabulary_bits(size: int, device: torch.device) -> Tensor:
+    """``(size,)`` mixed bits of each vocabulary index."""
+    x = torch.arange(size, dtype=torch.int32, device=device)
+    x = (x ^ _shift(x, 16)) * _M1
+    x = (x ^ _shift(x, 15)) * _M2
+    return x ^ _shift(x, 16)
+
+
+def gumbel(words: Tensor, vocabulary: Tensor) -> Tensor:
+    """Noise of one position of each item.
+
+    Args:
+        words: ``(n, 2)`` from `position_keys`.
+        vocabulary: ``(V,)`` from `vocabulary_bits`.
+
+    Returns:
+        ``(n, V)`` standard Gumbel numbers in fp32.
+    """
+    x = vocabulary[None] ^ words[:, :1]
+    x.mul_(_M1)
+    x.bitwise_xor_(_shift(x, 15))
+    x.add_(words[:, 1:]).mul_(_M2)
+    x.bitwise_xor_(_shift(x, 16)).bitwise_and_(0x7FFFFFFF)
+    w = x.to(torch.float32).add_(0.5).mul_(2.0**-31).clamp_(max=_MAX_BELOW_ONE)
+    return w.neg_().log1p_().neg_().log_().neg_()
+
+
+def nucleus(logits: Tensor, top_p: float) -> Tensor:
+    """Logits without the tokens outside the smallest set that has probability `top_p` (Holtzman et al., 2020)."""
+    ordered, places = logits.sort(dim=-1, descending=True, stable=True)
+    chances = ordered.softmax(dim=-1)
+    ordered = ordered.masked_fill(chances.cumsum(dim=-1) - chances >= top_p, -torch.inf)
+    return torch.empty_like(logits).scatter_(-1, places, ordered)
+
+
+class Sampler:
+    """Draws the next token of every row."""
+
+    def __init__(self, temperature: float, top_p: float, vocabulary: int, device: torch.device) -> None:
+        self._temperature = temperature
+        self._top_p = top_p
+        self._bits = vocabulary_bits(vocabulary, device)
+
+    def draw(self, logits: Tensor, words: Tensor) -> Tensor:
+        """``(n,)`` tokens.
+
+        Args:
+            logits: ``(n, V)``.
+            words: ``(n, 2)`` from `position_keys`.
+        """
+        logits = logits.float()
+        if self._temperature == 0.0:
+            return logits.argmax(dim=-1)
+        logits = logits / self._temperature
+        if self._top_p < 1.0:
+            logits = nucleus(logits, self._top_p)
+        return (gumbel(words, self._bits) + logits).argmax(dim=-1)
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """A logical right shift of 32-bit words."""
+    return (x >> bits).bitwise_and_((1 << (32 - bits)) - 1)

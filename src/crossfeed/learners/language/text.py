@@ -1,0 +1,166 @@
+"""Items as token ids: prompt, completion, end of text; and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from crossfeed.errors import InvalidInput
+
+__all__ = ["Batch", "Codec", "Example", "texts"]
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item's tokens.
+
+    Attributes:
+        ids: ``(length,)`` token ids.
+        prompt: How many of them belong to the prompt.
+    """
+
+    ids: Ids
+    prompt: int
+
+
+def texts(items: pa.Table, column: str) -> list[str]:
+    """A column of strings; null is the empty text.
+
+    Raises:
+        InvalidInput: The column is not there.
+    """
+    if column not in items.column_names:
+        raise InvalidInput(f"language items need a column {column!r}; got {', '.join(items.column_names)}")
+    return [value or "" for value in items.column(column).to_pylist()]
+
+
+class Codec:
+    """A tokenizer with the conventions of training, scoring and generating.
+
+    Text is tokenised whole, as any reader of a checkpoint would; a token belongs to the prompt if it ends in it.
+
+    Attributes:
+        tokenizer: A transformers tokenizer.
+        eos: The id of the end of text.
+        pad: An id that fills batches; it is never read.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        if tokenizer.eos_token_id is None:
+            raise InvalidInput("the base model's tokenizer has no end-of-text token (eos_token)")
+        self.tokenizer = tokenizer
+        self.eos: int = tokenizer.eos_token_id
+        self.pad: int = self.eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+    def examples(self, items: pa.Table, max_length: int) -> list[Example]:
+        """Tokens of prompt, completion and, where the item is finished, the end of text; cut to a length."""
+        prompts, completions = texts(items, "prompt"), texts(items, "completion")
+        if not prompts:
+            return []
+        whole = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
+        coded = self.tokenizer(whole, return_offsets_mapping=self._has_offsets, return_attention_mask=False)
+        return [
+            self._example(coded, row, prompt, end, max_length)
+            for row, (prompt, end) in enumerate(zip(prompts, _finished(items), strict=True))
+        ]
+
+    def prompts(self, items: pa.Table, longest: int) -> list[Ids]:
+        """Tokens of prompts; of long ones a start token, if any, and the last tokens."""
+        found = texts(items, "prompt")
+        if not found:
+            return []
+        coded = self.tokenizer(found, return_attention_mask=False)["input_ids"]
+        return [self._prompt(self._without_end(ids), longest) for ids in coded]
+
+    def documents(self, found: Sequence[str]) -> Ids:
+        """Texts one after another, each followed by the end of text."""
+        coded = self.tokenizer(list(found), return_attention_mask=False)["input_ids"] if found else []
+        return np.concatenate([np.zeros(0, np.int64), *(np.array([*self._without_end(x), self.eos]) for x in coded)])
+
+    def completions(self, prompts: Sequence[Ids], new: Sequence[Ids]) -> list[str]:
+        """The text that new tokens add to prompts.
+
+        Tokens are decoded with the prompt's last one before them: some tokenizers drop a leading space.
+        """
+        if not prompts:
+            return []
+        last = [prompt[-1:] for prompt in prompts]
+        before = self._decode(last)
+        after = self._decode([np.concatenate(pair) for pair in zip(last, new, strict=True)])
+        return [text[len(start) :] for start, text in zip(before, after, strict=True)]
+
+    @property
+    def _has_offsets(self) -> bool:
+        return bool(self.tokenizer.is_fast)
+
+    def _example(self, coded: Any, row: int, prompt: str, end: bool, max_length: int) -> Example:
+        ids = self._without_end(coded["input_ids"][row])
+        if self._has_offsets:
+            stops = [stop for _, stop in coded["offset_mapping"][row][: len(ids)]]
+            boundary = next((place for place, stop in enumerate(stops) if stop > len(prompt)), len(ids))
+        else:
+            boundary = len(self._without_end(self.tokenizer(prompt)["input_ids"])) if prompt else 0
+        if end and len(ids) < max_length:
+            ids = [*ids, self.eos]
+        return Example(np.array(ids[:max_length], dtype=np.int64), min(boundary, len(ids), max_length))
+
+    def _prompt(self, ids: list[int], longest: int) -> Ids:
+        start = self.tokenizer.bos_token_id
+        if not ids:
+            ids = [self.eos if start is None else start]
+        if len(ids) > longest:
+            ids = [start, *ids[len(ids) - longest + 1 :]] if ids[0] == start else ids[-longest:]
+        return np.array(ids, dtype=np.int64)
+
+    def _without_end(self, ids: list[int]) -> list[int]:
+        """Some tokenizers add the end of text themselves; OPT starts texts with the same token, which stays."""
+        return ids[:-1] if len(ids) > 1 and ids[-1] == self.eos else ids
+
+    def _decode(self, ids: Sequence[Ids]) -> list[str]:
+        found: list[str] = self.tokenizer.batch_decode(
+            [list(map(int, row)) for row in ids], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return found
+
+
+def _finished(items: pa.Table) -> list[bool]:
+    """Whether each item's text ends there; where nothing is said it does."""
+    if "finished" not in items.column_names:
+        return [True] * items.num_rows
+    return [value is not False for value in items.column("finished").to_pylist()]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples padded on the right.
+
+    With causal attention nothing that is read sees the padding, so that no attention mask is needed.
+
+    Attributes:
+        ids: ``(rows, width)`` token ids.
+        read: ``(N,)`` flat places whose next token is predicted: all but each row's last one.
+        targets: ``(N,)`` those next tokens.
+    """
+
+    ids: torch.Tensor
+    read: torch.Tensor
+    targets: torch.Tensor
+
+    @classmethod
+    def of(cls, examples: Sequence[Ids], pad: int, device: torch.device) -> Batch:
+        """Lay examples out in rows."""
+        lengths = np.array([len(ids) for ids in examples])
+        table = np.full((len(examples), max(1, int(lengths.max(initial=0)))), pad, dtype=np.int64)
+        inside = np.arange(table.shape[1]) < lengths[:, None]
+        table[inside] = np.concatenate(examples)
+        read = np.flatnonzero(np.arange(table.shape[1]) < lengths[:, None] - 1)
+        parts = (table, read, table.reshape(-1)[read + 1])
+        return cls(*(torch.from_numpy(part).to(device, non_blocking=True) for part in parts))

@@ -1,0 +1,153 @@
+"""One entity's update: AdamW on the drawn examples, in the order in which they were drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from crossfeed.errors import Diverged
+from crossfeed.keys import address, generator
+from crossfeed.learners.language.model import LanguageState, WorkingModel
+from crossfeed.learners.language.optimizer import adamw, constant_with_warmup, moments, restore, set_rate
+from crossfeed.learners.language.settings import TrainingSettings
+from crossfeed.learners.language.text import Batch, Ids
+
+__all__ = ["Watch", "examples_of_steps", "summed_gradients", "train"]
+
+_CHECK_EVERY = 10
+"""Steps between looks at the losses, where each look waits for an accelerator."""
+
+
+def train(
+    model: WorkingModel,
+    state: LanguageState,
+    examples: Sequence[Ids],
+    settings: TrainingSettings,
+    generation: int,
+    key: int,
+    pad: int,
+    who: str,
+) -> LanguageState:
+    """Train a state.
+
+    Args:
+        model: The working model.
+        state: Where to start; it is left as it is.
+        examples: Token ids in drawn order.
+        settings: How to train.
+        generation: The generation t; 0 may have a number of steps of its own.
+        key: Seeds the order of repeated passes and dropout.
+        pad: A token that fills rows.
+        who: The entity, for messages.
+
+    Raises:
+        Diverged: A loss or gradient is not finite.
+    """
+    plan = examples_of_steps(len(examples), settings, generation, key)
+    model.load(state.weights)
+    model.training()
+    parameters = model.parameters()
+    optimizer = adamw(parameters, settings.learning_rate, settings.betas, settings.weight_decay, settings.epsilon)
+    restore(optimizer, parameters, state.optimizer)
+    warmup = 0.0 if state.optimizer else settings.warmup
+    watch = Watch(model.device.on_host, who)
+    try:
+        with model.device.seeded(address(key, "dropout")):
+            for step, rows in enumerate(plan):
+                set_rate(optimizer, settings.learning_rate * constant_with_warmup(step, len(plan), warmup))
+                loss = summed_gradients(model, [examples[row] for row in rows], settings.batch_size, pad)
+                norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping or torch.inf)
+                watch.see(step, loss, norm)
+                optimizer.step()
+                optimizer.zero_grad()
+        watch.check()
+        carried = moments(optimizer, parameters) if settings.carry_optimizer else {}
+        return LanguageState(model.weights(), carried)
+    finally:
+        model.module.zero_grad()
+        model.module.eval()
+
+
+def examples_of_steps(n: int, settings: TrainingSettings, generation: int, key: int) -> list[NDArray[np.int64]]:
+    """Which examples each step reads: drawn order first, then passes reshuffled by key.
+
+    Args:
+        n: How many examples there are.
+        settings: How to train.
+        generation: The generation.
+        key: Seeds the reshuffled passes.
+    """
+    size, steps = settings.examples_per_step, settings.steps_at(generation)
+    total = n if steps is None else steps * size
+    if n == 0:
+        return []
+    order = np.concatenate(list(_passes(n, total, key)))[:total]
+    return [order[first : first + size] for first in range(0, total, size)]
+
+
+def _passes(n: int, total: int, key: int) -> Iterator[NDArray[np.int64]]:
+    yield np.arange(n)
+    for number in range(1, -(-total // n)):
+        yield generator(key, "pass", number).permutation(n)
+
+
+def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: int, pad: int) -> Tensor:
+    """Gradients of the mean loss over all tokens of one step, added up over micro-batches.
+
+    Within the step examples are sorted by length, which saves padding and changes no sum.
+
+    Returns:
+        The loss, still on the device.
+    """
+    tokens = max(1, sum(len(ids) - 1 for ids in examples if len(ids)))
+    ordered = sorted(examples, key=len)
+    total = torch.zeros((), device=model.device.torch_device)
+    for first in range(0, len(ordered), batch_size):
+        batch = Batch.of(ordered[first : first + batch_size], pad, model.device.torch_device)
+        if len(batch.targets):
+            logits = model.logits(batch.ids, batch.read)
+            loss = functional.cross_entropy(logits, batch.targets, reduction="sum") / tokens
+            torch.autograd.backward(loss)
+            total += loss.detach()
+    return total
+
+
+class Watch:
+    """Notices losses and gradients that are not finite, without waiting for an accelerator at every step."""
+
+    def __init__(self, every_step: bool, who: str) -> None:
+        self._every = 1 if every_step else _CHECK_EVERY
+        self._who = who
+        self._seen: list[Tensor] = []
+        self._first = 0
+
+    def see(self, step: int, loss: Tensor, norm: Tensor) -> None:
+        """Keep a step's loss and gradient norm, and look at them now and then."""
+        if not self._seen:
+            self._first = step
+        self._seen.append(torch.stack([loss, norm.to(loss.dtype)]))
+        if len(self._seen) >= self._every:
+            self.check()
+
+    def check(self) -> None:
+        """Look at what was kept.
+
+        Raises:
+            Diverged: Something is not finite.
+        """
+        if not self._seen:
+            return
+        values = torch.stack(self._seen).cpu()
+        self._seen.clear()
+        bad = (~values.isfinite().all(dim=1)).nonzero()[:, 0]
+        if len(bad):
+            loss, norm = values[bad[0]].tolist()
+            raise Diverged(
+                f"{self._who}, step {self._first + int(bad[0])}: loss {loss}, gradient norm {norm}; "
+                "a lower learning_rate, a longer warmup or fp32 may help"
+            )

@@ -1,0 +1,141 @@
+"""What a report is made of: sections of blocks, as plain values. The template decides how each kind of block looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from matplotlib.figure import Figure
+
+from crossfeed.report.layout import ChangeTable
+
+__all__ = [
+    "Block",
+    "Changes",
+    "Code",
+    "Facts",
+    "Picture",
+    "Sample",
+    "Samples",
+    "Section",
+    "Sheet",
+    "Statements",
+    "Words",
+]
+
+
+@dataclass(frozen=True)
+class Words:
+    """Paragraphs."""
+
+    kind: ClassVar[str] = "words"
+    paragraphs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Statements:
+    """Statements, each with what it is about."""
+
+    kind: ClassVar[str] = "statements"
+    items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """An initial -> final table, and its legend."""
+
+    kind: ClassVar[str] = "changes"
+    table: ChangeTable
+    legend: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure.
+
+    Attributes:
+        name: Its files' name.
+        alt: What it shows, for those who cannot see it.
+        caption: What to know when looking at it.
+        draw: Makes it at a width in inches.
+    """
+
+    kind: ClassVar[str] = "picture"
+    name: str
+    alt: str
+    caption: str
+    draw: Callable[[float], Figure]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What models made of one test prompt.
+
+    Attributes:
+        task: The data set.
+        item: The test item's number.
+        prompt: The prompt.
+        models: The models.
+        rows: A label for each time and grid point, and every model's completion.
+    """
+
+    task: str
+    item: int
+    prompt: str
+    models: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Completions side by side."""
+
+    kind: ClassVar[str] = "samples"
+    samples: Sequence[Sample]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A plain table; all but the first column are numbers if `numeric`."""
+
+    kind: ClassVar[str] = "sheet"
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values."""
+
+    kind: ClassVar[str] = "facts"
+    items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to copy."""
+
+    kind: ClassVar[str] = "code"
+    label: str
+    text: str
+
+
+Block = Words | Statements | Changes | Picture | Samples | Sheet | Facts | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a report.
+
+    Attributes:
+        name: Its anchor.
+        title: Its title.
+        blocks: What it holds.
+    """
+
+    name: str
+    title: str
+    blocks: Sequence[Block]

@@ -1,0 +1,251 @@
+"""How a run's tables are laid out, whatever shows them: rows as in the paper's Tables 2 and 7, one column a grid point.
+
+The paper's rows are 'model on task': own tasks, then the other models' tasks; public data follows. Its columns are
+alpha within beta. Other grid fields that vary take beta's place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import pandas as pd
+
+from crossfeed.experiment import Experiment
+from crossfeed.report.frames import Run
+from crossfeed.report.numbers import DEAD_BAND, change, verdict
+from crossfeed.report.text import number, percent, signed, value_text
+
+__all__ = ["MEASURES", "ChangeTable", "Columns", "Entry", "Group", "Measure", "Row", "change_table", "columns_of"]
+
+KINDS: Final = ("own", "other", "public")
+_GREEK: Final = {"alpha": "α", "beta": "β"}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric that has an initial -> final table.
+
+    Attributes:
+        metric: Its name in the records.
+        title: What it is called.
+        band: Changes of at most this are marked ``same``.
+        words: Marks for a fall and for a rise.
+        relative: Whether a change is given in per cent, rather than in the metric's own unit.
+    """
+
+    metric: str
+    title: str
+    band: float
+    words: tuple[str, str]
+    relative: bool = False
+
+
+# Shares and similarities are shown with two decimals: half of the last one is their band.
+MEASURES: Final = {
+    measure.metric: measure
+    for measure in (
+        Measure("loss", "Loss", DEAD_BAND, ("better", "worse"), relative=True),
+        Measure("completion_loss", "Loss of completions alone", DEAD_BAND, ("better", "worse"), relative=True),
+        Measure("accuracy", "Accuracy", 0.005, ("down", "up")),
+        Measure("similarity", "Similarity of outputs", 0.005, ("down", "up")),
+        Measure("distinct_1", "Distinct words (distinct-1)", 0.005, ("down", "up")),
+        Measure("distinct_2", "Distinct pairs of words (distinct-2)", 0.005, ("down", "up")),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a table.
+
+    Attributes:
+        initial: Mean at generation 0, as text.
+        final: Mean at the last generation, as text; None if there is no later one.
+        mark: ``better``, ``worse``, ``up``, ``down``, ``same`` or ``unknown``; empty if nothing can have changed.
+        change: How much it changed, with its standard error.
+        until: The last generation measured, where the run was to go further; else None.
+    """
+
+    initial: str
+    final: str | None
+    mark: str
+    change: str
+    until: int | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a model (or a pair of models) on a task.
+
+    Attributes:
+        label: What it is called.
+        kind: ``own`` task, ``other`` task or ``public`` data.
+        model: The model.
+        task: The task.
+        entries: One for each point, by position; points without numbers are missing.
+    """
+
+    label: str
+    kind: str
+    model: str
+    task: str
+    entries: Mapping[int, Entry]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that differ in the first field that varies alone.
+
+    Attributes:
+        label: What they have in common; empty if it goes without saying.
+        points: The columns, as positions of grid points.
+    """
+
+    label: str
+    points: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The grid's points as columns.
+
+    Attributes:
+        inner: The field that varies within a group: alpha, if it varies.
+        groups: The groups, in the grid's order.
+        heads: Each column's own label within its group.
+        labels: Each column's full label.
+        fixed: Fields that are the same everywhere.
+    """
+
+    inner: str
+    groups: tuple[Group, ...]
+    heads: Mapping[int, str]
+    labels: Mapping[int, str]
+    fixed: str
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """All columns, group by group."""
+        return tuple(point for group in self.groups for point in group.points)
+
+
+@dataclass(frozen=True)
+class ChangeTable:
+    """Initial -> final values of one metric.
+
+    Attributes:
+        measure: The metric.
+        columns: The columns.
+        rows: The rows in the paper's order.
+        seeds: The largest number of seeds behind an entry.
+    """
+
+    measure: Measure
+    columns: Columns
+    rows: tuple[Row, ...]
+    seeds: int
+
+
+def columns_of(points: pd.DataFrame, *, greek: bool = False) -> Columns:
+    """Lay grid points out as columns.
+
+    Args:
+        points: `Run.points`.
+        greek: Write alpha and beta as the paper does, for places that are sure to have the letters.
+    """
+    texts = points.map(value_text)
+    varied = [name for name in texts.columns if len(set(texts[name])) > 1] or ["alpha"]
+    inner, outer = varied[0], varied[1:]
+    names = _names(texts.columns) | (_GREEK if greek else {})
+    equals = "\u00a0=\u00a0" if greek else " = "  # set as the paper does, a label is not broken across lines either
+    grouped: dict[str, list[int]] = {}
+    for point, row in texts.iterrows():
+        grouped.setdefault(_label(row, outer, names, equals), []).append(int(str(point)))
+    heads = {int(str(point)): f"{names[inner]}{equals}{row[inner]}" for point, row in texts.iterrows()}
+    labels = {int(str(point)): _label(row, varied, names, equals) for point, row in texts.iterrows()}
+    fixed = [name for name in texts.columns if name not in varied]
+    return Columns(
+        inner=inner,
+        groups=tuple(Group(label, tuple(members)) for label, members in grouped.items()),
+        heads=heads,
+        labels=labels,
+        fixed=_label(texts.iloc[0], fixed, names, equals),
+    )
+
+
+def change_table(run: Run, metric: str, *, greek: bool = False) -> ChangeTable | None:
+    """The initial -> final table of a metric; None if nothing of it was measured.
+
+    Args:
+        run: The run.
+        metric: One of `MEASURES`.
+        greek: See `columns_of`.
+    """
+    measure, numbers = MEASURES[metric], change(run.records, metric)
+    if numbers.empty:
+        return None
+    target = run.experiment.generations
+    rows: dict[tuple[str, str], dict[int, Entry]] = {}
+    for found in numbers.to_dict("records"):
+        place = (str(found["model"]), str(found["task"]))
+        rows.setdefault(place, {})[int(found["point"])] = _entry(found, measure, target)
+    pairs = len({model for model, _ in rows}) if metric == "similarity" else 0
+    made = [_row(place, entries, run.experiment, pairs == 1) for place, entries in rows.items()]
+    return ChangeTable(
+        measure,
+        columns_of(run.points, greek=greek),
+        tuple(_in_order(made, run.experiment)),
+        int(numbers["seeds"].max()),
+    )
+
+
+def _names(columns: pd.Index) -> dict[str, str]:
+    """A path's last word, unless another path ends with the same one."""
+    last = {name: name.split(".")[-1] for name in columns}
+    words = list(last.values())
+    return {name: word if words.count(word) == 1 else name for name, word in last.items()}
+
+
+def _label(row: pd.Series[Any], fields: list[str], names: Mapping[str, str], equals: str) -> str:
+    return ", ".join(f"{names[name]}{equals}{row[name]}" for name in fields)
+
+
+def _entry(found: Mapping[Any, Any], measure: Measure, target: int) -> Entry:
+    last = int(found["generation"])
+    # Shares and similarities live between -1 and 1; losses may be of any size.
+    shown: Callable[[float], str] = number if measure.relative else "{:.2f}".format
+    until = last if last < target else None
+    if last == 0:
+        return Entry(shown(found["initial"]), None, "", "", until)
+    mark = verdict(found["change"], measure.band, measure.words)
+    if measure.relative:
+        amount = percent(found["percent"], found["percent_se"])
+    else:
+        error = found["change_se"]
+        amount = signed(found["change"]) + ("" if math.isnan(error) else f" ± {error:.2f}")
+    return Entry(shown(found["initial"]), shown(found["final"]), mark, amount, until)
+
+
+def _row(place: tuple[str, str], entries: dict[int, Entry], experiment: Experiment, one_pair: bool) -> Row:
+    model, task = place
+    label = task if one_pair else f"{model} on {task}"
+    return Row(label, _kind(model, task, experiment), model, task, entries)
+
+
+def _kind(model: str, task: str, experiment: Experiment) -> str:
+    if task not in experiment.tasks:
+        return "public"
+    owned = {entity.name: entity.private for entity in experiment.ecosystem.entities}
+    return "own" if owned.get(model) == task else "other"
+
+
+def _in_order(rows: list[Row], experiment: Experiment) -> list[Row]:
+    """Own tasks, other tasks, public; models, then tasks, as they are described. Pairs of models stay as measured."""
+    models = {name: number for number, name in enumerate(experiment.ecosystem.names)}
+    tasks = {name: number for number, name in enumerate(experiment.tasks)}
+    end = len(models) + len(tasks)
+    plain = [row if row.model in models else replace(row, kind=row.kind.replace("other", "own")) for row in rows]
+    return sorted(plain, key=lambda row: (KINDS.index(row.kind), models.get(row.model, end), tasks.get(row.task, end)))

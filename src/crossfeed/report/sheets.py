@@ -1,0 +1,64 @@
+"""A report's tables as CSV: all numbers behind its tables and figures, safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from crossfeed.report.blocks import Sample
+from crossfeed.report.frames import Run
+from crossfeed.report.layout import MEASURES
+from crossfeed.report.numbers import by_generation, change, mixture, timing
+from crossfeed.report.samples import samples
+from crossfeed.report.text import safe_cell
+
+__all__ = ["sheets", "to_csv"]
+
+
+def sheets(run: Run) -> dict[str, pd.DataFrame]:
+    """Tables by name; those that would be empty are left out."""
+    changed = [change(run.records, metric).assign(metric=metric) for metric in MEASURES]
+    traced = [by_generation(run.records, metric).assign(metric=metric) for metric in MEASURES]
+    made = {
+        "change": _with_points(run, _join(changed)),
+        "by_generation": _with_points(run, _join(traced)),
+        "mixture": _with_points(run, mixture(run.records)),
+        "timing": timing(run.records, run.cells),
+        "samples": _samples(samples(run)),
+        "cells": _with_points(run, run.cells.drop(columns="zero")),
+        "failures": run.failures,
+    }
+    return {name: frame for name, frame in made.items() if len(frame)}
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """CSV of a table; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    safe = frame.map(safe_cell)
+    safe.columns = pd.Index([safe_cell(name) for name in frame.columns])
+    text: str = safe.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table of those that hold something; the metric comes first."""
+    full = [frame for frame in frames if len(frame)]
+    if not full:
+        return pd.DataFrame({"point": []})
+    joined = pd.concat(full, ignore_index=True)
+    return joined[["metric", *(name for name in joined.columns if name != "metric")]]
+
+
+def _with_points(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
+    """The grid's fields in place of the point's number."""
+    points = run.points.reset_index()
+    return points.merge(frame, on="point", how="inner").drop(columns="point")
+
+
+def _samples(found: list[Sample]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"task": each.task, "item": each.item, "when": when, "model": model, "prompt": each.prompt, "text": text}
+            for each in found
+            for when, texts in each.rows
+            for model, text in zip(each.models, texts, strict=True)
+        ]
+    )

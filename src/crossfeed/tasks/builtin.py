@@ -1,0 +1,105 @@
+"""Data sets that need no download: `stdlib-docs`, `facts`, `math` and `reason`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+from crossfeed.errors import InvalidInput
+from crossfeed.tasks.choice_problems import MOST_CHOICES, choice_problems
+from crossfeed.tasks.docs import documentation
+from crossfeed.tasks.facts import facts
+from crossfeed.tasks.prose import prose_row
+from crossfeed.tasks.splits import SPLITS, Row, TextSettings, assemble, shuffled
+from crossfeed.tasks.text import Answers, TextTask
+from crossfeed.tasks.word_problems import MOST_PROBLEMS, problems
+
+__all__ = ["FactsSettings", "MathSettings", "ReasonSettings", "StdlibDocsSettings"]
+
+_DEFAULT_SIZES: Final = {"train": 2000, "validation": 200, "test": 200}
+
+
+class StdlibDocsSettings(TextSettings):
+    """Public prose: passages of the running Python's own documentation (see `crossfeed.tasks.docs`).
+
+    The first 24 words of a passage are the prompt. A tenth each is test and validation, the rest train; no passage is
+    in two splits. By default all of it.
+    """
+
+    source: Literal["stdlib-docs"] = "stdlib-docs"
+
+    def build(self, name: str, data_root: Path | None) -> TextTask:
+        """Harvest the documentation; `data_root` is not read."""
+        rows = [prose_row(passage) for passage in documentation()]
+        return assemble(name, {"train": rows}, self, answers=None, percent=10)
+
+
+class FactsSettings(TextSettings):
+    """Questions about real facts (see `crossfeed.tasks.facts`), with an answer and a sentence about it.
+
+    No question is in two splits; the same fact may be asked in other words, so that a test question can often be
+    answered by who has learnt the facts of train. Default sizes: 2000, 200 and 200.
+    """
+
+    source: Literal["facts"] = "facts"
+
+    def build(self, name: str, data_root: Path | None) -> TextTask:
+        """Ask the questions; `data_root` is not read."""
+        rows = shuffled(facts(self.seed), self.seed, "facts")
+        sizes = _sizes(name, self, len(rows))
+        # Test comes first, so that it stays the same when more or less training data is asked for.
+        ends = [sizes["test"], sizes["test"] + sizes["validation"], sum(sizes.values())]
+        splits = {
+            "test": rows[: ends[0]],
+            "validation": rows[ends[0] : ends[1]],
+            "train": rows[ends[1] : ends[2]],
+        }
+        return assemble(name, splits, self, answers="text")
+
+
+class MathSettings(TextSettings):
+    """Word problems with worked answers that end in the number (see `crossfeed.tasks.word_problems`).
+
+    No problem, that is, story with its numbers, is in two splits. Default sizes: 2000, 200 and 200.
+    """
+
+    source: Literal["math"] = "math"
+
+    def build(self, name: str, data_root: Path | None) -> TextTask:
+        """Make the problems up; `data_root` is not read."""
+        return _made_up(name, self, problems, MOST_PROBLEMS, "number")
+
+
+class ReasonSettings(TextSettings):
+    """Multiple choice questions that take a step of reasoning (see `crossfeed.tasks.choice_problems`).
+
+    No question with the same set of options is in two splits. Default sizes: 2000, 200 and 200.
+    """
+
+    source: Literal["reason"] = "reason"
+
+    def build(self, name: str, data_root: Path | None) -> TextTask:
+        """Make the questions up; `data_root` is not read."""
+        return _made_up(name, self, choice_problems, MOST_CHOICES, "choice")
+
+
+def _made_up(
+    name: str,
+    settings: TextSettings,
+    make: Callable[[int, dict[str, int]], dict[str, list[Row]]],
+    most: int,
+    answers: Answers,
+) -> TextTask:
+    sizes = _sizes(name, settings, most)
+    return assemble(name, make(settings.seed, sizes), settings, answers)
+
+
+def _sizes(name: str, settings: TextSettings, most: int) -> dict[str, int]:
+    sizes = {split: _DEFAULT_SIZES[split] if (cap := settings.caps[split]) is None else cap for split in SPLITS}
+    if sum(sizes.values()) > most:
+        asked = " + ".join(f"{size} {split}" for split, size in sizes.items())
+        raise InvalidInput(
+            f"{name}: {asked} items were asked for, but {settings.source} has {most} in all; give smaller sizes"
+        )
+    return sizes

@@ -1,0 +1,85 @@
+r"""Whether a completion gives the right final answer, by exact match after normalisation.
+
+Numbers: the last number of the completion, or the first one on the line after ``####`` if that mark is there (the
+convention of GSM8K; Cobbe et al., 2021). Thousands separators and trailing zeros do not matter: ``1,200.0`` is
+``1200``. Words: the first line of the completion, or what stands before the end of one of its first sentences,
+against the answer, without regard to case, the articles a, an, the, and punctuation (the normalisation of SQuAD;
+Rajpurkar et al., 2016), but a point between digits and a minus before a number count.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import islice
+from typing import Final
+
+__all__ = ["number_in", "same_number", "same_text"]
+
+# A minus is a sign unless it follows something that it could be subtracted from or joined to: "5-3", "x-2", ")-1".
+_NUMBER: Final = re.compile(
+    r"(?:(?<![0-9A-Za-z)%.])(?P<sign>[-\u2212]))?[$£€]?"
+    r"(?P<digits>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+)
+_MARK: Final = "####"
+_ARTICLES: Final = frozenset({"a", "an", "the"})
+_SENTENCE_END: Final = re.compile(r"[.!?;](?=\s|$)")
+_LONGEST_ANSWER_SENTENCES: Final = 6
+
+
+def number_in(text: str) -> Decimal | None:
+    """The number that a text ends in: after ``####`` if there is one, else the last number; None if there is none."""
+    _, mark, after = text.partition(_MARK)
+    if mark:
+        line = after.lstrip(" ").split("\n", 1)[0]
+        return next(_numbers(line), None)
+    last = deque(_numbers(text), maxlen=1)
+    return last[0] if last else None
+
+
+def same_number(answer: str, completion: str) -> bool:
+    """Whether the completion's final number equals the answer's."""
+    right = number_in(answer)
+    return right is not None and number_in(completion) == right
+
+
+def same_text(answer: str, completion: str) -> bool:
+    """Whether the completion starts with the answer as a line or sentence of its own."""
+    right = _normal(answer)
+    return bool(right) and any(_normal(said) == right for said in _openings(completion))
+
+
+def _numbers(text: str) -> Iterator[Decimal]:
+    for match in _NUMBER.finditer(text):
+        value = Decimal(match["digits"].replace(",", ""))
+        yield -value if match["sign"] else value
+
+
+def _openings(completion: str) -> Iterator[str]:
+    """The first line up to each of its first sentence ends: an answer may hold points of its own (St. John's)."""
+    line = completion.strip().split("\n", 1)[0]
+    yield line
+    for end in islice(_SENTENCE_END.finditer(line), _LONGEST_ANSWER_SENTENCES):
+        yield line[: end.start()]
+
+
+def _normal(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text).casefold().replace("\u2212", "-")
+    kept = "".join(_plain(text, place) for place in range(len(text)))
+    words = kept.split()
+    # An answer that is an article ("A", a blood group) keeps it.
+    return " ".join([word for word in words if word not in _ARTICLES] or words)
+
+
+def _plain(text: str, place: int) -> str:
+    """A character as it counts in a comparison: itself, a space, or nothing."""
+    char = text[place]
+    if not unicodedata.category(char).startswith("P"):
+        return char
+    before, after = text[place - 1 : place], text[place + 1 : place + 2]
+    if after.isdecimal() and ((char == "." and before.isdecimal()) or (char == "-" and not before.isalnum())):
+        return char
+    return "" if char in ".'\u2019" else " "

@@ -1,0 +1,148 @@
+"""From rows to a task: repeats out, missing splits cut from train, a seeded shuffle, and caps on the sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import pyarrow as pa
+from pydantic import Field
+
+from crossfeed.errors import DataUnavailable, InvalidInput
+from crossfeed.keys import generator
+from crossfeed.settings import TaskSettings
+from crossfeed.tasks.text import SCHEMA, Answers, TextTask
+
+__all__ = ["SPLITS", "Row", "TextSettings", "assemble", "cut", "shuffled", "unique"]
+
+SPLITS: Final = ("train", "validation", "test")
+Cap = Annotated[int, Field(ge=1)] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item before it is part of a table.
+
+    Attributes:
+        prompt: What a model is given.
+        completion: What it should say; starts with a space or a newline.
+        answer: The final answer, or None.
+        choices: The options of a multiple choice question, or None.
+        key: What makes rows of two splits the same item (a question, whatever its explanation); default: the text.
+    """
+
+    prompt: str
+    completion: str
+    answer: str | None = None
+    choices: tuple[str, ...] | None = None
+    key: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Prompt and completion."""
+        return self.prompt + self.completion
+
+    @property
+    def identity(self) -> str:
+        """`key`, or the whole text, without regard to case and white space."""
+        return " ".join((self.text if self.key is None else self.key).casefold().split())
+
+
+class TextSettings(TaskSettings):
+    """What every text source has: a seed and caps on the sizes of the splits.
+
+    Attributes:
+        seed: Fixes what is random: the order of each split, what is cut from train, what is made up.
+        train: At most so many training items; default: all.
+        validation: At most so many validation items; 0 for none; default: all.
+        test: At most so many test items; default: all.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    train: Cap = None
+    validation: Annotated[int, Field(ge=0)] | None = None
+    test: Cap = None
+
+    @property
+    def caps(self) -> dict[str, int | None]:
+        """The caps by split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def shuffled(rows: Sequence[Row], seed: int, what: str) -> list[Row]:
+    """The rows in an order that the seed and the word fix."""
+    return [rows[place] for place in generator(seed, "tasks", what).permutation(len(rows))]
+
+
+def cut(rows: Mapping[str, Sequence[Row]], seed: int, percent: int = 5) -> dict[str, list[Row]]:
+    """Give every split rows: what is missing is cut off the end of a shuffled train.
+
+    Args:
+        rows: Rows by split; `train` must be there, the others may be missing.
+        seed: Fixes the shuffle.
+        percent: How much of train each missing split gets, at least one row.
+    """
+    found = {split: list(rows[split]) for split in SPLITS if split in rows}
+    missing = [split for split in ("test", "validation") if split not in found]
+    if missing:
+        found["train"] = shuffled(found["train"], seed, "cut")
+    size = max(1, len(found["train"]) * percent // 100)
+    for split in missing:
+        found["train"], found[split] = found["train"][:-size], found["train"][-size:]
+    return found
+
+
+def unique(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    """Drop repeats: validation loses the items of test, train those of both, each split texts that it has twice.
+
+    Between splits an item is what its key says, so that a question is not trained on and tested; within a split the
+    same question with other options or another explanation stays.
+    """
+    seen: set[str] = set()
+    kept = {}
+    for split in reversed(SPLITS):
+        new = {row.text: row for row in reversed(rows[split]) if row.identity not in seen}
+        kept[split] = list(reversed(new.values()))
+        seen.update(row.identity for row in kept[split])
+    return {split: kept[split] for split in SPLITS}
+
+
+def assemble(
+    name: str,
+    rows: Mapping[str, Sequence[Row]],
+    settings: TextSettings,
+    answers: Answers | None,
+    percent: int = 5,
+) -> TextTask:
+    """A task from rows by split: missing splits are cut from train, repeats dropped, each split shuffled and capped.
+
+    Raises:
+        InvalidInput: A cap asks for more items than there are.
+        DataUnavailable: There is nothing to train on or to test.
+    """
+    whole = unique(cut(rows, settings.seed, percent))
+    tables = {}
+    for split in SPLITS:
+        order = shuffled(whole[split], settings.seed, split)
+        cap = settings.caps[split]
+        if cap is not None and cap > len(order):
+            raise InvalidInput(
+                f"{name}: {split}: {cap} items were asked for, but {settings.source} has {len(order)}; "
+                f"give at most {len(order)}, or leave {split} out to take all"
+            )
+        tables[split] = _table(order[:cap])
+    for split in ("train", "test"):
+        if not tables[split].num_rows:
+            raise DataUnavailable(f"{name}: {settings.source} has no usable {split} items")
+    return TextTask(name=name, answers=answers, **tables)
+
+
+def _table(rows: Sequence[Row]) -> pa.Table:
+    columns = {
+        "prompt": [row.prompt for row in rows],
+        "completion": [row.completion for row in rows],
+        "answer": [row.answer for row in rows],
+        "choices": [None if row.choices is None else list(row.choices) for row in rows],
+    }
+    return pa.table(columns, schema=SCHEMA)

@@ -1,0 +1,143 @@
+"""Text tasks: tables of prompts and completions, and how answers are graded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from crossfeed.errors import InvalidInput
+from crossfeed.tasks.grading import number_in, same_number, same_text
+
+__all__ = ["SCHEMA", "Answers", "TextTask"]
+
+Answers = Literal["number", "text", "choice"]
+"""How answers are graded: as a number, as a word or phrase, or by the loss of each choice."""
+
+SCHEMA: Final = pa.schema(
+    [
+        ("prompt", pa.string()),
+        ("completion", pa.string()),
+        ("answer", pa.string()),
+        ("choices", pa.list_(pa.string())),
+    ]
+)
+"""Columns of every split. The text of an item is prompt + completion, and the completion starts with a space or a
+newline. `answer` is the final answer, or null. `choices` are the options' texts, or null; `answer` is then one of
+them, and an option is put to a model as prompt + space + option."""
+
+
+# Compared by identity: tables have no hash, and two tasks with equal `content` hold equal data anyway.
+@dataclass(frozen=True, eq=False)
+class TextTask:
+    """A data set of texts (the `Task` protocol).
+
+    No text is in two splits or twice in `train`; sources drop repeats before they make a task.
+
+    Attributes:
+        name: Its name in the experiment.
+        train: Items of `SCHEMA` that training sets and prompts are drawn from.
+        validation: Items for choosing settings.
+        test: Items that metrics are measured on.
+        answers: How answers are graded; None where there are none.
+        content: A hash of all the splits.
+    """
+
+    name: str
+    train: pa.Table
+    validation: pa.Table
+    test: pa.Table
+    answers: Answers | None = None
+    content: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        for split, table in splits.items():
+            _check_items(f"{self.name}: {split}", table, self.answers)
+        _check_disjoint(self.name, splits)
+        object.__setattr__(self, "content", _content(splits))
+
+    def reserve(self, generations: int) -> tuple[TextTask, Sequence[pa.Table]]:
+        """Set the last half of `train` aside as fresh data, the same number of items for each generation.
+
+        Args:
+            generations: T; what is left over when half of `train` is divided by T stays in `train`.
+
+        Returns:
+            The task without the fresh items, and one table for each generation t = 1, ..., T.
+        """
+        rows = self.train.num_rows
+        if generations < 1 or rows // 2 < generations:
+            raise InvalidInput(
+                f"{self.name}: {generations} generations of fresh data were asked for; half of the {rows} training "
+                f"items can be set aside, at least one for each generation: give 1 to {rows // 2}"
+            )
+        size = rows // 2 // generations
+        kept = rows - size * generations
+        fresh = tuple(self.train.slice(kept + size * t, size) for t in range(generations))
+        return replace(self, train=self.train.slice(0, kept)), fresh
+
+    def grade(self, items: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_] | None:
+        """Whether each completion gives the right final answer (see `crossfeed.tasks.grading`).
+
+        Args:
+            items: Rows of a split.
+            completions: One text for each row.
+
+        Returns:
+            ``(rows,)`` truth values; None where text cannot be graded: without answers, and for multiple choice,
+            where the option of lowest loss is the model's answer.
+        """
+        if len(completions) != items.num_rows:
+            raise InvalidInput(f"{self.name}: {len(completions)} completions were given for {items.num_rows} items")
+        answers = items.column("answer").to_pylist()
+        if self.answers not in ("number", "text") or None in answers:
+            return None
+        same = same_number if self.answers == "number" else same_text
+        pairs = zip(answers, completions, strict=True)
+        return np.array([same(answer, said) for answer, said in pairs], dtype=np.bool_)
+
+
+def _check_items(where: str, table: pa.Table, answers: Answers | None) -> None:
+    if not table.schema.equals(SCHEMA):
+        raise InvalidInput(f"{where}: columns are {table.schema.names}; give exactly {SCHEMA.names} (SCHEMA)")
+    if table.column("prompt").null_count or table.column("completion").null_count:
+        raise InvalidInput(f"{where}: a prompt or completion is null")
+    if not pc.all(pc.match_substring_regex(table.column("completion"), r"^[ \n]"), min_count=0).as_py():
+        raise InvalidInput(f"{where}: every completion must start with a space or a newline")
+    rows = zip(table.column("answer").to_pylist(), table.column("choices").to_pylist(), strict=True)
+    for answer, choices in rows:
+        if choices is not None and answer not in choices:
+            raise InvalidInput(f"{where}: the answer {answer!r} is not among its choices {choices}")
+        if answers == "number" and answer is not None and number_in(answer) is None:
+            raise InvalidInput(f"{where}: the answer {answer!r} holds no number; grade such answers as `text`")
+
+
+def _check_disjoint(name: str, splits: dict[str, pa.Table]) -> None:
+    owner: dict[str, str] = {}
+    for split, table in splits.items():
+        joined = pc.binary_join_element_wise(table.column("prompt"), table.column("completion"), "")
+        for text in joined.to_pylist():
+            first = owner.setdefault(text, split)
+            if first != split:
+                raise InvalidInput(f"{name}: a text is in both {first} and {split}: {text[:60]!r}")
+    trained = sum(split == "train" for split in owner.values())
+    if trained != splits["train"].num_rows:
+        raise InvalidInput(f"{name}: {splits['train'].num_rows - trained} texts of train are repeats")
+
+
+def _content(splits: dict[str, pa.Table]) -> str:
+    """A hash of the values, which does not depend on how tables are laid out in memory."""
+    digest = hashlib.blake2b(digest_size=16)
+    for split, table in splits.items():
+        digest.update(json.dumps([split, table.num_rows]).encode())
+        for column in SCHEMA.names:
+            digest.update(json.dumps(table.column(column).to_pylist()).encode())
+    return digest.hexdigest()

@@ -1,0 +1,86 @@
+"""Relative efficiency: how near each entity's limit comes to least squares on all real data pooled.
+
+    efficiency_k = MSE of the pooled estimate / limiting MSE of entity k,
+    pooled estimate = (sum_j S~_j + S_*)^+ (sum_j X~_j'y~_j + X_*'y_*),
+
+one for an entity that loses nothing by never seeing the others' data. Both errors are judged against entity k's own
+truth.
+
+Reference: paper, Section 5 (MSE and relative efficiency), Figure 2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfeed.theory.grams import map_blocks
+from crossfeed.theory.kernels import Array, inverse_of_sum
+from crossfeed.theory.limit import Limit, limit_of
+from crossfeed.theory.linear import LinearEcosystem
+
+
+def pooled_mse(eco: LinearEcosystem) -> Array:
+    """MSE of least squares on all real data pooled, judged by each entity's truth, shape (K,)."""
+
+    def sums(rows: slice) -> tuple[Array, Array]:
+        private = eco.private.block(rows)
+        return private.sum(axis=0), np.einsum("bij,bj->i", private, eco.truths[rows])
+
+    parts = list(map_blocks(sums, eco.entities, eco.dimension))
+    total = sum((part[0] for part in parts), eco.public)
+    said = sum((part[1] for part in parts), eco.public @ eco.truth_public)
+    inverse = inverse_of_sum([(np.ones(1), total[None])])[0][0]
+    pooled: Array = eco.sigma**2 * np.trace(inverse) + ((inverse @ said - eco.truths) ** 2).sum(axis=1)
+    return pooled
+
+
+def limiting_mse(eco: LinearEcosystem) -> Array:
+    """Limiting MSE of every entity, shape (K,), as a number to optimise: infinite where it is not a finite known one.
+
+    It is infinite where there is no limit; and, when no truth was given, for an entity whose limit is biased: its MSE
+    then grows with the truth, and the default truth of zero would flatter it (a minimum-norm estimate shrinks to zero).
+
+    Raises:
+        InvalidInput: if alpha or beta is a function of the generation.
+    """
+    limit = limit_of(eco)
+    if not limit.converges:
+        return np.full(eco.entities, np.inf)
+    known = np.ones(eco.entities, dtype=bool) if eco.truth_given else _unbiased(limit)
+    return np.where(known, limit.mse, np.inf)
+
+
+def relative_efficiency(eco: LinearEcosystem) -> Array:
+    """Efficiency of each entity's limit; the function behind `LinearEcosystem.relative_efficiency`.
+
+    Args:
+        eco: the ecosystem, with constant weights.
+
+    Returns:
+        Shape (K,); 0 where there is no limit, or where the limit is biased and no truth was given (see
+        `limiting_mse`); 1 where nothing is left to lose (both errors are zero).
+
+    Raises:
+        InvalidInput: if alpha or beta is a function of the generation.
+
+    Source: paper, Section 5, Figure 2.
+    """
+    best, reached = pooled_mse(eco), limiting_mse(eco)
+    return np.where(reached > 0, best / np.where(reached > 0, reached, 1.0), 1.0)
+
+
+def _unbiased(limit: Limit) -> npt.NDArray[np.bool_]:
+    """Entities whose limiting mean is the common truth, whatever it is.
+
+    Below a spectral radius of one, full-rank G_k suffices where everyone the pool hears from keeps z unbiased: an
+    entity that trains on the pool (a_j > 0) does, one that does not must have full rank itself.
+    """
+    eco = limit.ecosystem
+    if limit.spectral_radius >= 1.0:
+        return np.zeros(eco.entities, dtype=bool)
+    synthetic = np.broadcast_to(eco.weights_at(1).synthetic, (eco.entities,))
+    heard = np.broadcast_to(eco.shares, (eco.entities,)) > 0
+    sound = bool((limit.full_rank | (synthetic > 0) | ~heard).all())
+    unbiased: npt.NDArray[np.bool_] = limit.full_rank & (sound | (synthetic == 0))
+    return unbiased

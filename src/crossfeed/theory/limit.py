@@ -1,0 +1,234 @@
+"""The limit of the ecosystem (Theorem 3), Lemma 1's condition, and growth where there is no limit.
+
+With constant weights and the spectral radius of A (that of the lifted Q) below one, the estimates' law converges; its
+read-outs are those of `crossfeed.theory.moments` with the pool in its long-run state. Theorem 3's full-rank assumption
+is not needed for convergence: where G_k is singular the limit is that of the minimum-norm estimates, with their bias.
+
+With history "accumulate" synthetic noise averages out, and the condition is that every eigenvalue of A has real part
+below one. What happens on the boundary is told in `crossfeed.theory.spectrum`.
+
+Reference: paper, Theorem 3 (the fixed point is M = P + QM; its proof prints P + MQ) and Lemma 1.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfeed.errors import CrossfeedError, InvalidInput
+from crossfeed.theory.consensus import Block, Estimates, Settings, fixed_settings
+from crossfeed.theory.grams import map_blocks
+from crossfeed.theory.kernels import Array, weighted
+from crossfeed.theory.linear import LinearEcosystem
+from crossfeed.theory.moments import Conditional, Moments
+from crossfeed.theory.pool import ConstantPath, Gains
+from crossfeed.theory.spectrum import (
+    Growth,
+    Reach,
+    Stationary,
+    boundary,
+    settles,
+    spectral_radius,
+    stationary,
+    unit_tolerance,
+)
+from crossfeed.theory.weights import Weights
+
+# Relative misfit under which generated Grams count as a mix of private and public ones.
+_LEMMA_TOLERANCE = 1e-7
+
+
+class NoLimit(CrossfeedError):
+    """A number was asked of a limit that does not exist; the message says how the estimates grow."""
+
+
+class Limit:
+    """The limit t -> infinity; obtained from `LinearEcosystem.limit`.
+
+    Reading a number from a limit that does not exist raises `NoLimit`; ask `converges` first.
+
+    Attributes:
+        ecosystem: what was asked about.
+        spectral_radius: of the lifted Q; below one ensures a limit.
+        growth: how the estimates move away; None where the limit exists.
+        full_rank: shape (K,), True where G_k has full rank, as Theorem 3 assumes: below a spectral radius of one such
+            an estimate is unbiased whatever the common truth, unless an entity it learns from is not.
+    """
+
+    def __init__(
+        self, ecosystem: LinearEcosystem, radius: float, full_rank: npt.NDArray[np.bool_], outcome: Moments | Growth
+    ) -> None:
+        self.ecosystem = ecosystem
+        self.spectral_radius = radius
+        self.full_rank = full_rank
+        self.growth = outcome if isinstance(outcome, Growth) else None
+        self._outcome = outcome
+
+    @property
+    def converges(self) -> bool:
+        """Whether the mean and covariance of every entity's estimate have a finite limit."""
+        return self.growth is None
+
+    @cached_property
+    def variance_growth(self) -> Array:
+        """Limit of each entity's increase in variance per generation, shape (K,).
+
+        Zero where the limit exists, a finite rate under linear growth, infinite under geometric and quadratic growth,
+        and nan where the law gives none (bounded oscillation, or growth slowed by accumulation).
+        """
+        K = self.ecosystem.entities
+        if self.growth is None:
+            return np.zeros(K)
+        if self.growth.drift is None:
+            unbounded = self.growth.law in ("geometric", "quadratic")
+            return np.full(K, np.inf if unbounded else np.nan)
+        return _read_drift(self.ecosystem, self.growth.drift)
+
+    @property
+    def mean(self) -> Array:
+        """Limit of E theta_tk, shape (K, d)."""
+        return _only(self._moments.mean)
+
+    @property
+    def covariance(self) -> Array:
+        """Limit of Cov theta_tk, shape (K, d, d)."""
+        return _only(self._moments.covariance)
+
+    @property
+    def mse(self) -> Array:
+        """Limit of E |theta_tk - theta*_k|^2, shape (K,)."""
+        return _only(self._moments.mse)
+
+    @property
+    def bias_squared(self) -> Array:
+        """Limit of |E theta_tk - theta*_k|^2, shape (K,)."""
+        return _only(self._moments.bias_squared)
+
+    @property
+    def variance(self) -> Array:
+        """Limit of the trace of Cov theta_tk, shape (K,)."""
+        return _only(self._moments.variance)
+
+    @property
+    def dispersion(self) -> float:
+        """Limit of the mean over pairs of E |theta_tk - theta_tl|^2."""
+        return float(self._moments.dispersion[0])
+
+    @property
+    def influence(self) -> Array:
+        """Frobenius norms of the blocks of lim M_t, shape (K, K + 1): private sources first, public last."""
+        return _only(self._moments.influence)
+
+    def mspe(self, grams: npt.ArrayLike | None = None, truths: npt.ArrayLike | None = None) -> Array:
+        """Limit of the mean squared prediction errors, shape (K, M); arguments as `Moments.mspe`.
+
+        Raises:
+            InvalidInput: if a shape does not fit.
+            NoLimit: if there is no limit.
+        """
+        return _only(self._moments.mspe(grams, truths))
+
+    def given(self, data: npt.ArrayLike) -> Conditional:
+        """Limit of the law given the real data: mean (K, d), covariance (K, d, d); argument as `Moments.given`.
+
+        Raises:
+            InvalidInput: if the shape does not fit or a number is not finite.
+            NoLimit: if there is no limit.
+        """
+        conditional = self._moments.given(data)
+        return Conditional(_only(conditional.mean), _only(conditional.covariance))
+
+    @property
+    def _moments(self) -> Moments:
+        if isinstance(self._outcome, Growth):
+            raise NoLimit(
+                f"the estimates have no limit: spectral radius {self.spectral_radius:.6g}, {self._outcome.law} growth "
+                f"at rate {self._outcome.rate:.6g}; read .growth and .variance_growth, or .moments(generations)"
+            )
+        return self._outcome
+
+
+def _only(stack: Array) -> Array:
+    entry: Array = stack[0]
+    return entry
+
+
+def limit_of(eco: LinearEcosystem) -> Limit:
+    """Find the limit; the function behind `LinearEcosystem.limit`."""
+    if not eco.constant:
+        raise InvalidInput(
+            "a limit needs constant weights, and alpha or beta is a function of the generation; give numbers, or "
+            "read .moments([t]) at a large t"
+        )
+    accumulate, estimates = eco.history == "accumulate", Estimates.expected(eco)
+    weights = [eco.weights_at(1)]
+    settings = fixed_settings(eco, weights, estimates)
+    matrix = settings.couplings[0].matrix
+    radius, tolerance = spectral_radius(matrix), unit_tolerance(eco.pool_gram)
+    found: Stationary | Growth
+    if settles(matrix, accumulate, tolerance):
+        found = stationary(matrix, eco.pool_noise, accumulate)
+    else:
+        # On the boundary what generation 0 said may stay for ever, so its setting is needed too.
+        weights.insert(0, eco.weights_at(0))
+        settings = fixed_settings(eco, weights, estimates)
+        found = boundary(matrix, _reach(eco, settings), accumulate, tolerance)
+    outcome = found if isinstance(found, Growth) else _read_outs(eco, weights, settings, found)
+    return Limit(eco, radius, ~settings.singular, outcome)
+
+
+def _reach(eco: LinearEcosystem, settings: Settings) -> Reach:
+    forcing = settings.spread[1, 1] + eco.fresh_fraction * eco.fresh_gram
+    return Reach(noise=eco.pool_noise, forcing=forcing, initial=settings.spread[0, 0])
+
+
+def _read_outs(eco: LinearEcosystem, weights: list[Weights], settings: Settings, found: Stationary) -> Moments:
+    gains = [found.lasting] if len(weights) == 1 else [found.initial, found.lasting]
+    return Moments(
+        eco,
+        ConstantPath(eco, weights, settings, Gains(np.array([gains]), found.noise[None], np.array([len(weights) - 1]))),
+    )
+
+
+def _read_drift(eco: LinearEcosystem, drift: Array) -> Array:
+    def rates(rows: slice) -> Array:
+        response = Block.read(eco, rows).respond(eco.weights_at(1))
+        read: Array = np.trace(
+            weighted(response.weights.synthetic**2, response.inverse @ drift @ response.inverse), axis1=1, axis2=2
+        )
+        return read
+
+    return np.concatenate(list(map_blocks(rates, eco.entities, eco.dimension)))
+
+
+def lemma_1(eco: LinearEcosystem) -> float | None:
+    """Largest lambda for which generated Grams are proportional to lambda S~_k + (1 - lambda) S_*, in (0, 1].
+
+    With one, the spectral radius is below one for all common alpha < 1 and 0 < beta <= lambda (fresh data and unequal
+    shares included: the proof never uses that they are equal). beta = 0 is not covered: public data that miss a
+    direction then leave an eigenvalue one.
+
+    Args:
+        eco: the ecosystem.
+
+    Returns:
+        lambda, or None where the Grams are no such mix.
+
+    Source: paper, Lemma 1.
+    """
+
+    def products(rows: slice) -> Array:
+        private, generated = eco.grams_of(rows)
+        terms = [private, np.broadcast_to(eco.public, private.shape), generated]
+        return np.array([[np.vdot(left, right) for right in terms] for left in terms])
+
+    table = sum(map_blocks(products, eco.entities, eco.dimension), np.zeros((3, 3)))
+    private_alone = np.array([table[0, 2] / table[0, 0] if table[0, 0] > 0 else 0.0, 0.0])
+    both = np.linalg.lstsq(table[:2, :2], table[:2, 2], rcond=None)[0]
+    for mix in (private_alone, both):
+        misfit = table[2, 2] - 2 * mix @ table[:2, 2] + mix @ table[:2, :2] @ mix
+        if misfit <= _LEMMA_TOLERANCE**2 * table[2, 2] and mix[0] > 0 and mix[1] >= 0:
+            return float(mix[0] / mix.sum())
+    return None

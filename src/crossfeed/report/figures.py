@@ -7,7 +7,7 @@ set panels side by side. Widths are in inches: the page has one version for wide
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -103,10 +103,13 @@ def curves(
         handles.append(Patch(color=BAND))
     across, top = legend_rows(names, width)
     frame = Frame(width, 1.75 if width >= WIDE else 1.3, _across(columns, width), top=top)
+    titles = [_title(part.title, frame.panel) for part in parts]
+    if any("\n" in title for title in titles):
+        frame = replace(frame, gap=frame.gap + 0.16, title=frame.title + 0.16)
     figure, axes = panels(frame, len(parts))
     for place, (axis, part) in enumerate(zip(axes, parts, strict=True)):
         draw_lines(axis, part.of(table), tuple(labels), band)
-        axis.set_title(fitting(part.title, frame.panel))
+        axis.set_title(titles[place])
         if place >= len(parts) - frame.columns:
             axis.set_xlabel("generation")
         if place % frame.columns == 0:
@@ -299,6 +302,14 @@ def times(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
 def _across(columns: int, width: float) -> int:
     """Panels side by side."""
     return min(columns, 4) if width >= WIDE else min(columns, 2)
+
+
+def _title(text: str, inches: float) -> str:
+    """``model on task``, on two lines if one is too short."""
+    model, on, task = text.partition(" on ")
+    if not on or fitting(text, inches) == text:
+        return fitting(text, inches)
+    return f"{fitting(model, inches)}\n{fitting(on.lstrip() + task, inches)}"
 
 
 def _line_look(order: int) -> dict[str, Any]:

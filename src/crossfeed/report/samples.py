@@ -12,7 +12,7 @@ from crossfeed.report.frames import Run
 from crossfeed.report.layout import columns_of
 from crossfeed.report.text import clip
 
-__all__ = ["samples"]
+__all__ = ["at", "samples"]
 
 PROMPTS: Final = 2
 """Test prompts of each data set."""
@@ -35,20 +35,25 @@ def samples(run: Run) -> list[Sample]:
     ]
 
 
+def at(generation: object) -> str:
+    """A time, in one piece."""
+    return f"t\u00a0=\u00a0{generation}"
+
+
 def _pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
     """Outputs by time and grid point: the shared start, then every point's middle and end."""
     heads = columns_of(run.points, greek=True).labels
     cells = run.cells[(run.cells["seed"] == run.experiment.seeds[0]) & (run.cells["reached"] >= 0)]
     shared = cells.drop_duplicates("zero")
     wanted = [
-        ("t = 0" if len(shared) == 1 else f"t = 0, {heads[int(row['point'])]}", str(row["cell"]), 0)
+        (at(0) if len(shared) == 1 else f"{at(0)}, {heads[int(row['point'])]}", str(row["cell"]), 0)
         for row in shared.to_dict("records")
     ]
     for row in cells.to_dict("records"):
         last, label = int(row["reached"]), heads[int(row["point"])]
         middle = [last // 2] if len(cells) <= _FEW_POINTS else []
         steps = [t for t in dict.fromkeys([*middle, last]) if t > 0]
-        wanted += [(", ".join(part for part in (label, f"t = {t}") if part), str(row["cell"]), t) for t in steps]
+        wanted += [(", ".join(part for part in (label, at(t)) if part), str(row["cell"]), t) for t in steps]
     frames = ((label, run.outputs(cell, generation)) for label, cell, generation in wanted)
     return [(label, frame[frame["item"] < PROMPTS]) for label, frame in frames if _is_text(frame)]
 

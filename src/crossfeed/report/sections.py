@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from crossfeed.mixture import FRESH, PRIVATE, PUBLIC
@@ -27,8 +28,9 @@ from crossfeed.report.blocks import (
 )
 from crossfeed.report.figures import Panel
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import ChangeTable, Group, change_table, columns_of
+from crossfeed.report.layout import ChangeTable, Group, Row, change_table, columns_of
 from crossfeed.report.numbers import DEAD_BAND, by_generation, mixture, timing
+from crossfeed.report.samples import at as _at
 from crossfeed.report.samples import samples
 from crossfeed.report.text import clip, number, plain
 from crossfeed.report.words import findings, opening
@@ -88,7 +90,7 @@ def _curves(run: Run, table: ChangeTable, group: Group) -> Picture:
     metric, columns = table.measure.metric, table.columns
     frame = by_generation(run.records, metric)
     frame = frame[frame["point"].isin(group.points)]
-    panels = [Panel(row.label, {"model": row.model, "task": row.task}) for row in table.rows]
+    panels = [Panel(row.label, {"model": row.model, "task": row.task}) for row in _by_model(run, table)]
     labels = {point: columns.heads[point] for point in group.points}
     across = len({row.task for row in table.rows})
     band = DEAD_BAND if metric == "loss" else 0.0
@@ -109,6 +111,13 @@ def _curves(run: Run, table: ChangeTable, group: Group) -> Picture:
     errors = " Light bands: one standard error." if table.seeds > 1 else ""
     caption = f"{title}.{shade}{errors}"
     return Picture(_file(metric, columns.groups, group), clip(f"{title}. {told}.", _ALT_LIMIT), caption, draw)
+
+
+def _by_model(run: Run, table: ChangeTable) -> list[Row]:
+    """Rows model by model, tasks in one order: side by side they make a matrix."""
+    models = list(dict.fromkeys(row.model for row in table.rows))
+    tasks = [*run.experiment.tasks, PUBLIC]
+    return sorted(table.rows, key=lambda row: (models.index(row.model), tasks.index(row.task)))
 
 
 def _clouds(run: Run) -> list[Block]:
@@ -142,11 +151,11 @@ def _cloud_panels(run: Run, group: Group, heads: Mapping[int, str], seed: int) -
     cells = run.cells[(run.cells["seed"] == seed) & run.cells["point"].isin(group.points) & (run.cells["reached"] >= 0)]
     shared = cells.drop_duplicates("zero")
     start = [
-        Panel("t = 0" if len(shared) == 1 else f"t = 0, {heads[int(cell['point'])]}", _rows(cell["point"], 0))
+        Panel(_at(0) if len(shared) == 1 else f"{_at(0)}, {heads[int(cell['point'])]}", _rows(cell["point"], 0))
         for cell in shared.to_dict("records")
     ]
     end = [
-        Panel(f"t = {cell['reached']}, {heads[int(cell['point'])]}", _rows(cell["point"], cell["reached"]))
+        Panel(f"{_at(cell['reached'])}, {heads[int(cell['point'])]}", _rows(cell["point"], cell["reached"]))
         for cell in cells.to_dict("records")
         if cell["reached"] > 0
     ]
@@ -202,8 +211,10 @@ def _mixture(run: Run) -> list[Block]:
     return blocks
 
 
-def _draw_shares(frame: object, panels: list[Panel], sources: dict[str, str], columns: int, width: float) -> Figure:
-    return figures.shares(frame, panels, sources, width=width, columns=max(columns, 2))  # type: ignore[arg-type]
+def _draw_shares(
+    frame: pd.DataFrame, panels: list[Panel], sources: dict[str, str], columns: int, width: float
+) -> Figure:
+    return figures.shares(frame, panels, sources, width=width, columns=max(columns, 2))
 
 
 def _timing(run: Run) -> list[Block]:

@@ -196,7 +196,7 @@ def to_svg(figure: Figure) -> str:
     """Vectors, without the time or the program in them."""
     buffer = io.StringIO()
     none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", metadata=none)
+    figure.savefig(buffer, format="svg", dpi=200, metadata=none)
     return re.sub(r"<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*", "", buffer.getvalue(), flags=re.DOTALL)
 
 

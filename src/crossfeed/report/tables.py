@@ -19,8 +19,9 @@ from crossfeed.report.text import clip, plain
 __all__ = ["render"]
 
 _STYLES: Final = {"better": "green", "worse": "red", "up": "cyan", "down": "magenta", "same": "dim"}
-_PADDING: Final = 2
+_GAP: Final = 2  # between columns: one of padding, one of the box
 _WIDEST_HEAD: Final = 24  # longer ones fold
+_NARROWEST_LABEL: Final = 12
 _SHOWN: Final = ("loss", "similarity", "accuracy")
 
 
@@ -64,8 +65,8 @@ def _print_change(table: ChangeTable, console: Console) -> None:
 
 def _pages(table: ChangeTable, console: Console) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Groups of columns that fit side by side, each with its title."""
-    room = console.width - _label_width(table, console.width) - _PADDING
-    fit = max(room // (_entry_width(table, console) + _PADDING), 1)
+    room = console.width - _label_width(table, console)
+    fit = max(room // (_entry_width(table, console) + _GAP), 1)
     columns = table.columns
     for group in columns.groups:
         common = ", ".join(part for part in (group.label, columns.fixed) if part)
@@ -75,8 +76,8 @@ def _pages(table: ChangeTable, console: Console) -> Iterator[tuple[str, tuple[in
 
 
 def _grid(table: ChangeTable, points: tuple[int, ...], console: Console) -> Table:
-    grid = Table(box=SIMPLE_HEAD, padding=(0, _PADDING, 0, 0), pad_edge=False, show_edge=False)
-    grid.add_column("", width=_label_width(table, console.width), overflow="fold")
+    grid = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+    grid.add_column("", width=_label_width(table, console), overflow="fold")
     for point in points:
         grid.add_column(Text(plain(table.columns.heads[point])), overflow="fold", width=_entry_width(table, console))
     kind = table.rows[0].kind
@@ -121,9 +122,12 @@ def _entry_width(table: ChangeTable, console: Console) -> int:
     return max(widths)
 
 
-def _label_width(table: ChangeTable, width: int) -> int:
-    """Labels get what they need, but never more than a third of the line: longer ones fold."""
-    return min(max(len(row.label) for row in table.rows), width // 3)
+def _label_width(table: ChangeTable, console: Console) -> int:
+    """Labels get what they need, but at most a third of the line; less if that keeps a group's columns together."""
+    needed = min(max(len(row.label) for row in table.rows), console.width // 3)
+    columns = max(len(group.points) for group in table.columns.groups)
+    left = console.width - columns * (_entry_width(table, console) + _GAP)
+    return left if _NARROWEST_LABEL <= left < needed else needed
 
 
 def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:

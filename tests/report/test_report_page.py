@@ -1,0 +1,276 @@
+"""The report as a whole: what the page holds, and that nothing in a run can make it do anything."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from crossfeed.errors import StoreError
+from crossfeed.report.frames import Run
+from crossfeed.report.html import write_report
+from crossfeed.report.layout import change_table
+from crossfeed.report.sheets import to_csv
+from crossfeed.report.text import clip, plain, safe_cell, shorten
+
+ATTACK = (
+    "<script>alert(1)</script></style><style>*{display:none}</style><img src=x onerror=alert(2)>"
+    "<a href='javascript:alert(3)'>x</a>{{ 7*7 }}&lt;b&gt;\x1b[2J\x00\x07\u202eevil\u2066\u200b\ud7ff\ufffe"
+)
+VOID = {"meta", "img", "source", "br"}
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "header", "p", "h1", "h2", "h3", "nav", "a", "main", "section"),
+    *("dl", "div", "dt", "dd", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "figure", "picture"),
+    *("source", "img", "figcaption", "article", "pre", "bdi", "footer"),
+}
+
+
+class Page(HTMLParser):
+    """Everything a browser would see of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory) -> Callable[[Run], Path]:
+    """Write a run's report once; gives its folder."""
+    made: dict[Path, Path] = {}
+
+    def report(run: Run) -> Path:
+        if run.folder not in made:
+            made[run.folder] = write_report(run, tmp_path_factory.mktemp("report") / "new" / "place").parent
+        return made[run.folder]
+
+    return report
+
+
+def page_of(folder: Path) -> Page:
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    check_passive(page, text)
+    return page
+
+
+def check_passive(page: Page, text: str) -> None:
+    """No script, nothing fetched, nothing that acts; every picture has a text."""
+    assert {tag for tag, _ in page.tags} <= TAGS
+    assert not [c for c in text if (ord(c) < 32 and c not in "\n\t") or ord(c) in range(0x202A, 0x202F)]
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        assert tag == "meta" or "http-equiv" not in attributes
+    for attributes in page.all("a"):
+        assert attributes["href"].startswith(("#", "figures/", "tables/"))
+    assert len(page.all("style")) == 1
+    css = text.split("<style>")[1].split("</style>")[0]
+    assert "url(" not in css
+    assert "@import" not in css
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    assert base64.b64encode(hashlib.sha256(css.encode()).digest()).decode() in policy
+    for attributes in page.all("img"):
+        assert len(attributes["alt"]) > 20
+        check_picture(attributes["src"])
+    for attributes in page.all("source"):
+        check_picture(attributes["srcset"])
+
+
+def check_picture(address: str) -> None:
+    head, _, body = address.partition(",")
+    assert head == "data:image/svg+xml;base64"
+    for node in ElementTree.fromstring(base64.b64decode(body)).iter():
+        assert node.tag.split("}")[-1] not in {"script", "foreignObject", "a", "animate", "set"}
+        for name, value in node.attrib.items():
+            assert not name.startswith("on")
+            assert "href" not in name or value.startswith(("#", "data:image/png"))
+
+
+def test_the_page_holds_all_that_was_asked(seeds, reported):
+    page = page_of(reported(seeds))
+    sections = [attributes["id"] for attributes in page.all("section")]
+    expected = ["summary", "loss", "similarity", "outputs", "quality", "mixture", "timing", "environment", "reproduce"]
+    assert sections == expected
+    table = change_table(seeds, "loss")
+    for row in table.rows:
+        assert row.label in page.text
+        for entry in row.entries.values():
+            assert f"{entry.initial} → {entry.final}" in page.text
+            assert entry.change in page.text
+    for word in ("▼", "▲", "better", "worse", "same", "more than 0.1", "over 3 seeds"):
+        assert word in page.text
+    assert seeds.experiment.to_yaml().strip() in page.text
+    assert "All 9 cells finished." in page.text
+    assert "the loss ended lowest at" in page.text
+    assert len(page.all("img")) == 5
+    assert seeds.outputs("alpha-1_seed-0", 2)["completion"][0] in page.text
+
+
+def test_figures_and_tables_are_files_too(seeds, reported):
+    folder = reported(seeds)
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert names == {f"{n}.{e}" for n in ("loss", "similarity", "pca", "mixture", "timing") for e in ("png", "svg")}
+    with (folder / "tables" / "change.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    (found,) = (
+        row
+        for row in rows
+        if (row["metric"], row["model"], row["task"], row["alpha"]) == ("loss", "warm", "cold", "0.5")
+    )
+    entry = next(r for r in change_table(seeds, "loss").rows if r.label == "warm on cold").entries[1]
+    assert f"{float(found['final']):.2f}" == entry.final
+    assert found["seeds"] == "3"
+
+
+def test_the_same_run_gives_the_same_report(seeds, reported, tmp_path):
+    first = reported(seeds)
+    write_report(Run.load(seeds.folder), tmp_path)
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert len(files) > 10
+    assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    for file in files:
+        assert (first / file).read_bytes() == (tmp_path / file).read_bytes(), file
+
+
+@pytest.fixture(scope="module")
+def hostile(make, tmp_path_factory) -> Run:
+    """A run whose every free text is an attack."""
+    words = ["<script>alert(4)</script>", "$x_{", "=cmd()"]
+    made = make(
+        f"description={json.dumps(ATTACK)}",
+        f"grid={json.dumps({'tasks.warm.words': [words, ['b']]})}",
+        "learner.diverge_at=2",
+        "ecosystem.alpha=0.5",
+    )
+    folder = shutil.copytree(made.folder, tmp_path_factory.mktemp("hostile") / "run")
+    for path in folder.glob("outputs/**/*.parquet"):
+        table = pq.ParquetFile(path).read()
+        for column in ("prompt", "completion"):
+            texts = pa.array([f"={column} {ATTACK} {'long ' * 200}" for _ in range(table.num_rows)], pa.string())
+            table = table.set_column(table.column_names.index(column), column, texts)
+        pq.write_table(table, path)
+    for path in folder.glob("failures/*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"message": ATTACK, "type": ATTACK, "stage": ATTACK}))
+    (folder / "environment.json").write_text(json.dumps({"python": ATTACK, "packages": {ATTACK: ATTACK}}))
+    return Run.load(folder)
+
+
+def test_hostile_text_is_shown_and_does_nothing(hostile, reported):
+    page = page_of(reported(hostile))
+    shown = plain(ATTACK)
+    assert "⟨U+001B⟩[2J⟨U+0000⟩⟨U+0007⟩⟨U+202E⟩evil⟨U+2066⟩⟨U+200B⟩" in shown
+    assert page.text.count(shown) >= 10
+    assert "{{ 7*7 }}" in page.text
+    assert "more characters]" in page.text
+    assert "<script>alert(4)</script>" in page.text
+
+
+def test_hostile_text_is_no_formula_in_a_spreadsheet(hostile, reported):
+    cells = 0
+    for path in (reported(hostile) / "tables").iterdir():
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.reader(file):
+                for cell in row:
+                    cells += 1
+                    assert cell[:1] not in "=+@" or not cell
+                    assert not cell.startswith("-") or float(cell) <= 0
+    assert cells > 100
+
+
+def test_hostile_text_moves_no_cursor(hostile):
+    import io
+
+    from rich.console import Console
+
+    from crossfeed.report.tables import render
+
+    stream = io.StringIO()
+    render(hostile, Console(file=stream, width=80))
+    text = stream.getvalue()
+    assert "⟨U+001B⟩[2J" in text.replace("\n", "").replace(" ", "")
+    assert not [c for c in text if ord(c) < 32 and c != "\n"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "present", "absent"),
+    [
+        (("ecosystem.entities=[{name: one, private: warm}]",), {"loss", "outputs"}, {"similarity"}),
+        (("generations=0",), {"loss", "outputs", "mixture"}, {"failures"}),
+        (("metrics={loss: {}}",), {"loss", "mixture", "timing"}, {"similarity", "outputs", "quality"}),
+        (("metrics={}",), {"mixture", "timing"}, {"loss", "similarity", "outputs", "quality"}),
+        (("learner.diverge_at=0",), {"summary", "failures"}, {"loss", "mixture", "timing"}),
+    ],
+    ids=["one model", "no generations", "loss alone", "no metrics", "all failed"],
+)
+def test_what_was_not_measured_is_left_out(make, reported, overrides, present, absent):
+    page = page_of(reported(make(*overrides)))
+    sections = {attributes["id"] for attributes in page.all("section")}
+    assert present <= sections
+    assert not absent & sections
+    assert {link["href"] for link in page.all("a") if link["href"].startswith("#")} == {f"#{name}" for name in sections}
+
+
+def test_a_partly_failed_run_is_reported_as_far_as_it_came(partly, reported):
+    page = page_of(reported(partly))
+    assert "Of 4 cells: 2 finished, 2 failed." in page.text
+    assert "t = 1: measured up to that generation only" in page.text
+    assert "Diverged: entity 0 at generation 2" in page.text
+
+
+def test_groups_of_columns_have_a_figure_each(make, reported):
+    run = make("metrics={loss: {}}", "grid={ecosystem.alpha: [0, 1], ecosystem.beta: [0.2, 0.8]}")
+    page = page_of(reported(run))
+    names = {path.stem for path in (reported(run) / "figures").glob("*.svg")}
+    assert names == {"loss-1", "loss-2", "mixture-1", "mixture-2", "timing"}
+    assert page.text.count("β\u00a0=\u00a00.2") > 2
+
+
+def test_a_folder_that_cannot_be_written_is_named(seeds, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_report(seeds, tmp_path / "file")
+
+
+def test_text_helpers():
+    assert plain("a\r\nb\tc\u200d") == "a\nb\tc\u200d"
+    assert clip("abcdef", 4) == "abcd … [2 more characters]"
+    assert shorten("a-long-name-of-a-model", 9) == "a-lo…odel"
+    assert safe_cell(-1.5) == -1.5
+    assert [safe_cell(text) for text in ("=1", " +1", "-x", "@a", "a=b", "", "\uff1d1")] == [
+        *("'=1", "' +1", "'-x", "'@a", "a=b", "", "'\uff1d1")
+    ]
+
+
+def test_csv_heads_are_safe_too():
+    import pandas as pd
+
+    assert to_csv(pd.DataFrame({"=a": ["+b"], "n": [-1.0]})) == "'=a,n\n'+b,-1.0\n"

@@ -241,11 +241,11 @@ class _Turns:
         scope, entities = self._scope(generation), self.world.entities
         seconds: dict[str, float] = {}
         if generation > 0 and not self.store.has_table("pool", scope, generation):
-            before = self._timed("publish", seconds, lambda: self._publish(generation, before))
+            before = self._timed("publish", seconds, lambda: self._publish(generation, before, seconds))
         if self.store.has_states(scope, generation):
             states = self.store.read_states(scope, generation, entities, self.world.learner.load)
         else:
-            before = before if before is not None else self._before(generation)
+            before = before if before is not None else self._before(generation, seconds)
             sets = self._timed("compose", seconds, lambda: self._compose(generation))
             states = self._timed("update", seconds, lambda: update(self.world, generation, before, sets))
             saved = dict(zip(entities, states, strict=True))
@@ -259,8 +259,8 @@ class _Turns:
         self.store.write_table("records", scope, generation, to_table(generation, numbers + timings))
         return states, numbers
 
-    def _publish(self, generation: int, before: list[State] | None) -> list[State]:
-        before = before if before is not None else self._before(generation)
+    def _publish(self, generation: int, before: list[State] | None, seconds: dict[str, float]) -> list[State]:
+        before = before if before is not None else self._before(generation, seconds)
         pool = publish(self.world, generation, before)
         self.store.write_table("pool", self._scope(generation), generation, pool)
         return before
@@ -273,10 +273,10 @@ class _Turns:
         }
         return compose(self.world, generation, pools)
 
-    def _before(self, generation: int) -> list[State]:
+    def _before(self, generation: int, seconds: dict[str, float]) -> list[State]:
         """The states that a generation starts from."""
         if generation == 0:
-            return self._timed("start", {}, lambda: self.world.learner.start(len(self.world.entities)))
+            return self._timed("start", seconds, lambda: self.world.learner.start(len(self.world.entities)))
         earlier = generation - 1
         return self.store.read_states(self._scope(earlier), earlier, self.world.entities, self.world.learner.load)
 

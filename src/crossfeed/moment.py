@@ -76,7 +76,11 @@ class LiveMoment:
         return [features[:wanted] for features in self._embeddings[task]]
 
     def outputs(self) -> pa.Table | None:
-        """Everything that was completed: ``model``, ``task``, ``item``, the items' columns, ``embedding``."""
+        """Everything that was completed: ``model``, ``task``, ``item``, the items' columns, and two more.
+
+        ``reference`` is the completion that the test item itself has, if it has one; ``embedding`` is null where
+        nothing was embedded.
+        """
         tables = [
             self._output(name, entity, index)
             for name in self._completions
@@ -99,6 +103,13 @@ class LiveMoment:
             "task": pa.array([task] * rows, pa.string()),
             "item": pa.array(np.arange(rows)),
             **{name: table.column(name) for name in table.column_names},
+            "reference": self._reference(task, rows),
             "embedding": pa.array([*features, *missing], pa.list_(pa.float32())),
         }
         return pa.table(columns)
+
+    def _reference(self, task: str, rows: int) -> pa.Array | pa.ChunkedArray:
+        test = self.tasks[task].test
+        if "completion" not in test.column_names:
+            return pa.nulls(rows, pa.string())
+        return test.column("completion").slice(0, rows)

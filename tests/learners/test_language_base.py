@@ -138,16 +138,24 @@ def test_code_in_a_folder_is_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_without_a_network_one_line_says_what_to_do(monkeypatch):
+@pytest.mark.parametrize("offline", [True, False])
+def test_without_a_network_one_line_says_what_to_do(monkeypatch, offline):
     import huggingface_hub.constants
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "https://hub.invalid")
+    monkeypatch.setattr("crossfeed.learners.language.hub.getproxies", dict)
     with pytest.raises(DataUnavailable, match=r"nobody/no-such-model.*local folder") as caught:
         settings({"model": "nobody/no-such-model"}).build(context()).start(1)
     assert "\n" not in str(caught.value)
     made = settings(embedder="nobody/no-such-encoder").build(context())
     with pytest.raises(DataUnavailable, match=r"nobody/no-such-encoder.*local folder"):
         made.embed(sums(0, 2))
+
+
+def test_a_folder_that_is_not_there():
+    with pytest.raises(DataUnavailable, match=r"there is no folder './nothing'"):
+        settings({"model": "./nothing"}).build(context()).start(1)
 
 
 def test_models_that_are_too_short_are_refused(tmp_path):

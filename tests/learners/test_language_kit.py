@@ -106,6 +106,7 @@ def settings(base=None, **sections):
         "training": training,
         "generation": generation,
         "device": "cpu",
+        "threads": 1,
         **sections,
     }
     return LanguageSettings.model_validate(described)

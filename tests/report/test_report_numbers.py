@@ -135,4 +135,4 @@ def test_a_shared_generation_counts_its_time_once(seeds):
     assert table.loc["update", "later"] == pytest.approx(later.sum())
     assert table.loc["update", "each"] == pytest.approx(later.mean())
     assert table["share"].sum() == pytest.approx(1.0)
-    assert list(table.index) == ["publish", "compose", "update", "store", "measure"]
+    assert list(table.index) == ["start", "publish", "compose", "update", "store", "measure"]

@@ -76,6 +76,7 @@ class Sample:
         task: The data set.
         item: The test item's number.
         prompt: The prompt.
+        reference: What the data set itself says there, or nothing.
         models: The models.
         rows: A label for each time and grid point, and every model's completion.
     """
@@ -83,6 +84,7 @@ class Sample:
     task: str
     item: int
     prompt: str
+    reference: str
     models: Sequence[str]
     rows: Sequence[tuple[str, Sequence[str]]]
 

@@ -16,7 +16,7 @@ __all__ = ["DEAD_BAND", "by_generation", "change", "mixture", "timing", "verdict
 DEAD_BAND: Final = 0.1
 """Losses that change by at most this are the same (paper, Table 2)."""
 
-_STAGES: Final = ("publish", "compose", "update", "store", "measure")
+_STAGES: Final = ("start", "publish", "compose", "update", "store", "measure")
 _KEYS: Final = ["point", "model", "task"]
 _ROUNDING: Final = 1e-9  # 3.1 - 3.0 is a little more than 0.1 in binary
 

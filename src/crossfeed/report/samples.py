@@ -60,16 +60,17 @@ def _pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
 
 def _is_text(frame: pd.DataFrame) -> bool:
     """Learners of other things than text keep outputs of other columns."""
-    return {"model", "task", "item", "prompt", "completion"} <= set(frame.columns)
+    return {"model", "task", "item", "prompt", "completion", "reference"} <= set(frame.columns)
 
 
 def _sample(run: Run, pages: list[tuple[str, pd.DataFrame]], task: str, item: int) -> Sample:
     models = run.experiment.ecosystem.names
-    rows, prompt = [], ""
+    rows, prompt, reference = [], "", ""
     for label, frame in pages:
         own = frame[(frame["task"] == task) & (frame["item"] == item)].drop_duplicates("model").set_index("model")
         if len(own):
             prompt = prompt or str(own["prompt"].iloc[0])
+            reference = reference or str(own["reference"].fillna("").iloc[0])
             said = own["completion"].to_dict()
             rows.append((label, [clip(said.get(model, ""), _TEXT_LIMIT) for model in models]))
-    return Sample(task, item, clip(prompt, _TEXT_LIMIT), models, rows)
+    return Sample(task, item, clip(prompt, _TEXT_LIMIT), clip(reference, _TEXT_LIMIT), models, rows)

@@ -11,12 +11,14 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
+from crossfeed.theory.checks import finite, number_array
 from crossfeed.theory.kernels import Array, gram
 
 #: A function (start, stop) -> the Grams (stop - start, d, d), or features (stop - start, n, d), of those entities.
@@ -76,45 +78,23 @@ def block_slices(entities: int, dimension: int) -> list[slice]:
     return [slice(start, min(start + size, entities)) for start in range(0, entities, size)]
 
 
+@cache
+def _keep_freed_memory() -> None:
+    np.empty(_ALLOCATOR_HINT, dtype=np.uint8)
+
+
 def map_blocks(work: Callable[[slice], _Result], entities: int, dimension: int) -> Iterator[_Result]:
     """Apply `work` to every block of entities, on as many threads as there are cores, in order.
 
     The results come in the order of the blocks, so sums over them do not depend on the number of threads.
     """
+    _keep_freed_memory()
     blocks = block_slices(entities, dimension)
     if len(blocks) == 1:
         yield work(blocks[0])
         return
-    np.empty(_ALLOCATOR_HINT, dtype=np.uint8)
     with ThreadPoolExecutor(min(os.cpu_count() or 1, len(blocks))) as pool:
         yield from pool.map(work, blocks)
-
-
-def number_array(value: object, name: str, wanted: str) -> npt.NDArray[np.generic]:
-    """Read `value` as an array of real numbers, keeping its dtype (a memory map stays one).
-
-    Raises:
-        InvalidInput: naming the argument, if it is not an array of real numbers.
-    """
-    try:
-        array = np.asanyarray(value)
-    except ValueError as error:
-        raise InvalidInput(f"{name} must be {wanted}; it could not be read as one array: {error}") from error
-    if array.dtype.kind not in "fiu":
-        raise InvalidInput(f"{name} must be {wanted}; received {type(value).__name__} of dtype {array.dtype}")
-    return array
-
-
-def finite(array: npt.NDArray[np.generic], name: str) -> Array:
-    """Convert to float64 and refuse numbers that are not finite.
-
-    Raises:
-        InvalidInput: naming the argument, if a number is nan or infinite.
-    """
-    numbers = np.asarray(array, dtype=np.float64)
-    if not np.isfinite(numbers).all():
-        raise InvalidInput(f"{name} holds numbers that are not finite; give finite numbers")
-    return numbers
 
 
 def one_gram(value: object, name: str, dimension: int | None = None) -> Array:

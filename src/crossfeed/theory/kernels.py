@@ -99,6 +99,12 @@ def transposed(matrices: Array) -> Array:
     return matrices.swapaxes(-1, -2)
 
 
+def times_transposed(matrices: Array, right: Array) -> Array:
+    """Products M_j B' of a stack (b, d, d) with the transpose of one matrix B (d, d)."""
+    # The copy halves the time: a transposed right factor slows every product of the stack down.
+    return matrices @ np.ascontiguousarray(right.T)
+
+
 def gram(rows: Array) -> Array:
     """Gram matrices X'X of a stack of feature matrices, shape (b, n, d) -> (b, d, d)."""
     # The copy keeps the product off the rank-k update that BLAS takes for X'X, three times slower at these sizes.
@@ -129,11 +135,19 @@ def inverse_of_sum(parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Mask]:
 def _definite_inverse(matrices: Array) -> tuple[Array, Mask]:
     """Inverse by Cholesky factorization, and a mask of the matrices for which it is not to be trusted."""
     try:
-        factor = inverse_lower(np.asarray(np.linalg.cholesky(matrices), dtype=np.float64))
+        lower = np.asarray(np.linalg.cholesky(matrices), dtype=np.float64)
     except np.linalg.LinAlgError:
         return np.empty_like(matrices), np.ones(len(matrices), dtype=np.bool_)
-    inverse: Array = transposed(factor) @ factor.copy()
-    return inverse, ~(_trace(matrices) * _trace(inverse) <= _SUSPECT_CONDITION)
+    factor = inverse_lower(lower)
+    # The product of the traces of G and G^{-1} bounds the condition number from above.
+    bound = _squared_norm(lower) * _squared_norm(factor)
+    return transposed(factor) @ factor.copy(), ~(bound <= _SUSPECT_CONDITION)
+
+
+def _squared_norm(matrices: Array) -> Array:
+    flat = matrices.reshape(len(matrices), -1)
+    norms: Array = np.vecdot(flat, flat)
+    return norms
 
 
 def _trace(matrices: Array) -> Array:

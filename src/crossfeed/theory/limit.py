@@ -51,7 +51,8 @@ class Limit:
 
     Attributes:
         ecosystem: what was asked about.
-        spectral_radius: of the lifted Q; below one ensures a limit.
+        spectral_radius: of the lifted Q; below one ensures a limit. Eigenvalues within 1e-10 of one (1e-7 at most,
+            where the pool's Gram matrix is ill-conditioned) count as one.
         growth: how the estimates move away; None where the limit exists.
         full_rank: shape (K,), True where G_k has full rank, as Theorem 3 assumes: below a spectral radius of one such
             an estimate is unbiased whatever the common truth, unless an entity it learns from is not.

@@ -19,7 +19,6 @@ and own truths go beyond it.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, get_args
@@ -28,13 +27,12 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
+from crossfeed.theory.checks import noise_level, share_vector, vector
 from crossfeed.theory.grams import (
     PerEntity,
     feature_source,
-    finite,
     gram_source,
     map_blocks,
-    number_array,
     one_feature_gram,
     one_gram,
 )
@@ -46,9 +44,6 @@ if TYPE_CHECKING:
     from crossfeed.theory.moments import Moments
 
 History = Literal["latest", "accumulate"]
-
-# Shares are given by hand or as normalized counts; this much is rounding, more is a mistake.
-_SHARE_TOLERANCE = 1e-8
 
 
 class Options(TypedDict, total=False):
@@ -123,9 +118,11 @@ class LinearEcosystem:
         self.fresh = None if fresh is None else one_gram(fresh, "fresh", self.dimension)
         self.fresh_fraction = self._fresh_fraction(fresh_fraction)
         self._set_weights(alpha, beta, initial_beta)
-        self.shares = _shares(shares, self.entities)
-        self.sigma = _noise(sigma, "sigma")
-        self.sigma_generated = self.sigma if sigma_generated is None else _noise(sigma_generated, "sigma_generated")
+        self.shares = share_vector(shares, self.entities)
+        self.sigma = noise_level(sigma, "sigma")
+        self.sigma_generated = (
+            self.sigma if sigma_generated is None else noise_level(sigma_generated, "sigma_generated")
+        )
         self.history = _history(history)
         #: Whether the caller said what the labels follow; without it only unbiased estimates have a known error.
         self.truth_given = truth_public is not None
@@ -323,40 +320,8 @@ class LinearEcosystem:
             raise InvalidInput(
                 "truths was given without truth_public; give what the public labels follow too, shape (d,)"
             )
-        self.truth_public = np.zeros(d) if truth_public is None else _vector(truth_public, "truth_public", (d,))
-        self.truths = np.broadcast_to(
-            self.truth_public if truths is None else _vector(truths, "truths", (K, d)), (K, d)
-        )
-
-
-def _vector(value: npt.ArrayLike, name: str, shape: tuple[int, ...]) -> Array:
-    array = finite(number_array(value, name, f"an array of shape {shape}"), name)
-    if array.shape != shape:
-        raise InvalidInput(f"{name} must have shape {shape}; received shape {array.shape}")
-    return array
-
-
-def _shares(shares: npt.ArrayLike | None, entities: int) -> Array:
-    if shares is None:
-        return np.full(1, 1.0 / entities)
-    array = _vector(shares, "shares", (entities,))
-    if (array < 0).any() or abs(array.sum() - 1.0) > _SHARE_TOLERANCE:
-        raise InvalidInput(
-            f"shares must be {entities} numbers >= 0 that sum to 1; received a sum of {array.sum():.6g} and a "
-            f"smallest of {array.min():.6g}"
-        )
-    return array
-
-
-def _noise(value: float, name: str) -> float:
-    number = (
-        float(finite(number_array(value, name, "a number >= 0"), name).reshape(-1)[0])
-        if np.ndim(value) == 0
-        else math.nan
-    )
-    if not number >= 0:
-        raise InvalidInput(f"{name} must be a number >= 0; received {value!r}")
-    return number
+        self.truth_public = np.zeros(d) if truth_public is None else vector(truth_public, "truth_public", (d,))
+        self.truths = np.broadcast_to(self.truth_public if truths is None else vector(truths, "truths", (K, d)), (K, d))
 
 
 def _history(value: History) -> History:

@@ -27,8 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
+from crossfeed.theory.checks import vector
 from crossfeed.theory.consensus import Block, Estimates
-from crossfeed.theory.grams import finite, gram_source, map_blocks, number_array
+from crossfeed.theory.grams import gram_source, map_blocks
 from crossfeed.theory.kernels import Array, transposed, weighted, weighted_sum
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.pool import Path, ScheduledPath, Step, constant_path
@@ -156,12 +157,7 @@ class Moments:
         Source: paper, Theorem 1. Fresh human data, being new at each generation, are not given.
         """
         eco = self.ecosystem
-        shape = (eco.entities + 1, eco.dimension)
-        array = finite(number_array(data, "data", f"estimates of shape {shape}"), "data")
-        if array.shape != shape:
-            raise InvalidInput(
-                f"data must have shape {shape}: the private estimates, then the public one; received {array.shape}"
-            )
+        array = vector(data, "data", (eco.entities + 1, eco.dimension))
         estimates = Estimates(array[:-1], array[-1])
         pool = self.path.mean_given(estimates)
         return Conditional(
@@ -185,10 +181,7 @@ class Moments:
         tasks = eco.private.all() if grams is None else gram_source(grams, "grams", None, eco.dimension).all()
         shape = (len(tasks), eco.dimension)
         if truths is not None:
-            targets = finite(number_array(truths, "truths", f"an array of shape {shape}"), "truths")
-            if targets.shape != shape:
-                raise InvalidInput(f"truths must have shape {shape}, one per task; received {targets.shape}")
-            return tasks, targets
+            return tasks, vector(truths, "truths", shape)
         return tasks, eco.truths if grams is None else np.broadcast_to(eco.truth_public, shape)
 
     def _map(self, read: Callable[[Step, slice], _Result]) -> list[list[_Result]]:

@@ -33,7 +33,7 @@ from crossfeed.theory.consensus import (
     with_shared_data,
 )
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import Array, transposed, weighted_sum
+from crossfeed.theory.kernels import Array, times_transposed, transposed, weighted_sum
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.weights import Weights
 
@@ -164,8 +164,8 @@ class ConstantPath:
         responses = [block.respond(w) for w in self._weights]
         sources = [response.source() for response in responses]
         for i, gains in enumerate(self._gains.by_setting):
-            source = sum((s @ gain.T for s, gain in zip(sources[1:], gains[1:], strict=True)), sources[0] @ gains[0].T)
-            yield Step(i, responses[self._gains.answers[i]], source)
+            parts = [times_transposed(s, gain) for s, gain in zip(sources, gains, strict=True)]
+            yield Step(i, responses[self._gains.answers[i]], reduce(add, parts))
 
     def mean_given(self, estimates: Estimates) -> Array:
         """E zbar at the asked generations when the real data say `estimates`, shape (n, d)."""
@@ -259,7 +259,7 @@ class ScheduledPath:
             yield response, source
             if t <= len(self._steps):
                 g = newest_share(self._eco, t)
-                source = source @ self._steps[t - 1].T + g * response.source()
+                source = times_transposed(source, self._steps[t - 1]) + g * response.source()
 
     def _spread(self) -> Array:
         """sum_j W_tj S~_j W_tj', W_tj the gain of source j in zbar_t, shape (T + 1, d, d)."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
-from crossfeed.theory.grams import number_array
+from crossfeed.theory.checks import number_array
 from crossfeed.theory.kernels import Array
 
 #: A weight: one number, one per entity (K,), or a function of the generation returning either.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable
 from crossfeed.learners.language.device import Device, quiet
+from crossfeed.learners.language.hub import local_only
 from crossfeed.learners.language.pretrained import first_line
 
 __all__ = ["Embedder"]
@@ -55,13 +56,12 @@ class Embedder:
         from sentence_transformers import SentenceTransformer
 
         place = _place(self._name)
-        local = Path(place).is_dir()
         try:
             with quiet():
                 return SentenceTransformer(
                     place,
                     device=str(self._device.torch_device),
-                    local_files_only=local,
+                    local_files_only=Path(place).is_dir() or local_only(),
                     trust_remote_code=False,
                     model_kwargs={"use_safetensors": True},
                 )

@@ -9,6 +9,7 @@ import torch
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.learners.language.device import Device, quiet
+from crossfeed.learners.language.hub import local_only
 
 __all__ = ["attention", "check_lengths", "first_line", "read_model", "read_tokenizer"]
 
@@ -82,12 +83,15 @@ def _own(model: torch.nn.Module) -> None:
 
 def _read(kind: Any, name: str, revision: str | None, **options: Any) -> Any:
     folder = Path(name).expanduser()
-    place = str(folder) if folder.is_dir() else name
+    local = folder.is_dir()
+    if not local and name.startswith((".", "/", "~")):
+        raise DataUnavailable(f"there is no folder {name!r}; give a model's local folder or its hub id")
+    options |= {"trust_remote_code": False, "local_files_only": local or local_only()}
     try:
         with quiet():
-            return kind.from_pretrained(place, revision=revision or "main", trust_remote_code=False, **options)
+            return kind.from_pretrained(str(folder) if local else name, revision=revision or "main", **options)
     except (OSError, ValueError, RuntimeError) as error:
-        raise DataUnavailable(_message(name, folder.is_dir(), error)) from error
+        raise DataUnavailable(_message(name, local, error)) from error
 
 
 def first_line(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.tiny import TINY
 
 from crossfeed.description import read_description
 from crossfeed.experiment import Experiment
@@ -14,29 +15,7 @@ from crossfeed.loop import default_cache
 from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext
 
-TINY_LANGUAGE = """
-ecosystem:
-  entities: [{name: a, private: facts}, {name: b, private: math}]
-  alpha: 0.5
-learner:
-  kind: language
-  base:
-    scratch:
-      config: {hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1, num_attention_heads: 2}
-      vocabulary: 300
-      steps: 3
-      length: 32
-  training: {steps: null, initial_steps: null, batch_size: 8, learning_rate: 0.01, max_length: 48}
-  generation: {max_new_tokens: 8, max_prompt_tokens: 24}
-tasks:
-  facts: {source: facts, train: 40, validation: 4, test: 6}
-  math: {source: math, train: 40, validation: 4, test: 6}
-public: {source: math, seed: 1, train: 40, validation: 4, test: 6}
-n: 64
-generations: 1
-"""
-
-LEARNERS = {"fake": read_description("fake"), "language": TINY_LANGUAGE}
+LEARNERS = {"fake": read_description("fake"), "language": TINY}
 
 
 @pytest.fixture(scope="module", params=sorted(LEARNERS))

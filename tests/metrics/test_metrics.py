@@ -109,6 +109,17 @@ def test_multiple_choice_takes_the_lowest_loss_a_token():
     assert [n.value for n in AccuracySettings().build().measure(moment)] == pytest.approx([2 / 3, 2 / 3])
 
 
+def test_what_lies_beyond_the_maximum_length_is_neither_a_loss_nor_an_answer():
+    moment = HandMade(entities=("a",), tasks={"x": None}, losses={"x": [scores([4, 2], [2, 2], [0, 0], [0, 0])]})
+    moment.losses["x"][0].completion_size[:] = 0
+    assert [n.value for n in LossSettings().build().measure(moment)] == [1.5]
+    assert CompletionLossSettings().build().measure(moment) == []
+    test = pa.table({"prompt": ["p", "q"], "answer": ["x", "x"], "choices": [["x", "y"], ["x", "y"]]})
+    moment.tasks = {"x": Graded(test)}
+    moment.losses["choices"] = lambda items, entity: Scores(*np.array([[1, 2, 0, 0], [1, 1, 0, 0]] * 2, dtype=float))
+    assert [n.value for n in AccuracySettings().build().measure(moment)] == [0.5]
+
+
 def test_similarity_is_the_mean_cosine_of_same_prompts_for_each_pair():
     a, b, c = (np.array(x, np.float32) for x in ([[1, 0], [0, 1]], [[1, 0], [1, 0]], [[0.6, 0.8], [0, -1]]))
     moment = HandMade(entities=("a", "b", "c"), tasks={"x": None}, features={"x": [a, b, c]})

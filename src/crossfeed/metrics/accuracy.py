@@ -1,7 +1,8 @@
 """Accuracy: the share of test items that a model answers correctly.
 
 Items with ``choices`` (multiple choice): each choice is scored as the completion of the prompt, and the model's answer
-is the one with the lowest loss a token of the completion (as in Brown et al., 2020, with length normalisation). Other
+is the one with the lowest loss a token of the completion (as in Brown et al., 2020, with length normalisation); an item
+whose choices lie beyond the learner's maximum length is not answered, and so not right. Other
 items that can be graded: the model completes the prompt, and the final answer in its text must match exactly
 (`crossfeed.protocols.Task.grade`). A task that has neither gives no number.
 """
@@ -16,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Measurement, Moment, Scores
 from crossfeed.settings import MetricSettings
 
 __all__ = ["AccuracySettings"]
@@ -70,12 +71,13 @@ def _by_choice(moment: Moment, items: pa.Table) -> NDArray[np.bool_]:
     prompts = items.column("prompt").take(pa.array(owner))
     flat = [option for options in choices for option in options]
     table = pa.table({"prompt": prompts, "completion": pa.array([f" {option}" for option in flat], pa.string())})
-    return np.stack(
-        [
-            _lowest_is_right(scores.completion_loss / scores.completion_size, owner, flat, right)
-            for scores in moment.score(table)
-        ]
-    )
+    return np.stack([_lowest_is_right(_by_token(scores), owner, flat, right) for scores in moment.score(table)])
+
+
+def _by_token(scores: Scores) -> NDArray[np.float64]:
+    """Completion losses a token; infinite where a completion has none."""
+    nothing = np.full_like(scores.completion_loss, np.inf)
+    return np.divide(scores.completion_loss, scores.completion_size, out=nothing, where=scores.completion_size > 0)
 
 
 def _lowest_is_right(
@@ -83,7 +85,8 @@ def _lowest_is_right(
 ) -> NDArray[np.bool_]:
     order = np.lexsort((loss, owner))
     best = order[np.searchsorted(owner[order], np.arange(len(right)))]
-    return np.array([flat[choice] == answer for choice, answer in zip(best, right, strict=True)])
+    chosen = zip(best, right, strict=True)
+    return np.array([flat[choice] == answer and bool(np.isfinite(loss[choice])) for choice, answer in chosen])
 
 
 def _has(items: pa.Table, column: str) -> bool:

@@ -6,6 +6,7 @@ r"""Losses of every model on every task's test items.
 .. math:: \mathrm{loss} = \sum_i \ell_i \Big/ \sum_i m_i .
 
 ``completion_loss`` is the same over the completion alone, given the prompt. Both come from one pass over the items.
+A task without a single term (every completion lies beyond the learner's maximum length) has no such number.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class LossSettings(MetricSettings):
 
     def build(self) -> _MeanLoss:
         """Make the metric."""
-        return _MeanLoss("loss", lambda scores: float(scores.loss.sum() / scores.size.sum()))
+        return _MeanLoss("loss", lambda scores: (scores.loss.sum(), scores.size.sum()))
 
 
 class CompletionLossSettings(MetricSettings):
@@ -32,19 +33,19 @@ class CompletionLossSettings(MetricSettings):
 
     def build(self) -> _MeanLoss:
         """Make the metric."""
-        return _MeanLoss(
-            "completion_loss", lambda scores: float(scores.completion_loss.sum() / scores.completion_size.sum())
-        )
+        return _MeanLoss("completion_loss", lambda scores: (scores.completion_loss.sum(), scores.completion_size.sum()))
 
 
 @dataclass(frozen=True)
 class _MeanLoss:
     name: str
-    mean: Callable[[Scores], float]
+    parts: Callable[[Scores], tuple[float, float]]
 
     def measure(self, moment: Moment) -> list[Measurement]:
-        return [
-            Measurement(entity, task, self.name, self.mean(scores))
-            for task in moment.tasks
-            for entity, scores in zip(moment.entities, moment.scores(task), strict=True)
-        ]
+        numbers = []
+        for task in moment.tasks:
+            for entity, scores in zip(moment.entities, moment.scores(task), strict=True):
+                loss, size = self.parts(scores)
+                if size > 0:
+                    numbers.append(Measurement(entity, task, self.name, float(loss / size)))
+        return numbers

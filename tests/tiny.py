@@ -1,0 +1,29 @@
+"""A description of real transformers that are small enough for tests."""
+
+TINY = """
+name: tiny
+ecosystem:
+  entities: [{name: a, private: facts}, {name: b, private: math}]
+  beta: 0.5
+learner:
+  kind: language
+  base:
+    scratch:
+      config: {hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1, num_attention_heads: 2}
+      vocabulary: 300
+      steps: 3
+      length: 32
+  training:
+    {steps: null, initial_steps: null, batch_size: 8, gradient_accumulation: 1, learning_rate: 0.01, max_length: 160}
+  generation: {max_new_tokens: 8, max_prompt_tokens: 24}
+  threads: 1
+tasks:
+  facts: {source: facts, train: 40, validation: 4, test: 6}
+  math: {source: math, train: 40, validation: 4, test: 6}
+public: {source: math, seed: 1, train: 40, validation: 4, test: 6}
+n: 64
+generations: 2
+metrics: {loss: {}, completion_loss: {}, accuracy: {}, similarity: {}, distinct: {}, projection: {}}
+grid:
+  ecosystem.alpha: [0, 0.5]
+"""

@@ -10,7 +10,8 @@
     ├── StoreError              a run folder that cannot be used
     │   ├── StoreMismatch       it holds another description, or the data changed
     │   └── NewerSchema         it was written by a newer crossfeed
-    └── Diverged                a model whose loss is no longer a finite number
+    ├── Diverged                a model whose loss is no longer a finite number
+    └── theory.NoLimit          a limit that does not exist; it names the law of growth
 
 A message states what was received and what to give instead. The command line prints it as one paragraph and
 exits with code 2, except `Diverged`, which ends one cell and is kept as a record.

@@ -101,7 +101,13 @@ class _Runner:
         self._begin(cells, tasks)
         try:
             for position, cell in enumerate(cells):
+                begun = time.monotonic()
                 self._attempt(cell, tasks[cell.name], f"cell {position + 1} of {len(cells)}", retry_failed)
+                left = len(cells) - position - 1
+                if left:
+                    spent = time.monotonic() - begun
+                    pace = f"took {_duration(spent)}; at that pace {_duration(spent * left)} for the others"
+                    self.progress.note(f"cell {position + 1} of {len(cells)} {pace}")
         finally:
             records = collect(self.store, self.experiment, cells)
             self.store.write_result("records", records)

@@ -9,7 +9,15 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 __all__ = ["LiveProgress", "LogProgress", "Silent", "for_stream"]
@@ -61,6 +69,17 @@ class LogProgress:
         self._stream.flush()
 
 
+class _Counted(ProgressColumn):
+    """``12/40`` where the number of steps is known, nothing where it is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts = MofNCompleteColumn()
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.total is None else self._counts.render(task)
+
+
 class LiveProgress:
     """A live line for the running stage under the notes, for terminals.
 
@@ -73,8 +92,7 @@ class LiveProgress:
             SpinnerColumn(),
             TextColumn("{task.fields[detail]}", style="bold"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            _Counted(),
             TimeElapsedColumn(),
             console=console,
             transient=True,

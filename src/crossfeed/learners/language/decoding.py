@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ def complete(
     settings: GenerationSettings,
     ends: frozenset[int],
     pad: int,
+    advance: Callable[[int], None],
 ) -> list[Completion]:
     """Complete prompts under the loaded weights.
 
@@ -51,6 +52,7 @@ def complete(
         settings: How to sample.
         ends: Tokens that end a text.
         pad: A token that fills rows.
+        advance: Told how many prompts were completed.
     """
     order = sorted(range(len(prompts)), key=lambda item: (-len(prompts[item]), item))
     found: dict[int, Completion] = {}
@@ -60,6 +62,7 @@ def complete(
             batch = _Decoder(model, [prompts[row] for row in rows], keys[rows], settings, ends, pad)
             tokens = batch.run()
         found |= {row: _cut(line, ends) for row, line in zip(rows, tokens, strict=True)}
+        advance(len(rows))
     return [found[row] for row in range(len(prompts))]
 
 

@@ -23,7 +23,7 @@ from crossfeed.learners.language.scoring import score
 from crossfeed.learners.language.scratch import make_base
 from crossfeed.learners.language.settings import LanguageSettings
 from crossfeed.learners.language.text import Codec, texts
-from crossfeed.learners.language.training import train
+from crossfeed.learners.language.training import examples_of_steps, train
 from crossfeed.protocols import LearnerContext, Scores, TrainingSet
 
 __all__ = ["LanguageLearner"]
@@ -72,7 +72,7 @@ class LanguageLearner:
             Diverged: A loss or gradient is not finite.
         """
         return [
-            self._train(state, drawn, int(key), generation, entity)
+            self._train(state, drawn, int(key), generation, f"entity {entity}")
             for entity, (state, drawn, key) in enumerate(zip(states, sets, keys, strict=True))
         ]
 
@@ -122,26 +122,22 @@ class LanguageLearner:
         versions = {name: version(name) for name in ("torch", "transformers", "tokenizers", "sentence-transformers")}
         return self._device.describe() | versions
 
-    def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, entity: int) -> LanguageState:
+    def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, who: str) -> LanguageState:
         items = drawn.items.slice(0, self.consumes(drawn.size, generation)) if drawn.size else None
         training, codec = self._settings.training, self._codec
         examples = codec.examples(items, training.max_length) if items is not None else []
-        return train(
-            self._model,
-            state,
-            [example.ids for example in examples],
-            training,
-            generation,
-            key,
-            codec.pad,
-            f"entity {entity}, generation {generation}",
-        )
+        ids = [example.ids for example in examples]
+        steps = len(examples_of_steps(len(ids), training, generation, key))
+        with self._context.progress.stage("steps", steps, who) as advance:
+            who = f"{who}, generation {generation}"
+            return train(self._model, state, ids, training, generation, key, codec.pad, who, advance)
 
     def _generate(self, state: LanguageState, items: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
         codec, generation = self._codec, self._settings.generation
         prompts = codec.prompts(items, generation.max_prompt_tokens)
         self._model.load(state.weights)
-        found = complete(self._model, prompts, keys, generation, self._ends, codec.pad)
+        with self._context.progress.stage("completions", len(prompts)) as advance:
+            found = complete(self._model, prompts, keys, generation, self._ends, codec.pad, advance)
         return pa.table(
             {
                 "prompt": pa.array(texts(items, "prompt"), pa.string()),

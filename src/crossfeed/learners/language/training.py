@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ def train(
     key: int,
     pad: int,
     who: str,
+    advance: Callable[[int], None],
 ) -> LanguageState:
     """Train a state.
 
@@ -44,6 +45,7 @@ def train(
         key: Seeds the order of repeated passes and dropout.
         pad: A token that fills rows.
         who: The entity, for messages.
+        advance: Told of every step.
 
     Raises:
         Diverged: A loss or gradient is not finite.
@@ -65,6 +67,7 @@ def train(
                 watch.see(step, loss, norm)
                 optimizer.step()
                 optimizer.zero_grad()
+                advance(1)
         watch.check()
         carried = moments(optimizer, parameters) if settings.carry_optimizer else {}
         return LanguageState(model.weights(), carried)

@@ -50,7 +50,7 @@ def run(
     ] = None,
     data_root: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Read hub data sets from FOLDER/<data set>/<split>.parquet."),
+        typer.Option(metavar="FOLDER", help="Read hub data sets from FOLDER/DATASET/SPLIT.parquet."),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try cells again that failed before.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,

@@ -302,7 +302,7 @@ class Store(Protocol):
             document: Plain data with at least ``schema``, ``id`` and ``data`` (hashes of the tasks' data).
 
         Raises:
-            StoreMismatch: It holds a run of another id, or of other data.
+            StoreMismatch: It holds finished steps of another id, or of other data.
             NewerSchema: It was written by a newer crossfeed.
         """
         ...

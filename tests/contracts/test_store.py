@@ -67,11 +67,17 @@ def test_documents_come_back_and_go(store):
 
 
 def test_the_same_run_may_begin_again_and_another_may_not(store):
+    store.write_table("records", "cell", 0, pa.table({"a": [1]}))
     store.begin("name: x\n", DOCUMENT)
     with pytest.raises(StoreMismatch, match="holds the run abc"):
         store.begin("name: x\n", DOCUMENT | {"id": "xyz"})
     with pytest.raises(StoreMismatch, match="math"):
         store.begin("name: x\n", DOCUMENT | {"data": {"math": "2"}})
+
+
+def test_a_run_without_a_finished_step_may_be_corrected(store):
+    store.begin("name: x\n", DOCUMENT | {"id": "xyz"})
+    assert store.read_document("run")["id"] == "xyz"
 
 
 def test_a_store_of_the_future_is_refused(store):

@@ -41,7 +41,8 @@ class DiskStore:
         """Open the folder for writing; see `crossfeed.protocols.Store.begin`."""
         found = self.read_document("run")
         if found is not None:
-            check_document(str(self.folder), found, document)
+            # A run that ended before its first step, say for a misspelt field, is no reason to refuse its correction.
+            check_document(str(self.folder), found, document if self._has_steps() else None)
             self._sweep()
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise StoreError(f"{self.folder}: not empty and not a crossfeed run; choose another folder with --out")
@@ -131,6 +132,10 @@ class DiskStore:
             doomed = self._partial(folder)
             folder.rename(doomed)  # so that a kill never leaves half a checkpoint under its name
             shutil.rmtree(doomed)
+
+    def _has_steps(self) -> bool:
+        """Whether anything was finished here."""
+        return any((self.folder / step).is_dir() for step in ("records", "outputs", "pool", "checkpoints"))
 
     def _table(self, step: str, scope: str, generation: int) -> Path:
         return self.folder / step / scope / f"generation-{generation:03d}.parquet"

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from crossfeed.errors import InvalidDescription
 
-__all__ = ["assign", "override", "parse_yaml", "preset_names", "read_description", "validate"]
+__all__ = ["Nested", "assign", "nested", "override", "parse_yaml", "preset_names", "read_description", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 _SHOWN = 80
@@ -30,6 +30,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *base`: what follows may differ from the base
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise InvalidDescription(f"line {key_node.start_mark.line + 1}: the key {key!r} is not a word")
@@ -128,6 +130,32 @@ def read_description(source: str) -> str:
         ) from error
 
 
+class Nested(ValueError):
+    """What is wrong with a part of a description whose model was chosen by one of its own fields.
+
+    Args:
+        model: The chosen model.
+        path: Where the part is, below the field that was being read; may be empty.
+        error: What it said.
+    """
+
+    def __init__(self, model: type[BaseModel], path: str, error: ValidationError) -> None:
+        super().__init__(str(error))
+        self.model, self.path, self.error = model, path, error
+
+
+def nested(model: type[M], value: Any, path: str = "") -> M:
+    """Make a part of a description; errors keep the chosen model, so that they can say what it knows.
+
+    Raises:
+        Nested: It cannot be understood.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Nested(model, path, error) from error
+
+
 def validate(model: type[M], data: Mapping[str, Any]) -> M:
     """Make a description of plain data.
 
@@ -165,9 +193,10 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     if item["type"] == "missing":
         return f"{where}: missing; it has to be given"
     message = item["msg"].removeprefix("Value error, ")
-    nested = item.get("ctx", {}).get("error")
-    if isinstance(nested, ValidationError):
-        return "\n".join(f"{where}.{line}" for line in (_explain(model, one) for one in nested.errors()))
+    inner = item.get("ctx", {}).get("error")
+    if isinstance(inner, Nested):
+        prefix = ".".join(part for part in (where, inner.path) if part)
+        return "\n".join(f"{prefix}.{_explain(inner.model, one)}" for one in inner.error.errors())
     return f"{where}: {message[:1].lower() + message[1:]}; received {received}"
 
 

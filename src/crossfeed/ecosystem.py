@@ -12,17 +12,39 @@ share is `initial_beta`, a parameter of its own.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from crossfeed.settings import Frozen, Name, Number, Sequence_, Share
 
 __all__ = ["Ecosystem", "Entity", "Schedule", "at_generation"]
 
-Schedule = Share | Annotated[Sequence_[Share], Field(min_length=1)]
+
+def _schedule(value: Any) -> float | tuple[float, ...]:
+    if isinstance(value, list | tuple) and value:
+        return tuple(_share(entry) for entry in value)
+    return _share(value)
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise ValueError("give a share between 0 and 1, or a list of shares, one for each generation from 1 on")
+
+
+def _alpha(value: Any) -> float | tuple[float, ...] | str | None:
+    if value is None or value == "proportional":
+        return value  # type: ignore[no-any-return]
+    try:
+        return _schedule(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; or proportional") from error
+
+
+Schedule = Annotated[float | tuple[float, ...], PlainValidator(_schedule)]
 """A share: one number, or a list whose t-th entry holds at generation t = 1, 2, ... and whose last one stays."""
 
 
@@ -72,7 +94,7 @@ class Ecosystem(Frozen):
     """
 
     entities: Annotated[Sequence_[Entity], Field(min_length=1)]
-    alpha: Schedule | Literal["proportional"] | None = None
+    alpha: Annotated[float | tuple[float, ...] | Literal["proportional"] | None, PlainValidator(_alpha)] = None
     beta: Schedule = 0.5
     initial_beta: Share | None = None
     history: Literal["latest", "accumulate"] | None = None

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
-from crossfeed.description import assign, override, parse_yaml, validate
+from crossfeed.description import assign, nested, override, parse_yaml, validate
 from crossfeed.ecosystem import Ecosystem
 from crossfeed.errors import InvalidDescription
 from crossfeed.registry import learner_settings, metric_settings, task_settings
@@ -41,7 +41,7 @@ def _learner(value: Any) -> Any:
         return value
     if not isinstance(value, dict) or "kind" not in value:
         raise ValueError("a learner is a mapping with a kind, such as {kind: language, ...}")
-    return learner_settings(value["kind"]).model_validate(value)
+    return nested(learner_settings(value["kind"]), value)
 
 
 def _task(value: Any) -> Any:
@@ -51,7 +51,7 @@ def _task(value: Any) -> Any:
         value = {"source": value}
     if not isinstance(value, dict) or "source" not in value:
         raise ValueError("a task is the name of a source, such as math, or a mapping with a source")
-    return task_settings(value["source"]).model_validate(value)
+    return nested(task_settings(value["source"]), value)
 
 
 def _metrics(value: Any) -> Any:
@@ -64,7 +64,7 @@ def _metrics(value: Any) -> Any:
         if settings is False:
             continue
         plain = {} if settings is True or settings is None else settings
-        chosen[name] = plain if isinstance(plain, MetricSettings) else known.model_validate(plain)
+        chosen[name] = plain if isinstance(plain, MetricSettings) else nested(known, plain, name)
     return chosen
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from crossfeed.experiment import Cell, Experiment
 from crossfeed.protocols import Measurement, Store
 
-__all__ = ["collect", "to_table"]
+__all__ = ["collect", "to_table", "with_coordinates"]
 
 _GENERATION_SCHEMA = pa.schema(
     [
@@ -40,8 +40,8 @@ def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.T
         for generation in range(cell.experiment.generations + 1):
             scope = scope_of(cell, generation)
             if store.has_table("records", scope, generation):
-                tables.append(_with_coordinates(store.read_table("records", scope, generation), cell, experiment))
-    return pa.concat_tables(tables) if tables else _with_coordinates(to_table(0, []), cells[0], experiment)
+                tables.append(with_coordinates(store.read_table("records", scope, generation), cell, experiment))
+    return pa.concat_tables(tables) if tables else with_coordinates(to_table(0, []), cells[0], experiment)
 
 
 def scope_of(cell: Cell, generation: int) -> str:
@@ -49,7 +49,14 @@ def scope_of(cell: Cell, generation: int) -> str:
     return f"shared/{cell.zero}" if generation == 0 else cell.name
 
 
-def _with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.Table:
+def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.Table:
+    """A cell's numbers with its name, seed, shares and grid values: the columns of a run's records.
+
+    Args:
+        table: With a column ``generation``.
+        cell: The cell.
+        experiment: The experiment that it is a cell of.
+    """
     rows, ecosystem = table.num_rows, cell.experiment.ecosystem
     generations = table.column("generation").to_pylist()
     # What the cell is about: the share in force from generation 1 on, also for generation 0, which has none.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -118,9 +117,8 @@ class LanguageLearner:
         return LanguageState(self._read_weights(str(folder), None), load_file(path) if path.exists() else {})
 
     def describe(self) -> dict[str, str]:
-        """Device, precision, threads and the versions of what computes."""
-        versions = {name: version(name) for name in ("torch", "transformers", "tokenizers", "sentence-transformers")}
-        return self._device.describe() | versions
+        """Device, precision and threads."""
+        return self._device.describe()
 
     def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, who: str) -> LanguageState:
         items = drawn.items.slice(0, self.consumes(drawn.size, generation)) if drawn.size else None

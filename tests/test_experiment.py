@@ -110,7 +110,14 @@ def test_errors_name_the_key_the_value_and_what_is_allowed(fake, override, words
         ("a: [", "not YAML"),
         ("1: 2", "not a word"),
         ("!!python/object/apply:os.system [ls]", "not YAML"),
-        ("a: &x [*x]", "a: unknown key"),
+        ("a: &x [*x]", "refer to each other"),
+        ("a: " + "[" * 60 + "]" * 60, "nested at most"),
+        ("[" * 5000, "not YAML"),
+        (
+            "a: &a [x,x,x,x,x,x,x,x,x]\n"
+            + "\n".join(f"{chr(98 + i)}: &{chr(98 + i)} [" + ",".join([f"*{chr(97 + i)}"] * 9) + "]" for i in range(8)),
+            "at most",
+        ),
         ("\x00", "not YAML"),
     ],
 )

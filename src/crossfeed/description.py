@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Hashable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -21,7 +22,10 @@ from crossfeed.errors import InvalidDescription
 __all__ = ["Nested", "assign", "nested", "override", "parse_yaml", "preset_names", "read_description", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
-_SHOWN = 80
+_MOST_VALUES: Final = 100_000
+_DEEPEST: Final = 50
+_BRIEFLY: Final = reprlib.Repr()
+_BRIEFLY.maxlevel, _BRIEFLY.maxstring, _BRIEFLY.maxother = 3, 80, 80
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,6 +57,7 @@ def parse_yaml(text: str) -> dict[str, Any]:
         InvalidDescription: It is not YAML, not a mapping, or has a key twice.
     """
     data = _load(text)
+    _bound(data)
     if not isinstance(data, dict):
         raise InvalidDescription(f"a description is a mapping of keys to values; received {_shown(data)}")
     return data
@@ -182,6 +187,21 @@ def _load(text: str) -> Any:
         raise InvalidDescription(f"this is not YAML that can be read: {_reason(error)}") from error
 
 
+def _bound(data: Any) -> None:
+    """Refuse what a few lines of aliases can blow up to: values are counted as often as they are referred to."""
+    count, waiting = 0, [(data, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1
+        if count > _MOST_VALUES or depth > _DEEPEST:
+            raise InvalidDescription(
+                f"a description has at most {_MOST_VALUES:,} values, nested at most {_DEEPEST} deep; this one has more "
+                "(aliases that refer to each other or to themselves?)"
+            )
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        waiting += [(item, depth + 1) for item in inner]
+
+
 def _explain(model: type[BaseModel], item: Any) -> str:
     where = ".".join(str(part) for part in item["loc"]) or "description"
     received = _shown(item["input"])
@@ -224,8 +244,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    return _BRIEFLY.repr(value)
 
 
 def _reason(error: BaseException) -> str:

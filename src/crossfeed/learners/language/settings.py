@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -71,6 +72,10 @@ class ScratchSettings(Frozen):
         taken = sorted(set(config) & set(_OWN_KEYS))
         if taken:
             raise ValueError(f"{', '.join(taken)}: set from the tokenizer; give `vocabulary` instead")
+        try:
+            json.dumps(config, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
         return config
 
 

@@ -33,7 +33,7 @@ def whole_pool(world: World, generation: int, states) -> pa.Table:
         for j, (name, size) in enumerate(zip(world.entities, world.sizes.pool, strict=True))
     ]
     prompts = [world.private(j).take(pa.array(request.prompt_rows)) for j, request in enumerate(asked)]
-    return join_pool(world.entities, asked, world.learner.generate(states, prompts, [a.keys for a in asked]))
+    return join_pool(generation, world.entities, asked, world.learner.generate(states, prompts, [a.keys for a in asked]))
 
 
 def turns(world: World, generations: int, make_pool) -> list:
@@ -88,7 +88,7 @@ def test_nothing_is_generated_where_nothing_synthetic_is_read(fake):
     world = world_of(fake("ecosystem.alpha=0"))
     pool = publish(world, 1, world.learner.start(2))
     assert pool.num_rows == 0
-    assert set(pool.column_names) >= {"author", "item", "prompt_row", "key", "prompt", "completion"}
+    assert set(pool.column_names) >= {"generation", "author", "item", "prompt_row", "key", "prompt"}
 
 
 def test_a_training_set_holds_what_was_drawn_in_order(fake):

@@ -82,11 +82,12 @@ def test_the_pool_reads_as_a_data_set_with_its_provenance(finished, tmp_path):
     files = sorted(str(path) for path in (folder / "pool" / cell.name).glob("*.parquet"))
     assert len(files) == 2
     pool = load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
-    assert set(pool.column_names) >= {"author", "item", "prompt_row", "key", "prompt", "completion"}
+    assert set(pool.column_names) >= {"generation", "author", "item", "prompt_row", "key", "prompt", "completion"}
     prompts = {
         entity.name: experiment.tasks[entity.private].build("x", None).train.column("prompt").to_pylist()
         for entity in experiment.ecosystem.entities
     }
+    assert set(pool["generation"]) == {1, 2}
     assert all(row["prompt"] == prompts[row["author"]][row["prompt_row"]] for row in pool)
 
 

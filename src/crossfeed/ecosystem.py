@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PlainValidator, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from crossfeed.settings import Frozen, Name, Number, Sequence_, Share
 
@@ -44,7 +44,7 @@ def _alpha(value: Any) -> float | tuple[float, ...] | str | None:
         raise ValueError(f"{error}; or proportional") from error
 
 
-Schedule = Annotated[float | tuple[float, ...], PlainValidator(_schedule)]
+Schedule = Annotated[float | tuple[float, ...], BeforeValidator(_schedule)]
 """A share: one number, or a list whose t-th entry holds at generation t = 1, 2, ... and whose last one stays."""
 
 
@@ -94,7 +94,7 @@ class Ecosystem(Frozen):
     """
 
     entities: Annotated[Sequence_[Entity], Field(min_length=1)]
-    alpha: Annotated[float | tuple[float, ...] | Literal["proportional"] | None, PlainValidator(_alpha)] = None
+    alpha: Annotated[float | tuple[float, ...] | Literal["proportional"] | None, BeforeValidator(_alpha)] = None
     beta: Schedule = 0.5
     initial_beta: Share | None = None
     history: Literal["latest", "accumulate"] | None = None

@@ -102,7 +102,7 @@ def publish(world: World, generation: int, states: Sequence[State]) -> pa.Table:
     )
     for j, table in zip(busy, made, strict=True):
         answers[j] = table
-    return join_pool(world.entities, asked, answers)
+    return join_pool(generation, world.entities, asked, answers)
 
 
 def compose(world: World, generation: int, pools: Mapping[int, pa.Table]) -> list[TrainingSet]:

@@ -102,9 +102,9 @@ class _Runner:
         try:
             for position, cell in enumerate(cells):
                 begun = time.monotonic()
-                self._attempt(cell, tasks[cell.name], f"cell {position + 1} of {len(cells)}", retry_failed)
+                worked = self._attempt(cell, tasks[cell.name], f"cell {position + 1} of {len(cells)}", retry_failed)
                 left = len(cells) - position - 1
-                if left:
+                if worked and left:
                     spent = time.monotonic() - begun
                     pace = f"took {_duration(spent)}; at that pace {_duration(spent * left)} for the others"
                     self.progress.note(f"cell {position + 1} of {len(cells)} {pace}")
@@ -146,25 +146,27 @@ class _Runner:
         }
         self.store.begin(self.experiment.to_yaml(), document)
 
-    def _attempt(self, cell: Cell, tasks: Mapping[str, Task], detail: str, retry_failed: bool) -> None:
-        """Run a cell; whatever goes wrong in it is kept as its failure record."""
+    def _attempt(self, cell: Cell, tasks: Mapping[str, Task], detail: str, retry_failed: bool) -> bool:
+        """Run a cell; whatever goes wrong in it is kept as its failure record. Gives whether there was work to do."""
         known = self.store.read_document(_failure(cell))
         if known is not None and not retry_failed:
             self.progress.note(f"{cell.name}: failed before ({known['message']}); --retry-failed tries again")
-            return
+            return False
         turns = None
         try:
             learner = self._build(cell, tasks)
             self.store.write_document("environment", environment() | {"learner": learner.describe()})
             turns = _Turns(World.make(cell, learner, tasks), self.store, self.progress, detail)
-            turns.run()
+            worked = turns.run()
             self.store.drop_document(_failure(cell))
+            return worked
         except CrossfeedError as error:
             if not isinstance(error, Diverged):
                 raise  # something that was given cannot be used, in this cell as in the others
             self._fail(cell, turns, error)
         except Exception as error:  # failure is data: it is recorded, and the sweep goes on
             self._fail(cell, turns, error)
+        return True
 
     def _fail(self, cell: Cell, turns: _Turns | None, error: Exception) -> None:
         place = {"generation": turns.generation, "stage": turns.stage} if turns else {"stage": "start"}
@@ -228,7 +230,8 @@ class _Turns:
     generation: int = 0
     stage: str = "start"
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Do what is not done; gives whether there was any."""
         last = self.world.cell.experiment.generations
         done = [t for t in range(last + 1) if self.store.has_table("records", self._scope(t), t)]
         states: list[State] | None = None
@@ -241,6 +244,7 @@ class _Turns:
                 self._report(generation, numbers, time.monotonic() - begun)
         if self.world.cell.experiment.checkpoints == "none" and last > 0:
             self.store.drop_states(self._scope(last), last)
+        return len(done) <= last
 
     def _turn(self, generation: int, before: list[State] | None) -> tuple[list[State], list[Measurement]]:
         """One generation, from whatever of it is finished; gives its states and numbers."""

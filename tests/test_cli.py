@@ -117,7 +117,7 @@ def test_a_failed_cell_gives_exit_code_1_and_is_shown(tmp_path):
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "crossfeed", "run", "fake", "--set", "generations=400", "--out", "here"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "here" / "pool").is_dir():
+    while not (tmp_path / "here" / "records").is_dir():
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

@@ -20,6 +20,24 @@ def test_presets_come_back_equal_from_yaml(name):
     assert [cell.experiment for cell in again.cells()] == [cell.experiment for cell in first.cells()]
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("ecosystem.alpha=[0, 0.5, 1]", "ecosystem.beta=[0.5]"),
+        ("ecosystem.alpha=proportional", "ecosystem.history=accumulate", "ecosystem.initial_beta=1"),
+        ("ecosystem.alpha=0.5", "ecosystem.entities.0.alpha=[0.1, 0.2]", "ecosystem.entities.1.beta=0"),
+        ("grid.ecosystem.alpha=[[0, 1], 0.5, proportional]", "grid.ecosystem.entities.0.share=[1, 2.5]"),
+        ("ecosystem.alpha=null", "ecosystem.update=replace", "metrics.similarity=false", "seeds=[5, 6]"),
+    ],
+)
+def test_every_form_of_a_field_comes_back_equal_from_yaml(fake, overrides):
+    first = fake(*overrides)
+    again = Experiment.from_yaml(first.to_yaml())
+    assert again == first
+    assert again.id == first.id
+    assert [cell.experiment for cell in again.cells()] == [cell.experiment for cell in first.cells()]
+
+
 def test_the_grid_is_spread_over_seeds(fake):
     experiment = fake("seeds=[3, 4]", "grid.ecosystem.history=[latest, accumulate]")
     cells = experiment.cells()
@@ -69,7 +87,7 @@ def test_the_id_hangs_on_results_alone(fake):
         ("n=2.5", ["n:", "integer", "2.5"]),
         ("n=null", ["n is missing"]),
         ("generations=.nan", ["generations", "nan"]),
-        ("learner.kind=robot", ["learner", "robot", "fake, language"]),
+        ("learner.kind=robot", ["learner", "robot", "fake, glm, language, linear"]),
         ("learner.colour=red", ["learner.colour", "unknown key", "known: kind, reads_at_most"]),
         ("learner.diverge-at=1", ["learner.diverge-at", "did you mean diverge_at"]),
         ("ecosystem.alpha=2", ["ecosystem.alpha: give a share between 0 and 1", "received 2"]),
@@ -87,7 +105,7 @@ def test_the_id_hangs_on_results_alone(fake):
         ("seeds=[-1]", ["seeds.0", "-1"]),
         ("grid.seeds=[0, 1]", ["grid: seeds cannot be varied"]),
         ("grid.ecosystem.alpha=[]", ["grid.ecosystem.alpha"]),
-        ("grid.ecosystem.alpha=[0.5, 0.5]", ["list each once"]),
+        ("grid.ecosystem.alpha=[0.5, 0.5]", ["list each value once"]),
         ("grid.../etc=[1]", ["not a dotted path"]),
         ("checkpoints=some", ["checkpoints", "some"]),
         ("nothing", ["--set nothing", "path.to.key=value"]),

@@ -13,9 +13,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from crossfeed import DiskStore, MemoryStore, run
-from crossfeed.errors import StoreError, StoreMismatch
-from crossfeed.loop import _Turns
+from crossfeed import DiskStore, Experiment, MemoryStore, run
+from crossfeed.errors import InvalidDescription, StoreError, StoreMismatch
+from crossfeed.learners.fake import FakeLearner, FakeSettings
+from crossfeed.turns import Turns
 
 
 def numbers(outcome_or_table) -> list[tuple]:
@@ -109,6 +110,8 @@ def test_a_run_stopped_between_any_two_steps_goes_on_to_the_same_records(fake, t
         run(experiment, DiskStore(tmp_path / "run"))
     monkeypatch.undo()
     assert numbers(run(experiment, DiskStore(tmp_path / "run"))) == undisturbed
+    kept = {path.parent.name for path in (tmp_path / "run" / "checkpoints").rglob("warm")}
+    assert kept == {"generation-003"}  # nothing is left over from before the stop
 
 
 def stop_after(monkeypatch, steps: int) -> None:
@@ -134,7 +137,7 @@ def stop_after(monkeypatch, steps: int) -> None:
 def test_a_finished_run_does_no_work_again(fake, tmp_path, monkeypatch):
     store = DiskStore(tmp_path / "run")
     first = run(fake(), store)
-    monkeypatch.setattr(_Turns, "_turn", lambda *_: pytest.fail("a finished generation was done again"))
+    monkeypatch.setattr(Turns, "_turn", lambda *_: pytest.fail("a finished generation was done again"))
     assert numbers(run(fake(), store)) == numbers(first)
 
 
@@ -215,3 +218,126 @@ def test_one_entity_and_no_generations_are_special_cases_of_the_same(fake):
     rows = outcome.records.to_pylist()
     assert {row["model"] for row in rows if row["metric"] == "loss"} == {"solo"}
     assert not [row for row in rows if row["metric"] == "similarity"]
+
+
+def test_a_folder_that_was_killed_at_its_first_moment_is_no_obstacle(fake, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".partial-00000000-run.json").write_text("{")
+    assert not run(fake("generations=1"), DiskStore(tmp_path / "run")).failures
+
+
+def test_failures_of_another_description_are_not_this_ones(fake, tmp_path):
+    assert run(fake("ecosystem.alpha=0.5", "learner.diverge_at=0"), DiskStore(tmp_path / "run")).failures
+    assert not run(fake("ecosystem.alpha=0.5"), DiskStore(tmp_path / "run")).failures
+
+
+def test_what_was_removed_is_made_again_the_same(fake, tmp_path):
+    """A damaged table of a finished run can be removed, although the states before it are long gone."""
+    first = numbers(run(fake(), DiskStore(tmp_path / "run")))
+    cell = fake().cells()[1].name
+    for step, generation in (("records", 3), ("pool", 2)):
+        (tmp_path / "run" / step / cell / f"generation-{generation:03d}.parquet").unlink()
+    assert numbers(run(fake(), DiskStore(tmp_path / "run"))) == first
+
+
+def test_a_damaged_table_is_named(fake, tmp_path):
+    run(fake("generations=1"), DiskStore(tmp_path / "run"))
+    path = next((tmp_path / "run" / "records").rglob("generation-001.parquet"))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StoreError, match=r"generation-001\.parquet.*remove this file"):
+        run(fake("generations=1"), DiskStore(tmp_path / "run"))
+
+
+def test_a_second_process_is_kept_out(fake, tmp_path):
+    store = DiskStore(tmp_path / "run")
+    run(fake("generations=1"), store)
+    store.begin(fake("generations=1").to_yaml(), store.read_document("run"))
+    command = [
+        sys.executable,
+        "-m",
+        "crossfeed",
+        "run",
+        "fake",
+        "--set",
+        "generations=1",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert f"in use by process {os.getpid()}" in refused.stderr
+    store.end()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_fresh_data_are_set_aside_before_anything_is_built(fake, monkeypatch):
+    """No learner, and so no base model, ever sees fresh items as training data."""
+    seen = []
+    monkeypatch.setattr(
+        "crossfeed.learners.fake.FakeSettings.build",
+        lambda self, context, build=FakeSettings.build: (
+            seen.append(context.tasks["public"].train) or build(self, context)
+        ),
+    )
+    run(fake("ecosystem.alpha=0.5", "ecosystem.fresh_fraction=0.5", "generations=2"), MemoryStore())
+    assert [table.num_rows for table in seen] == [30]
+
+
+def test_an_order_of_the_grid_or_a_spelling_is_no_other_run(fake, tmp_path):
+    first = fake("grid.ecosystem.alpha=[0, 0.5, 1]", "seeds=[0, 1]", "generations=1")
+    again = fake("grid.ecosystem.alpha=[1.0, 0.0, 0.5]", "seeds=[1, 0]", "generations=1")
+    assert first.id == again.id
+    run(first, DiskStore(tmp_path / "run"))
+    before = sorted(numbers(run(first, DiskStore(tmp_path / "run"))))
+    assert sorted(numbers(run(again, DiskStore(tmp_path / "run")))) == before
+
+
+def test_cells_that_train_alike_up_to_zero_share_its_states_however_they_are_measured(fake):
+    experiment = fake("ecosystem.alpha=0.5", "grid.metrics.accuracy.items=[3, 6]", "generations=1")
+    assert len({cell.start for cell in experiment.cells()}) == 1
+    assert len({cell.zero for cell in experiment.cells()}) == 2
+    store = MemoryStore()
+    updates = []
+    real = FakeLearner.update
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeLearner, "update", lambda self, *args: updates.append(args[3]) or real(self, *args))
+        run(experiment, store)
+    assert updates == [0, 1, 1]
+
+
+def test_a_loss_that_is_not_a_number_is_a_failure(fake, monkeypatch):
+    real = FakeLearner.update
+
+    def breaks(self, states, sets, keys, generation):
+        made = real(self, states, sets, keys, generation)
+        return [state * float("nan") for state in made] if generation == 2 else made
+
+    monkeypatch.setattr(FakeLearner, "update", breaks)
+    outcome = run(fake("ecosystem.alpha=0.5", "generations=2"), MemoryStore())
+    (failure,) = outcome.failures.values()
+    assert (failure["type"], failure["generation"], failure["stage"]) == ("Diverged", 2, "measure")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("grid.learner=[{kind: fake}, {kind: fake, diverge_at: 9}]", "grid.learner.diverge_at=[1, 2]"), "lies within"),
+        (("grid.learner=[{kind: fake}, {kind: fake, diverge_at: 9}]", "learner.diverge_at=3"), "is on the grid"),
+        (("grid.ecosystem.alpha=[0.5, .nan]",), "only finite numbers"),
+        (("ecosystem.update=accumulate", "grid={}", "ecosystem.alpha=null", "initial_n=5"), "leave initial_n out"),
+    ],
+)
+def test_a_grid_never_says_one_thing_and_runs_another(fake, overrides, words):
+    with pytest.raises(InvalidDescription, match=words):
+        fake(*overrides).cells()
+
+
+def test_names_that_look_like_numbers_come_back(fake):
+    experiment = fake("name='1e3'", "description='5e3'")
+    assert Experiment.from_yaml(experiment.to_yaml()) == experiment
+
+
+def test_paths_lead_into_short_forms(fake):
+    experiment = fake("tasks.warm=math", "tasks.warm.train=50", "metrics.loss=true", "metrics.loss.every=2")
+    assert experiment.tasks["warm"].train == 50
+    assert experiment.metrics["loss"].every == 2

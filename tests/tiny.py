@@ -1,4 +1,4 @@
-"""A description of real transformers that are small enough for tests."""
+"""Descriptions of real learners that are small enough for tests."""
 
 TINY = """
 name: tiny
@@ -26,4 +26,32 @@ generations: 2
 metrics: {loss: {}, completion_loss: {}, accuracy: {}, similarity: {}, distinct: {}, projection: {}}
 grid:
   ecosystem.alpha: [0, 0.5]
+"""
+
+LINEAR = """
+ecosystem:
+  entities: [{name: a, private: p}, {name: b, private: q}]
+  alpha: 0.5
+  beta: 0.5
+learner: {kind: linear}
+tasks:
+  p: {source: regression, dimension: 3, rows: 12, rank: 2, entity: 0, truth: [2, -1, 3], replicates: 4}
+  q: {source: regression, dimension: 3, rows: 10, rank: 2, entity: 1, truth: [-2, 1, 2], replicates: 4}
+public: {source: regression, dimension: 3, rows: 15, truth: [1, 2, -1], replicates: 4}
+generations: 2
+metrics: {loss: {}, similarity: {}, projection: {}}
+"""
+
+GLM = """
+ecosystem:
+  entities: [{name: a, private: p}, {name: b, private: q}]
+  alpha: 0.5
+  beta: 0.5
+learner: {kind: glm, family: FAMILY}
+tasks:
+  p: {source: regression, dimension: 2, rows: 60, entity: 0, truth: [1, -0.5], replicates: 4, family: FAMILY}
+  q: {source: regression, dimension: 2, rows: 60, entity: 1, truth: [-0.5, 1], replicates: 4, family: FAMILY}
+public: {source: regression, dimension: 2, rows: 60, truth: [0.3, 0.2], replicates: 4, family: FAMILY}
+generations: 2
+metrics: {loss: {}, similarity: {}, projection: {}}
 """

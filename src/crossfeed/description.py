@@ -19,7 +19,17 @@ from pydantic import BaseModel, ValidationError
 
 from crossfeed.errors import InvalidDescription
 
-__all__ = ["Nested", "assign", "nested", "override", "parse_yaml", "preset_names", "read_description", "validate"]
+__all__ = [
+    "Nested",
+    "assign",
+    "dump_yaml",
+    "nested",
+    "override",
+    "parse_yaml",
+    "preset_names",
+    "read_description",
+    "validate",
+]
 
 M = TypeVar("M", bound=BaseModel)
 _MOST_VALUES: Final = 100_000
@@ -45,9 +55,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML that quotes what `_Loader` would read as a number."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
 
 
 def parse_yaml(text: str) -> dict[str, Any]:
@@ -61,6 +76,12 @@ def parse_yaml(text: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InvalidDescription(f"a description is a mapping of keys to values; received {_shown(data)}")
     return data
+
+
+def dump_yaml(data: Mapping[str, Any]) -> str:
+    """Plain data as YAML that `parse_yaml` reads back equal."""
+    text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
 
 
 def assign(data: Any, path: str, value: Any) -> Any:
@@ -94,17 +115,37 @@ def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:
     if not equals or not path:
         raise InvalidDescription(f"--set {assignment}: give path.to.key=value, such as ecosystem.alpha=0.5")
     parsed = _load(value)
+    data = _spelled_out(data)
     grid = data.get("grid")
     try:
         if path.startswith("grid."):  # the rest is one key, dots and all
             varied = dict(grid) if isinstance(grid, dict) else {}
             return data | {"grid": varied | {path.removeprefix("grid."): parsed}}
-        if isinstance(grid, dict) and path in grid:
-            data = data | {"grid": {key: values for key, values in grid.items() if key != path}}
+        if isinstance(grid, dict):
+            # What is set as a whole leaves the grid with all its parts; a part of what is varied cannot be set.
+            above = [key for key in grid if isinstance(key, str) and path.startswith(f"{key}.")]
+            if above:
+                raise ValueError(f"{above[0]} is on the grid; change it there, or set all of it")
+            kept = {key: v for key, v in grid.items() if key != path and not str(key).startswith(f"{path}.")}
+            data = data | {"grid": kept}
         changed: dict[str, Any] = assign(data, path, parsed)
     except ValueError as error:
         raise InvalidDescription(f"--set {assignment}: {error}") from error
     return changed
+
+
+def _spelled_out(data: dict[str, Any]) -> dict[str, Any]:
+    """Short forms at length, so that paths can lead into them: ``math`` is ``{source: math}``, ``true`` is ``{}``."""
+    named = data.get("tasks"), data.get("metrics")
+    tasks, metrics = (part if isinstance(part, dict) else {} for part in named)
+    long = dict(data)
+    if tasks:
+        long["tasks"] = {name: {"source": task} if isinstance(task, str) else task for name, task in tasks.items()}
+    if metrics:
+        long["metrics"] = {name: {} if how is True or how is None else how for name, how in metrics.items()}
+    if isinstance(data.get("public"), str):
+        long["public"] = {"source": data["public"]}
+    return long
 
 
 def preset_names() -> tuple[str, ...]:
@@ -203,8 +244,7 @@ def _bound(data: Any) -> None:
 
 
 def _explain(model: type[BaseModel], item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"]) or "description"
-    received = _shown(item["input"])
+    where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         allowed = _fields_at(model, item["loc"][:-1])
         close = difflib.get_close_matches(str(item["loc"][-1]), allowed, n=1)
@@ -217,7 +257,10 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     if isinstance(inner, Nested):
         prefix = ".".join(part for part in (where, inner.path) if part)
         return "\n".join(f"{prefix}.{_explain(inner.model, one)}" for one in inner.error.errors())
-    return f"{where}: {message[:1].lower() + message[1:]}; received {received}"
+    message = message[:1].lower() + message[1:]
+    if item["type"] == "value_error" and isinstance(item["input"], dict | BaseModel):
+        return f"{where}: {message}" if where else message  # about several fields, which the message names
+    return f"{where}: {message}; received {_shown(item['input'])}"
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:

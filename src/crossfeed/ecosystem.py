@@ -70,7 +70,7 @@ class Entity(Frozen):
     private: Name
     alpha: Schedule | None = None
     beta: Schedule | None = None
-    share: Annotated[Number, Field(ge=0.0)] = 1.0
+    share: Annotated[Number, Field(ge=0.0, le=1e9)] = 1.0
 
 
 class Ecosystem(Frozen):

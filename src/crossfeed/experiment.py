@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
-from crossfeed.description import assign, nested, override, parse_yaml, validate
+from crossfeed.description import assign, dump_yaml, nested, override, parse_yaml, validate
 from crossfeed.ecosystem import Ecosystem
 from crossfeed.errors import InvalidDescription
 from crossfeed.registry import learner_settings, metric_settings, task_settings
@@ -118,6 +117,7 @@ class Experiment(Frozen):
         grid = data.get("grid") if isinstance(data, dict) else None
         if not isinstance(grid, dict):
             return data
+        _check_paths(list(grid))
         for path, values in grid.items():
             if not isinstance(path, str) or not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", path):
                 raise ValueError(f"grid: {path!r} is not a dotted path such as ecosystem.alpha")
@@ -126,6 +126,16 @@ class Experiment(Frozen):
             if isinstance(values, list | tuple) and values:
                 data = assign(data, path, values[0])
         return data
+
+    @field_validator("grid")
+    @classmethod
+    def _plain_grid(cls, grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        for path, values in grid.items():
+            try:
+                json.dumps(values, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}: only finite numbers, words, truth values and lists of them") from error
+        return grid
 
     @field_validator("seeds")
     @classmethod
@@ -145,11 +155,15 @@ class Experiment(Frozen):
                 raise ValueError(
                     f"entity {entity.name!r} owns the task {entity.private!r}, which is not under tasks: {known}"
                 )
+        if self.ecosystem.update == "accumulate" and self.initial_n is not None:
+            raise ValueError(
+                "update: accumulate adds n examples at every generation to the n of generation 0; leave initial_n out"
+            )
         sizes = {"n": self.n, "initial_n": self.initial_n, "pool_size": self.pool_size}
-        if self.learner.reads == "draws" and self.n is None:
+        if self.learner.reading() == "draws" and self.n is None:
             raise ValueError("n is missing: give the size of each training set")
         given = [name for name, size in sizes.items() if size is not None]
-        if self.learner.reads == "everything" and given:
+        if self.learner.reading() == "everything" and given:
             raise ValueError(f"{', '.join(given)}: this learner weighs all the data and draws nothing; leave it out")
         return self
 
@@ -171,12 +185,15 @@ class Experiment(Frozen):
 
     def to_yaml(self) -> str:
         """The whole description, defaults included; reading it back gives an equal experiment."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+        return dump_yaml(self.model_dump(mode="json"))
 
     @cached_property
     def id(self) -> str:
-        """A hash of everything that affects results: 12 hexadecimal digits."""
-        return _digest(identity(self))
+        """A hash of everything that affects results, 12 hexadecimal digits.
+
+        It hangs on the cells, not on how their grid is spelled or ordered.
+        """
+        return _digest(sorted((cell.name, cell.id) for cell in self.cells()))
 
     def size(self, generation: int) -> int:
         """Training-set size at a generation (for learners that read draws)."""
@@ -188,8 +205,12 @@ class Experiment(Frozen):
         """Every point of the grid with every seed.
 
         Raises:
-            InvalidDescription: A grid value is impossible; the message names its path.
+            InvalidDescription: A grid value is impossible, the message names its path; or two cells are the same.
         """
+        return self._cells
+
+    @cached_property
+    def _cells(self) -> tuple[Cell, ...]:
         base = self.model_dump(mode="python") | {"grid": {}}
         cells = []
         for values in itertools.product(*self.grid.values()):
@@ -199,9 +220,14 @@ class Experiment(Frozen):
                 for path, value in point.items():
                     data = assign(data, path, value)
                 cells.append(Cell(_label(point, seed), seed, point, validate(Experiment, data)))
-        labels = [cell.name for cell in cells]
-        if len(set(labels)) < len(labels):
-            raise InvalidDescription("grid: two values of one field are the same; list each once")
+        first: dict[str, str] = {}
+        for cell in cells:
+            twin = first.setdefault(cell.id, cell.name)
+            if twin is not cell.name:
+                raise InvalidDescription(
+                    f"grid: the cells {twin} and {cell.name} are the same experiment; list each value once, and only "
+                    "fields that change results"
+                )
         return tuple(cells)
 
 
@@ -222,28 +248,55 @@ class Cell:
     experiment: Experiment
 
     @cached_property
+    def id(self) -> str:
+        """A hash of everything that affects the cell's results."""
+        return _digest(identity(self.experiment))
+
+    @cached_property
+    def start(self) -> str:
+        """A hash of everything that affects training at generation 0; cells that agree in it share those states."""
+        content = self._up_to_zero()
+        del content["metrics"]
+        return _digest(content | {"learner": self.experiment.learner.start_identity()})
+
+    @cached_property
     def zero(self) -> str:
-        """A hash of everything that affects generation 0; cells that agree in it share that generation."""
+        """A hash of everything that affects what is measured at generation 0; cells that agree share the numbers."""
+        return _digest(self._up_to_zero())
+
+    def _up_to_zero(self) -> dict[str, Any]:
         experiment = self.experiment
-        content = identity(experiment)
+        content: dict[str, Any] = identity(experiment)
         ecosystem = experiment.ecosystem
         for later in ("n", "initial_n", "pool_size", "generations"):
-            content.pop(later)
-        content["size"] = experiment.size(0) if experiment.learner.reads == "draws" else None
+            del content[later]
+        content["size"] = experiment.size(0) if experiment.learner.reading() == "draws" else None
         content["ecosystem"] = {
             "entities": [(entity.name, entity.private) for entity in ecosystem.entities],
             "betas": ecosystem.betas(0).tolist(),
             "reserved": experiment.generations if ecosystem.fresh_fraction > 0 else 0,
         }
-        return _digest(content)
+        return content
+
+
+def _check_paths(paths: list[Any]) -> None:
+    """No field of the grid may lie within another one: the later would undo the earlier."""
+    for path in paths:
+        for other in paths:
+            if isinstance(path, str) and isinstance(other, str) and other.startswith(f"{path}."):
+                raise ValueError(f"grid: {other} lies within {path}; vary one of them")
 
 
 def _label(point: dict[str, Any], seed: int) -> str:
-    parts = [f"{path.split('.')[-1]}-{_slug(value)}" for path, value in point.items()]
+    last = [path.rpartition(".")[2] for path in point]
+    words = [path.replace(".", "-") if last.count(word) > 1 else word for path, word in zip(point, last, strict=True)]
+    parts = [f"{word}-{_slug(value)}" for word, value in zip(words, point.values(), strict=True)]
     return "_".join([*parts, f"seed-{seed}"])
 
 
 def _slug(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1 and 1.0 are one value
     text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "0"
     return plain if plain == text and len(plain) <= 40 else f"{plain[:30]}-{_digest(value)[:6]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,17 @@ from crossfeed.moment import LiveMoment
 from crossfeed.pool import items_of, join_pool, requests
 from crossfeed.protocols import Learner, Measurement, Part, State, Task, TrainingSet
 
-__all__ = ["World", "compose", "kept_generations", "measure", "publish", "realised", "update"]
+__all__ = [
+    "World",
+    "compose",
+    "kept_generations",
+    "measure",
+    "publish",
+    "publishes",
+    "realised",
+    "reserve",
+    "update",
+]
 
 
 @dataclass(frozen=True)
@@ -36,19 +46,12 @@ class World:
     learner: Learner
     tasks: Mapping[str, Task]
     fresh: tuple[pa.Table, ...]
+    _drawn: dict[tuple[int, int], Draws] = field(default_factory=dict, compare=False)
 
     @classmethod
     def make(cls, cell: Cell, learner: Learner, tasks: Mapping[str, Task]) -> World:
-        """Set fresh data aside, if the ecosystem has any, and check that every source has items."""
-        experiment, fresh = cell.experiment, ()
-        tasks = dict(tasks)
-        if experiment.ecosystem.fresh_fraction > 0 and experiment.generations > 0:
-            tasks[PUBLIC], reserved = tasks[PUBLIC].reserve(experiment.generations)
-            fresh = tuple(reserved)
-        for name, task in tasks.items():
-            if task.train.num_rows == 0 or task.test.num_rows == 0:
-                raise InvalidInput(f"task {name!r} has no training or no test items left; give it more data")
-        return cls(cell, learner, tasks, fresh)
+        """Set fresh data aside (`reserve`); for learners that need none of the data to be built."""
+        return cls(cell, learner, *reserve(cell, tasks))
 
     @property
     def entities(self) -> tuple[str, ...]:
@@ -71,9 +74,40 @@ class World:
 
     def draws(self, generation: int, entity: int) -> Draws:
         """The draws that an entity's update really reads."""
-        experiment = self.cell.experiment
-        n = self.learner.consumes(experiment.size(generation), generation)
-        return draw(experiment.ecosystem, self.sizes, n, generation, entity, self.cell.seed)
+        experiment, place = self.cell.experiment, (generation, entity)
+        if place not in self._drawn:
+            if not experiment.ecosystem.accumulates and any(t != generation for t, _ in self._drawn):
+                self._drawn.clear()  # only where history accumulates are draws of other generations asked for again
+            n = self.learner.consumes(experiment.size(generation), generation)
+            self._drawn[place] = draw(experiment.ecosystem, self.sizes, n, generation, entity, self.cell.seed)
+        return self._drawn[place]
+
+
+def reserve(cell: Cell, tasks: Mapping[str, Task]) -> tuple[dict[str, Task], tuple[pa.Table, ...]]:
+    """Set fresh data aside, if the ecosystem has any, before anything is trained.
+
+    Returns:
+        The tasks without their fresh items, and those of generations t = 1, 2, ...
+
+    Raises:
+        InvalidInput: A task has too few items.
+    """
+    kept = dict(tasks)
+    fresh: tuple[pa.Table, ...] = ()
+    if cell.experiment.ecosystem.fresh_fraction > 0 and cell.experiment.generations > 0:
+        kept[PUBLIC], reserved = tasks[PUBLIC].reserve(cell.experiment.generations)
+        fresh = tuple(reserved)
+    for name, task in kept.items():
+        if task.train.num_rows == 0 or task.test.num_rows == 0:
+            raise InvalidInput(f"task {name!r} has no training or no test items left; give it more data")
+    if not all(table.num_rows for table in fresh):
+        raise InvalidInput("the public data are too few for fresh items in every generation; give more of them")
+    return kept, fresh
+
+
+def publishes(world: World, generation: int) -> bool:
+    """Whether anything of what could be published at a generation is read by anyone."""
+    return generation > 0 and any(len(_wanted(world, generation, j)) for j in range(len(world.entities)))
 
 
 def publish(world: World, generation: int, states: Sequence[State]) -> pa.Table:
@@ -81,7 +115,7 @@ def publish(world: World, generation: int, states: Sequence[State]) -> pa.Table:
 
     Args:
         world: The cell.
-        generation: The generation t >= 1.
+        generation: A generation t >= 1 that `publishes`.
         states: The entities' states after generation t - 1.
 
     Returns:
@@ -92,17 +126,10 @@ def publish(world: World, generation: int, states: Sequence[State]) -> pa.Table:
         requests(seed, generation, name, _wanted(world, generation, j), world.sizes.private[j], sampled=sampled)
         for j, name in enumerate(world.entities)
     ]
-    prompts = [world.private(j).take(pa.array(request.prompt_rows)) for j, request in enumerate(asked)]
-    busy = [j for j, table in enumerate(prompts) if table.num_rows]
-    answers = list(prompts)  # an author whom nobody reads publishes nothing: an empty table of the same columns
-    made = (
-        world.learner.generate([states[j] for j in busy], [prompts[j] for j in busy], [asked[j].keys for j in busy])
-        if busy
-        else []
-    )
-    for j, table in zip(busy, made, strict=True):
-        answers[j] = table
-    return join_pool(generation, world.entities, asked, answers)
+    busy = [j for j, request in enumerate(asked) if len(request.items)]  # nobody reads the others
+    prompts = [world.private(j).take(pa.array(asked[j].prompt_rows)) for j in busy]
+    answers = world.learner.generate([states[j] for j in busy], prompts, [asked[j].keys for j in busy])
+    return join_pool(generation, [world.entities[j] for j in busy], [asked[j] for j in busy], answers)
 
 
 def compose(world: World, generation: int, pools: Mapping[int, pa.Table]) -> list[TrainingSet]:
@@ -156,13 +183,14 @@ def kept_generations(world: World, generation: int) -> range:
 
 def _wanted(world: World, generation: int, author: int) -> NDArray[np.int64]:
     """Which items of an author's are read by anyone, at this generation or, if history accumulates, later."""
+    ecosystem = world.cell.experiment.ecosystem
+    last = world.cell.experiment.generations if ecosystem.accumulates else generation
+    readers = range(generation, last + 1)
     if world.learner.reads == "everything":
-        return np.arange(world.sizes.pool[author])
+        read = ecosystem.shares[author] > 0 and any(ecosystem.alphas(later).any() for later in readers)
+        return np.arange(world.sizes.pool[author] if read and ecosystem.fresh_fraction < 1 else 0)
     source = Source(world.entities[author], generation)
-    last = world.cell.experiment.generations if world.cell.experiment.ecosystem.accumulates else generation
-    drawn = [
-        world.draws(later, k).of(source)[1] for later in range(generation, last + 1) for k in range(len(world.entities))
-    ]
+    drawn = [world.draws(later, k).of(source)[1] for later in readers for k in range(len(world.entities))]
     return np.unique(np.concatenate(drawn))
 
 

@@ -1,8 +1,7 @@
-"""Running an experiment: cell after cell, turn after turn, each step kept as soon as it is finished.
+"""Running an experiment: cell after cell, each of whose turns is kept as soon as it is finished (`crossfeed.turns`).
 
-A step (publish, update, measure) that is in the store is never done again, so a run that was stopped at any moment goes
-on from its last finished step to the records that it would have had. A cell that fails becomes a failure record, and
-the others go on.
+A run that was stopped at any moment goes on from its last finished step to the records that it would have had. A cell
+that fails becomes a failure record, and the others go on; what is wrong with what was given stops the run.
 """
 
 from __future__ import annotations
@@ -10,27 +9,24 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from crossfeed.environment import environment
-from crossfeed.errors import CrossfeedError, Diverged
+from crossfeed.errors import CrossfeedError, Diverged, InvalidInput, StoreMismatch
 from crossfeed.experiment import Cell, Experiment
-from crossfeed.generation import World, compose, kept_generations, measure, publish, realised, update
-from crossfeed.metrics.projection import project
+from crossfeed.generation import World, reserve
 from crossfeed.mixture import PUBLIC
 from crossfeed.progress import Silent
-from crossfeed.protocols import Learner, LearnerContext, Measurement, Progress, State, Store, Task
-from crossfeed.records import collect, scope_of, to_table
+from crossfeed.protocols import Learner, LearnerContext, Progress, Store, Task
+from crossfeed.records import collect, collect_projection, scope_of, state_scope_of
 from crossfeed.settings import identity
 from crossfeed.store.schema import SCHEMA
-
-T = TypeVar("T")
+from crossfeed.turns import Turns, duration
 
 __all__ = ["Outcome", "default_cache", "run"]
 
@@ -85,6 +81,15 @@ def run(
     return _Runner(experiment, store, data_root, cache or default_cache(), progress or Silent()).run(retry_failed)
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A cell with its data: every task without its fresh items, and those."""
+
+    cell: Cell
+    tasks: Mapping[str, Task]
+    fresh: tuple[pa.Table, ...]
+
+
 @dataclass
 class _Runner:
     experiment: Experiment
@@ -94,34 +99,31 @@ class _Runner:
     progress: Progress
     _tasks: dict[str, Task] = field(default_factory=dict)
     _learner: tuple[str, Learner] | None = None
+    _noted: bool = False
 
     def run(self, retry_failed: bool) -> Outcome:
-        cells = self.experiment.cells()
-        tasks = {cell.name: self._load(cell) for cell in cells}
-        self._begin(cells, tasks)
+        prepared = [self._prepare(cell) for cell in self.experiment.cells()]
+        self._begin(prepared)
         try:
-            for position, cell in enumerate(cells):
-                begun = time.monotonic()
-                worked = self._attempt(cell, tasks[cell.name], f"cell {position + 1} of {len(cells)}", retry_failed)
-                left = len(cells) - position - 1
-                if worked and left:
-                    spent = time.monotonic() - begun
-                    pace = f"took {_duration(spent)}; at that pace {_duration(spent * left)} for the others"
-                    self.progress.note(f"cell {position + 1} of {len(cells)} {pace}")
+            for position, one in enumerate(prepared):
+                self._attempt(one, position, len(prepared), retry_failed)
+            failures = self._failures()
+            self._tidy(keep_starts=bool(failures))
+            if "projection" in self.experiment.metrics:
+                self._project()
+            return Outcome(self._join(), failures)
+        except BaseException:
+            self._join()  # so that what is finished can be read, whatever stopped the run
+            raise
         finally:
-            records = collect(self.store, self.experiment, cells)
-            self.store.write_result("records", records)
-        failures = {cell.name: found for cell in cells if (found := self.store.read_document(_failure(cell)))}
-        if self.experiment.checkpoints != "all" and not failures:
-            for cell in cells:
-                if cell.experiment.generations > 0:
-                    self.store.drop_states(scope_of(cell, 0), 0)
-        if "projection" in self.experiment.metrics:
-            self._project(cells)
-        return Outcome(records, failures)
+            self.store.end()
 
-    def _load(self, cell: Cell) -> dict[str, Task]:
-        """The cell's tasks; equal descriptions are loaded once."""
+    def _prepare(self, cell: Cell) -> _Prepared:
+        """Load a cell's data, equal descriptions once, and set fresh data aside.
+
+        Raises:
+            InvalidInput: There is not enough of it; the message names the cell.
+        """
         loaded = {}
         for name, settings in [*cell.experiment.tasks.items(), (PUBLIC, cell.experiment.public)]:
             key = f"{name} {identity(settings)}"
@@ -129,46 +131,60 @@ class _Runner:
                 with self.progress.stage("data", detail=name):
                     self._tasks[key] = settings.build(name, self.data_root)
             loaded[name] = self._tasks[key]
-        return loaded
+        try:
+            return _Prepared(cell, *reserve(cell, loaded))
+        except InvalidInput as error:
+            raise InvalidInput(f"{cell.name}: {error}") from error
 
-    def _begin(self, cells: tuple[Cell, ...], tasks: Mapping[str, Mapping[str, Task]]) -> None:
+    def _begin(self, prepared: list[_Prepared]) -> None:
         contents: dict[str, dict[str, None]] = {}  # by task, in order and each once: a grid may vary the data
-        for cell in cells:
-            for name, task in tasks[cell.name].items():
+        for one in prepared:
+            for name, task in one.tasks.items():
                 contents.setdefault(name, {})[task.content] = None
-        data = {name: "+".join(found) for name, found in contents.items()}
+        cells = [one.cell for one in prepared]
         document = {
             "schema": SCHEMA,
             "id": self.experiment.id,
             "name": self.experiment.name,
-            "data": data,
+            "data": {name: "+".join(found) for name, found in contents.items()},
             "cells": [{"cell": c.name, "seed": c.seed, "point": c.point, "zero": c.zero} for c in cells],
         }
         self.store.begin(self.experiment.to_yaml(), document)
 
-    def _attempt(self, cell: Cell, tasks: Mapping[str, Task], detail: str, retry_failed: bool) -> bool:
-        """Run a cell; whatever goes wrong in it is kept as its failure record. Gives whether there was work to do."""
+    def _attempt(self, one: _Prepared, position: int, total: int, retry_failed: bool) -> None:
+        """Run a cell that is not finished; whatever goes wrong in it is kept as its failure record."""
+        cell, begun = one.cell, time.monotonic()
         known = self.store.read_document(_failure(cell))
         if known is not None and not retry_failed:
             self.progress.note(f"{cell.name}: failed before ({known['message']}); --retry-failed tries again")
-            return False
-        turns = None
+            return
+        if self._is_finished(cell):
+            return
+        turns: Turns | None = None
         try:
-            learner = self._build(cell, tasks)
-            self.store.write_document("environment", environment() | {"learner": learner.describe()})
-            turns = _Turns(World.make(cell, learner, tasks), self.store, self.progress, detail)
-            worked = turns.run()
+            learner = self._build(one)
+            self._note_environment(learner)
+            world = World(cell, learner, one.tasks, one.fresh)
+            turns = Turns(world, self.store, self.progress, f"cell {position + 1} of {total}")
+            turns.run()
             self.store.drop_document(_failure(cell))
-            return worked
         except CrossfeedError as error:
             if not isinstance(error, Diverged):
-                raise  # something that was given cannot be used, in this cell as in the others
+                raise  # something that was given cannot be used, or the store cannot: nothing of the cell's own
             self._fail(cell, turns, error)
         except Exception as error:  # failure is data: it is recorded, and the sweep goes on
             self._fail(cell, turns, error)
-        return True
+        self._join()
+        if position + 1 < total:
+            spent = time.monotonic() - begun
+            pace = f"took {duration(spent)}; at that pace {duration(spent * (total - position - 1))} for the others"
+            self.progress.note(f"cell {position + 1} of {total} {pace}")
 
-    def _fail(self, cell: Cell, turns: _Turns | None, error: Exception) -> None:
+    def _is_finished(self, cell: Cell) -> bool:
+        generations = range(cell.experiment.generations + 1)
+        return all(self.store.has_table("records", scope_of(cell, t), t) for t in generations)
+
+    def _fail(self, cell: Cell, turns: Turns | None, error: Exception) -> None:
         place = {"generation": turns.generation, "stage": turns.stage} if turns else {"stage": "start"}
         failure = place | {
             "cell": cell.name,
@@ -179,147 +195,61 @@ class _Runner:
         self.store.write_document(_failure(cell), failure)
         self.progress.note(f"{cell.name}: failed at {failure['stage']}: {error}")
 
-    def _build(self, cell: Cell, tasks: Mapping[str, Task]) -> Learner:
+    def _failures(self) -> dict[str, dict[str, Any]]:
+        found = {cell.name: self.store.read_document(_failure(cell)) for cell in self.experiment.cells()}
+        return {name: failure for name, failure in found.items() if failure is not None}
+
+    def _build(self, one: _Prepared) -> Learner:
         """The cell's learner; cells in a row that describe the same one share it."""
-        contents = [(name, task.content) for name, task in tasks.items()]
-        key = f"{identity(cell.experiment.learner)} {cell.seed} {contents}"
+        contents = [(name, task.content) for name, task in one.tasks.items()]
+        key = f"{one.cell.experiment.learner!r} {one.cell.seed} {contents}"
         if self._learner is None or self._learner[0] != key:
-            context = LearnerContext(tasks, cell.seed, self.cache, self.progress)
-            self._learner = key, cell.experiment.learner.build(context)
+            context = LearnerContext(one.tasks, one.cell.seed, self.cache, self.progress)
+            self._learner = key, one.cell.experiment.learner.build(context)
         return self._learner[1]
 
-    def _project(self, cells: tuple[Cell, ...]) -> None:
-        """PCA of all output embeddings of each seed, jointly."""
-        pieces = []
-        for seed in self.experiment.seeds:
-            tables = [table for cell in cells if cell.seed == seed for table in self._embedded(cell)]
-            if tables:
-                joined = pa.concat_tables(tables)
-                embeddings = np.array(joined.column("embedding").to_pylist(), dtype=np.float32)
-                coordinates = project(embeddings)
-                joined = joined.drop_columns("embedding")
-                for axis, name in enumerate(("x", "y")):
-                    joined = joined.append_column(name, pa.array(coordinates[:, axis]))
-                pieces.append(joined)
-        if pieces:
-            self.store.write_result("projection", pa.concat_tables(pieces))
+    def _note_environment(self, learner: Learner) -> None:
+        """Write down where this session computes, once, and only if it does.
 
-    def _embedded(self, cell: Cell) -> list[pa.Table]:
-        tables = []
-        for generation in range(cell.experiment.generations + 1):
-            scope = scope_of(cell, generation)
-            if self.store.has_table("outputs", scope, generation):
-                outputs = self.store.read_table("outputs", scope, generation)
-                outputs = outputs.filter(pa.compute.is_valid(outputs.column("embedding")))
-                outputs = outputs.select(["model", "task", "item", "embedding"])
-                rows = outputs.num_rows
-                for name, value in (("generation", generation), ("seed", cell.seed), ("cell", cell.name)):
-                    outputs = outputs.add_column(0, name, pa.array([value] * rows))
-                tables.append(outputs)
-        return tables
+        Raises:
+            StoreMismatch: The run was begun in another precision; numbers of two are not mixed.
+        """
+        if self._noted:
+            return
+        described, before = learner.describe(), self.store.read_document("environment") or {}
+        precision = before.get("learner", {}).get("precision")
+        if precision is not None and precision != described.get("precision"):
+            raise StoreMismatch(
+                f"this run was begun in {precision}, and this device gives {described.get('precision')}; set "
+                "learner.precision, or choose another folder with --out"
+            )
+        self.store.write_document("environment", environment() | {"learner": described})
+        self._noted = True
 
+    def _tidy(self, *, keep_starts: bool) -> None:
+        """Forget the states that are not to be kept: of finished cells, and, if no other needs it, generation 0."""
+        cells, kept = self.experiment.cells(), self.experiment.checkpoints
+        if kept == "all":
+            return
+        last_at_zero = {cell.start for cell in cells if cell.experiment.generations == 0 and kept == "last"}
+        for cell in cells:
+            last = cell.experiment.generations
+            if self._is_finished(cell):
+                for generation in range(1, last + 1 if kept == "none" else last):
+                    self.store.drop_states(state_scope_of(cell, generation), generation)
+            if not keep_starts and cell.start not in last_at_zero:
+                self.store.drop_states(state_scope_of(cell, 0), 0)
 
-@dataclass
-class _Turns:
-    """The turns of one cell."""
+    def _join(self) -> pa.Table:
+        records = collect(self.store, self.experiment, self.experiment.cells())
+        self.store.write_result("records", records)
+        return records
 
-    world: World
-    store: Store
-    progress: Progress
-    detail: str
-    generation: int = 0
-    stage: str = "start"
-
-    def run(self) -> bool:
-        """Do what is not done; gives whether there was any."""
-        last = self.world.cell.experiment.generations
-        done = [t for t in range(last + 1) if self.store.has_table("records", self._scope(t), t)]
-        states: list[State] | None = None
-        for generation in range(last + 1):
-            self.generation = generation
-            if generation not in done:
-                begun = time.monotonic()
-                states, numbers = self._turn(generation, states)
-                self._drop_older(generation)
-                self._report(generation, numbers, time.monotonic() - begun)
-        if self.world.cell.experiment.checkpoints == "none" and last > 0:
-            self.store.drop_states(self._scope(last), last)
-        return len(done) <= last
-
-    def _turn(self, generation: int, before: list[State] | None) -> tuple[list[State], list[Measurement]]:
-        """One generation, from whatever of it is finished; gives its states and numbers."""
-        scope, entities = self._scope(generation), self.world.entities
-        seconds: dict[str, float] = {}
-        if generation > 0 and not self.store.has_table("pool", scope, generation):
-            before = self._timed("publish", seconds, lambda: self._publish(generation, before, seconds))
-        if self.store.has_states(scope, generation):
-            states = self.store.read_states(scope, generation, entities, self.world.learner.load)
-        else:
-            before = before if before is not None else self._before(generation, seconds)
-            sets = self._timed("compose", seconds, lambda: self._compose(generation))
-            states = self._timed("update", seconds, lambda: update(self.world, generation, before, sets))
-            saved = dict(zip(entities, states, strict=True))
-            save = self.world.learner.save
-            self._timed("store", seconds, lambda: self.store.write_states(scope, generation, saved, save))
-        numbers, outputs = self._timed("measure", seconds, lambda: measure(self.world, generation, states))
-        if outputs is not None:
-            self.store.write_table("outputs", scope, generation, outputs)
-        numbers += realised(self.world, generation)
-        timings = [Measurement("", stage, "seconds", spent) for stage, spent in seconds.items()]
-        self.store.write_table("records", scope, generation, to_table(generation, numbers + timings))
-        return states, numbers
-
-    def _publish(self, generation: int, before: list[State] | None, seconds: dict[str, float]) -> list[State]:
-        before = before if before is not None else self._before(generation, seconds)
-        pool = publish(self.world, generation, before)
-        self.store.write_table("pool", self._scope(generation), generation, pool)
-        return before
-
-    def _compose(self, generation: int) -> Any:
-        pools = {
-            born: self.store.read_table("pool", self._scope(born), born)
-            for born in kept_generations(self.world, generation)
-            if born > 0
-        }
-        return compose(self.world, generation, pools)
-
-    def _before(self, generation: int, seconds: dict[str, float]) -> list[State]:
-        """The states that a generation starts from."""
-        if generation == 0:
-            return self._timed("start", seconds, lambda: self.world.learner.start(len(self.world.entities)))
-        earlier = generation - 1
-        return self.store.read_states(self._scope(earlier), earlier, self.world.entities, self.world.learner.load)
-
-    def _drop_older(self, generation: int) -> None:
-        """Once a generation is measured, the one before it is not needed; a shared generation 0 may be, by others."""
-        if self.world.cell.experiment.checkpoints != "all" and generation > 1:
-            self.store.drop_states(self._scope(generation - 1), generation - 1)
-
-    def _timed(self, stage: str, seconds: dict[str, float], work: Callable[[], T]) -> T:
-        self.stage = stage
-        begun = time.perf_counter()
-        with self.progress.stage(stage, detail=f"{self.detail}, {self.world.cell.name}, t = {self.generation}:"):
-            result = work()
-        seconds[stage] = time.perf_counter() - begun
-        return result
-
-    def _report(self, generation: int, numbers: list[Measurement], seconds: float) -> None:
-        """One line: each model's loss on every task, and the time that the rest of the cell will take."""
-        losses = [f"{n.model} on {n.task} {n.value:.3f}" for n in numbers if n.metric == "loss"]
-        last = self.world.cell.experiment.generations
-        line = f"{self.world.cell.name} t={generation}/{last}"
-        line += f": loss {', '.join(losses)}" if losses else ""
-        if 0 < generation < last:  # generation 0 is no measure of the others
-            line += f"; about {_duration(seconds * (last - generation))} left in this cell"
-        self.progress.note(line)
-
-    def _scope(self, generation: int) -> str:
-        return scope_of(self.world.cell, generation)
+    def _project(self) -> None:
+        projection = collect_projection(self.store, self.experiment.cells())
+        if projection is not None:
+            self.store.write_result("projection", projection)
 
 
 def _failure(cell: Cell) -> str:
     return f"failures/{cell.name}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

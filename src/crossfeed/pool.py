@@ -2,8 +2,8 @@
 
 Item i of author j at generation t is the answer of j's model to a prompt sampled from j's private training data; the
 prompt and the randomness of the answer hang on the key of (seed, t, j, i) alone. Columns of a stored pool:
-``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row in the author's private training data) and ``key``,
-followed by the columns of the items themselves.
+``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row in the author's private training data) and
+``key``, followed by the columns of the items themselves. A generation of which nobody reads anything has no pool.
 """
 
 from __future__ import annotations

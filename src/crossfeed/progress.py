@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TextIO
 
 from rich.console import Console
@@ -65,8 +65,9 @@ class LogProgress:
     def note(self, text: str) -> None:
         """One line."""
         elapsed = int(time.monotonic() - self._begun)
-        self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {text.strip()}\n")
-        self._stream.flush()
+        with suppress(OSError):  # a log that cannot be written (a closed pipe, a full disk) is no reason to stop
+            self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {text.strip()}\n")
+            self._stream.flush()
 
 
 class _Counted(ProgressColumn):

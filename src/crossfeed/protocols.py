@@ -304,7 +304,12 @@ class Store(Protocol):
         Raises:
             StoreMismatch: It holds finished steps of another id, or of other data.
             NewerSchema: It was written by a newer crossfeed.
+            StoreError: Another process writes to it, or it cannot be written.
         """
+        ...
+
+    def end(self) -> None:
+        """Let others write to it."""
         ...
 
     def write_document(self, name: str, document: Mapping[str, Any]) -> None:

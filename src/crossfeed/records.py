@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from crossfeed.experiment import Cell, Experiment
+from crossfeed.metrics.projection import project
 from crossfeed.protocols import Measurement, Store
 
-__all__ = ["collect", "to_table", "with_coordinates"]
+__all__ = ["collect", "collect_projection", "scope_of", "state_scope_of", "to_table", "with_coordinates"]
 
 _GENERATION_SCHEMA = pa.schema(
     [
@@ -45,8 +48,62 @@ def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.T
 
 
 def scope_of(cell: Cell, generation: int) -> str:
-    """Where a cell's generation is kept."""
+    """Where a cell's pools, outputs and records of a generation are kept."""
     return f"shared/{cell.zero}" if generation == 0 else cell.name
+
+
+def state_scope_of(cell: Cell, generation: int) -> str:
+    """Where a cell's states after a generation are kept."""
+    return f"shared/{cell.start}" if generation == 0 else cell.name
+
+
+def collect_projection(store: Store, cells: Sequence[Cell]) -> pa.Table | None:
+    """Two-dimensional coordinates of all embedded outputs, fitted jointly for each seed (`metrics.projection`).
+
+    Outputs that cells share enter the fit once, and are listed under every cell.
+
+    Returns:
+        ``cell, seed, generation, model, task, item, x, y``; None if nothing was embedded.
+    """
+    pieces = []
+    for seed in dict.fromkeys(cell.seed for cell in cells):
+        own = [cell for cell in cells if cell.seed == seed]
+        places = [(cell, t) for cell in own for t in range(cell.experiment.generations + 1)]
+        scopes = dict.fromkeys((scope_of(cell, t), t) for cell, t in places)
+        found = {scope: table for scope in scopes if (table := _embedded(store, *scope)) is not None}
+        if found:
+            drawn = _projected(found)
+            pieces += [_placed(drawn[scope_of(c, t), t], c, t) for c, t in places if (scope_of(c, t), t) in drawn]
+    return pa.concat_tables(pieces) if pieces else None
+
+
+def _embedded(store: Store, scope: str, generation: int) -> pa.Table | None:
+    """The outputs of a generation that have an embedding."""
+    if not store.has_table("outputs", scope, generation):
+        return None
+    outputs = store.read_table("outputs", scope, generation).select(["model", "task", "item", "embedding"])
+    kept = outputs.filter(pc.is_valid(outputs.column("embedding")))
+    return kept if kept.num_rows else None
+
+
+def _projected(found: Mapping[tuple[str, int], pa.Table]) -> dict[tuple[str, int], pa.Table]:
+    """Every table with its rows' coordinates in place of the embeddings."""
+    flat = [table.column("embedding").combine_chunks().flatten().to_numpy() for table in found.values()]
+    rows = sum(table.num_rows for table in found.values())
+    coordinates = project(np.concatenate(flat).reshape(rows, -1))
+    drawn, begin = {}, 0
+    for place, table in found.items():
+        own = coordinates[begin : begin + table.num_rows]
+        begin += table.num_rows
+        plain = table.drop_columns("embedding")
+        drawn[place] = plain.append_column("x", pa.array(own[:, 0])).append_column("y", pa.array(own[:, 1]))
+    return drawn
+
+
+def _placed(table: pa.Table, cell: Cell, generation: int) -> pa.Table:
+    for name, value in (("generation", generation), ("seed", cell.seed), ("cell", cell.name)):
+        table = table.add_column(0, name, pa.array([value] * table.num_rows))
+    return table
 
 
 def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.Table:
@@ -76,6 +133,8 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
 
 
 def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
-    """A grid value in every row; numbers if all of the grid's values are numbers, else words."""
-    numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
-    return pa.array([float(value)] * rows, pa.float64()) if numeric else pa.array([str(value)] * rows, pa.string())
+    """A grid value in every row; numbers if all of the grid's values are numbers, else words. Nothing is null."""
+    given = [each for each in values if each is not None]
+    numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in given)
+    plain = value if value is None else float(value) if numeric else str(value)
+    return pa.array([plain] * rows, pa.float64() if numeric else pa.string())

@@ -16,12 +16,15 @@ __all__ = ["learner_settings", "metric_settings", "task_settings"]
 
 _LEARNERS: Final = {
     "fake": "crossfeed.learners.fake:FakeSettings",
+    "glm": "crossfeed.learners.glm:GlmSettings",
     "language": "crossfeed.learners.language.settings:LanguageSettings",
+    "linear": "crossfeed.learners.linear:LinearSettings",
 }
 _TASKS: Final = {
     "fake": "crossfeed.learners.fake:FakeTaskSettings",
     "facts": "crossfeed.tasks.builtin:FactsSettings",
     "math": "crossfeed.tasks.builtin:MathSettings",
+    "regression": "crossfeed.tasks.regression:RegressionSettings",
     "reason": "crossfeed.tasks.builtin:ReasonSettings",
     "stdlib-docs": "crossfeed.tasks.builtin:StdlibDocsSettings",
     "sciq": "crossfeed.tasks.hub:SciqSettings",

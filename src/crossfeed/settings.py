@@ -60,7 +60,7 @@ class Frozen(BaseModel):
     """A frozen description: unknown keys are errors, and equal descriptions compare equal.
 
     Attributes:
-        no_effect: Fields that change no result (names, devices); they stay out of content ids.
+        no_effect: Fields that change no result beyond rounding (names, devices); they stay out of content ids.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -68,14 +68,17 @@ class Frozen(BaseModel):
 
 
 class LearnerSettings(Frozen):
-    """A kind of generative model and how it is trained; `kind` is its name in the registry.
+    """A kind of generative model and how it is trained; `kind` is its name in the registry."""
 
-    Attributes:
-        reads: What its training sets hold, see `crossfeed.protocols.Learner`.
-    """
-
-    reads: ClassVar[Literal["draws", "everything"]] = "draws"
     kind: str
+
+    def reading(self) -> Literal["draws", "everything"]:
+        """What its training sets hold, see `crossfeed.protocols.Learner.reads`."""
+        return "draws"
+
+    def start_identity(self) -> Any:
+        """What of the settings affects training at generation 0, as plain data; more than that is safe, less is not."""
+        return identity(self)
 
     def build(self, context: LearnerContext) -> Learner:
         """Make the learner; called once for each cell."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.tiny import TINY
+from tests.tiny import GLM, LINEAR, TINY
 
 from crossfeed.description import read_description
 from crossfeed.experiment import Experiment
@@ -15,7 +15,14 @@ from crossfeed.loop import default_cache
 from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext
 
-LEARNERS = {"fake": read_description("fake"), "language": TINY}
+LEARNERS = {
+    "fake": read_description("fake"),
+    "language": TINY,
+    "linear": LINEAR,
+    "linear-draws": LINEAR.replace("{kind: linear}", "{kind: linear, reads: draws}") + "n: 30\n",
+    "logistic": GLM.replace("FAMILY", "logistic"),
+    "poisson": GLM.replace("FAMILY", "poisson"),
+}
 
 
 @pytest.fixture(scope="module", params=sorted(LEARNERS))
@@ -77,7 +84,8 @@ def test_generated_items_answer_their_prompts_and_can_be_trained_on(world, train
     made = world.learner.generate(trained, [table, table], [keys, keys])
     for one in made:
         assert one.num_rows == table.num_rows
-        assert one.column("prompt").to_pylist() == table.column("prompt").to_pylist()
+        for column in {"prompt", "x"} & set(table.column_names):  # what a response answers
+            assert one.column(column).to_pylist() == table.column(column).to_pylist()
     pool = publish(world, 1, trained)
     assert len(update(world, 1, trained, compose(world, 1, {1: pool}))) == 2
 
@@ -121,7 +129,7 @@ def test_features_have_unit_norm(world, trained):
 
 
 def test_it_reads_no_more_than_is_drawn(world):
-    assert world.learner.reads == world.cell.experiment.learner.reads
+    assert world.learner.reads == world.cell.experiment.learner.reading()
     for n in (1, 7, 1000):
         for t in (0, 1):
             assert 1 <= world.learner.consumes(n, t) <= n

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crossfeed.errors import Diverged
+from crossfeed.errors import Diverged, InvalidInput
 from crossfeed.keys import address, generator, uniforms
 from crossfeed.protocols import Learner, LearnerContext, Scores, Task, TrainingSet
 from crossfeed.settings import LearnerSettings, Sequence_, TaskSettings
@@ -46,8 +46,10 @@ class FakeSettings(LearnerSettings):
     diverge_at: Annotated[int, Field(ge=0)] | None = None
 
     def build(self, context: LearnerContext) -> Learner:
-        """Make the learner."""
-        return FakeLearner(self)
+        """Make the learner, which writes with the words of its tasks."""
+        texts = (text for task in context.tasks.values() for text in task.train.column("completion").to_pylist())
+        words = {_bucket(word): word for text in texts for word in text.split()}
+        return FakeLearner(self, tuple(words.get(bucket, f"w{bucket}") for bucket in range(VOCABULARY)))
 
 
 class FakeTaskSettings(TaskSettings):
@@ -87,6 +89,8 @@ class FakeTask:
     def reserve(self, generations: int) -> tuple[FakeTask, Sequence[pa.Table]]:
         """The second half of the training data, in equal pieces."""
         kept = self.train.num_rows // 2
+        if self.train.num_rows - kept < generations:
+            raise InvalidInput(f"{self.name}: half of {self.train.num_rows} items are too few for {generations} pieces")
         size = (self.train.num_rows - kept) // generations
         fresh = [self.train.slice(kept + t * size, size) for t in range(generations)]
         return FakeTask(self.name, self.train.slice(0, kept), self.validation, self.test, self.content), fresh
@@ -102,6 +106,7 @@ class FakeLearner:
     """See the module."""
 
     settings: FakeSettings
+    names: tuple[str, ...]
     reads: Literal["draws", "everything"] = "draws"
 
     def consumes(self, n: int, generation: int) -> int:
@@ -124,7 +129,7 @@ class FakeLearner:
         self, states: Sequence[Counts], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
         """Words drawn by their probabilities; the prompt changes nothing."""
-        return [_write(*each) for each in zip(states, prompts, keys, strict=True)]
+        return [_write(*each, self.names) for each in zip(states, prompts, keys, strict=True)]
 
     def score(self, states: Sequence[Counts], tables: Sequence[pa.Table]) -> list[list[Scores]]:
         """Minus log probabilities of the words."""
@@ -155,17 +160,6 @@ def _bucket(word: str) -> int:
     return address("word", word) % VOCABULARY
 
 
-@cache
-def _names() -> tuple[str, ...]:
-    """A word for each bucket, for writing; found by trying numbers."""
-    found: dict[int, str] = {}
-    number = 0
-    while len(found) < VOCABULARY:
-        found.setdefault(_bucket(f"w{number}"), f"w{number}")
-        number += 1
-    return tuple(found[bucket] for bucket in range(VOCABULARY))
-
-
 def _bag(text: str) -> Counts:
     return np.bincount([_bucket(word) for word in text.split()], minlength=VOCABULARY).astype(np.float64)
 
@@ -181,10 +175,9 @@ def _probabilities(state: Counts) -> Counts:
     return shares
 
 
-def _write(state: Counts, prompts: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
+def _write(state: Counts, prompts: pa.Table, keys: NDArray[np.uint64], names: tuple[str, ...]) -> pa.Table:
     edges = np.cumsum(_probabilities(state))[:-1]
     words = np.stack([np.searchsorted(edges, uniforms(keys, salt)) for salt in range(1, LENGTH + 1)], axis=1)
-    names = _names()
     texts = [" ".join(names[word] for word in row) for row in words]
     return pa.table({"prompt": prompts.column("prompt"), "completion": pa.array(texts, pa.string())})
 

@@ -1,19 +1,21 @@
 """A run as a folder on disk that anyone can read without crossfeed (layout: `crossfeed.store.schema`).
 
 Every write goes to a temporary name beside its target and is moved into place, so that a kill at any moment leaves
-each file or checkpoint whole or absent.
+each file or checkpoint whole or absent. A lock keeps a second process out while one writes; it goes with its process.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +24,15 @@ from crossfeed.errors import StoreError
 from crossfeed.protocols import State
 from crossfeed.store.schema import check_document
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has no advisory locks of this kind; there a run is not locked
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["DiskStore"]
 
 _TEMPORARY = ".partial-"
+_LOCK = ".lock"
 
 
 class DiskStore:
@@ -36,6 +44,7 @@ class DiskStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock: IO[str] | None = None
 
     def begin(self, description: str, document: Mapping[str, Any]) -> None:
         """Open the folder for writing; see `crossfeed.protocols.Store.begin`."""
@@ -43,16 +52,26 @@ class DiskStore:
         if found is not None:
             # A run that ended before its first step, say for a misspelt field, is no reason to refuse its correction.
             check_document(str(self.folder), found, document if self._has_steps() else None)
-            self._sweep()
-        elif self.folder.exists() and any(self.folder.iterdir()):
+        elif self._is_taken():
             raise StoreError(f"{self.folder}: not empty and not a crossfeed run; choose another folder with --out")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
         except OSError as error:
-            raise StoreError(f"{self.folder}: cannot be made ({error.strerror}); choose another with --out") from error
+            reason = error.strerror or str(error)
+            raise StoreError(f"{self.folder}: cannot be written ({reason}); choose another with --out") from error
+        self._sweep()
+        if found is not None and found.get("id") != document["id"]:
+            self._clear()
+        self.write_document("run", document)
         with self._into(self.folder / "experiment.yaml") as partial:
             partial.write_text(description, encoding="utf-8")
-        self.write_document("run", document)
+
+    def end(self) -> None:
+        """Let others write to the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def write_document(self, name: str, document: Mapping[str, Any]) -> None:
         """Write ``<name>.json``."""
@@ -103,7 +122,7 @@ class DiskStore:
             # One file, no data set: folder names are not columns.
             return pq.ParquetFile(path).read()
         except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{path}: cannot be read ({error}); remove it to have it made again") from error
+            raise StoreError(f"{path}: cannot be read ({error}); remove this file and it is made again") from error
 
     def has_states(self, scope: str, generation: int) -> bool:
         """Whether the folder is there; it was moved into place whole."""
@@ -123,7 +142,12 @@ class DiskStore:
     ) -> list[State]:
         """Read the entities' checkpoints."""
         folder = self._states(scope, generation)
-        return [load(folder / name) for name in entities]
+        try:
+            return [load(folder / name) for name in entities]
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: cannot be read ({error}); remove this folder and the states are made again"
+            ) from error
 
     def drop_states(self, scope: str, generation: int) -> None:
         """Remove the checkpoints of a generation."""
@@ -156,9 +180,9 @@ class DiskStore:
             yield partial
             _flush(partial)
             os.replace(partial, target)
-        except OSError as error:
+        except Exception as error:  # libraries that write files have errors of their own for a full disk
             _remove(partial)
-            reason = error.strerror or str(error)
+            reason = getattr(error, "strerror", None) or str(error)
             raise StoreError(f"{target}: cannot be written ({reason}); what was finished before is kept") from error
         except BaseException:
             _remove(partial)
@@ -167,6 +191,41 @@ class DiskStore:
     @staticmethod
     def _partial(target: Path) -> Path:
         return target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex[:8]}-{target.name}")
+
+    def _is_taken(self) -> bool:
+        """Whether something is there that is no run: not even the beginning of one that was killed at once."""
+        if not self.folder.exists():
+            return False
+        if not self.folder.is_dir():
+            return True
+        return any(not item.name.startswith((_TEMPORARY, _LOCK)) for item in self.folder.iterdir())
+
+    def _take_lock(self) -> None:
+        """Keep other processes out; the system lets go of the lock when this process ends, however it ends.
+
+        Raises:
+            StoreError: Another process holds it; the message says which, and since when.
+        """
+        if self._lock is not None or fcntl is None:
+            return
+        handle = (self.folder / _LOCK).open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            owner = handle.read().strip() or "another process"
+            handle.close()
+            raise StoreError(f"{self.folder}: in use by {owner}; wait for it, or stop it first") from error
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        handle.flush()
+        self._lock = handle
+
+    def _clear(self) -> None:
+        """Remove what a run without a finished step left: its failures and sums are not those of another one."""
+        shutil.rmtree(self.folder / "failures", ignore_errors=True)
+        for leftover in self.folder.glob("*.parquet"):
+            leftover.unlink()
 
     def _sweep(self) -> None:
         """Remove what a killed run left half-written."""
@@ -183,7 +242,9 @@ def _flush(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
+    """Remove what is half-written; where even that cannot be done, the next run will."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

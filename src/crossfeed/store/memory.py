@@ -30,8 +30,14 @@ class MemoryStore:
         found = self.read_document("run")
         if found is not None:
             check_document("memory", found, document if self._tables or self._states else None)
+            if found.get("id") != document["id"]:
+                self.documents.clear()
+                self.results.clear()
         self.description = description
         self.write_document("run", document)
+
+    def end(self) -> None:
+        """Nothing to let go of."""
 
     def write_document(self, name: str, document: Mapping[str, Any]) -> None:
         """Keep plain data."""

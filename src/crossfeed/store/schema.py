@@ -59,7 +59,9 @@ def check_document(where: str, found: Mapping[str, Any], wanted: Mapping[str, An
             f"{where}: holds the run {found.get('id')}, but this description is {wanted['id']}; "
             "runs are never mixed: choose another folder with --out"
         )
-    changed = sorted(name for name, content in wanted["data"].items() if found["data"].get(name, content) != content)
+    changed = sorted(
+        name for name, content in wanted["data"].items() if found.get("data", {}).get(name, content) != content
+    )
     if changed:
         raise StoreMismatch(
             f"{where}: the data of {', '.join(changed)} changed since this run was begun (another Python version or "

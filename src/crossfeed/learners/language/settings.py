@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share
+from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
 
 if TYPE_CHECKING:
     from crossfeed.protocols import Learner, LearnerContext
@@ -207,6 +207,14 @@ class LanguageSettings(LearnerSettings):
         if not _DEVICE.fullmatch(device):
             raise ValueError(f"{device!r} is not a device; allowed: auto, cpu, mps, cuda, cuda:<number>")
         return device
+
+    def start_identity(self) -> Any:
+        """Neither later steps, nor how completions are sampled and compared, change what is learnt at generation 0."""
+        content = identity(self)
+        del content["embedder"], content["training"]["steps"]
+        for field in ("temperature", "top_p", "batch_size"):
+            del content["generation"][field]
+        return content
 
     @property
     def context_length(self) -> int:

@@ -69,6 +69,8 @@ def train(
                 optimizer.zero_grad()
                 advance(1)
         watch.check()
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters.values()):
+            raise Diverged(f"{who}: weights are not finite after step {len(plan)}; lower the learning rate")
         carried = moments(optimizer, parameters) if settings.carry_optimizer else {}
         return LanguageState(model.weights(), carried)
     finally:

@@ -1,0 +1,216 @@
+r"""Weighted maximum likelihood of generalised linear models by Newton's method, for many replicates at once.
+
+With the canonical link the log-likelihood of weighted responses is, up to a constant,
+
+.. math:: \ell(\theta) = \sum_i c_i\,\big(y_i\eta_i - b(\eta_i)\big) - \tfrac\rho2 |\theta|^2, \quad
+    \eta_i = x_i'\theta,
+
+with b' the mean and b'' the variance: :math:`b = \log(1 + e^\eta)` (logistic) or :math:`e^\eta` (Poisson), and a ridge
+:math:`\rho \ge 0`. It is concave; Newton's method with step halving, iteratively reweighted least squares, finds its
+maximum. Responses enter through the one vector :math:`\sum_i c_i y_i x_i` alone, and sources that share their features
+are merged, so that a long history costs no more than a short one.
+
+Estimates lie in the span of the features (minimum norm). They are computed in coordinates in which
+:math:`\sum_i c_i x_i x_i'` is the identity: eigenvalues of the information are then averages of b''.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfeed.learners.replicates import WeightedPart
+from crossfeed.tasks.regression import Array, mean_response
+from crossfeed.theory.kernels import inverse_of_sum
+
+__all__ = ["Fit", "maximum_likelihood"]
+
+Discrete = Literal["logistic", "poisson"]
+
+#: A replicate is done when no linear predictor moves by more than this; the step's own error is about its square.
+_STEP_TOLERANCE: Final = 1e-7
+_STEPS: Final = 60
+_HALVINGS: Final = 60
+# A rise this small, relative to the likelihood, is lost in rounding and counts as no fall.
+_ROUNDING: Final = 1e-12
+# Information below this, in units of an average variance, is none: the likelihood rises for ever along a direction.
+_NO_INFORMATION: Final = 1e-10
+# Keeps a step finite where information vanishes; no effect on where the method stops elsewhere.
+_LIFT: Final = 1e-13
+# Linear predictors held at once, so that the arrays of a step stay in cache.
+_BLOCK: Final = 1 << 17
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What maximum likelihood found.
+
+    Attributes:
+        estimates: Shape (R, d).
+        exists: Shape (R,): False where the likelihood has no maximum (separated data), and the estimate means nothing.
+    """
+
+    estimates: Array
+    exists: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One likelihood in whitened coordinates of its r free directions.
+
+    Attributes:
+        family: Of the responses.
+        rows: Z, shape (N, r).
+        weights: c, shape (N,).
+        outer: Products z_a z_b of each row, shape (N, r r).
+        penalty: The ridge in these coordinates, shape (r, r).
+    """
+
+    family: Discrete
+    rows: Array
+    weights: Array
+    outer: Array
+    penalty: Array
+
+
+def maximum_likelihood(family: Discrete, parts: Sequence[WeightedPart], start: Array, ridge: float = 0.0) -> Fit:
+    """Fit every replicate.
+
+    Args:
+        family: ``logistic`` or ``poisson``.
+        parts: One or more sources.
+        start: Where to begin, shape (R, d); it changes the number of steps, not the answer.
+        ridge: rho.
+
+    Returns:
+        The estimates, and which of them exist.
+    """
+    features, weights = _merged(parts)
+    basis, dual = _whitening(parts)
+    rows = features @ basis
+    outer = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+    problem = _Problem(family, rows, weights, outer, ridge * basis.T @ basis)
+    moments: Array = sum((part.weight * part.moment for part in parts), np.zeros(1))
+    target, begin = moments.T @ basis, start @ dual
+    found, exists = np.empty_like(begin), np.empty(len(begin), np.bool_)
+    size = max(1, _BLOCK // len(rows))
+    for first in range(0, len(begin), size):
+        block = slice(first, first + size)
+        found[block], exists[block] = _newton(problem, target[block], begin[block])
+    return Fit(found @ basis.T, exists)
+
+
+def _merged(parts: Sequence[WeightedPart]) -> tuple[Array, Array]:
+    """Stacked features and weights (N,); features that several parts share appear once, with their joint weight."""
+    designs: list[tuple[Array, float]] = []
+    for part in parts:
+        for position, (features, weight) in enumerate(designs):
+            if np.array_equal(features, part.features):
+                designs[position] = (features, weight + part.weight)
+                break
+        else:
+            designs.append((part.features, part.weight))
+    weights = np.concatenate([np.full(len(features), weight) for features, weight in designs])
+    return np.concatenate([features for features, _ in designs]), weights
+
+
+def _whitening(parts: Sequence[WeightedPart]) -> tuple[Array, Array]:
+    """B (d, r) with B'GB = I on the span of the features, G = sum_i c_i x_i x_i', and D = G B, which gives B'D = I."""
+    grams = [(np.array([part.weight]), (part.features.T @ part.features)[None]) for part in parts]
+    total = np.asarray(sum(part.weight * gram[0] for part, (_, gram) in zip(parts, grams, strict=True)))
+    inverse = inverse_of_sum(grams)[0][0]
+    # The projection onto the span has the eigenvalues 0 and 1.
+    projection = inverse @ total
+    values, vectors = np.linalg.eigh((projection + projection.T) / 2)
+    span = vectors[:, values > 0.5]
+    half = np.linalg.cholesky(span.T @ inverse @ span)
+    basis = span @ half
+    return basis, total @ basis
+
+
+def _newton(problem: _Problem, target: Array, begin: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Newton's method for a block of replicates: estimates (m, r) and whether they exist (m,)."""
+    found, done = begin.copy(), np.zeros(len(begin), np.bool_)
+    height = _likelihood(problem, target, begin, begin @ problem.rows.T)
+    for _ in range(_STEPS):
+        active = np.flatnonzero(~done)
+        if not len(active):
+            break
+        at, aim = found[active], target[active]
+        predictor = at @ problem.rows.T
+        step = _step(problem, aim, at, predictor)
+        change = step @ problem.rows.T
+        length, height[active] = _climb(problem, aim, height[active], (at, step), (predictor, change))
+        found[active] = at + length[:, None] * step
+        done[active] = (length == 1.0) & (np.abs(change).max(axis=1) <= _STEP_TOLERANCE)
+    return found, done & _informed(problem, found)
+
+
+def _step(problem: _Problem, target: Array, at: Array, predictor: Array) -> Array:
+    mean, variance = _moments(problem.family, predictor)
+    slope = target - (mean * problem.weights) @ problem.rows - at @ problem.penalty
+    curvature = _information(problem, variance)
+    order = np.arange(curvature.shape[1])
+    size = np.maximum(1.0, np.trace(curvature, axis1=1, axis2=2))
+    curvature[:, order, order] += _LIFT * size[:, None]
+    return np.asarray(np.linalg.solve(curvature, slope[:, :, None])[:, :, 0], dtype=np.float64)
+
+
+def _climb(
+    problem: _Problem, target: Array, height: Array, line: tuple[Array, Array], predictors: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """How much of a step to go, halved until the likelihood no longer falls, and the likelihood there, both (m,)."""
+    (at, step), (predictor, change) = line, predictors
+    length, reached = np.ones(len(at)), height.copy()
+    falling = np.arange(len(at))
+    for _ in range(_HALVINGS):
+        part = length[falling, None]
+        tried = (at[falling] + part * step[falling], predictor[falling] + part * change[falling])
+        reached[falling] = _likelihood(problem, target[falling], *tried)
+        # Written so that a likelihood that overflowed to nan counts as fallen.
+        lowest = height[falling] - _ROUNDING * (1.0 + np.abs(height[falling]))
+        falling = falling[~(reached[falling] >= lowest)]
+        if not len(falling):
+            break
+        length[falling] /= 2
+    return length, reached
+
+
+def _likelihood(problem: _Problem, target: Array, at: Array, predictor: Array) -> Array:
+    penalty = np.einsum("ma,ab,mb->m", at, problem.penalty, at) / 2
+    likelihood: Array = np.vecdot(target, at) - _potential(problem.family, predictor) @ problem.weights - penalty
+    return likelihood
+
+
+def _informed(problem: _Problem, found: Array) -> NDArray[np.bool_]:
+    """Whether the likelihood bends in every direction, and so has a maximum."""
+    information = _information(problem, _moments(problem.family, found @ problem.rows.T)[1])
+    finite = np.asarray(np.isfinite(information).all(axis=(1, 2)))
+    eigenvalues = np.linalg.eigvalsh(np.where(finite[:, None, None], information, 0.0))
+    informed: NDArray[np.bool_] = eigenvalues[:, 0] > _NO_INFORMATION * np.maximum(1.0, eigenvalues[:, -1])
+    return finite & informed
+
+
+def _information(problem: _Problem, variance: Array) -> Array:
+    """Negative second derivatives, shape (m, r, r)."""
+    r = problem.rows.shape[1]
+    return ((variance * problem.weights) @ problem.outer).reshape(-1, r, r) + problem.penalty
+
+
+def _moments(family: Discrete, predictor: Array) -> tuple[Array, Array]:
+    """Mean b' and variance b''."""
+    mean = mean_response(family, predictor)
+    return mean, mean * (1.0 - mean) if family == "logistic" else mean
+
+
+def _potential(family: Discrete, predictor: Array) -> Array:
+    """The function b, whose derivatives are mean and variance."""
+    if family == "poisson":
+        return mean_response(family, predictor)
+    # The logarithm of one plus a tiny number loses digits that a sum of likelihoods does not have.
+    potential: Array = np.maximum(predictor, 0.0) + np.log(1.0 + np.exp(-np.abs(predictor)))
+    return potential

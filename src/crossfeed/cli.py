@@ -6,8 +6,9 @@ Exit codes: 0 all went well; 1 some cells failed; 2 something that was given can
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -29,7 +30,41 @@ app = typer.Typer(
     epilog="Start with `crossfeed run quickstart`: two small language models, five minutes on two cores, no network.",
 )
 
+Source = Annotated[
+    str, typer.Argument(metavar="PRESET|FILE", help="A preset's name or a YAML file.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Change one field; may be given again."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where tables and figures go; with --json nowhere, unless given.",
+        show_default="predictions/NAME-ID or plans/NAME-ID",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print numbers for programs, and nothing else.")]
+
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"crossfeed {version('crossfeed')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command(
@@ -38,13 +73,8 @@ Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", s
     "`crossfeed run sciq-gsm8k-small --data-root data/`"
 )
 def run(
-    source: Annotated[
-        str, typer.Argument(metavar="PRESET|FILE", help="A preset's name or a YAML file.", show_default=False)
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Change one field; may be given again."),
-    ] = None,
+    source: Source,
+    overrides: Overrides = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The run's folder.", show_default="runs/NAME-ID")
     ] = None,
@@ -56,13 +86,11 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,
 ) -> None:
     """Run an experiment, or go on with one that was stopped: type the same command again."""
-    from crossfeed.description import read_description
-    from crossfeed.experiment import Experiment
     from crossfeed.loop import run as run_experiment
     from crossfeed.progress import for_stream
     from crossfeed.store.disk import DiskStore
 
-    experiment = Experiment.from_yaml(read_description(source), tuple(overrides or ()))
+    experiment = _experiment(source, overrides)
     folder = out or _default_folder(experiment)
     _check_data_root(data_root)
     try:
@@ -74,9 +102,61 @@ def run(
     except KeyboardInterrupt:
         _complain(f"stopped; what is finished is kept in {folder}, and the same command goes on from there")
         raise typer.Exit(130) from None
+    page = _write_report(folder)
     _show(folder)
-    _write_report(folder)
+    typer.echo(f"records  {folder / 'records.parquet'}\nreport   {page}")
     raise typer.Exit(1 if outcome.failures else 0)
+
+
+@app.command(
+    epilog="Examples: `crossfeed predict figure-2` · `crossfeed predict figure-4 --set ecosystem.history=accumulate` · "
+    "`crossfeed predict my.yaml --json`"
+)
+def predict(
+    source: Source,
+    overrides: Overrides = None,
+    out: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict an experiment of linear models exactly: every generation and the limit, without running it."""
+    from crossfeed.predict import predict as predict_experiment
+    from crossfeed.report.theory_files import prediction_data, write_prediction
+    from crossfeed.report.theory_tables import render_prediction
+
+    experiment = _experiment(source, overrides)
+    prediction = predict_experiment(experiment)
+    if as_json:
+        _print_json(prediction_data(prediction))
+    else:
+        render_prediction(prediction, Console())
+    _write_files(lambda folder: write_prediction(prediction, folder), out, "predictions", experiment, as_json)
+
+
+@app.command(
+    epilog="Examples: `crossfeed plan figure-2` · `crossfeed plan figure-4 --objective worst` · "
+    "`crossfeed plan my.yaml --objective a --json`"
+)
+def plan(
+    source: Source,
+    objective: Annotated[
+        str, typer.Option(metavar="mean|worst|ENTITY", help="Whose limiting error is made small.")
+    ] = "mean",
+    overrides: Overrides = None,
+    out: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the best weights alpha and beta, what others cost, and what selfish entities would choose."""
+    from crossfeed.plan import plan as plan_experiment
+    from crossfeed.report.theory_files import plan_data, write_plan
+    from crossfeed.report.theory_tables import render_plan
+
+    experiment = _experiment(source, overrides)
+    planned = plan_experiment(experiment, objective)
+    if as_json:
+        _print_json(plan_data(planned))
+    else:
+        render_plan(planned, Console())
+    _write_files(lambda folder: write_plan(planned, folder), out, "plans", experiment, as_json)
 
 
 @app.command(epilog="Example: `crossfeed show runs/quickstart-0123456789ab`")
@@ -88,7 +168,7 @@ def show(folder: Folder) -> None:
 @app.command(epilog="Example: `crossfeed report runs/quickstart-0123456789ab`")
 def report(folder: Folder) -> None:
     """Write a run's report: one static page, figures and tables, in RUN/report."""
-    _write_report(folder)
+    typer.echo(f"report   {_write_report(folder)}")
 
 
 @app.command()
@@ -115,8 +195,32 @@ def main() -> None:
         sys.exit(130)
 
 
-def _default_folder(experiment: Experiment) -> Path:
-    return Path("runs") / f"{experiment.name}-{experiment.id}"
+def _experiment(source: str, overrides: list[str] | None) -> Experiment:
+    from crossfeed.description import read_description
+    from crossfeed.experiment import Experiment
+
+    return Experiment.from_yaml(read_description(source), tuple(overrides or ()))
+
+
+def _default_folder(experiment: Experiment, kind: str = "runs") -> Path:
+    return Path(kind) / f"{experiment.name}-{experiment.id}"
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    import json
+
+    typer.echo(json.dumps(data, allow_nan=False))
+
+
+def _write_files(
+    write: Callable[[Path], list[Path]], out: Path | None, kind: str, experiment: Experiment, as_json: bool
+) -> None:
+    """Write files and say which; programs that asked for JSON get files only where they name a folder."""
+    if as_json and out is None:
+        return
+    files = write(out or _default_folder(experiment, kind))
+    if not as_json:
+        typer.echo(f"files  {files[0].parent}: {', '.join(file.name for file in files)}")
 
 
 def _check_data_root(data_root: Path | None) -> None:
@@ -131,12 +235,11 @@ def _show(folder: Path) -> None:
     render(Run.load(folder), Console())
 
 
-def _write_report(folder: Path) -> None:
+def _write_report(folder: Path) -> Path:
     from crossfeed.report.frames import Run
     from crossfeed.report.html import write_report
 
-    page = write_report(Run.load(folder), folder / "report")
-    typer.echo(f"records  {folder / 'records.parquet'}\nreport   {page}")
+    return write_report(Run.load(folder), folder / "report")
 
 
 def _complain(message: str) -> None:

@@ -107,3 +107,24 @@ def test_random_features():
 def test_random_features_refuses(wrong):
     with pytest.raises(InvalidInput, match=next(iter(wrong))):
         random_features(**{"entities": 2, "dimension": 8, "rank": 2, "rows": 5, "seed": 0} | wrong)
+
+
+def test_rounding_beside_an_edge_is_no_optimum():
+    """Just below beta = 1 private data of rank 5 leave a difference of huge numbers, which can come out negative."""
+    private = [random_features(1, 15, 5, 15, seed).private[0] for seed in (1, 2, 3, 4)]
+    public = random_features(1, 15, 15, 15, 5, public_rows=15).public
+    truth = np.random.default_rng(0).standard_normal(15)
+    eco = LinearEcosystem.from_features(private, public, truth_public=truth / np.linalg.norm(truth))
+    best = optimal_weights(eco)
+    assert 0 < best.value <= best.landscape.values.min()
+    for weights in (best.alpha, best.beta):
+        assert weights in (0.0, 1.0) or 1e-5 <= weights <= 1 - 1e-5
+
+
+def test_an_optimum_near_an_edge_is_found():
+    """A crowd's best beta is nearer to 1 than the grid is wide."""
+    private = np.random.default_rng(0).standard_normal((300, 5, 15))
+    eco = LinearEcosystem.from_features(private, np.random.default_rng(1).standard_normal((30, 15)))
+    best = optimal_weights(eco)
+    assert 0.95 < best.beta < 0.99
+    assert best.value < eco.with_weights(best.alpha, 1.0).limit().mse.mean() * 0.99

@@ -16,9 +16,10 @@ from crossfeed.report.layout import ChangeTable, Entry, Measure, change_table
 from crossfeed.report.numbers import DEAD_BAND, timing
 from crossfeed.report.text import clip, plain
 
-__all__ = ["render"]
+__all__ = ["ascii_for", "render", "say"]
 
 _STYLES: Final = {"better": "green", "worse": "red", "up": "cyan", "down": "magenta", "same": "dim"}
+_SPELLED: Final = {"→": "->", "±": "+-", "—": "-", "…": "...", "α": "alpha", "β": "beta"}
 _GAP: Final = 2  # between columns: one of padding, one of the box
 _WIDEST_HEAD: Final = 24  # longer ones fold
 _NARROWEST_LABEL: Final = 12
@@ -37,7 +38,7 @@ def render(run: Run, console: Console) -> None:
     for table in shown:
         _print_change(table, console)
     if not shown:
-        _say(console, "Nothing has been measured yet.")
+        say(console, "Nothing has been measured yet.")
     else:
         _legend(run, shown, console)
     _print_timing(run, console)
@@ -46,20 +47,20 @@ def render(run: Run, console: Console) -> None:
 
 def _head(run: Run, console: Console) -> None:
     experiment = run.experiment
-    _say(console, f"{experiment.name} ({experiment.id})", "bold")
+    say(console, f"{experiment.name} ({experiment.id})", "bold")
     states = run.cells["state"].value_counts()
     done = ", ".join(f"{states[state]} {state}" for state in ("finished", "unfinished", "failed") if state in states)
     facts = (
         f"{_count(len(experiment.ecosystem.entities), 'model')}, {_count(experiment.generations, 'generation')}, "
         f"{_count(len(experiment.seeds), 'seed')}; cells: {done}"
     )
-    _say(console, facts)
+    say(console, facts)
 
 
 def _print_change(table: ChangeTable, console: Console) -> None:
     for title, points in _pages(table, console):
         console.print()
-        _say(console, title, "bold")
+        say(console, title, "bold")
         console.print(_grid(table, points, console))
 
 
@@ -103,14 +104,17 @@ def _entry(lines: list[list[tuple[str, str]]]) -> Text:
 def _lines(entry: Entry | None, measure: Measure, console: Console) -> list[list[tuple[str, str]]]:
     """``3.35 → 3.00 better`` and, for losses, ``-10.4 ± 0.3 %`` below it: lines of pieces of text with their styles."""
     if entry is None:
-        return [[(_ascii("—", console), "dim")]]
+        return [[(ascii_for("—", console), "dim")]]
     above = [(entry.initial, "")]
     if entry.final is not None:
-        above = [(_ascii(f"{entry.initial} → {entry.final} ", console), ""), (entry.mark, _STYLES.get(entry.mark, ""))]
+        above = [
+            (ascii_for(f"{entry.initial} → {entry.final} ", console), ""),
+            (entry.mark, _STYLES.get(entry.mark, "")),
+        ]
     until = "" if entry.until is None else f"t={entry.until}"
     if not measure.relative:
         return [[*above, (f" {until}", "dim")] if until else above]
-    below = " ".join(part for part in (_ascii(entry.change, console), until) if part)
+    below = " ".join(part for part in (ascii_for(entry.change, console), until) if part)
     return [above, [(below, "dim")]] if below else [above]
 
 
@@ -145,7 +149,7 @@ def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     early = [end for end in ends if end is not None]
     if early:
         notes.append(f"t={min(early)}: measured up to generation {min(early)} of {run.experiment.generations} only.")
-    _say(console, " ".join(notes), "dim")
+    say(console, " ".join(notes), "dim")
 
 
 def _print_timing(run: Run, console: Console) -> None:
@@ -153,29 +157,30 @@ def _print_timing(run: Run, console: Console) -> None:
     if spent.empty:
         return
     stages = ", ".join(f"{stage} {total:.1f} s" for stage, total in zip(spent["stage"], spent["total"], strict=True))
-    _say(console, f"Time: {spent['total'].sum():.1f} s ({stages}).", "dim")
+    say(console, f"Time: {spent['total'].sum():.1f} s ({stages}).", "dim")
 
 
 def _print_failures(run: Run, console: Console) -> None:
     for failure in run.failures.to_dict("records"):
         place = f"at generation {failure['generation']}, " if failure["generation"] is not None else ""
         console.print()
-        _say(console, f"FAILED {failure['cell']}", "bold red")
+        say(console, f"FAILED {failure['cell']}", "bold red")
         what = f"{place}stage {failure['stage']}: {failure['type']}: {clip(failure['message'], 600)}"
-        console.print(Padding(Text(_ascii(plain(what), console)), (0, 0, 0, 2)))
+        console.print(Padding(Text(ascii_for(plain(what), console)), (0, 0, 0, 2)))
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
+def say(console: Console, text: str, style: str = "") -> None:
     """Print text as it is: nothing in it is markup, a number to colour or an emoji."""
-    console.print(Text(_ascii(plain(text), console), style=style), highlight=False)
+    console.print(Text(ascii_for(plain(text), console), style=style), highlight=False)
 
 
-def _ascii(text: str, console: Console) -> str:
+def ascii_for(text: str, console: Console) -> str:
     """Spell signs out for a terminal that lacks them."""
     if not console.options.ascii_only:
         return text
-    spelled = text.replace("→", "->").replace("±", "+-").replace("—", "-").replace("…", "...")
-    return spelled.encode("ascii", "backslashreplace").decode()
+    for sign, words in _SPELLED.items():
+        text = text.replace(sign, words)
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _count(number: int, what: str) -> str:

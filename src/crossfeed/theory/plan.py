@@ -33,6 +33,14 @@ Objective = Literal["mean", "worst"] | int
 _GRID = 11
 _WEIGHT_TOLERANCE = 1e-6
 
+# Widths of the simplices of a search, each from where the last one ended: a simplex that is clipped at an edge of
+# [0, 1]^2 can collapse onto it beside an optimum that is nearer to the edge than it is wide.
+_WIDTHS = (0.1, 0.03, 0.01)
+
+# A weight nearer to 0 or 1 than this is searched at 0 or 1: where it decides the rank of a Gram matrix, the error just
+# beside the edge is a difference of numbers of the size weight^-2, and rounding would make it an optimum.
+_EDGE = 1e-5
+
 
 @dataclass(frozen=True)
 class Landscape:
@@ -239,8 +247,6 @@ def _axis(values: npt.ArrayLike | None, name: str) -> Array:
 
 def _refine(value: Callable[[float, float], float], grid: Landscape) -> tuple[tuple[float, float], float]:
     """Descend from the best point of the grid by Nelder and Mead's simplex, within [0, 1]^2."""
-    from scipy.optimize import minimize
-
     i, j = np.unravel_index(np.argmin(grid.values), grid.values.shape)
     start, best = np.array([grid.alphas[i], grid.betas[j]]), float(grid.values[i, j])
     if not np.isfinite(best):
@@ -248,16 +254,31 @@ def _refine(value: Callable[[float, float], float], grid: Landscape) -> tuple[tu
             "no weights on the grid give a finite known error: the data leave directions undetermined; give public "
             "or private data of full rank together, or the truths"
         )
-    # The first simplex is one grid step wide and points inwards, so that it does not collapse on an edge.
-    inwards = np.where(start < 0.5, 1.0, -1.0) / (_GRID - 1)
-    simplex = start + np.array([[0.0, 0.0], [inwards[0], 0.0], [0.0, inwards[1]]])
-    options: Any = {"initial_simplex": simplex, "xatol": _WEIGHT_TOLERANCE, "fatol": 1e-12 * best}
-    unit = [(0.0, 1.0)] * 2
+    for width in _WIDTHS:
+        point, found = _descend(value, start, width)
+        if found < best:
+            start, best = point, found
+    return (float(start[0]), float(start[1])), best
+
+
+def _descend(
+    value: Callable[[float, float], float], start: npt.NDArray[np.float64], width: float
+) -> tuple[npt.NDArray[np.float64], float]:
+    """One descent from a simplex that points inwards."""
+    from scipy.optimize import minimize
+
+    inwards = np.where(start < 0.5, width, -width)
+    options: Any = {"initial_simplex": start + np.vstack([np.zeros(2), np.diag(inwards)]), "xatol": _WEIGHT_TOLERANCE}
+    options["fatol"] = 1e-12 * value(*_off_the_edges(start))
 
     def loss(point: npt.NDArray[np.float64], *_: Any) -> float:
-        return value(float(point[0]), float(point[1]))
+        return value(*_off_the_edges(point))
 
-    found = minimize(loss, start, method="Nelder-Mead", bounds=unit, options=options)
-    if found.fun < best:
-        return (float(found.x[0]), float(found.x[1])), float(found.fun)
-    return (float(start[0]), float(start[1])), best
+    found = minimize(loss, start, method="Nelder-Mead", bounds=[(0.0, 1.0)] * 2, options=options)
+    return np.array(_off_the_edges(found.x)), float(found.fun)
+
+
+def _off_the_edges(point: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Weights on an edge of [0, 1]^2 or clearly off it."""
+    alpha, beta = (float(np.round(x)) if abs(x - np.round(x)) < _EDGE else float(x) for x in point)
+    return alpha, beta

@@ -1,0 +1,335 @@
+"""What exact theory says of an experiment: the description that `crossfeed run` takes, without simulating anything.
+
+Every cell's description becomes a `crossfeed.theory.LinearEcosystem`:
+
+| description | theory |
+|---|---|
+| features X of a task | Gram matrix X'X of the entity that owns it, also of what that entity publishes |
+| a task's ``truth`` and ``noise`` | theta*_k and sigma |
+| the linear learner's ``noise`` | sigma_generated |
+| alpha, beta, initial_beta, shares, history, update | the weights, shares and history of the same names |
+| fresh_fraction | weight of fresh rows with the public data's Gram matrix |
+
+The answer is two tables: `Prediction.records`, the moments of generations 0 to T with the columns that a run's records
+have, and `Prediction.limit`, the long run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from crossfeed.ecosystem import Ecosystem
+from crossfeed.errors import InvalidDescription
+from crossfeed.experiment import Cell, Experiment
+from crossfeed.records import with_coordinates
+from crossfeed.settings import TaskSettings, identity
+from crossfeed.tasks.regression import RegressionSettings, RegressionTask
+from crossfeed.theory import Limit, LinearEcosystem
+
+__all__ = ["Prediction", "Source", "linear_ecosystem", "predict", "settled_weights"]
+
+Array = NDArray[np.float64]
+Numbers = Iterator[tuple[str, Any]]
+
+#: A limit whose spectral radius is nearer to one than this may keep what the first generations said.
+_BOUNDARY: Final = 1e-7
+_PUBLIC: Final = "public"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What theory says of every cell.
+
+    Attributes:
+        experiment: What was asked about.
+        records: One row a number: ``cell, seed, alpha, beta, generation, model, task, metric, value`` and the grid's
+            other fields. Metrics: ``mse``, ``bias_squared``, ``variance`` (each entity, its own truth; task: its own),
+            ``mspe`` (each entity on each task: E |X (theta - theta*)|^2), ``loss`` (mspe over the rows of X: a run's
+            metric of that name), ``dispersion`` (all entities).
+        limit: One row a number, with ``law`` in place of the generation. A cell whose law is ``limit`` has the same
+            metrics as above and ``relative_efficiency``; another law names how errors grow, with ``rate`` (see
+            `crossfeed.theory.Growth`), efficiencies of 0 and, under linear growth, each entity's ``variance_growth``
+            per generation. ``schedule``: the weights never settle, or
+            settle where the limit depends on their past, and none is computed. ``spectral_radius`` is given wherever
+            weights settle.
+    """
+
+    experiment: Experiment
+    records: pd.DataFrame
+    limit: pd.DataFrame
+
+
+class Source:
+    """An experiment's regression tasks; equal descriptions are drawn or read once."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[str, RegressionTask] = {}
+
+    def of(self, experiment: Experiment) -> dict[str, RegressionTask]:
+        """Every task by name, the public data last.
+
+        Raises:
+            InvalidDescription: A task is no regression task, or dimensions differ.
+            DataUnavailable: Features cannot be read.
+        """
+        named = [*experiment.tasks.items(), (_PUBLIC, experiment.public)]
+        data = {name: self._task(name, settings) for name, settings in named}
+        sizes = {name: each.features.shape[1] for name, each in data.items()}
+        if len(set(sizes.values())) > 1:
+            raise InvalidDescription(
+                f"tasks: all features need the same dimension; received {_listed(sizes)}; give equal dimensions"
+            )
+        return data
+
+    def _task(self, name: str, settings: TaskSettings) -> RegressionTask:
+        key = f"{name} {identity(settings)}"
+        if key not in self._drawn:
+            if not isinstance(settings, RegressionSettings) or settings.family != "gaussian":
+                raise InvalidDescription(
+                    f"{name}: exact theory reads features with gaussian responses, and this is "
+                    f"{_listed(settings.model_dump(include={'source', 'family'}))}; give {{source: regression, ...}}, "
+                    "as the preset figure-4 does"
+                )
+            self._drawn[key] = settings.build(name, None)
+        return self._drawn[key]
+
+
+def predict(experiment: Experiment) -> Prediction:
+    """Moments of every generation and the limit, for every cell; exact, nothing is simulated.
+
+    Cells that differ in their seed alone have the same numbers: theory speaks of the mean over seeds.
+
+    Args:
+        experiment: With the linear learner and regression tasks.
+
+    Raises:
+        InvalidDescription: The description has no linear theory; the message says what to give instead.
+        DataUnavailable: Features cannot be read.
+    """
+    source = Source()
+    known: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
+    records, limits = [], []
+    for cell in experiment.cells():
+        key = str(list(cell.point.values()))
+        if key not in known:
+            known[key] = _cell_tables(cell, source)
+        moments, limit = known[key]
+        records.append(_placed(moments, cell, experiment))
+        limits.append(_placed_limit(limit, cell, experiment))
+    return Prediction(experiment, pd.concat(records, ignore_index=True), pd.concat(limits, ignore_index=True))
+
+
+def linear_ecosystem(experiment: Experiment, source: Source | None = None) -> LinearEcosystem:
+    """The theory's description of an experiment; its grid, if any, is at its first values.
+
+    Args:
+        experiment: With the linear learner and regression tasks.
+        source: Where data come from; default: drawn or read anew.
+
+    Raises:
+        InvalidDescription: The description has no linear theory.
+        DataUnavailable: Features cannot be read.
+    """
+    _check_linear(experiment)
+    data = (source or Source()).of(experiment)
+    own = [data[entity.private] for entity in experiment.ecosystem.entities]
+    ecosystem, public = experiment.ecosystem, data[_PUBLIC]
+    # Where no truth is told, theory must know that errors of biased estimates are not known.
+    told = any(task.settings.truth is not None for task in [*own, public])
+    lasting = _settled_from(ecosystem) == 1
+    fresh = ecosystem.fresh_fraction
+    return LinearEcosystem.from_features(
+        [each.features for each in own],
+        public.features,
+        alpha=_weight(ecosystem.alphas, lasting),
+        beta=_weight(ecosystem.betas, lasting),
+        initial_beta=ecosystem.initial_beta,
+        shares=ecosystem.shares,
+        sigma=_common_noise(experiment, data),
+        sigma_generated=_generated_noise(experiment),
+        fresh=public.features if fresh > 0 else None,
+        fresh_fraction=fresh,
+        history="accumulate" if ecosystem.accumulates else "latest",
+        truths=np.array([each.truth for each in own]) if told else None,
+        truth_public=public.truth if told else None,
+    )
+
+
+def settled_weights(ecosystem: Ecosystem) -> tuple[Array, Array] | None:
+    """The (K,) alphas and betas that hold from some generation on; None if they change for ever."""
+    settled = _settled_from(ecosystem)
+    return None if settled is None else (ecosystem.alphas(settled), ecosystem.betas(settled))
+
+
+def _settled_from(ecosystem: Ecosystem) -> int | None:
+    """The first generation from which all weights stay as they are; None if they change for ever."""
+    common = ecosystem.alpha
+    proportional = common == "proportional" or ecosystem.update == "accumulate"
+    if proportional and any(entity.alpha is None for entity in ecosystem.entities):
+        return None
+    own = [weight for entity in ecosystem.entities for weight in (entity.alpha, entity.beta)]
+    return max(len(each) if isinstance(each, tuple) else 1 for each in [common, ecosystem.beta, *own])
+
+
+def _weight(at: Callable[[int], Array], lasting: bool) -> float | Array | Callable[[int], Array]:
+    """A weight as theory takes it: one number is fastest, a function of the generation the last resort."""
+    if not lasting:
+        return at
+    values = at(1)
+    return float(values[0]) if (values == values[0]).all() else values
+
+
+def _check_linear(experiment: Experiment) -> None:
+    if experiment.learner.kind != "linear":
+        raise InvalidDescription(
+            f"learner: exact theory is of linear models, and this experiment's learner is of the kind "
+            f"{experiment.learner.kind!r}; give a description with learner: {{kind: linear}} and tasks of "
+            "{source: regression, ...}, such as the preset figure-4 (crossfeed predict figure-4)"
+        )
+    if experiment.learner.reading() != "everything":
+        raise InvalidDescription(
+            "learner.reads: exact theory is of learners that weigh all the data; give reads: everything"
+        )
+    owned = [entity.private for entity in experiment.ecosystem.entities]
+    twice = sorted({task for task in owned if owned.count(task) > 1})
+    if twice:
+        raise InvalidDescription(
+            f"ecosystem: theory takes private data as independent, and {', '.join(twice)} belongs to more than one "
+            "entity; give each a task of its own"
+        )
+
+
+def _generated_noise(experiment: Experiment) -> float:
+    # Named, not imported: this module knows no learner, only the description that the kind "linear" has.
+    noise: float = experiment.learner.model_dump()["noise"]
+    return noise
+
+
+def _common_noise(experiment: Experiment, data: Mapping[str, RegressionTask]) -> float:
+    used = [entity.private for entity in experiment.ecosystem.entities] + [_PUBLIC]
+    noises = {name: data[name].noise for name in used}
+    if len(set(noises.values())) > 1:
+        raise InvalidDescription(
+            f"tasks: theory has one noise for all human data; received {_listed(noises)}; give equal noise (features "
+            "may be scaled instead)"
+        )
+    return noises[_PUBLIC]
+
+
+def _cell_tables(cell: Cell, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
+    experiment = cell.experiment
+    eco, data = linear_ecosystem(experiment, source), source.of(experiment)
+    labels = _Labels(experiment.ecosystem.names, tuple(e.private for e in experiment.ecosystem.entities), tuple(data))
+    tasks = _Tasks.of(data)
+    asked = range(experiment.generations + 1)
+    moments = eco.moments(list(asked))
+    numbers = {name: getattr(moments, name) for name in ("mse", "bias_squared", "variance", "dispersion")}
+    numbers["mspe"] = moments.mspe(tasks.grams, tasks.truths)
+    numbers["loss"] = numbers["mspe"] / tasks.rows
+    tables = [
+        labels.table(metric, values[t]).assign(generation=np.int64(t))
+        for t in asked
+        for metric, values in numbers.items()
+    ]
+    return pd.concat(tables, ignore_index=True), _limit_table(experiment.ecosystem, eco, labels, tasks)
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """What prediction errors are measured on: Grams (M, d, d), truths (M, d), numbers of rows (M,)."""
+
+    grams: Array
+    truths: Array
+    rows: Array
+
+    @classmethod
+    def of(cls, data: Mapping[str, RegressionTask]) -> _Tasks:
+        """All tasks, in order."""
+        features = [each.features for each in data.values()]
+        grams = np.array([X.T @ X for X in features])
+        truths = np.array([each.truth for each in data.values()])
+        return cls(grams, truths, np.array([float(len(X)) for X in features]))
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Names of the axes of theory's arrays: (K,), (K, M) and ()."""
+
+    models: Sequence[str]
+    own: Sequence[str]
+    tasks: Sequence[str]
+
+    def table(self, metric: str, values: Array | float, generation: int = 0) -> pd.DataFrame:
+        """Numbers of one metric, a row each; the model and task of what is not of one model or task are empty."""
+        array = np.asarray(values, dtype=np.float64)
+        if array.ndim == 0:
+            models, tasks = [""], [""]
+        elif array.ndim == 1:
+            models, tasks = list(self.models), list(self.own)
+        else:
+            models = [model for model in self.models for _ in self.tasks]
+            tasks = list(self.tasks) * len(self.models)
+        columns = {"model": models, "task": tasks, "metric": metric, "value": array.ravel()}
+        return pd.DataFrame({"generation": np.full(array.size, generation), **columns})
+
+
+def _limit_table(ecosystem: Ecosystem, eco: LinearEcosystem, labels: _Labels, tasks: _Tasks) -> pd.DataFrame:
+    settled = settled_weights(ecosystem)
+    if settled is None:
+        return labels.table("spectral_radius", np.nan).assign(law="schedule").iloc[:0]
+    last = eco if eco.constant else eco.with_weights(*settled)
+    limit = last.limit()
+    law: str = "limit" if limit.growth is None else limit.growth.law
+    if law == "limit" and not eco.constant and limit.spectral_radius > 1 - _BOUNDARY:
+        law = "schedule"
+    numbers = {"limit": _limit_numbers, "schedule": _no_numbers}.get(law, _growth_numbers)
+    rows = [("spectral_radius", limit.spectral_radius), *numbers(last, limit, tasks)]
+    return pd.concat([labels.table(*row) for row in rows], ignore_index=True).assign(law=law)
+
+
+def _limit_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers:
+    for name in ("mse", "bias_squared", "variance", "dispersion"):
+        yield name, getattr(limit, name)
+    mspe = limit.mspe(tasks.grams, tasks.truths)
+    yield "mspe", mspe
+    yield "loss", mspe / tasks.rows
+    yield "relative_efficiency", eco.relative_efficiency()
+
+
+def _growth_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers:
+    assert limit.growth is not None  # noqa: S101 - for the type checker; asked only where there is no limit
+    yield "rate", limit.growth.rate
+    yield "relative_efficiency", np.zeros(eco.entities)
+    if limit.growth.drift is not None:
+        yield "variance_growth", limit.variance_growth
+
+
+def _no_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers:
+    yield from ()
+
+
+def _placed(table: pd.DataFrame, cell: Cell, experiment: Experiment) -> pd.DataFrame:
+    """The columns of a run's records."""
+    numbers = pa.Table.from_pandas(table, preserve_index=False)
+    placed: pd.DataFrame = with_coordinates(numbers, cell, experiment).to_pandas()
+    return placed
+
+
+def _placed_limit(table: pd.DataFrame, cell: Cell, experiment: Experiment) -> pd.DataFrame:
+    """The same, the law in the generation's place; alpha and beta are those that last."""
+    settled = _settled_from(cell.experiment.ecosystem)
+    late = cell.experiment.generations if settled is None else settled
+    placed = _placed(table.assign(generation=late), cell, experiment)
+    law = placed.pop("law")
+    return placed.assign(generation=law).rename(columns={"generation": "law"})
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in values.items())

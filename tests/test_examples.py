@@ -1,0 +1,82 @@
+"""The examples run, at small sizes, and find what they say."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "examples"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def found(tmp_path):
+    def run(name, **small):
+        numbers = example(name).main(tmp_path, **small)
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        return numbers
+
+    return run
+
+
+def test_universal_pathway(found):
+    numbers = found("universal_pathway", last=160, draws=2, d=4)
+    pathway = np.pi**2 / 6
+    for K in (1, 4, 16):
+        assert numbers[f"equal, K = {K}, t = 160"] == pytest.approx(pathway, abs=0.01)
+    assert numbers["largest of all unequal"] < pathway
+    for share in (0.5, 1.0):
+        w = np.array([share, *[(1 - share) / 3] * 3])
+        assert numbers[f"first share {share:g}, h = 0"] == pytest.approx(4 * (w**2).sum() * pathway, rel=0.02)
+    assert numbers["published features differ, K = 4"] > pathway
+
+
+def test_how_many_entities(found):
+    numbers = found("how_many_entities", counts=(1, 10, 100, 1000), searched=100)
+    half = [numbers[f"K = {K}, α = β = 0.5"] for K in (1, 10, 100, 1000)]
+    assert half[0] > half[1] > half[2] > half[3] > 0.95 * half[2]
+    assert numbers["K = 100, best α, β"] < half[2] / 4
+    assert numbers["K = 100, best α"] > numbers["K = 10, best α"] > numbers["K = 1, best α"]
+
+
+def test_dominant_provider(found):
+    numbers = found("dominant_provider", seeds=2, steps=5)
+    for alpha in (0.5, 0.9):
+        equal, alone = (f"alpha {alpha}, share {share}" for share in ("0.125", "1.000"))
+        assert numbers[f"{alone}: dominant"] > numbers[f"{alone}: others"] > 2 * numbers[f"{equal}: others"]
+
+
+def test_fresh_human_data(found):
+    numbers = found("fresh_human_data", seeds=2, steps=13)
+    assert numbers["slope of log MSE in log phi, small phi"] == pytest.approx(-1, abs=0.05)
+    assert numbers["phi for 10 times generation 0"] < numbers["phi for 2 times generation 0"] < 0.5
+
+
+def test_accumulate_or_latest(found):
+    numbers = found("accumulate_or_latest", seeds=2, steps=12)
+    assert numbers["accumulate: best efficiency"] > numbers["latest: best efficiency"]
+    assert numbers["accumulate: best alpha"] > 0.9 > numbers["latest: best alpha"]
+
+
+def test_different_truths(found):
+    numbers = found("different_truths", seeds=2, steps=5)
+    assert numbers["alpha 0.5, delta 0: the three"] < 1
+    assert numbers["alpha 0.5: the fourth lose from delta"] < numbers["alpha 0.5: the three lose from delta"]
+    voices = [numbers[f"voice at beta 0.5, alpha {a}"] for a in ("0", "0.2", "0.5", "0.9")]
+    assert voices == sorted(voices, reverse=True)
+
+
+def test_half_and_half(found):
+    numbers = found("half_and_half", count=4)
+    for name in ("Figure 2", "Mixed"):
+        assert 0 <= numbers[f"{name}: median shortfall"] <= numbers[f"{name}: largest shortfall"] < 1
+    assert numbers["Figure 2: median best beta"] > 0.5

@@ -1,0 +1,473 @@
+"""Predictions and plans: the theory's numbers for every field of a description, as tables, figures and commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from crossfeed import MemoryStore, run
+from crossfeed.description import preset_names, read_description, validate
+from crossfeed.errors import CrossfeedError, InvalidDescription
+from crossfeed.experiment import Experiment
+from crossfeed.plan import plan
+from crossfeed.predict import linear_ecosystem, predict, settled_weights
+from crossfeed.report.charts import Chart, Line, charts, draw_landscape
+from crossfeed.report.style import Frame, panels
+from crossfeed.report.theory_figures import efficiency_figure, plan_figure, trajectory_figure
+from crossfeed.report.theory_files import plan_data, prediction_data, write_plan, write_prediction
+from crossfeed.report.theory_tables import law_text, render_plan, render_prediction
+from crossfeed.theory import LinearEcosystem, objective_value, relative_efficiency
+from crossfeed.theory.spectrum import Law
+
+D = 4
+TASK = {"source": "regression", "dimension": D, "rows": 5, "seed": 3, "noise": 0.8}
+TRUTHS = {
+    "x": [1.0, -2.0, 0.5, 0.0],
+    "y": [0.3, 0.8, -1.7, 1.0],
+    "z": [0.0, 0.1, 0.2, 2.0],
+    "public": [0.9, 1.3, -0.6, 0.4],
+}
+NAMES = ("x", "y", "z")
+
+
+def description(**ecosystem):
+    """Three entities with data, truths and shares of their own; nothing is symmetric."""
+    entities = [{"name": f"owner-{n}", "private": n, "share": k + 1.0} for k, n in enumerate(NAMES)]
+    return {
+        "ecosystem": {"entities": entities, "alpha": 0.4, "beta": 0.3} | ecosystem,
+        "learner": {"kind": "linear", "noise": 0.5},
+        "tasks": {n: TASK | {"rank": 2, "entity": k, "truth": TRUTHS[n]} for k, n in enumerate(NAMES)},
+        "public": TASK | {"truth": TRUTHS["public"]},
+        "generations": 3,
+    }
+
+
+def experiment(changes=None, **ecosystem):
+    return validate(Experiment, description(**ecosystem) | (changes or {}))
+
+
+def twin(given, **options):
+    """The same ecosystem, written out for the theory by hand."""
+    data = {n: s.build(n, None) for n, s in [*given.tasks.items(), ("public", given.public)]}
+    defaults = {"alpha": 0.4, "beta": 0.3, "shares": np.array([1, 2, 3]) / 6, "sigma": 0.8, "sigma_generated": 0.5}
+    return LinearEcosystem.from_features(
+        [data[n].features for n in NAMES], data["public"].features, truth_public=np.array(TRUTHS["public"]),
+        truths=np.array([TRUTHS[n] for n in NAMES]), **defaults | options,
+    )  # fmt: skip
+
+
+def own_weights(**second):
+    entities = description()["ecosystem"]["entities"]
+    return [entities[0], entities[1] | second, entities[2]]
+
+
+FIELDS = {
+    "as it is": ({}, {}),
+    "initial beta": ({"initial_beta": 0.9}, {"initial_beta": 0.9}),
+    "alpha by generation": ({"alpha": [0.9, 0.2]}, {"alpha": lambda t: [0.9, 0.2, 0.2][t - 1]}),
+    "beta by generation": ({"beta": [0.9, 0.2]}, {"beta": lambda t: [0.9, 0.9, 0.2, 0.2][t]}),
+    "proportional": ({"alpha": "proportional"}, {"alpha": lambda t: t / (t + 1)}),
+    "own weights": (
+        {"entities": own_weights(alpha=0.1, beta=[0.5, 0.6])},
+        {"alpha": [0.4, 0.1, 0.4], "beta": lambda t: [0.3, 0.5 if t < 2 else 0.6, 0.3]},
+    ),
+    "accumulated": ({"history": "accumulate"}, {"history": "accumulate"}),
+    "replace": ({"update": "replace", "alpha": None}, {"alpha": 1.0}),
+    "accumulate": (
+        {"update": "accumulate", "alpha": None},
+        {"alpha": lambda t: t / (t + 1), "history": "accumulate"},
+    ),
+    "fresh": ({"fresh_fraction": 0.3}, {"fresh_fraction": 0.3, "fresh": "public"}),
+}
+
+
+def value_of(table, **where):
+    keep = np.ones(len(table), dtype=bool)
+    for column, value in where.items():
+        keep &= (table[column] == value).to_numpy()
+    return table.loc[keep, "value"].to_numpy()
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_records_are_the_theorys_numbers_for_every_field(field):
+    changes, options = FIELDS[field]
+    given = experiment(**changes)
+    if options.get("fresh") == "public":
+        options = options | {"fresh": given.public.build("public", None).features}
+    eco, records = twin(given, **options), predict(given).records
+    moments = eco.moments(range(4))
+    for t in range(4):
+        for name in ("mse", "bias_squared", "variance"):
+            found = value_of(records, metric=name, generation=t)
+            assert found == pytest.approx(getattr(moments, name)[t], rel=1e-12, abs=1e-14)
+        assert value_of(records, metric="dispersion", generation=t) == pytest.approx([moments.dispersion[t]])
+
+
+def test_prediction_errors_are_those_of_every_entity_on_every_task():
+    given = experiment()
+    prediction, eco = predict(given), twin(given)
+    data = {n: s.build(n, None) for n, s in [*given.tasks.items(), ("public", given.public)]}
+    for name, task in data.items():
+        gram, truth = task.features.T @ task.features, np.array(TRUTHS[name])
+        exact = eco.moments([2]).mspe(gram[None], truth[None])[0, :, 0]
+        assert value_of(prediction.records, metric="mspe", task=name, generation=2) == pytest.approx(exact)
+        assert value_of(prediction.records, metric="loss", task=name, generation=2) == pytest.approx(exact / 5)
+        limit = eco.limit().mspe(gram[None], truth[None])[:, 0]
+        assert value_of(prediction.limit, metric="mspe", task=name) == pytest.approx(limit)
+
+
+def test_the_limit_table_holds_the_limit():
+    given = experiment()
+    table, eco = predict(given).limit, twin(given)
+    limit = eco.limit()
+    assert set(table["law"]) == {"limit"}
+    for name in ("mse", "bias_squared", "variance"):
+        assert value_of(table, metric=name) == pytest.approx(getattr(limit, name))
+    assert value_of(table, metric="relative_efficiency") == pytest.approx(relative_efficiency(eco))
+    assert value_of(table, metric="spectral_radius") == pytest.approx([limit.spectral_radius])
+    assert value_of(table, metric="dispersion") == pytest.approx([limit.dispersion])
+
+
+def test_where_there_is_no_limit_the_law_and_its_rate_stand():
+    table = predict(experiment(alpha=1.0)).limit
+    assert set(table["law"]) == {"linear"}
+    assert value_of(table, metric="variance_growth") == pytest.approx(
+        twin(experiment(), alpha=1.0).limit().variance_growth
+    )
+    assert value_of(table, metric="rate") == [1.0]
+    assert not value_of(table, metric="relative_efficiency").any()
+    assert not len(value_of(table, metric="mse"))
+
+
+def test_a_schedule_that_settles_has_the_limit_of_its_last_weights():
+    table = predict(experiment(alpha=[0.9, 0.1, 0.4], beta=[0.8, 0.3])).limit
+    assert value_of(table, metric="mse") == pytest.approx(twin(experiment()).limit().mse)
+    assert set(table["alpha"]) == {0.4}
+    assert set(table["beta"]) == {0.3}
+
+
+def test_a_schedule_that_never_settles_has_none():
+    given = experiment(alpha="proportional")
+    assert settled_weights(given.ecosystem) is None
+    assert predict(given).limit.empty
+    kept = experiment(alpha=[0.5, 1.0], history="accumulate")
+    table = predict(kept).limit
+    assert set(table["law"]) == {"schedule"}
+    assert set(table["metric"]) == {"spectral_radius"}
+
+
+def test_cells_have_the_columns_of_a_run_and_seeds_have_equal_numbers():
+    given = experiment(
+        {"seeds": [0, 7], "grid": {"ecosystem.alpha": [0, 0.5], "ecosystem.history": ["latest", "accumulate"]}}
+    )
+    records = predict(given).records
+    ran = run(validate(Experiment, given.model_dump() | {"generations": 1}), MemoryStore())
+    assert not ran.failures
+    pd.testing.assert_series_equal(records.dtypes, ran.records.to_pandas().dtypes)
+    assert sorted(set(records["cell"])) == sorted(cell.name for cell in given.cells())
+    first, second = (records[records["seed"] == seed].drop(columns=["cell", "seed"]) for seed in (0, 7))
+    pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
+
+
+def test_a_run_has_the_loss_that_was_predicted():
+    """4,000 replicates; the mean of a quadratic form has a standard error of at most its mean times sqrt(2/4000)."""
+    tasks = {n: t | {"replicates": 4000} for n, t in description()["tasks"].items()}
+    given = experiment({"tasks": tasks, "public": description()["public"] | {"replicates": 4000}, "generations": 2})
+    keys = ["model", "task", "generation"]
+    ran = run(given, MemoryStore()).records.to_pandas().query("metric == 'loss'").set_index(keys)["value"]
+    exact = predict(given).records.query("metric == 'loss'").set_index(keys)["value"]
+    assert len(ran) == len(exact) == 3 * 4 * 3
+    assert (ran / exact[ran.index]).to_numpy() == pytest.approx(1.0, abs=6 * np.sqrt(2 / 4000))
+
+
+def test_features_come_from_files(tmp_path):
+    features = np.random.default_rng(0).standard_normal((6, D))
+    np.savez(tmp_path / "x.npz", features=features)
+    read = {"source": "regression", "features": str(tmp_path / "x.npz"), "noise": 0.8, "truth": TRUTHS["x"]}
+    given = experiment({"tasks": description()["tasks"] | {"x": read}})
+    assert linear_ecosystem(given).private.all()[0] == pytest.approx(features.T @ features)
+
+
+def test_without_a_truth_a_biased_limit_is_not_flattered():
+    plain = {n: {k: v for k, v in t.items() if k != "truth"} for n, t in description()["tasks"].items()}
+    public = {k: v for k, v in description()["public"].items() if k != "truth"}
+    given = experiment({"tasks": plain, "public": public}, beta=1.0, alpha=0.0)
+    assert not linear_ecosystem(given).truth_given
+    assert not value_of(predict(given).limit, metric="relative_efficiency").any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"learner": {"kind": "fake"}, "n": 5}, ["'fake'", "kind: linear", "figure-4"]),
+        ({"learner": {"kind": "linear", "reads": "draws"}, "n": 5}, ["reads: everything"]),
+        ({"public": {"source": "math"}}, ["public", "source: math", "regression"]),
+        ({"public": TASK | {"family": "poisson"}}, ["family: poisson", "gaussian"]),
+        ({"public": TASK | {"dimension": 3}}, ["x: 4", "public: 3"]),
+        ({"public": TASK | {"noise": 0.1}}, ["one noise", "public: 0.1"]),
+        ({"ecosystem": {"entities": [{"name": n, "private": "x"} for n in "ab"], "alpha": 0.5}}, ["x belongs"]),
+    ],
+)
+def test_what_has_no_linear_theory_is_refused_in_words(changes, words):
+    with pytest.raises(InvalidDescription) as refused:
+        predict(experiment(changes))
+    for word in words:
+        assert word in str(refused.value)
+
+
+# ----- plans
+
+
+@pytest.fixture(scope="module")
+def planned():
+    return plan(experiment())
+
+
+def test_the_optimum_is_no_worse_than_the_landscape_and_its_neighbours(planned):
+    best, eco = planned.optimum, linear_ecosystem(planned.experiment)
+    assert best.value <= planned.landscape.values.min()
+    for step in (0.01, 0.001):
+        for alpha, beta in ((step, 0), (-step, 0), (0, step), (0, -step)):
+            near = np.clip((best.alpha + alpha, best.beta + beta), 0, 1)
+            assert objective_value(eco.with_weights(*near)) >= best.value * (1 - 1e-9)
+
+
+def test_prices_are_excesses_over_the_optimum(planned):
+    prices = planned.prices.set_index("where")
+    eco = linear_ecosystem(planned.experiment)
+    assert list(prices.index) == ["optimum", "description", "half and half", "nash"]
+    for where, weights in {"description": (0.4, 0.3), "half and half": (0.5, 0.5)}.items():
+        exact = eco.with_weights(*weights).limit().mse.mean()
+        assert prices.loc[where, "value"] == pytest.approx(exact)
+        assert prices.loc[where, "price"] == pytest.approx(exact / planned.optimum.value - 1)
+
+
+def test_the_nash_point_stands_beside_the_optimum(planned):
+    eco, entities = linear_ecosystem(planned.experiment), planned.entities
+    social = eco.with_weights(planned.optimum.alpha, planned.optimum.beta)
+    assert entities["mse"].to_numpy() == pytest.approx(social.limit().mse)
+    selfish = eco.with_weights(entities["nash_alpha"].to_numpy(), entities["nash_beta"].to_numpy())
+    assert entities["nash_mse"].to_numpy() == pytest.approx(selfish.limit().mse)
+    assert planned.nash.settled
+
+
+@pytest.mark.parametrize("objective", ["worst", "owner-y"])
+def test_other_objectives(objective):
+    found = plan(experiment(), objective)
+    mse = linear_ecosystem(found.experiment).with_weights(found.optimum.alpha, found.optimum.beta).limit().mse
+    assert found.optimum.value == pytest.approx(mse.max() if objective == "worst" else mse[1])
+
+
+@pytest.mark.parametrize(
+    ("given", "objective", "word"),
+    [
+        (experiment, "median", "owner-x"),
+        (
+            lambda: experiment({"grid": {"ecosystem.fresh_fraction": [0, 0.1]}}),
+            "mean",
+            "--set ecosystem.fresh_fraction",
+        ),
+        (lambda: experiment(update="replace", alpha=None), "mean", "decides alpha"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(given, objective, word):
+    with pytest.raises(CrossfeedError, match=word):
+        plan(given(), objective)
+
+
+# ----- figures, tables, files
+
+
+def test_charts_draw_the_data_they_are_given():
+    x, y = np.array([1.0, 2.0, 3.0]), np.array([2.0, np.nan, 5.0])
+    figure = charts([Chart("t", "x", "y", [Line("one", x, y), Line("two", x, 2 * x)], {"level": 1.5}, log="y")])
+    (axes,) = figure.axes
+    one, two, level = axes.lines
+    assert np.array_equal(one.get_ydata(), y, equal_nan=True)
+    assert np.array_equal(two.get_xdata(), x)
+    assert np.array_equal(two.get_ydata(), 2 * x)
+    assert set(level.get_ydata()) == {1.5}
+    assert axes.get_yscale() == "log"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "two"]
+    for look in ("color", "linestyle", "marker"):  # never colour alone
+        assert getattr(one, f"get_{look}")() != getattr(two, f"get_{look}")()
+
+
+def test_the_efficiency_figure_has_a_panel_for_each_beta_and_a_line_for_each_model():
+    alphas = [0, 0.1, 0.3, 0.5, 0.9]
+    prediction = predict(experiment({"grid": {"ecosystem.beta": [0.2, 0.6], "ecosystem.alpha": alphas}}))
+    figure = efficiency_figure(prediction)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["β = 0.2", "β = 0.6"]
+    for axes, beta in zip(figure.axes, (0.2, 0.6), strict=True):
+        for line, name in zip(axes.lines, NAMES, strict=True):
+            wanted = value_of(prediction.limit, beta=beta, metric="relative_efficiency", model=f"owner-{name}")
+            assert np.array_equal(line.get_xdata(), alphas)
+            assert np.array_equal(line.get_ydata(), wanted)
+
+
+def test_the_trajectory_figure_has_a_row_for_each_measure():
+    prediction = predict(experiment({"grid": {"ecosystem.beta": [0.2, 0.6], "ecosystem.alpha": [0, 0.5]}}))
+    figure = trajectory_figure(prediction)
+    assert len(figure.axes) == 3 * 2
+    (first, *_), records = figure.axes, prediction.records
+    for line, (alpha, name) in zip(first.lines, [(a, n) for a in (0, 0.5) for n in NAMES], strict=True):
+        wanted = value_of(records, beta=0.2, alpha=alpha, metric="mse", model=f"owner-{name}")
+        assert np.array_equal(line.get_ydata(), wanted)
+    other = figure.axes[4].lines[0].get_ydata()
+    tasks = [value_of(records, beta=0.2, alpha=0.0, metric="mspe", model="owner-x", task=n) for n in ("y", "z")]
+    assert other == pytest.approx(np.mean(tasks, axis=0))
+
+
+def test_figures_that_would_be_empty_are_none():
+    prediction = predict(experiment({"generations": 0}))
+    assert efficiency_figure(prediction) is None
+    assert trajectory_figure(prediction) is None
+
+
+def test_the_landscape_shows_its_points(planned):
+    marks = {tuple(line.get_xydata()[0]) for line in plan_figure(planned).axes[0].lines}
+    assert (planned.optimum.alpha, planned.optimum.beta) in marks
+    assert (0.4, 0.3) in marks
+    assert (0.5, 0.5) in marks
+    _, (axes,) = panels(Frame(3, 3, 1), 1)
+    assert not draw_landscape(axes, planned.landscape, planned.optimum.value, []).lines
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_tables_fit_their_width(planned, width):
+    for render, what in ((render_prediction, predict(experiment())), (render_plan, planned)):
+        console = Console(width=width, color_system=None)
+        with console.capture() as captured:
+            render(what, console)
+        assert max(map(len, captured.get().splitlines())) <= width
+
+
+def test_many_cells_and_many_models_are_summed_up():
+    names = [f"m{k}" for k in range(8)]
+    many = {
+        "ecosystem": {"entities": [{"name": n, "private": n} for n in names], "beta": 0.5},
+        "learner": {"kind": "linear"},
+        "tasks": {n: TASK | {"entity": k} for k, n in enumerate(names)},
+        "public": TASK,
+        "generations": 1,
+        "grid": {"ecosystem.alpha": [k / 40 for k in range(40)]},
+    }
+    prediction = predict(validate(Experiment, many))
+    console = Console(width=100, color_system=None)
+    with console.capture() as captured:
+        render_prediction(prediction, console)
+    text = captured.get()
+    assert "Of 40 cells" in text
+    assert "mean of 8" in text
+    assert "the worst" in text
+    best = prediction.limit.query("metric == 'relative_efficiency'").groupby("alpha")["value"].mean().idxmax()
+    assert f"{best:g}" in text
+    assert len(efficiency_figure(prediction).axes[0].lines) == 2
+
+
+@pytest.mark.parametrize("law", ["limit", "schedule", *Law.__args__])
+def test_every_law_has_words(law):
+    assert law_text(law, 1.5)
+
+
+def test_files_and_plain_data_hold_the_tables(tmp_path, planned):
+    prediction = predict(experiment(alpha=1.0))
+    files = write_prediction(prediction, tmp_path / "p")
+    assert {file.name for file in files} >= {"records.csv", "limit.parquet", "trajectory.png", "trajectory.svg"}
+    assert pq.read_table(tmp_path / "p" / "records.parquet").num_rows == len(prediction.records)
+    pd.testing.assert_series_equal(pd.read_csv(tmp_path / "p" / "limit.csv")["value"], prediction.limit["value"])
+    assert Experiment.from_yaml((tmp_path / "p" / "experiment.yaml").read_text()) == prediction.experiment
+    write_plan(planned, tmp_path / "p")
+    assert len(pd.read_csv(tmp_path / "p" / "landscape.csv")) == planned.landscape.values.size
+    for data in (prediction_data(prediction), plan_data(planned)):
+        assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+# ----- commands and presets
+
+
+def command(*arguments, folder):
+    """Run the command line in a folder of its own."""
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "crossfeed", *arguments], cwd=folder, check=False, capture_output=True, text=True,
+        timeout=120, env=os.environ | {"COLUMNS": "80", "NO_COLOR": "1"},
+    )  # fmt: skip
+
+
+def test_predict_prints_writes_and_speaks_json(tmp_path):
+    short = ["--set", "generations=2"]
+    answer = command("predict", "figure-4", *short, folder=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "variance grows linearly" in answer.stdout
+    assert max(len(line) for line in answer.stdout.splitlines() if not line.startswith("files")) <= 80
+    (folder,) = (tmp_path / "predictions").iterdir()
+    assert (folder / "trajectory.png").is_file()
+    plain = command("predict", "figure-4", *short, "--json", folder=tmp_path)
+    data = json.loads(plain.stdout)
+    assert len(data["records"]) == pq.read_table(folder / "records.parquet").num_rows
+    assert {row["law"] for row in data["limit"]} == {"limit", "linear"}
+
+
+def test_plan_speaks_json_and_writes_where_it_is_told(tmp_path):
+    (tmp_path / "x.yaml").write_text(experiment().to_yaml())
+    answer = command("plan", "x.yaml", "--objective", "owner-z", "--json", "--out", "here", folder=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    data = json.loads(answer.stdout)
+    assert data["objective"] == "owner-z"
+    assert (tmp_path / "here" / "landscape.svg").is_file()
+    assert not (tmp_path / "plans").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["predict", "fake"], "kind: linear"),
+        (["plan", "fake"], "kind: linear"),
+        (["plan", "figure-4", "--objective", "nobody"], "nobody"),
+        (["predict", "nothing"], "neither a preset"),
+        (["predict", "figure-4", "--set", "tasks.a.rank=99"], "rank"),
+        (["predict", "figure-4", "--set", "generations=1", "--out", "/dev/null/x"], "--out"),
+    ],
+)
+def test_bad_input_is_one_paragraph_and_exit_code_2(tmp_path, arguments, word):
+    answer = command(*arguments, folder=tmp_path)
+    assert answer.returncode == 2
+    assert word in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_presets_of_the_papers_figures_say_what_the_paper_says():
+    """Figure 2: beta = 0.5 peaks near alpha = 0.5, beta = 0.9 at a small alpha. Figure 4: exchange helps on others."""
+    assert {"figure-2", "figure-4"} <= set(preset_names())
+    limit = predict(Experiment.from_yaml(read_description("figure-2"))).limit
+    mean = limit[limit["metric"] == "relative_efficiency"].groupby(["beta", "alpha"])["value"].mean()
+    peaks = {beta: mean[beta].idxmax() for beta in (0.1, 0.5, 0.9)}
+    assert 0.4 <= peaks[0.5] <= 0.5
+    assert peaks[0.9] <= 0.3
+    assert mean[0.5].max() > max(mean[0.1].max(), mean[0.9].max())
+    four = predict(Experiment.from_yaml(read_description("figure-4")))
+    others = four.records[
+        (four.records["metric"] == "mspe") & (four.records["model"] == "a") & (four.records["task"] == "b")
+    ]
+    ended = others[others["generation"] == 15].set_index(["beta", "alpha"])["value"]
+    for beta in (0.5, 1.0):
+        assert ended[beta, 0.5] < ended[beta, 0.0] < ended[beta, 1.0]
+
+
+def test_weights_that_never_settle_are_told_and_written(tmp_path):
+    prediction = predict(experiment(update="accumulate", alpha=None))
+    console = Console(width=80, color_system=None)
+    with console.capture() as captured:
+        render_prediction(prediction, console)
+    assert "weights change" in captured.get()
+    write_prediction(prediction, tmp_path)
+    assert pq.read_table(tmp_path / "limit.parquet").num_rows == 0

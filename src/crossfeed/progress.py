@@ -17,6 +17,7 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -81,6 +82,17 @@ class _Counted(ProgressColumn):
         return Text("") if task.total is None else self._counts.render(task)
 
 
+class _Left(ProgressColumn):
+    """The time left where the number of steps is known, nothing where it is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._time = TimeRemainingColumn()
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.total is None else Text("left ") + self._time.render(task)
+
+
 class LiveProgress:
     """A live line for the running stage under the notes, for terminals.
 
@@ -95,6 +107,7 @@ class LiveProgress:
             TextColumn("{task.description}"),
             _Counted(),
             TimeElapsedColumn(),
+            _Left(),
             console=console,
             transient=True,
         )

@@ -209,7 +209,7 @@ class _Runner:
         return self._learner[1]
 
     def _note_environment(self, learner: Learner) -> None:
-        """Write down where this session computes, once, and only if it does.
+        """Write down where this process computes, once, and only if it does.
 
         Raises:
             StoreMismatch: The run was begun in another precision; numbers of two are not mixed.

@@ -116,7 +116,10 @@ def test_a_failed_cell_gives_exit_code_1_and_is_shown(tmp_path):
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "crossfeed", "run", "fake", "--set", "generations=400", "--out", "here"]
+    # A shell that runs tests in the background has them ignore Ctrl-C, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     while not (tmp_path / "here" / "records").is_dir():
         assert process.poll() is None
         time.sleep(0.02)

@@ -20,7 +20,8 @@ DOCUMENT = {"schema": SCHEMA, "id": "abc", "data": {"math": "1"}}
 def store(request, tmp_path):
     made = STORES[request.param](tmp_path)
     made.begin("name: x\n", DOCUMENT)
-    return made
+    yield made
+    made.end()
 
 
 def save(state, folder):
@@ -98,11 +99,13 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
         store.write_states("cell", 1, {"a": 1}, breaks)
     assert not store.has_states("cell", 1)
     assert not list((tmp_path / "run").rglob("*partial*"))
+    store.end()
 
 
 def test_a_damaged_document_is_named(tmp_path):
     store = STORES["disk"](tmp_path)
     store.begin("name: x\n", DOCUMENT)
+    store.end()
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(StoreError, match=r"run\.json"):
         store.begin("name: x\n", DOCUMENT)

@@ -60,12 +60,16 @@ class DiskStore:
         except OSError as error:
             reason = error.strerror or str(error)
             raise StoreError(f"{self.folder}: cannot be written ({reason}); choose another with --out") from error
-        self._sweep()
-        if found is not None and found.get("id") != document["id"]:
-            self._clear()
-        self.write_document("run", document)
-        with self._into(self.folder / "experiment.yaml") as partial:
-            partial.write_text(description, encoding="utf-8")
+        try:
+            self._sweep()
+            if found is not None and found.get("id") != document["id"]:
+                self._clear()
+            self.write_document("run", document)
+            with self._into(self.folder / "experiment.yaml") as partial:
+                partial.write_text(description, encoding="utf-8")
+        except BaseException:
+            self.end()
+            raise
 
     def end(self) -> None:
         """Let others write to the folder."""

@@ -259,6 +259,8 @@ IMPOSSIBLE = [
     ({**QA, "labels": "{more}"}, "labels need choices"),
     ({**QA, "question": "{q}"}, "Extra inputs"),
     ({"prompt": "{q!r}", "completion": " a"}, "cannot use the template"),
+    ({"text": "text"}, "text names no column: received 'text'"),
+    ({"prompt": "{q}", "completion": " a"}, "completion names no column"),
     ({"prompt": "{q:>99999999999}", "completion": " a"}, "cannot use the template"),
     ({"prompt": "{q[0]}", "completion": " a"}, "cannot use the template"),
     ({"prompt": "{}", "completion": " a"}, "cannot use the template"),

@@ -61,6 +61,17 @@ class Fields(Frozen):
     text: Template | None = None
 
     @model_validator(mode="after")
+    def _names_columns(self) -> Self:
+        """A name without braces would be every item's text."""
+        for name in ("prompt", "completion", "text"):
+            template = getattr(self, name)
+            if template and template.strip() and all(column is None for _, column, _, _ in Formatter().parse(template)):
+                raise ValueError(
+                    f"{name} names no column: received {template!r}; write a column in braces, as {{text}}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.text is not None:
             others = [name for name in type(self).model_fields if name != "text" and getattr(self, name) is not None]

@@ -72,7 +72,6 @@ def parse_yaml(text: str) -> dict[str, Any]:
         InvalidDescription: It is not YAML, not a mapping, or has a key twice.
     """
     data = _load(text)
-    _bound(data)
     if not isinstance(data, dict):
         raise InvalidDescription(f"a description is a mapping of keys to values; received {_shown(data)}")
     return data
@@ -218,7 +217,7 @@ def validate(model: type[M], data: Mapping[str, Any]) -> M:
 
 def _load(text: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -226,6 +225,8 @@ def _load(text: str) -> Any:
         raise InvalidDescription(f"this is not YAML that can be read: {where}{problem}") from error
     except (RecursionError, ValueError) as error:
         raise InvalidDescription(f"this is not YAML that can be read: {_reason(error)}") from error
+    _bound(data)
+    return data
 
 
 def _bound(data: Any) -> None:

@@ -130,3 +130,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert "Traceback" not in errors
     assert pq.read_table(tmp_path / "here" / "records.parquet").num_rows > 0
     assert crossfeed("show", "here", folder=tmp_path).returncode == 0
+
+
+def test_a_preset_can_be_printed_to_start_from(tmp_path):
+    printed = crossfeed("presets", "fake")
+    assert printed.returncode == 0
+    (tmp_path / "mine.yaml").write_text(printed.stdout)
+    assert crossfeed("run", "mine.yaml", "--quiet", "--set", "generations=1", folder=tmp_path).returncode == 0
+    assert crossfeed("presets", "nothing").returncode == 2

@@ -34,7 +34,11 @@ def whole_pool(world: World, generation: int, states) -> pa.Table:
     ]
     prompts = [world.private(j).take(pa.array(request.prompt_rows)) for j, request in enumerate(asked)]
     return join_pool(
-        generation, world.entities, asked, world.learner.generate(states, prompts, [a.keys for a in asked])
+        world.cell.name,
+        generation,
+        world.entities,
+        asked,
+        world.learner.generate(states, prompts, [a.keys for a in asked]),
     )
 
 

@@ -79,12 +79,22 @@ def test_the_pool_reads_as_a_data_set_with_its_provenance(finished, tmp_path):
 
     experiment, folder, _ = finished
     pool = load_dataset(str(folder / "pool"), split="train", cache_dir=str(tmp_path))  # all of it, as it lies there
-    assert set(pool.column_names) >= {"generation", "author", "item", "prompt_row", "key", "prompt", "completion"}
+    assert set(pool.column_names) >= {
+        "cell",
+        "generation",
+        "author",
+        "item",
+        "prompt_row",
+        "key",
+        "prompt",
+        "completion",
+    }
     prompts = {
         entity.name: experiment.tasks[entity.private].build("x", None).train.column("prompt").to_pylist()
         for entity in experiment.ecosystem.entities
     }
     assert set(pool["generation"]) == {1, 2}
+    assert set(pool["cell"]) == {cell.name for cell in experiment.cells() if cell.point["ecosystem.alpha"] > 0}
     assert all(row["prompt"] == prompts[row["author"]][row["prompt_row"]] for row in pool)
 
 

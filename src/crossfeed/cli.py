@@ -171,16 +171,21 @@ def report(folder: Folder) -> None:
     typer.echo(f"report   {_write_report(folder)}")
 
 
-@app.command()
-def presets() -> None:
-    """List the experiments that come with crossfeed."""
-    from crossfeed.description import preset_names, read_description
+@app.command(epilog="Examples: `crossfeed presets` · `crossfeed presets quickstart > mine.yaml`")
+def presets(
+    name: Annotated[str | None, typer.Argument(metavar="[PRESET]", help="Print this one, to start from.")] = None,
+) -> None:
+    """List the experiments that come with crossfeed, or print one."""
+    from crossfeed.description import preset_names, read_preset
     from crossfeed.experiment import Experiment
 
+    if name is not None:
+        typer.echo(read_preset(name), nl=False)
+        return
     console = Console()
-    for name in preset_names():
-        console.print(Text(name, style="bold"))
-        console.print(Text(f"  {Experiment.from_yaml(read_description(name)).description}"))
+    for each in preset_names():
+        console.print(Text(each, style="bold"))
+        console.print(Text(f"  {Experiment.from_yaml(read_preset(each)).description}"))
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "parse_yaml",
     "preset_names",
     "read_description",
+    "read_preset",
     "validate",
 ]
 
@@ -153,6 +154,17 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
 
 
+def read_preset(name: str) -> str:
+    """The text of a preset.
+
+    Raises:
+        InvalidDescription: There is none of that name; the message lists them.
+    """
+    if name not in preset_names():
+        raise InvalidDescription(f"{_shown(name)} is not a preset; there are {', '.join(preset_names())}")
+    return (resources.files("crossfeed") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 def read_description(source: str) -> str:
     """The text of a preset or of a file.
 
@@ -163,7 +175,7 @@ def read_description(source: str) -> str:
         InvalidDescription: Neither exists; the message lists the presets.
     """
     if source in preset_names():
-        return (resources.files("crossfeed") / "presets" / f"{source}.yaml").read_text(encoding="utf-8")
+        return read_preset(source)
     try:
         return Path(source).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -258,7 +270,7 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     if isinstance(inner, Nested):
         prefix = ".".join(part for part in (where, inner.path) if part)
         return "\n".join(f"{prefix}.{_explain(inner.model, one)}" for one in inner.error.errors())
-    message = message[:1].lower() + message[1:]
+    message = (message[:1].lower() + message[1:]).replace("valid tuple", "list")
     if item["type"] == "value_error" and isinstance(item["input"], dict | BaseModel):
         return f"{where}: {message}" if where else message  # about several fields, which the message names
     return f"{where}: {message}; received {_shown(item['input'])}"

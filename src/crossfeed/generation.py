@@ -129,7 +129,7 @@ def publish(world: World, generation: int, states: Sequence[State]) -> pa.Table:
     busy = [j for j, request in enumerate(asked) if len(request.items)]  # nobody reads the others
     prompts = [world.private(j).take(pa.array(asked[j].prompt_rows)) for j in busy]
     answers = world.learner.generate([states[j] for j in busy], prompts, [asked[j].keys for j in busy])
-    return join_pool(generation, [world.entities[j] for j in busy], [asked[j] for j in busy], answers)
+    return join_pool(world.cell.name, generation, [world.entities[j] for j in busy], [asked[j] for j in busy], answers)
 
 
 def compose(world: World, generation: int, pools: Mapping[int, pa.Table]) -> list[TrainingSet]:

@@ -2,8 +2,8 @@
 
 Item i of author j at generation t is the answer of j's model to a prompt sampled from j's private training data; the
 prompt and the randomness of the answer hang on the key of (seed, t, j, i) alone. Columns of a stored pool:
-``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row in the author's private training data) and
-``key``, followed by the columns of the items themselves. A generation of which nobody reads anything has no pool.
+``cell``, ``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row in the author's private training data)
+and ``key``, followed by the columns of the items themselves. A generation of which nobody reads anything has no pool.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from crossfeed.keys import address, item_keys, uniforms
 
 __all__ = ["PROVENANCE", "Requests", "items_of", "join_pool", "requests"]
 
-PROVENANCE = ("generation", "author", "item", "prompt_row", "key")
+PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key")
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,13 @@ def requests(
 
 
 def join_pool(
-    generation: int, authors: Sequence[str], asked: Sequence[Requests], answers: Sequence[pa.Table]
+    cell: str, generation: int, authors: Sequence[str], asked: Sequence[Requests], answers: Sequence[pa.Table]
 ) -> pa.Table:
     """One table of everything published at a generation, authors in order, items ascending."""
     tables = []
     for author, request, table in zip(authors, asked, answers, strict=True):
         columns = {
+            "cell": pa.array([cell] * table.num_rows, pa.string()),
             "generation": pa.array(np.full(table.num_rows, generation)),
             "author": pa.array([author] * table.num_rows, pa.string()),
             "item": pa.array(request.items),

@@ -6,6 +6,7 @@ import torch at that point. To add one, write the settings class and add a line 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Final, TypeVar, cast
@@ -63,7 +64,9 @@ def metric_settings(name: str) -> type[MetricSettings]:
 
 def _look_up(what: str, table: Mapping[str, str], name: object, base: type[S]) -> type[S]:
     if not isinstance(name, str) or name not in table:
-        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(sorted(table))}")
+        close = difflib.get_close_matches(str(name), table, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"unknown {what} {name!r}{hint} (known: {', '.join(sorted(table))})")
     module, _, attribute = table[name].partition(":")
     found = getattr(import_module(module), attribute)
     if not issubclass(found, base):

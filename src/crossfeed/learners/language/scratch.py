@@ -133,7 +133,7 @@ def _new_model(settings: ScratchSettings, codec: Codec, device: Device, longest:
             module = AutoModelForCausalLM.from_config(
                 config, dtype=torch.float32, attn_implementation=attention(device, longest)
             )
-    except (ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:  # each architecture complains in its own way
         raise InvalidInput(
             f"base.scratch: no causal language model of architecture {settings.architecture!r} can be made with "
             f"config {settings.config}: {error}"
@@ -166,7 +166,7 @@ def _config(settings: ScratchSettings, codec: Codec, longest: int) -> Any:
         )
     try:
         return AutoConfig.for_model(settings.architecture, **fields)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # each architecture complains in its own way
         raise InvalidInput(f"base.scratch.config: {error}") from error
 
 

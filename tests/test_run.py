@@ -341,3 +341,13 @@ def test_paths_lead_into_short_forms(fake):
     experiment = fake("tasks.warm=math", "tasks.warm.train=50", "metrics.loss=true", "metrics.loss.every=2")
     assert experiment.tasks["warm"].train == 50
     assert experiment.metrics["loss"].every == 2
+
+
+def test_a_failure_of_an_earlier_try_does_not_outlive_a_finished_cell(fake):
+    """A retry that is killed between its last record and the removal of the old failure is finished all the same."""
+    store = MemoryStore()
+    experiment = fake("ecosystem.alpha=0.5", "generations=1")
+    run(experiment, store)
+    name = experiment.cells()[0].name
+    store.write_document(f"failures/{name}", {"cell": name, "stage": "update", "type": "Diverged", "message": "nan"})
+    assert run(experiment, store).failures == {}

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -81,6 +81,10 @@ def run(
     return _Runner(experiment, store, data_root, cache or default_cache(), progress or Silent()).run(retry_failed)
 
 
+_JOIN_EVERY: Final = 30.0
+"""Seconds between two writings of ``records.parquet`` while cells are run: each reads the records of all cells."""
+
+
 @dataclass(frozen=True)
 class _Prepared:
     """A cell with its data: every task without its fresh items, and those."""
@@ -100,6 +104,7 @@ class _Runner:
     _tasks: dict[str, Task] = field(default_factory=dict)
     _learner: tuple[str, Learner] | None = None
     _noted: bool = False
+    _joined: float = field(default_factory=time.monotonic)
 
     def run(self, retry_failed: bool) -> Outcome:
         prepared = [self._prepare(cell) for cell in self.experiment.cells()]
@@ -154,11 +159,12 @@ class _Runner:
     def _attempt(self, one: _Prepared, position: int, total: int, retry_failed: bool) -> None:
         """Run a cell that is not finished; whatever goes wrong in it is kept as its failure record."""
         cell, begun = one.cell, time.monotonic()
+        if self._is_finished(cell):
+            self.store.drop_document(_failure(cell))  # of an earlier try, if this one was killed right after its end
+            return
         known = self.store.read_document(_failure(cell))
         if known is not None and not retry_failed:
             self.progress.note(f"{cell.name}: failed before ({known['message']}); --retry-failed tries again")
-            return
-        if self._is_finished(cell):
             return
         turns: Turns | None = None
         try:
@@ -174,7 +180,8 @@ class _Runner:
             self._fail(cell, turns, error)
         except Exception as error:  # failure is data: it is recorded, and the sweep goes on
             self._fail(cell, turns, error)
-        self._join()
+        if time.monotonic() - self._joined > _JOIN_EVERY:
+            self._join()
         if position + 1 < total:
             spent = time.monotonic() - begun
             pace = f"took {duration(spent)}; at that pace {duration(spent * (total - position - 1))} for the others"
@@ -243,6 +250,7 @@ class _Runner:
     def _join(self) -> pa.Table:
         records = collect(self.store, self.experiment, self.experiment.cells())
         self.store.write_result("records", records)
+        self._joined = time.monotonic()
         return records
 
     def _project(self) -> None:

@@ -40,13 +40,16 @@ class World:
         learner: What every entity is.
         tasks: Every task by name, private ones first, ``public`` last, without the fresh items.
         fresh: Fresh human items of generations t = 1, 2, ...; empty where none are asked for.
+        drawn: Draws made so far, by generation and entity.
+        asked: Pool items that someone reads, by generation and author, as far as they were looked up.
     """
 
     cell: Cell
     learner: Learner
     tasks: Mapping[str, Task]
     fresh: tuple[pa.Table, ...]
-    _drawn: dict[tuple[int, int], Draws] = field(default_factory=dict, compare=False)
+    drawn: dict[tuple[int, int], Draws] = field(default_factory=dict, compare=False, repr=False)
+    asked: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def make(cls, cell: Cell, learner: Learner, tasks: Mapping[str, Task]) -> World:
@@ -75,12 +78,18 @@ class World:
     def draws(self, generation: int, entity: int) -> Draws:
         """The draws that an entity's update really reads."""
         experiment, place = self.cell.experiment, (generation, entity)
-        if place not in self._drawn:
-            if not experiment.ecosystem.accumulates and any(t != generation for t, _ in self._drawn):
-                self._drawn.clear()  # only where history accumulates are draws of other generations asked for again
+        if place not in self.drawn:
+            self.forget_all_but(generation)
             n = self.learner.consumes(experiment.size(generation), generation)
-            self._drawn[place] = draw(experiment.ecosystem, self.sizes, n, generation, entity, self.cell.seed)
-        return self._drawn[place]
+            self.drawn[place] = draw(experiment.ecosystem, self.sizes, n, generation, entity, self.cell.seed)
+        return self.drawn[place]
+
+    def forget_all_but(self, generation: int) -> None:
+        """Drop draws of other generations, unless history accumulates: only then are they asked for again."""
+        if not self.cell.experiment.ecosystem.accumulates:
+            for kept in (self.drawn, self.asked):
+                for place in [place for place in kept if place[0] != generation]:
+                    del kept[place]
 
 
 def reserve(cell: Cell, tasks: Mapping[str, Task]) -> tuple[dict[str, Task], tuple[pa.Table, ...]]:
@@ -183,6 +192,14 @@ def kept_generations(world: World, generation: int) -> range:
 
 def _wanted(world: World, generation: int, author: int) -> NDArray[np.int64]:
     """Which items of an author's are read by anyone, at this generation or, if history accumulates, later."""
+    place = (generation, author)
+    if place not in world.asked:
+        world.forget_all_but(generation)
+        world.asked[place] = _look_ahead(world, generation, author)
+    return world.asked[place]
+
+
+def _look_ahead(world: World, generation: int, author: int) -> NDArray[np.int64]:
     ecosystem = world.cell.experiment.ecosystem
     last = world.cell.experiment.generations if ecosystem.accumulates else generation
     readers = range(generation, last + 1)

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import json
+import gc
+import os
+import subprocess
+import sys
+import threading
+import tracemalloc
+import uuid
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.object_store import new_url
 
-from crossfeed import DiskStore, MemoryStore
-from crossfeed.errors import NewerSchema, StoreError, StoreMismatch
+from crossfeed import MemoryStore
+from crossfeed.errors import InvalidInput, MissingDependency, NewerSchema, StoreError, StoreMismatch
+from crossfeed.store import is_remote, open_store
 from crossfeed.store.schema import SCHEMA
 
-STORES = {"disk": lambda tmp_path: DiskStore(tmp_path / "run"), "memory": lambda tmp_path: MemoryStore()}
+PLACES = {
+    "folder": lambda tmp_path, monkeypatch: tmp_path / "run",
+    "file": lambda tmp_path, monkeypatch: (tmp_path / "a run").as_uri(),
+    "memory-url": lambda tmp_path, monkeypatch: f"memory://{uuid.uuid4().hex}/run",
+    "s3": lambda tmp_path, monkeypatch: new_url(monkeypatch),
+}
+STORES = {name: lambda *given, place=place: open_store(place(*given)) for name, place in PLACES.items()}
+STORES["memory"] = lambda tmp_path, monkeypatch: MemoryStore()
 DOCUMENT = {"schema": SCHEMA, "id": "abc", "data": {"math": "1"}}
 
 
 @pytest.fixture(params=sorted(STORES))
-def store(request, tmp_path):
-    made = STORES[request.param](tmp_path)
+def store(request, tmp_path, monkeypatch):
+    made = STORES[request.param](tmp_path, monkeypatch)
     made.begin("name: x\n", DOCUMENT)
     yield made
     made.end()
+
+
+@pytest.fixture(params=sorted(PLACES))
+def place(request, tmp_path, monkeypatch):
+    """Where a run can be opened more than once."""
+    return PLACES[request.param](tmp_path, monkeypatch)
 
 
 def save(state, folder):
@@ -40,11 +61,32 @@ def test_tables_come_back(store):
     assert not store.has_table("pool", "cell", 2)
     assert not store.has_table("records", "cell", 3)
     assert store.read_table("pool", "cell", 3).equals(table)
+    assert store.read_table("pool", "cell", 3).equals(table)  # again: nothing is used up by reading
+
+
+def test_empty_tables_and_what_tables_say_of_themselves_come_back(store):
+    table = pa.table({"a": pa.array([], pa.int64())}).replace_schema_metadata({"by": "someone"})
+    store.write_table("pool", "cell", 1, table)
+    assert store.read_table("pool", "cell", 1).equals(table, check_metadata=True)
+
+
+def test_a_table_that_is_written_again_is_the_new_one(store):
+    store.write_table("pool", "cell", 1, pa.table({"a": [1]}))
+    assert store.has_table("pool", "cell", 1)
+    store.write_table("pool", "cell", 1, pa.table({"a": [2]}))
+    assert store.read_table("pool", "cell", 1).column("a").to_pylist() == [2]
 
 
 def test_a_scope_that_looks_like_a_partition_adds_no_columns(store):
     store.write_table("records", "shared/alpha=1", 0, pa.table({"a": [1]}))
     assert store.read_table("records", "shared/alpha=1", 0).column_names == ["a"]
+
+
+def test_results_come_back(store):
+    assert store.read_result("records") is None
+    store.write_result("records", pa.table({"a": [1, 2]}))
+    store.write_result("records", pa.table({"a": [3]}))
+    assert store.read_result("records").column("a").to_pylist() == [3]
 
 
 def test_states_come_back_and_go(store):
@@ -53,6 +95,8 @@ def test_states_come_back_and_go(store):
     assert store.has_states("cell", 1)
     second, first = store.read_states("cell", 1, ["b", "a"], load)
     assert (second.tolist(), first.tolist()) == ([0, 1, 2, 3], [0, 1, 2])
+    store.write_states("cell", 1, {"a": np.arange(5)}, save)
+    assert store.read_states("cell", 1, ["a"], load)[0].tolist() == [0, 1, 2, 3, 4]
     store.drop_states("cell", 1)
     store.drop_states("cell", 1)
     assert not store.has_states("cell", 1)
@@ -60,16 +104,25 @@ def test_states_come_back_and_go(store):
 
 def test_documents_come_back_and_go(store):
     assert store.read_document("failures/x") is None
-    store.write_document("failures/x", {"message": "naïve ☃"})
-    assert store.read_document("failures/x") == {"message": "naïve ☃"}
+    assert store.documents("failures") == []
+    store.write_document("failures/x", {"message": "naïve ☃ \ud800", "nested": {"a": [1.5, None]}})
+    store.write_document("failures/a", {}, durable=False)
+    assert store.documents("failures") == ["failures/a", "failures/x"]
+    assert store.read_document("failures/x") == {"message": "naïve ☃ \ud800", "nested": {"a": [1.5, None]}}
     store.drop_document("failures/x")
     store.drop_document("failures/x")
     assert store.read_document("failures/x") is None
+    assert store.documents("failures") == ["failures/a"]
+
+
+def test_the_description_comes_back(store):
+    assert store.read_description() == "name: x\n"
 
 
 def test_the_same_run_may_begin_again_and_another_may_not(store):
     store.write_table("records", "cell", 0, pa.table({"a": [1]}))
     store.begin("name: x\n", DOCUMENT)
+    assert store.has_table("records", "cell", 0)
     with pytest.raises(StoreMismatch, match="holds the run abc"):
         store.begin("name: x\n", DOCUMENT | {"id": "xyz"})
     with pytest.raises(StoreMismatch, match="math"):
@@ -77,8 +130,13 @@ def test_the_same_run_may_begin_again_and_another_may_not(store):
 
 
 def test_a_run_without_a_finished_step_may_be_corrected(store):
-    store.begin("name: x\n", DOCUMENT | {"id": "xyz"})
+    store.write_document("failures/x", {"message": "of the first try"})
+    store.write_result("records", pa.table({"a": [1]}))
+    store.begin("name: y\n", DOCUMENT | {"id": "xyz"})
     assert store.read_document("run")["id"] == "xyz"
+    assert store.read_description() == "name: y\n"
+    assert store.read_document("failures/x") is None
+    assert store.read_result("records") is None
 
 
 def test_a_store_of_the_future_is_refused(store):
@@ -87,8 +145,96 @@ def test_a_store_of_the_future_is_refused(store):
         store.begin("name: x\n", DOCUMENT)
 
 
-def test_a_failed_write_leaves_nothing_behind(tmp_path):
-    store = STORES["disk"](tmp_path)
+def test_nothing_is_set_aside_where_nothing_is_damaged(store):
+    store.write_table("records", "cell", 0, pa.table({"a": [1]}))
+    store.write_states("cell", 0, {"a": np.arange(3)}, save)
+    assert store.has_table("records", "cell", 0)
+    assert store.has_states("cell", 0)
+    assert store.set_aside == []
+
+
+def test_what_one_wrote_another_reads_and_a_worker_goes_on_with(place):
+    first = open_store(place)
+    first.begin("name: x\n", DOCUMENT)
+    worker = open_store(place, worker=True)
+    worker.write_table("records", "cell", 0, pa.table({"a": [1]}))
+    worker.write_states("cell", 0, {"a": np.arange(3)}, save)
+    worker.write_document("failures/x", {"message": "m"})
+    assert first.read_table("records", "cell", 0).column("a").to_pylist() == [1]
+    first.end()
+    reader = open_store(place)
+    assert reader.read_document("run")["id"] == "abc"
+    assert reader.has_table("records", "cell", 0)
+    assert [state.tolist() for state in reader.read_states("cell", 0, ["a"], load)] == [[0, 1, 2]]
+    assert reader.read_document("failures/x") == {"message": "m"}
+
+
+def test_a_second_writer_is_refused_until_the_first_has_ended(place):
+    first, second = open_store(place), open_store(place)
+    first.begin("name: x\n", DOCUMENT)
+    with pytest.raises(StoreError, match=f"in use by process {os.getpid()} on "):
+        second.begin("name: x\n", DOCUMENT)
+    first.end()
+    second.begin("name: x\n", DOCUMENT)
+    second.end()
+
+
+def test_a_place_that_is_no_run_is_refused_and_left_alone(place):
+    store = open_store(place)
+    with pytest.raises(StoreError, match="not a crossfeed run"):
+        store.has_states("cell", 0)
+    store._files.write("thesis.tex", b"mine")
+    with pytest.raises(StoreError, match="not empty and not a crossfeed run"):
+        store.begin("name: x\n", DOCUMENT)
+    assert store._files.names("") == ["thesis.tex"]
+
+
+def test_what_is_not_there_is_named(place):
+    store = open_store(place)
+    store.begin("name: x\n", DOCUMENT)
+    with pytest.raises(StoreError, match=r"pool/cell/generation-001\.parquet: not there"):
+        store.read_table("pool", "cell", 1)
+    with pytest.raises(StoreError, match=r"checkpoints/cell/generation-001: not there"):
+        store.read_states("cell", 1, ["a"], load)
+    store.end()
+
+
+def test_what_is_damaged_is_set_aside_once_and_made_again(place):
+    store = open_store(place)
+    store.begin("name: x\n", DOCUMENT)
+    store.write_table("pool", "cell", 1, pa.table({"a": [1]}))
+    store.write_states("cell", 1, {"a": np.arange(3), "b": np.arange(3)}, save)
+    store._files.write("pool/cell/generation-001.parquet", b"something else")
+    store._files.write("checkpoints/cell/generation-001/b/state.npy", b"something else")
+    for _ in range(2):
+        assert not store.has_table("pool", "cell", 1)
+        assert not store.has_states("cell", 1)
+    table, states = store.set_aside
+    assert "/pool/cell/generation-001.parquet was damaged: it has no checksum" in table
+    assert "/checkpoints/cell/generation-001 was damaged: the checksum of b/state.npy does not match" in states
+    assert [name[:9] for name in store._files.names("pool/cell")] == [".damaged-"]
+    (kept,) = (name for name in store._files.names("checkpoints/cell") if name.startswith(".damaged-"))
+    assert store._files.names(f"checkpoints/cell/{kept}") == [".checksums.json", "a", "b"]
+    store.write_states("cell", 1, {"a": np.arange(5)}, save)
+    assert store.read_states("cell", 1, ["a"], load)[0].tolist() == [0, 1, 2, 3, 4]
+    store.end()
+
+
+def test_half_a_checkpoint_is_none(place):
+    """A folder of states is there with its last file, and is replaced where that is missing."""
+    store = open_store(place)
+    store.begin("name: x\n", DOCUMENT)
+    store._files.write("checkpoints/cell/generation-001/a/state.npy", b"half of an upload")
+    store._files.write("checkpoints/cell/generation-001/stray.npy", b"another half")
+    assert not store.has_states("cell", 1)
+    store.write_states("cell", 1, {"a": np.arange(3)}, save)
+    assert store.read_states("cell", 1, ["a"], load)[0].tolist() == [0, 1, 2]
+    assert store.set_aside == []
+    store.end()
+
+
+def test_a_failed_write_leaves_nothing_behind(place):
+    store = open_store(place)
     store.begin("name: x\n", DOCUMENT)
 
     def breaks(state, folder):
@@ -98,17 +244,97 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
     with pytest.raises(StoreError, match="No space left on device"):
         store.write_states("cell", 1, {"a": 1}, breaks)
     assert not store.has_states("cell", 1)
-    assert not list((tmp_path / "run").rglob("*partial*"))
+    assert store._files.names("checkpoints/cell") == []
     store.end()
 
 
-def test_a_damaged_document_is_named(tmp_path):
-    store = STORES["disk"](tmp_path)
+@pytest.mark.parametrize("path", ["../other", "/etc/x", "a/../../x", "a//b", "", "a\\b", "a\0b", "."])
+def test_no_name_leads_out_of_the_run(path, tmp_path):
+    store = open_store(tmp_path / "run")
     store.begin("name: x\n", DOCUMENT)
+    for attempt in (
+        lambda: store.write_table("records", path, 0, pa.table({"a": [1]})),
+        lambda: store.write_document(f"{path}/x", {}),
+        lambda: store.write_states(path, 0, {"a": np.arange(3)}, save),
+        lambda: store.write_states("cell", 0, {path: np.arange(3)}, save),
+    ):
+        with pytest.raises(StoreError, match="is not a path within a run"):
+            attempt()
     store.end()
-    (tmp_path / "run" / "run.json").write_text("{")
-    with pytest.raises(StoreError, match=r"run\.json"):
-        store.begin("name: x\n", DOCUMENT)
-    (tmp_path / "run" / "run.json").write_text(json.dumps({"id": "abc"}))
-    with pytest.raises(StoreError, match="no schema number"):
-        store.begin("name: x\n", DOCUMENT)
+    assert [item.name for item in tmp_path.iterdir()] == ["run"]
+
+
+def test_locations_say_how_another_process_opens_the_same_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_store("runs/a").location == str(tmp_path / "runs" / "a")
+    assert open_store("file:///runs/a%20b").location == "/runs/a b"
+    assert open_store("memory://a").location is None
+    assert MemoryStore().location is None
+    assert not is_remote("runs/a")
+    assert not is_remote("file:///runs/a")
+    assert is_remote("s3://bucket/a")
+
+
+def test_unknown_and_unsupported_places_are_refused_with_a_word(monkeypatch):
+    with pytest.raises(InvalidInput, match=r"nothing://x.*give a folder, or a URL"):
+        open_store("nothing://x")
+    with pytest.raises(InvalidInput, match="three slashes"):
+        open_store("file://runs/a")
+    monkeypatch.setitem(__import__("sys").modules, "gcsfs", None)
+    with pytest.raises(MissingDependency, match="gcsfs"):
+        open_store("gs://bucket/run")
+    monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
+    with pytest.raises(MissingDependency, match=r"crossfeed\[remote\]"):
+        open_store("s3://bucket/run")
+
+
+def test_a_folder_needs_no_fsspec(tmp_path):
+    code = "import sys; from crossfeed.store import open_store; s = open_store(sys.argv[1]); "
+    code += "s.begin('x', {'schema': 2, 'id': 'a', 'data': {}}); s.end(); print('fsspec' in sys.modules)"
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_handles_and_threads_do_not_grow_with_what_is_written(place):
+    def write(times):
+        for generation in range(times):
+            store.write_table("records", "cell", generation, pa.table({"a": [1]}))
+            store.write_states("cell", generation, {"a": np.arange(3)}, save)
+            assert store.has_table("records", "cell", generation)
+            assert store.has_states("cell", generation)
+            store.read_states("cell", generation, ["a"], load)
+            store.write_document("status/cell", {"generation": generation}, durable=False)
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("this system does not list open files")
+    store = open_store(place)
+    store.begin("name: x\n", DOCUMENT)
+    before = write(3)
+    after = write(12)
+    store.end()
+    assert after[0] <= before[0]
+    assert after[1] <= before[1]
+
+
+def test_memory_does_not_grow_with_what_is_written(tmp_path):
+    table = pa.table({"a": np.arange(10_000)})
+    store = open_store(tmp_path / "run")
+    store.begin("name: x\n", DOCUMENT)
+
+    def write(times):
+        for _ in range(times):
+            store.write_table("pool", "cell", 1, table)
+            store.write_states("cell", 1, {"a": np.arange(10_000)}, save)
+            assert store.has_table("pool", "cell", 1)
+            assert store.has_states("cell", 1)
+            store.read_table("pool", "cell", 1)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0], pa.total_allocated_bytes()
+
+    tracemalloc.start()
+    before, after = write(5), write(50)
+    tracemalloc.stop()
+    store.end()
+    assert after[0] - before[0] < 50_000  # a single table is larger
+    assert after[1] - before[1] < 50_000

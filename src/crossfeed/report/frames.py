@@ -2,40 +2,42 @@
 
 ::
 
-    run = Run.load(Path("runs/quickstart-1234"))
+    run = Run.load("runs/quickstart-1234")
     change(run.records, "loss").merge(run.points, on="point")
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from crossfeed.ecosystem import Ecosystem
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.experiment import Cell, Experiment
-from crossfeed.records import collect, scope_of
-from crossfeed.store.disk import DiskStore
+from crossfeed.records import collect
+from crossfeed.store import open_store
+from crossfeed.store.folder import FolderStore
 from crossfeed.store.schema import check_document
+from crossfeed.strict_yaml import parse_yaml
 
 __all__ = ["Run"]
 
-_FAILURE_COLUMNS = ("cell", "stage", "generation", "type", "message")
+_FAILURE_COLUMNS = ("cell", "stage", "generation", "entity", "type", "message")
 _PROJECTION_COLUMNS = ("cell", "seed", "generation", "model", "task", "item", "x", "y", "point")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it is on disk right now: finished, under way, stopped, or partly failed.
+    """A run as it is right now: finished, under way, stopped, or partly failed.
 
     Attributes:
-        folder: Where it lives.
+        store: Where it lives.
+        id: Its content id, as it was when the run was begun; rules for ids may have changed since.
         experiment: The description.
         environment: Where it was made; empty before the first cell has begun.
         records: One row a number, as in ``records.parquet``, and ``point``: the position in `points`.
@@ -43,10 +45,11 @@ class Run:
             is shown as text here; in `records`, ``alpha`` and ``beta`` are those in force at the generation.
         cells: ``cell, seed, point, zero, reached`` (the last measured generation, -1 for none) and ``state``:
             ``finished``, ``failed`` or ``unfinished``.
-        failures: ``cell, stage, generation, type, message`` of every failed cell.
+        failures: ``cell, stage, generation, entity, type, message`` of every failed cell.
     """
 
-    folder: Path
+    store: FolderStore
+    id: str
     experiment: Experiment
     environment: dict[str, Any]
     records: pd.DataFrame
@@ -55,26 +58,27 @@ class Run:
     failures: pd.DataFrame
 
     @classmethod
-    def load(cls, path: Path) -> Run:
-        """Open a run folder.
+    def load(cls, location: str | Path) -> Run:
+        """Open a run.
 
         Args:
-            path: The folder; the run may still be going on.
+            location: Its folder, or a URL (`crossfeed.store.open_store`); the run may still be going on.
 
         Raises:
-            StoreError: It is not a run's folder, or it is damaged.
+            StoreError: There is no run, or something of it is damaged.
             NewerSchema: It was written by a newer crossfeed.
         """
-        path = Path(path)
-        store = DiskStore(path)
-        experiment = _described(path, store)
-        cells = experiment.cells()
+        store = open_store(location)
+        document = _document(store)
+        experiment = _described(store, document)
+        cells = _as_written(store, document, experiment.cells())
         records = collect(store, experiment, cells).to_pandas()
         position = {cell.name: number // len(experiment.seeds) for number, cell in enumerate(cells)}
         records["point"] = records["cell"].map(position).astype("int64")
         failures = _failures(store, cells)
         return cls(
-            folder=path,
+            store=store,
+            id=str(document.get("id")),
             experiment=experiment,
             environment=store.read_document("environment") or {},
             records=records,
@@ -83,13 +87,25 @@ class Run:
             failures=failures,
         )
 
+    @property
+    def folder(self) -> Path:
+        """The run's folder on this machine.
+
+        Raises:
+            StoreError: It is elsewhere.
+        """
+        if self.store.folder is None:
+            raise StoreError(f"{self.store}: not a folder on this machine; name one that this can be written to")
+        return self.store.folder
+
     @cached_property
     def projection(self) -> pd.DataFrame:
         """2-D coordinates of outputs, with ``point``; empty if not measured, or not yet (they come at the end)."""
-        path = self.folder / "projection.parquet"
-        if not path.is_file():
+        table = self.store.read_result("projection")
+        if table is None:
             return pd.DataFrame({name: [] for name in _PROJECTION_COLUMNS})
-        return _read(path).merge(self.cells[["cell", "point"]], on="cell")
+        frame: pd.DataFrame = table.to_pandas()
+        return frame.merge(self.cells[["cell", "point"]], on="cell")
 
     def outputs(self, cell: str, generation: int) -> pd.DataFrame:
         """Completions of test prompts, ``model, task, item, prompt, completion, ...``; empty if there are none.
@@ -111,44 +127,51 @@ class Run:
         return self._table("pool", cell, generation)
 
     def _scope(self, cell: str, generation: int) -> str:
-        known = self._by_name.get(cell)
-        if known is None:
-            raise StoreError(f"{self.folder}: no cell is named {cell!r}; cells: {', '.join(self._by_name)}")
-        return scope_of(known, generation)
+        if cell not in self._zeros:
+            raise StoreError(f"{self.store}: no cell is named {cell!r}; cells: {', '.join(self._zeros)}")
+        return cell if generation > 0 else f"shared/{self._zeros[cell]}"
 
     @cached_property
-    def _by_name(self) -> dict[str, Cell]:
-        return {cell.name: cell for cell in self.experiment.cells()}
+    def _zeros(self) -> dict[str, str]:
+        return dict(zip(self.cells["cell"], self.cells["zero"], strict=True))
 
     def _table(self, step: str, scope: str, generation: int) -> pd.DataFrame:
-        path = self.folder / step / scope / f"generation-{generation:03d}.parquet"
-        return _read(path) if path.is_file() else pd.DataFrame()
+        if not self.store.has_table(step, scope, generation):
+            return pd.DataFrame()
+        frame: pd.DataFrame = self.store.read_table(step, scope, generation).to_pandas()
+        return frame
 
 
-def _described(path: Path, store: DiskStore) -> Experiment:
+def _described(store: FolderStore, document: Mapping[str, Any]) -> Experiment:
+    """What was run; schema 1 also knew models that used as many threads as torch chose."""
+    text = store.read_description()
+    learner = parse_yaml(text).get("learner") or {}
+    older = document["schema"] == 1 and learner.get("threads", 1) is None
+    return Experiment.from_yaml(text, ("learner.threads=1",) if older else ())
+
+
+def _document(store: FolderStore) -> dict[str, Any]:
     document = store.read_document("run")
     if document is None:
-        raise StoreError(f"{path}: not a crossfeed run (no run.json in it); give the folder that `crossfeed run` made")
-    check_document(str(path), document)
+        raise StoreError(f"{store}: not a crossfeed run (no run.json in it); give the folder that `crossfeed run` made")
+    check_document(str(store), document)
+    return document
+
+
+def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """The cells with the addresses that the run was written with, whatever rules ids have had since."""
     try:
-        text = (path / "experiment.yaml").read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path / 'experiment.yaml'}: cannot be read ({error})") from error
-    experiment = Experiment.from_yaml(text)
-    if experiment.id != document.get("id"):
+        zeros = {entry["cell"]: entry["zero"] for entry in document["cells"]}
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"{store}/run.json: damaged: it lists no cells ({error!r})") from error
+    if not all(isinstance(zero, str) for zero in zeros.values()):
+        raise StoreError(f"{store}/run.json: damaged: a cell's zero is no text")
+    if zeros.keys() != {cell.name for cell in cells}:
         raise StoreMismatch(
-            f"{path}: experiment.yaml describes {experiment.id}, but the run is {document.get('id')}; it was changed "
-            "after the run was begun, or this version of crossfeed reads it differently"
+            f"{store}: experiment.yaml describes other cells than run.json lists; it was changed after the run was "
+            "begun, or this version of crossfeed reads it differently"
         )
-    return experiment
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        frame: pd.DataFrame = pq.ParquetFile(path).read().to_pandas()
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path}: cannot be read ({error})") from error
-    return frame
+    return tuple(replace(cell, written_zero=zeros[cell.name]) for cell in cells)
 
 
 def _points(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
@@ -173,7 +196,7 @@ def _schedule(value: float | str | tuple[float, ...]) -> float | str:
     return ", ".join(f"{each:g}" for each in value) if isinstance(value, tuple) else value
 
 
-def _failures(store: DiskStore, cells: tuple[Cell, ...]) -> pd.DataFrame:
+def _failures(store: FolderStore, cells: tuple[Cell, ...]) -> pd.DataFrame:
     found = [document for cell in cells if (document := store.read_document(f"failures/{cell.name}"))]
     return pd.DataFrame(
         [[document.get(name) for name in _FAILURE_COLUMNS] for document in found],

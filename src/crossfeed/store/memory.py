@@ -16,11 +16,19 @@ __all__ = ["MemoryStore"]
 
 
 class MemoryStore:
-    """A run that lives as long as this object; states are kept as they are, never saved."""
+    """A run that lives as long as this object; states are kept as they are, never saved.
+
+    Attributes:
+        location: None: no other process can open it.
+        set_aside: Nothing: nothing is ever damaged.
+    """
+
+    location = None
 
     def __init__(self) -> None:
+        self.set_aside: list[str] = []
         self.description = ""
-        self.documents: dict[str, dict[str, Any]] = {}
+        self._documents: dict[str, dict[str, Any]] = {}
         self.results: dict[str, pa.Table] = {}
         self._tables: dict[tuple[str, str, int], pa.Table] = {}
         self._states: dict[tuple[str, int], dict[str, State]] = {}
@@ -31,29 +39,45 @@ class MemoryStore:
         if found is not None:
             check_document("memory", found, document if self._tables or self._states else None)
             if found.get("id") != document["id"]:
-                self.documents.clear()
+                self._documents.clear()
                 self.results.clear()
         self.description = description
         self.write_document("run", document)
 
+    def writer(self) -> str | None:
+        """Nobody else can."""
+        return None
+
     def end(self) -> None:
         """Nothing to let go of."""
 
-    def write_document(self, name: str, document: Mapping[str, Any]) -> None:
+    def read_description(self) -> str:
+        """The experiment as YAML."""
+        return self.description
+
+    def write_document(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:
         """Keep plain data."""
-        self.documents[name] = deepcopy(dict(document))
+        self._documents[name] = deepcopy(dict(document))
 
     def read_document(self, name: str) -> dict[str, Any] | None:
         """Read plain data back; None if there is none."""
-        return deepcopy(self.documents.get(name))
+        return deepcopy(self._documents.get(name))
 
     def drop_document(self, name: str) -> None:
         """Forget plain data."""
-        self.documents.pop(name, None)
+        self._documents.pop(name, None)
+
+    def documents(self, folder: str) -> list[str]:
+        """The names of plain data in a folder."""
+        return sorted(name for name in self._documents if name.rpartition("/")[0] == folder)
 
     def write_result(self, name: str, table: pa.Table) -> None:
         """Keep a table that sums up the run."""
         self.results[name] = table
+
+    def read_result(self, name: str) -> pa.Table | None:
+        """Read it back; None if it is not there."""
+        return self.results.get(name)
 
     def has_table(self, step: str, scope: str, generation: int) -> bool:
         """Whether a table is there."""

@@ -13,7 +13,11 @@ A run folder::
     checkpoints/<scope>/generation-000/<entity>/   weights and configuration of each entity's model
     failures/<cell>.json                           where a cell stopped, and why
 
-A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cells share.
+A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cells share. Checksums are inside the files
+(`crossfeed.store.checksum`). Names that begin with a dot are the store's own: ``.lock``, ``.partial-...``
+(half-written), ``.damaged-...`` (set aside), ``.checksums.json`` (in every folder of states).
+
+Versions: 1 had no checksums, and other rules for ids; such runs are read, but not gone on with.
 """
 
 from __future__ import annotations
@@ -23,10 +27,13 @@ from typing import Any, Final
 
 from crossfeed.errors import NewerSchema, StoreError, StoreMismatch
 
-__all__ = ["RECORD_COLUMNS", "SCHEMA", "check_document"]
+__all__ = ["RECORD_COLUMNS", "SCHEMA", "STEPS", "check_document", "is_known", "states_path", "table_path", "within"]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Version of the layout; a reader refuses newer ones."""
+
+STEPS: Final = ("records", "outputs", "pool", "checkpoints")
+"""What a run's finished steps are kept under."""
 
 RECORD_COLUMNS: Final = ("cell", "seed", "alpha", "beta", "generation", "model", "task", "metric", "value")
 """Columns that every ``records.parquet`` has, in this order; other grid fields follow, named by their paths."""
@@ -41,7 +48,7 @@ def check_document(where: str, found: Mapping[str, Any], wanted: Mapping[str, An
         wanted: The document of the run that is about to write there.
 
     Raises:
-        StoreError: It is not a run's document.
+        StoreError: It is not a run's document; or it is that of an older schema, and a run is about to write there.
         NewerSchema: It was written by a newer crossfeed.
         StoreMismatch: It holds another run, or the data changed.
     """
@@ -54,9 +61,14 @@ def check_document(where: str, found: Mapping[str, Any], wanted: Mapping[str, An
         )
     if wanted is None:
         return
+    if schema < SCHEMA:
+        raise StoreError(
+            f"{where}: written with schema {schema}, which kept no checksums and had other ids; it can be shown and "
+            "reported, but not gone on with: choose another folder with --out"
+        )
     if found.get("id") != wanted["id"]:
         raise StoreMismatch(
-            f"{where}: holds the run {found.get('id')}, but this description is {wanted['id']}; "
+            f"{where}: holds the run {found.get('id')} (run.json), but this description is {wanted['id']}; "
             "runs are never mixed: choose another folder with --out"
         )
     changed = sorted(
@@ -67,3 +79,30 @@ def check_document(where: str, found: Mapping[str, Any], wanted: Mapping[str, An
             f"{where}: the data of {', '.join(changed)} changed since this run was begun (another Python version or "
             "data folder?); go on with the same data, or choose another folder with --out"
         )
+
+
+def table_path(step: str, scope: str, generation: int) -> str:
+    """Where a table of one generation is."""
+    return within(f"{step}/{scope}/generation-{generation:03d}.parquet")
+
+
+def states_path(scope: str, generation: int) -> str:
+    """Where the states of one generation are."""
+    return within(f"checkpoints/{scope}/generation-{generation:03d}")
+
+
+def within(path: str) -> str:
+    """A path that stays within the run.
+
+    Raises:
+        StoreError: It does not.
+    """
+    if any(part in ("", ".", "..") for part in path.split("/")) or "\\" in path or "\0" in path:
+        raise StoreError(f"{path!r} is not a path within a run")
+    return path
+
+
+def is_known(document: Mapping[str, Any]) -> bool:
+    """Whether a ``run.json`` has a checksum that this version can verify: those of schema 1 had none."""
+    schema = document.get("schema")
+    return isinstance(schema, int) and schema <= SCHEMA and (schema > 1 or "checksum" in document)

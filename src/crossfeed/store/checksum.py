@@ -1,0 +1,170 @@
+r"""Checksums that travel inside the files they are of, so that no kill can part the two.
+
+What is hashed (BLAKE2b, 256 bits) is the address of the file, that is its run's id and its path in the run, and then
+its bytes: a file that was cut short or changed does not match, and neither does an intact one of another run,
+generation or entity.
+
+- A Parquet file keeps its checksum as an entry of its own footer. The entry has a fixed length and is hashed as if it
+  were not there; other readers of Parquet show it or ignore it.
+- A JSON document keeps it under ``checksum``, taken over the rest in a canonical spelling.
+- A folder of states keeps a document ``.checksums.json`` with size and checksum of every file; a file more or less is
+  a fault, since libraries read whatever lies in such a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = [
+    "MANIFEST",
+    "describe_folder",
+    "digest",
+    "document_fault",
+    "folder_fault",
+    "open_table",
+    "parse_document",
+    "seal_document",
+    "seal_table",
+    "table_fault",
+]
+
+MANIFEST: Final = ".checksums.json"
+"""In a folder of states; no entity has a name that begins with a dot."""
+
+_KEY: Final = "crossfeed"
+_MARK: Final = b"crossfeed-blake2b-256:"
+_DIGITS: Final = 64
+
+
+def digest(address: str, *parts: bytes | memoryview) -> str:
+    """64 hexadecimal digits of an address and bytes."""
+    found = hashlib.blake2b(address.encode("utf-8") + b"\0", digest_size=_DIGITS // 2)
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()
+
+
+def seal_table(table: pa.Table, address: str) -> bytes:
+    """A table as a Parquet file that holds its own checksum.
+
+    Args:
+        table: Any table.
+        address: Where the file will be: the run's id and the path in it.
+    """
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_KEY: (_MARK + b"0" * _DIGITS).decode()})
+    content = bytearray(sink.getvalue())
+    before, after = _around(content)
+    content[before:after] = digest(address, memoryview(content)[:before], memoryview(content)[after:]).encode()
+    return bytes(content)
+
+
+def table_fault(content: bytes, address: str) -> str | None:
+    """What is wrong with the bytes of a sealed table at an address; None if nothing is."""
+    before, after = _around(content)
+    if before < 0 or after > len(content):
+        return "it has no checksum: it was cut short, or it was not written here"
+    view = memoryview(content)
+    if content[before:after] != digest(address, view[:before], view[after:]).encode():
+        return "its checksum does not match: it was changed, or it belongs to another place or run"
+    return None
+
+
+def open_table(content: bytes) -> pa.Table:
+    """The table of a Parquet file, sealed or not.
+
+    Raises:
+        pa.ArrowException: These bytes are no Parquet file.
+    """
+    table = pq.ParquetFile(pa.BufferReader(content)).read()
+    own = {name: value for name, value in (table.schema.metadata or {}).items() if name != _KEY.encode()}
+    return table.replace_schema_metadata(own or None)
+
+
+def _around(content: bytes | bytearray) -> tuple[int, int]:
+    """Where the checksum begins and ends: after the last mark, since the footer is the end of a Parquet file."""
+    found = content.rfind(_MARK)
+    return (-1, -1) if found < 0 else (found + len(_MARK), found + len(_MARK) + _DIGITS)
+
+
+def seal_document(document: Mapping[str, Any], address: str) -> bytes:
+    """A document as JSON text with its checksum."""
+    plain = json.loads(json.dumps(document))
+    text = json.dumps(plain | {"checksum": _of_document(plain, address)}, indent=2, ensure_ascii=False)
+    # What is no Unicode text, such as half a surrogate pair in an error's message, is spelled as JSON does.
+    return (text + "\n").encode("utf-8", errors="backslashreplace")
+
+
+def parse_document(content: bytes) -> tuple[dict[str, Any], str | None]:
+    """A document's content, checksum included, and what keeps it from being one."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        return {}, f"cannot be read: {error}"
+    if not isinstance(found, dict):
+        return {}, f"it holds {type(found).__name__}, not a mapping"
+    return found, None
+
+
+def document_fault(document: Mapping[str, Any], address: str) -> str | None:
+    """What is wrong with a parsed document at an address; None if nothing is."""
+    rest = {name: value for name, value in document.items() if name != "checksum"}
+    if "checksum" not in document:
+        return "it has no checksum: it was changed, or it was not written here"
+    if document["checksum"] != _of_document(rest, address):
+        return "its checksum does not match: it was changed, or it belongs to another place or run"
+    return None
+
+
+def _of_document(rest: Mapping[str, Any], address: str) -> str:
+    return digest(address, json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
+
+
+def describe_folder(folder: Path) -> dict[str, Any]:
+    """Size and checksum of every file in a folder, by relative path: what its manifest says."""
+    return {"files": {name: {"bytes": path.stat().st_size, "blake2b": _of(path)} for name, path in _files(folder)}}
+
+
+def folder_fault(folder: Path, content: bytes, address: str) -> str | None:
+    """What is wrong with a folder of states at an address; None if nothing is.
+
+    Args:
+        folder: The folder.
+        content: Its manifest.
+        address: Where it belongs.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    manifest, fault = parse_document(content)
+    fault = fault or document_fault(manifest, address)
+    if fault is not None:
+        return f"of its {MANIFEST}: {fault}"
+    files, said = dict(_files(folder)), manifest["files"]
+    for name in sorted(files.keys() | said.keys()):
+        if name not in files:
+            return f"{name} is missing"
+        if name not in said:
+            return f"{name} does not belong there"
+        if files[name].stat().st_size != said[name]["bytes"] or _of(files[name]) != said[name]["blake2b"]:
+            return f"the checksum of {name} does not match"
+    return None
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    found = ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if not path.is_dir())
+    return sorted(each for each in found if each[0] != MANIFEST)
+
+
+def _of(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=_DIGITS // 2)).hexdigest()

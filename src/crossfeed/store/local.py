@@ -1,0 +1,234 @@
+"""A run's files in a folder of this machine.
+
+Every write goes to a temporary name beside its target and is moved into place, so that a kill at any moment leaves
+each file or folder whole or absent. The lock is the system's own: it goes with its process, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from io import FileIO
+from pathlib import Path
+
+from crossfeed.errors import StoreError
+from crossfeed.store.owner import Owner
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has no advisory locks of this kind; there a run is not locked
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["LocalFiles"]
+
+_TEMPORARY = ".partial-"
+_LOCK = ".lock"
+
+
+class LocalFiles:
+    """The files in a folder; see `crossfeed.store.files.Files`.
+
+    Args:
+        folder: The run's folder; made by `lock` if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = str(folder)
+        self._lock: FileIO | None = None
+
+    @property
+    def location(self) -> str:
+        """The folder's absolute path."""
+        return str(self.folder.absolute())
+
+    def read(self, path: str) -> bytes | None:
+        """Read a file."""
+        try:
+            return (self.folder / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.folder / path}: cannot be read ({_reason(error)})") from error
+
+    def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
+        """Write a file."""
+        with self._into(path, durable=durable) as partial:
+            partial.write_bytes(content)
+
+    def write_folder(self, path: str, fill: Callable[[Path], None], last: str) -> None:
+        """Write a folder; it is moved into place whole."""
+        with self._into(path, durable=True) as partial:
+            partial.mkdir()
+            fill(partial)
+            self.remove(path)
+
+    def open_folder(self, path: str) -> AbstractContextManager[Path]:
+        """The folder itself."""
+        return nullcontext(self.folder / path)
+
+    def exists(self, path: str) -> bool:
+        """Look for a file or folder."""
+        return (self.folder / path).exists()
+
+    def names(self, path: str) -> list[str]:
+        """List a folder."""
+        try:
+            return sorted(os.listdir(self.folder / path))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.folder / path}: cannot be read ({_reason(error)})") from error
+
+    def move(self, path: str, to: str) -> None:
+        """Rename a file or folder."""
+        with self._changing(path), suppress(FileNotFoundError):
+            (self.folder / path).rename(self.folder / to)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or folder."""
+        target = self.folder / path
+        with self._changing(path):
+            if target.is_dir():
+                doomed = _partial(target)
+                with suppress(FileNotFoundError):
+                    target.rename(doomed)  # so that a kill never leaves half a folder under its name
+                    shutil.rmtree(doomed)
+            else:
+                target.unlink(missing_ok=True)
+
+    def lock(self) -> None:
+        """Take the system's lock on the file ``.lock``."""
+        if self._lock is not None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = (self.folder / _LOCK).open("a+b", buffering=0)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{self.folder}: cannot be written ({_reason(error)}); choose another with --out"
+            ) from error
+        try:
+            self._take(handle)
+        except BaseException:
+            handle.close()
+            raise
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def writer(self) -> str | None:
+        """Who holds the system's lock."""
+        with suppress(OSError), (self.folder / _LOCK).open("rb") as handle:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder(handle.read())
+        return None
+
+    def sweep(self) -> None:
+        """Remove temporary files and folders."""
+        for leftover in list(self.folder.rglob(f"{_TEMPORARY}*")):
+            _discard(leftover)
+
+    def is_taken(self) -> bool:
+        """Whether there is a file, or a folder with anything but temporary files in it."""
+        if self.folder.exists() and not self.folder.is_dir():
+            return True
+        return any(not name.startswith((_TEMPORARY, _LOCK)) for name in self.names(""))
+
+    def _take(self, handle: FileIO) -> None:
+        try:
+            _flock(handle)
+        except BlockingIOError as error:
+            handle.seek(0)
+            owner = _holder(handle.read())
+            raise StoreError(f"{self.folder}: in use by {owner}; wait for it, or stop it first") from error
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder}: its file system gives no locks ({_reason(error)}), so that two processes could write "
+                "at once; mount it with locks (NFS: without nolock), or choose another folder with --out"
+            ) from error
+        with suppress(OSError):  # who holds it is a word for others; on a full disk the lock holds without
+            handle.truncate(0)
+            handle.write(str(Owner.this_process()).encode())
+
+    @contextmanager
+    def _into(self, path: str, *, durable: bool) -> Iterator[Path]:
+        """A temporary path beside the target that takes its place when the block ends well."""
+        target = self.folder / path
+        partial = _partial(target)
+        with self._changing(path):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                yield partial
+                if durable:
+                    _flush(partial)
+                os.replace(partial, target)
+            except BaseException:
+                _discard(partial)
+                raise
+
+    @contextmanager
+    def _changing(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:  # libraries that write files have errors of their own for a full disk
+            where = self.folder / path
+            raise StoreError(
+                f"{where}: cannot be written ({_reason(error)}); what was finished before is kept"
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex[:8]}-{target.name}")
+
+
+def _flush(path: Path) -> None:
+    """Bring bytes to the disk before a name says that they are there."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+
+
+def _discard(path: Path) -> None:
+    """Remove what is half-written; where even that cannot be done, the next run will."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _flock(handle: FileIO) -> None:
+    """Take the system's lock; a second try outlasts those who only look whether it is taken."""
+    for patience in (0.05, 0.2, 0.0):
+        try:
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not patience:
+                raise
+            time.sleep(patience)
+        else:
+            return
+
+
+def _holder(content: bytes) -> str:
+    return content.decode("utf-8", errors="replace").strip() or "another process"

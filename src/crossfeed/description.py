@@ -1,31 +1,24 @@
-"""Reading descriptions written by people: strict YAML, overrides, and errors that name the key.
-
-PyYAML's safe loader is made stricter (a key given twice is an error) and friendlier (``1e-3`` is a number, as in
-YAML 1.2).
-"""
+"""Reading descriptions written by people: presets and files, overrides, and errors that name the key."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import reprlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from crossfeed.errors import InvalidDescription
+from crossfeed.strict_yaml import DEEPEST, MOST_CHARACTERS, load_yaml, reason, shown, word
 
 __all__ = [
     "Nested",
     "assign",
-    "dump_yaml",
     "nested",
     "override",
-    "parse_yaml",
     "preset_names",
     "read_description",
     "read_preset",
@@ -33,74 +26,30 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=BaseModel)
-_MOST_VALUES: Final = 100_000
-_DEEPEST: Final = 50
-_BRIEFLY: Final = reprlib.Repr()
-_BRIEFLY.maxlevel, _BRIEFLY.maxstring, _BRIEFLY.maxother = 3, 80, 80
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without duplicate keys and with floats such as 1e-3."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *base`: what follows may differ from the base
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise InvalidDescription(f"line {key_node.start_mark.line + 1}: the key {key!r} is not a word")
-            if key in seen:
-                raise InvalidDescription(f"line {key_node.start_mark.line + 1}: the key {key!r} is given twice")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Safe YAML that quotes what `_Loader` would read as a number."""
-
-
-for _side in (_Loader, _Dumper):
-    _side.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-    )
-
-
-def parse_yaml(text: str) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        InvalidDescription: It is not YAML, not a mapping, or has a key twice.
-    """
-    data = _load(text)
-    if not isinstance(data, dict):
-        raise InvalidDescription(f"a description is a mapping of keys to values; received {_shown(data)}")
-    return data
-
-
-def dump_yaml(data: Mapping[str, Any]) -> str:
-    """Plain data as YAML that `parse_yaml` reads back equal."""
-    text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    return text
+_MOST_LINES: Final = 20
 
 
 def assign(data: Any, path: str, value: Any) -> Any:
     """A copy of nested plain data with the value at a dotted path replaced or added.
 
     Raises:
-        ValueError: The path goes through something that is neither a mapping nor a list entry.
+        ValueError: The path goes through something that is neither a mapping nor a list entry, or is no path.
     """
-    head, _, rest = path.partition(".")
+    head, dot, rest = path.partition(".")
+    if not head or (dot and not rest):
+        raise ValueError(f"{shown(path)} is not a dotted path such as ecosystem.alpha")
+    if path.count(".") >= DEEPEST:
+        raise ValueError(f"{shown(path)} leads deeper than {DEEPEST} levels")
     if isinstance(data, BaseModel):
         data = data.model_dump(mode="python")
     if isinstance(data, list | tuple):
-        if not head.isdigit() or int(head) >= len(data):
-            raise ValueError(f"{head!r} is not an entry of a list of {len(data)} (counted from 0)")
+        if not re.fullmatch(r"[0-9]{1,9}", head) or int(head) >= len(data):
+            raise ValueError(f"{shown(head)} is not an entry of a list of {len(data)} (counted from 0)")
         entries = list(data)
         entries[int(head)] = assign(entries[int(head)], rest, value) if rest else value
         return entries
     if not isinstance(data, dict):
-        raise ValueError(f"{head!r} cannot be set: there is {_shown(data)}, not a mapping")
+        raise ValueError(f"{shown(head)} cannot be set: there is {shown(data)}, not a mapping")
     return data | {head: assign(data.get(head, {}), rest, value) if rest else value}
 
 
@@ -113,8 +62,11 @@ def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:
     path, equals, value = assignment.partition("=")
     path = path.strip()
     if not equals or not path:
-        raise InvalidDescription(f"--set {assignment}: give path.to.key=value, such as ecosystem.alpha=0.5")
-    parsed = _load(value)
+        raise InvalidDescription(f"--set {word(assignment)}: give path.to.key=value, such as ecosystem.alpha=0.5")
+    try:
+        parsed = load_yaml(value)
+    except InvalidDescription as error:
+        raise InvalidDescription(f"--set {word(path)}: {error}") from error
     data = _spelled_out(data)
     grid = data.get("grid")
     try:
@@ -130,7 +82,7 @@ def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:
             data = data | {"grid": kept}
         changed: dict[str, Any] = assign(data, path, parsed)
     except ValueError as error:
-        raise InvalidDescription(f"--set {assignment}: {error}") from error
+        raise InvalidDescription(f"--set {word(assignment)}: {error}") from error
     return changed
 
 
@@ -161,7 +113,7 @@ def read_preset(name: str) -> str:
         InvalidDescription: There is none of that name; the message lists them.
     """
     if name not in preset_names():
-        raise InvalidDescription(f"{_shown(name)} is not a preset; there are {', '.join(preset_names())}")
+        raise InvalidDescription(f"{shown(name)} is not a preset; there are {', '.join(preset_names())}")
     return (resources.files("crossfeed") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -177,12 +129,13 @@ def read_description(source: str) -> str:
     if source in preset_names():
         return read_preset(source)
     try:
-        return Path(source).read_text(encoding="utf-8")
+        with Path(source).open(encoding="utf-8") as file:
+            return file.read(MOST_CHARACTERS + 1)  # `parse_yaml` refuses the one too many; a device has no end
     except (OSError, ValueError) as error:
         close = difflib.get_close_matches(source, preset_names(), n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise InvalidDescription(
-            f"{_shown(source)} is neither a preset nor a file that can be read ({_reason(error)}).{hint} "
+            f"{shown(source)} is neither a preset nor a file that can be read ({reason(error)}).{hint} "
             f"Presets: {', '.join(preset_names())}."
         ) from error
 
@@ -222,42 +175,16 @@ def validate(model: type[M], data: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise InvalidDescription("\n".join(_explain(model, item) for item in error.errors())) from error
+        wrong = error.errors()
+        lines = [_explain(model, item) for item in wrong[:_MOST_LINES]]
+        lines += [f"... and {len(wrong) - _MOST_LINES} more"] if len(wrong) > _MOST_LINES else []
+        raise InvalidDescription("\n".join(lines)) from error
     except ValueError as error:
         raise InvalidDescription(str(error)) from error
 
 
-def _load(text: str) -> Any:
-    try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise InvalidDescription(f"this is not YAML that can be read: {where}{problem}") from error
-    except (RecursionError, ValueError) as error:
-        raise InvalidDescription(f"this is not YAML that can be read: {_reason(error)}") from error
-    _bound(data)
-    return data
-
-
-def _bound(data: Any) -> None:
-    """Refuse what a few lines of aliases can blow up to: values are counted as often as they are referred to."""
-    count, waiting = 0, [(data, 0)]
-    while waiting:
-        value, depth = waiting.pop()
-        count += 1
-        if count > _MOST_VALUES or depth > _DEEPEST:
-            raise InvalidDescription(
-                f"a description has at most {_MOST_VALUES:,} values, nested at most {_DEEPEST} deep; this one has more "
-                "(aliases that refer to each other or to themselves?)"
-            )
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        waiting += [(item, depth + 1) for item in inner]
-
-
 def _explain(model: type[BaseModel], item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"])
+    where = ".".join(map(word, item["loc"]))
     if item["type"] == "extra_forbidden":
         allowed = _fields_at(model, item["loc"][:-1])
         close = difflib.get_close_matches(str(item["loc"][-1]), allowed, n=1)
@@ -268,12 +195,12 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     message = item["msg"].removeprefix("Value error, ")
     inner = item.get("ctx", {}).get("error")
     if isinstance(inner, Nested):
-        prefix = ".".join(part for part in (where, inner.path) if part)
+        prefix = ".".join(part for part in (where, word(inner.path)) if part)
         return "\n".join(f"{prefix}.{_explain(inner.model, one)}" for one in inner.error.errors())
     message = (message[:1].lower() + message[1:]).replace("valid tuple", "list")
     if item["type"] == "value_error" and isinstance(item["input"], dict | BaseModel):
         return f"{where}: {message}" if where else message  # about several fields, which the message names
-    return f"{where}: {message}; received {_shown(item['input'])}"
+    return f"{where}: {message}; received {shown(item['input'])}"
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
@@ -297,11 +224,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         if found is not None:
             return found
     return None
-
-
-def _shown(value: Any) -> str:
-    return _BRIEFLY.repr(value)
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -9,17 +9,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
-from crossfeed.description import assign, dump_yaml, nested, override, parse_yaml, validate
+from crossfeed.description import assign, nested, override, validate
 from crossfeed.ecosystem import Ecosystem
+from crossfeed.entity_learners import learners_of
 from crossfeed.errors import InvalidDescription
-from crossfeed.registry import learner_settings, metric_settings, task_settings
+from crossfeed.numbered import spell_out
+from crossfeed.registry import combined_learner, learner_settings, metric_settings, task_settings
 from crossfeed.settings import (
     Frozen,
     LearnerSettings,
@@ -29,10 +33,14 @@ from crossfeed.settings import (
     TaskSettings,
     identity,
 )
+from crossfeed.strict_yaml import dump_yaml, parse_yaml, shown, word
 
 __all__ = ["Cell", "Experiment"]
 
 RESERVED = ("private", "public", "fresh")
+_MOST_FIELDS: Final = 50
+_MOST_CELLS: Final = 100_000
+_LONGEST_LABEL: Final = 100  # a cell's name is a folder's, and systems keep at most 255 bytes of one
 
 
 def _learner(value: Any) -> Any:
@@ -67,6 +75,7 @@ def _metrics(value: Any) -> Any:
     return chosen
 
 
+Size = Annotated[int, Field(ge=1, le=100_000_000)]
 Learned = Annotated[SerializeAsAny[LearnerSettings], BeforeValidator(_learner)]
 Tasked = Annotated[SerializeAsAny[TaskSettings], BeforeValidator(_task)]
 
@@ -86,6 +95,8 @@ class Experiment(Frozen):
         pool_size: Items that each entity publishes at each generation; default n.
         generations: Number of generations T after generation 0.
         metrics: What to measure, by name.
+        measured: On which tasks: ``all``: every entity on every task. ``own``: every entity on its own task and on
+            those that nobody owns, so that the cost grows with the number of entities, not with its square.
         seeds: One cell of every grid point for each.
         checkpoints: Which states are kept in the run folder: those of the ``last`` generation, ``all``, ``none``.
         grid: Lists of values for any fields, by dotted path; every combination is a cell.
@@ -99,13 +110,14 @@ class Experiment(Frozen):
     learner: Learned
     tasks: Annotated[dict[Name, Tasked], Field(min_length=1)]
     public: Tasked
-    n: Annotated[int, Field(ge=1)] | None = None
-    initial_n: Annotated[int, Field(ge=1)] | None = None
-    pool_size: Annotated[int, Field(ge=1)] | None = None
-    generations: Annotated[int, Field(ge=0)]
+    n: Size | None = None
+    initial_n: Size | None = None
+    pool_size: Size | None = None
+    generations: Annotated[int, Field(ge=0, le=10_000)]
     metrics: Annotated[dict[str, SerializeAsAny[MetricSettings]], BeforeValidator(_metrics)] = Field(
         default={"loss": True}, validate_default=True
     )
+    measured: Literal["all", "own"] = "all"
     seeds: Annotated[Sequence_[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)] = (0,)
     checkpoints: Annotated[str, Field(pattern="^(last|all|none)$")] = "last"
     grid: dict[str, Annotated[Sequence_[Any], Field(min_length=1)]] = Field(default_factory=dict)
@@ -116,16 +128,21 @@ class Experiment(Frozen):
         """A field on the grid takes its first value, so that it need not be given twice."""
         grid = data.get("grid") if isinstance(data, dict) else None
         if not isinstance(grid, dict):
-            return data
+            return spell_out(data)
+        if len(grid) > _MOST_FIELDS:
+            raise ValueError(f"grid: at most {_MOST_FIELDS} fields can be varied; received {len(grid)}")
         _check_paths(list(grid))
         for path, values in grid.items():
-            if not isinstance(path, str) or not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", path):
-                raise ValueError(f"grid: {path!r} is not a dotted path such as ecosystem.alpha")
+            if not isinstance(path, str) or not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", path, re.ASCII):
+                raise ValueError(f"grid: {shown(path)} is not a dotted path such as ecosystem.alpha")
             if path.split(".")[0] in {"grid", "seeds", "name", "description", "checkpoints"}:
                 raise ValueError(f"grid: {path} cannot be varied; give more seeds under seeds:")
             if isinstance(values, list | tuple) and values:
-                data = assign(data, path, values[0])
-        return data
+                try:
+                    data = assign(data, path, values[0])
+                except ValueError as error:
+                    raise ValueError(f"grid: {word(path)}: {error}") from error
+        return spell_out(data)
 
     @field_validator("grid")
     @classmethod
@@ -145,6 +162,13 @@ class Experiment(Frozen):
         return seeds
 
     @model_validator(mode="after")
+    def _can_be_listed(self) -> Self:
+        cells = math.prod(len(values) for values in self.grid.values()) * len(self.seeds)
+        if cells > _MOST_CELLS:
+            raise ValueError(f"grid: with the seeds these are {cells:,} cells, and a run has at most {_MOST_CELLS:,}")
+        return self
+
+    @model_validator(mode="after")
     def _names_agree(self) -> Self:
         for reserved in RESERVED:
             if reserved in self.tasks or reserved in self.ecosystem.names:
@@ -159,6 +183,7 @@ class Experiment(Frozen):
             raise ValueError(
                 "update: accumulate adds n examples at every generation to the n of generation 0; leave initial_n out"
             )
+        _ = self.learners  # impossible ones are found here
         sizes = {"n": self.n, "initial_n": self.initial_n, "pool_size": self.pool_size}
         if self.learner.reading() == "draws" and self.n is None:
             raise ValueError("n is missing: give the size of each training set")
@@ -166,6 +191,16 @@ class Experiment(Frozen):
         if self.learner.reading() == "everything" and given:
             raise ValueError(f"{', '.join(given)}: this learner weighs all the data and draws nothing; leave it out")
         return self
+
+    @cached_property
+    def learners(self) -> tuple[LearnerSettings, ...]:
+        """Each entity's learner: the common one, with what the entity's own fields say laid over it."""
+        return learners_of(self.learner, self.ecosystem)
+
+    @cached_property
+    def combined_learner(self) -> LearnerSettings:
+        """What all the entities are: the common learner, or, where some differ, one that tells them apart."""
+        return combined_learner(self.learner, dict(zip(self.ecosystem.names, self.learners, strict=True)))
 
     @classmethod
     def from_yaml(cls, text: str, overrides: tuple[str, ...] = ()) -> Experiment:
@@ -240,36 +275,46 @@ class Cell:
         seed: The seed.
         point: The grid's values by path.
         experiment: The experiment with these values, this one seed and no grid.
+        written_zero: The `zero` that a run was written with, where one is read; it names a folder of that run.
     """
 
     name: str
     seed: int
     point: dict[str, Any]
     experiment: Experiment
+    written_zero: str | None = None
 
     @cached_property
     def id(self) -> str:
         """A hash of everything that affects the cell's results."""
-        return _digest(identity(self.experiment))
+        content: dict[str, Any] = identity(self.experiment, ("learner",)) | {"learner": self._learners(identity)}
+        for entity in content["ecosystem"]["entities"]:
+            entity.pop("learner", None)  # told above at full length, whatever it leaves out or repeats
+        return _digest(content)
 
     @cached_property
     def start(self) -> str:
         """A hash of everything that affects training at generation 0; cells that agree in it share those states."""
-        content = self._up_to_zero()
-        del content["metrics"]
-        return _digest(content | {"learner": self.experiment.learner.start_identity()})
+        learner = self._learners(lambda each: each.start_identity())
+        return _digest(self._up_to_zero(without=("metrics", "measured", "learner")) | {"learner": learner})
 
     @cached_property
     def zero(self) -> str:
         """A hash of everything that affects what is measured at generation 0; cells that agree share the numbers."""
-        return _digest(self._up_to_zero())
+        return self.written_zero or _digest(self._up_to_zero())
 
-    def _up_to_zero(self) -> dict[str, Any]:
-        experiment = self.experiment
-        content: dict[str, Any] = identity(experiment)
-        ecosystem = experiment.ecosystem
-        for later in ("n", "initial_n", "pool_size", "generations"):
-            del content[later]
+    def _learners(self, told: Callable[[LearnerSettings], Any]) -> Any:
+        """The common learner, and each entity's where what is told of them differs, as plain data."""
+        common, own = told(self.experiment.learner), [told(each) for each in self.experiment.learners]
+        return common if all(each == common for each in own) else {"common": common, "entities": own}
+
+    def _up_to_zero(self, without: tuple[str, ...] = ()) -> dict[str, Any]:
+        experiment, ecosystem = self.experiment, self.experiment.ecosystem
+        content: dict[str, Any] = identity(
+            experiment, ("n", "initial_n", "pool_size", "generations", "ecosystem", "learner", *without)
+        )
+        if "learner" not in without:
+            content["learner"] = self._learners(identity)
         content["size"] = experiment.size(0) if experiment.learner.reading() == "draws" else None
         content["ecosystem"] = {
             "entities": [(entity.name, entity.private) for entity in ecosystem.entities],
@@ -291,14 +336,17 @@ def _label(point: dict[str, Any], seed: int) -> str:
     last = [path.rpartition(".")[2] for path in point]
     words = [path.replace(".", "-") if last.count(word) > 1 else word for path, word in zip(point, last, strict=True)]
     parts = [f"{word}-{_slug(value)}" for word, value in zip(words, point.values(), strict=True)]
-    return "_".join([*parts, f"seed-{seed}"])
+    label = "_".join(parts)
+    if len(label) > _LONGEST_LABEL:
+        label = f"{label[:_LONGEST_LABEL]}-{_digest(point)[:6]}"
+    return f"{label}_seed-{seed}" if label else f"seed-{seed}"
 
 
 def _slug(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1 and 1.0 are one value
     text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    plain = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "0"
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "none"
     return plain if plain == text and len(plain) <= 40 else f"{plain[:30]}-{_digest(value)[:6]}"
 
 

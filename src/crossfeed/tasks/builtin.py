@@ -1,10 +1,12 @@
-"""Data sets that need no download: `stdlib-docs`, `facts`, `math` and `reason`."""
+"""Data sets that need no download: `stdlib-docs`, `facts`, `math`, `reason`, and `topic`, small parts of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
 
 from crossfeed.errors import InvalidInput
 from crossfeed.tasks.choice_problems import MOST_CHOICES, choice_problems
@@ -13,11 +15,14 @@ from crossfeed.tasks.facts import facts
 from crossfeed.tasks.prose import prose_row
 from crossfeed.tasks.splits import SPLITS, Row, TextSettings, assemble, shuffled
 from crossfeed.tasks.text import Answers, TextTask
+from crossfeed.tasks.topics import TOPICS
 from crossfeed.tasks.word_problems import MOST_PROBLEMS, problems
 
-__all__ = ["FactsSettings", "MathSettings", "ReasonSettings", "StdlibDocsSettings"]
+__all__ = ["FactsSettings", "MathSettings", "ReasonSettings", "StdlibDocsSettings", "TopicSettings"]
 
 _DEFAULT_SIZES: Final = {"train": 2000, "validation": 200, "test": 200}
+_TOPIC_SIZES: Final = {"train": 110, "validation": 10, "test": 20}
+_MOST_OF_A_TOPIC: Final = sum(_TOPIC_SIZES.values())
 
 
 class StdlibDocsSettings(TextSettings):
@@ -84,6 +89,25 @@ class ReasonSettings(TextSettings):
         return _made_up(name, self, choice_problems, MOST_CHOICES, "choice")
 
 
+class TopicSettings(TextSettings):
+    """One of many small data sets (see `crossfeed.tasks.topics`), no two of which have an item in common.
+
+    Default sizes: 110, 10 and 20, which is all.
+
+    Attributes:
+        number: Which one, from 1 on.
+    """
+
+    source: Literal["topic"] = "topic"
+    number: Annotated[int, Field(ge=1, le=len(TOPICS))]
+
+    def build(self, name: str, data_root: Path | None) -> TextTask:
+        """Make the items; `data_root` is not read."""
+        topic = TOPICS[self.number - 1]
+        sizes = _sizes(name, self, _MOST_OF_A_TOPIC, _TOPIC_SIZES)
+        return assemble(name, topic.make(self.seed, sizes), self, topic.answers)
+
+
 def _made_up(
     name: str,
     settings: TextSettings,
@@ -95,8 +119,8 @@ def _made_up(
     return assemble(name, make(settings.seed, sizes), settings, answers)
 
 
-def _sizes(name: str, settings: TextSettings, most: int) -> dict[str, int]:
-    sizes = {split: _DEFAULT_SIZES[split] if (cap := settings.caps[split]) is None else cap for split in SPLITS}
+def _sizes(name: str, settings: TextSettings, most: int, default: Mapping[str, int] = _DEFAULT_SIZES) -> dict[str, int]:
+    sizes = {split: default[split] if (cap := settings.caps[split]) is None else cap for split in SPLITS}
     if sum(sizes.values()) > most:
         asked = " + ".join(f"{size} {split}" for split, size in sizes.items())
         raise InvalidInput(

@@ -20,7 +20,7 @@ import numpy as np
 from crossfeed.keys import generator
 from crossfeed.tasks.splits import SPLITS, Row
 
-__all__ = ["MOST_CHOICES", "choice_problems", "listed"]
+__all__ = ["FAMILIES", "MOST_CHOICES", "choice_problems", "listed"]
 
 MOST_CHOICES: Final = 20_000
 T = TypeVar("T")
@@ -60,7 +60,12 @@ def listed(question: str, labels: Sequence[str], options: Sequence[str]) -> str:
     return "\n".join([f"Question: {question}", *lines, "Answer:"])
 
 
-def choice_problems(seed: int, sizes: dict[str, int]) -> dict[str, list[Row]]:
+Family = Callable[[np.random.Generator], Problem]
+
+
+def choice_problems(
+    seed: int, sizes: dict[str, int], families: Sequence[Family] | None = None, what: str = "reason"
+) -> dict[str, list[Row]]:
     """Problems for each split.
 
     No problem is in two splits or twice in one: two items differ in their question or in some option. The test items
@@ -69,18 +74,20 @@ def choice_problems(seed: int, sizes: dict[str, int]) -> dict[str, list[Row]]:
     Args:
         seed: Fixes everything.
         sizes: How many for each split; `MOST_CHOICES` together at most.
+        families: The kinds of questions; default: `FAMILIES`, all of them. Fewer kinds have fewer questions.
+        what: A word for these kinds, so that other ones get other random numbers.
     """
     seen: set[str] = set()
     made = {}
     for split in reversed(SPLITS):
-        stream = _stream(generator(seed, "tasks", "reason", split), seen)
+        stream = _stream(generator(seed, "tasks", what, split), seen, families or FAMILIES)
         made[split] = [next(stream) for _ in range(sizes[split])]
     return made
 
 
-def _stream(random: np.random.Generator, seen: set[str]) -> Iterator[Row]:
+def _stream(random: np.random.Generator, seen: set[str], families: Sequence[Family]) -> Iterator[Row]:
     while True:
-        problem = _one(random, _FAMILIES)(random)
+        problem = _one(random, families)(random)
         options = [problem.right, *problem.wrong]
         options = [options[place] for place in random.permutation(len(options))]
         key = " | ".join([problem.question, *sorted(options)])
@@ -212,7 +219,7 @@ def _sequence(random: np.random.Generator) -> Problem:
     )
 
 
-_FAMILIES: Final[tuple[Callable[[np.random.Generator], Problem], ...]] = (
+FAMILIES: Final[tuple[Family, ...]] = (
     *(_member, _odd_one_out, _analogy, _scale, _people, _day, _turns, _rule, _sequence),
 )
 

@@ -268,26 +268,37 @@ _SUBJECTS: Final = (
 )
 
 
+def facts(seed: int, relation: tuple[str, int] | None = None) -> tuple[Row, ...]:
+    """All the items, in the order of the tables; the seed chooses the sentence that follows each answer.
+
+    Args:
+        seed: Fixes the sentences.
+        relation: Only the questions of one relation: its table, and its place among the table's relations.
+    """
+    rows = _facts(seed)
+    return tuple(row for row, place in rows if relation is None or place == relation)
+
+
 @lru_cache(maxsize=4)
-def facts(seed: int) -> tuple[Row, ...]:
-    """All the items, in the order of the tables; the seed chooses the sentence that follows each answer."""
-    rows: dict[str, Row] = {}
+def _facts(seed: int) -> tuple[tuple[Row, tuple[str, int]], ...]:
+    """All the items, each with its relation."""
+    rows: dict[str, tuple[Row, tuple[str, int]]] = {}
     for subject in _SUBJECTS:
         random = generator(seed, "tasks", "facts", subject.table)
         for cells in _table(subject.table):
-            for question, answer in _asked(subject, cells):
+            for place, question, answer in _asked(subject, cells):
                 sentences = _fitting(subject, cells, answer)
                 sentence = sentences[random.integers(len(sentences))]
                 # The key is the question: the same fact may be asked in other words elsewhere.
-                rows.setdefault(question, _row(question, answer, sentence))
+                rows.setdefault(question, (_row(question, answer, sentence), (subject.table, place)))
     return tuple(rows.values())
 
 
-def _asked(subject: Subject, cells: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for relation in subject.relations:
+def _asked(subject: Subject, cells: Mapping[str, str]) -> Iterator[tuple[int, str, str]]:
+    for place, relation in enumerate(subject.relations):
         for question in relation.questions:
             if _filled(relation.answer + question, cells):
-                yield _capital(question.format_map(cells)), relation.answer.format_map(cells)
+                yield place, _capital(question.format_map(cells)), relation.answer.format_map(cells)
 
 
 def _fitting(subject: Subject, cells: Mapping[str, str], answer: str) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, model_validator
 
 from crossfeed.errors import InvalidInput
 from crossfeed.settings import Frozen, Sequence_
+from crossfeed.strict_yaml import shown
 from crossfeed.tasks.prose import passages, prose_row
 from crossfeed.tasks.splits import Row
 
@@ -126,12 +127,14 @@ def _right_choice(where: str, choices: Sequence[str], labels: Sequence[str] | No
     if labels is None:
         if answer not in choices:
             raise InvalidInput(
-                f"{where}: the answer {answer!r} is not among the choices {list(choices)}; if it is a label, give the "
-                "labels too"
+                f"{where}: the answer {shown(answer)} is not among the choices {shown(list(choices))}; if it is a "
+                "label, give the labels too"
             )
         return answer
     if answer not in labels or len(labels) != len(choices):
-        raise InvalidInput(f"{where}: the answer {answer!r} must be one of {len(choices)} labels, got {list(labels)}")
+        raise InvalidInput(
+            f"{where}: the answer {shown(answer)} must be one of {len(choices)} labels, got {shown(list(labels))}"
+        )
     return choices[labels.index(answer)]
 
 

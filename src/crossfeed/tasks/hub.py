@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field
 
 from crossfeed.errors import DataUnavailable
 from crossfeed.settings import Frozen, Name
+from crossfeed.strict_yaml import shown
 from crossfeed.tasks.choice_problems import listed
 from crossfeed.tasks.fields import Fields, rows_of
 from crossfeed.tasks.loading import Table, from_folder, from_hub
@@ -50,7 +51,7 @@ class _Published:
         config: Its configuration.
         revision: The branch to read, if not the main one.
         prepare: Adds columns to a row, or leaves it out (None).
-        needs: Columns that `prepare` reads.
+        needs: Columns that `prepare` reads; rows in which one is empty (null) are left out.
         answers: How answers are graded.
         folders: Its folders under a data root, the first one found is read.
     """
@@ -89,7 +90,7 @@ class _NamedSettings(TextSettings):
 def _supported(row: dict[str, Any]) -> dict[str, Any] | None:
     """SciQ: only rows with a support text worth the name, as white-space-trimmed text."""
     row = {column: value.strip() if isinstance(value, str) else value for column, value in row.items()}
-    return row if len(row["support"] or "") > _SHORTEST_SUPPORT else None
+    return row if len(row["support"]) > _SHORTEST_SUPPORT else None
 
 
 def _worked(row: dict[str, Any]) -> dict[str, Any]:
@@ -333,9 +334,16 @@ def _task(
 def _prepared(where: str, table: Table, published: _Published) -> Table:
     if published.prepare is None:
         return table
-    for column in published.needs:
-        if table and column not in table[0]:
-            raise DataUnavailable(
-                f"{where}: there is no column {column!r}, as in {published.repository}; there are {', '.join(table[0])}"
-            )
-    return [row for row in map(published.prepare, table) if row is not None]
+    rows = []
+    for number, row in enumerate(table):
+        for column in published.needs:
+            if column not in row:
+                there = ", ".join(row)
+                raise DataUnavailable(
+                    f"{where}: there is no column {column!r}, as in {published.repository}; there are {there}"
+                )
+        try:
+            rows.append(published.prepare(row) if all(row[name] is not None for name in published.needs) else None)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise DataUnavailable(f"{where}: row {number} is not as in {published.repository}: {shown(row)}") from error
+    return [row for row in rows if row is not None]

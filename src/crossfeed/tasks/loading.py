@@ -158,7 +158,8 @@ def _read(where: str, path: Path) -> Table:
                 cache_dir=cache,
                 keep_in_memory=True,
             )
-            table: Table = split.to_list()
+            # As it is stored: what a file's metadata calls an image would be decoded, from any path that it names.
+            table: Table = split.with_format("arrow")[:].to_pylist()
         except Exception as error:  # the library raises errors of many libraries below it
             raise DataUnavailable(f"{where}: {path} cannot be read ({_first_line(error)})") from error
     return table

@@ -46,6 +46,8 @@ Family = Literal["gaussian", "logistic", "poisson"]
 
 _PUBLIC: Final = "public"
 _ARRAY: Final = "features"
+# An array of so many numbers takes 0.8 GB; a larger one is a slip, and would be asked of the system before it is known.
+_MOST_NUMBERS: Final = 100_000_000
 # Counts above this are no longer whole numbers in double precision.
 _LARGEST_MEAN: Final = 2.0**52
 
@@ -59,7 +61,7 @@ class RandomTruth(Frozen):
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    norm: Annotated[Number, Field(ge=0.0)] = 1.0
+    norm: Annotated[Number, Field(ge=0.0, le=1e100)] = 1.0
 
     def draw(self, dimension: int) -> Array:
         """The vector, shape (d,)."""
@@ -100,14 +102,14 @@ class RegressionSettings(TaskSettings):
     """
 
     source: Literal["regression"] = "regression"
-    dimension: Annotated[int, Field(ge=1)] | None = None
+    dimension: Annotated[int, Field(ge=1, le=10_000)] | None = None
     rank: Annotated[int, Field(ge=1)] | None = None
-    rows: Annotated[int, Field(ge=1)] | None = None
-    entity: Annotated[int, Field(ge=0)] = 0
+    rows: Annotated[int, Field(ge=1, le=_MOST_NUMBERS)] | None = None
+    entity: Annotated[int, Field(ge=0, le=10_000)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     features: Annotated[str, Field(min_length=1)] | None = None
     noise: Annotated[Number, Field(ge=0.0)] = 1.0
-    replicates: Annotated[int, Field(ge=1)] = 1
+    replicates: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     truth: Annotated[RandomTruth | tuple[float, ...] | None, BeforeValidator(_truth)] = None
     family: Family = "gaussian"
 
@@ -123,6 +125,13 @@ class RegressionSettings(TaskSettings):
         elif self.rank is not None and self.rank > min(self.dimension, self.rows):
             most = f"the dimension ({self.dimension}) and the rows ({self.rows})"
             raise ValueError(f"rank must be at most {most}; received {self.rank}")
+        if self.dimension is not None and self.rows is not None:
+            features, responses = (self.entity + 1) * self.rows * self.dimension, self.rows * self.replicates
+            if max(features, responses) > _MOST_NUMBERS:
+                raise ValueError(
+                    f"(entity + 1) x rows x dimension are {features:,} features, rows x replicates {responses:,} "
+                    f"responses; give smaller ones, at most {_MOST_NUMBERS:,} of each"
+                )
         return self
 
     def build(self, name: str, data_root: Path | None) -> RegressionTask:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
+from crossfeed.strict_yaml import shown
 from crossfeed.tasks.grading import number_in, same_number, same_text
 
 __all__ = ["SCHEMA", "Answers", "TextTask"]
@@ -115,9 +116,9 @@ def _check_items(where: str, table: pa.Table, answers: Answers | None) -> None:
     rows = zip(table.column("answer").to_pylist(), table.column("choices").to_pylist(), strict=True)
     for answer, choices in rows:
         if choices is not None and answer not in choices:
-            raise InvalidInput(f"{where}: the answer {answer!r} is not among its choices {choices}")
+            raise InvalidInput(f"{where}: the answer {shown(answer)} is not among its choices {shown(choices)}")
         if answers == "number" and answer is not None and number_in(answer) is None:
-            raise InvalidInput(f"{where}: the answer {answer!r} holds no number; grade such answers as `text`")
+            raise InvalidInput(f"{where}: the answer {shown(answer)} holds no number; grade such answers as `text`")
 
 
 def _check_disjoint(name: str, splits: dict[str, pa.Table]) -> None:

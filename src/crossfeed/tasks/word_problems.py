@@ -7,8 +7,8 @@ A problem is a story and its numbers; names of people and things do not make ano
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from crossfeed.keys import generator
 from crossfeed.tasks.splits import SPLITS, Row
 
-__all__ = ["MOST_PROBLEMS", "problems"]
+__all__ = ["MOST_PROBLEMS", "STORIES", "Story", "halves", "problems"]
 
 MOST_PROBLEMS: Final = 20_000
 
@@ -60,7 +60,7 @@ class Story:
     steps: tuple[Step, ...]
 
 
-_STORIES: Final = (
+STORIES: Final = (
     Story(
         {"a": (3, 30), "b": (2, 12), "c": (4, 40)},
         "{who} has {a} boxes with {b} {things} in each box. {who} gives {c} {things} to {friend}. "
@@ -215,7 +215,18 @@ _STORIES: Final = (
 _PARTS: Final = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth"}
 
 
-def problems(seed: int, sizes: dict[str, int]) -> dict[str, list[Row]]:
+def halves(story: Story) -> tuple[Story, Story]:
+    """The same story with small and with large values of its first number: no problem is in both."""
+    first, (low, high) = next(iter(story.numbers.items()))
+    middle = (low + high) // 2
+    parts = (replace(story, numbers={**story.numbers, first: part}) for part in ((low, middle), (middle + 1, high)))
+    small, large = parts
+    return small, large
+
+
+def problems(
+    seed: int, sizes: dict[str, int], stories: Sequence[Story] = STORIES, what: str = "math"
+) -> dict[str, list[Row]]:
     """Problems for each split.
 
     No problem is in two splits or twice in one: two items always differ in their story or its numbers. The test items
@@ -224,19 +235,21 @@ def problems(seed: int, sizes: dict[str, int]) -> dict[str, list[Row]]:
     Args:
         seed: Fixes everything.
         sizes: How many for each split; `MOST_PROBLEMS` together at most.
+        stories: The kinds of problems; fewer kinds have fewer problems.
+        what: A word for these stories, so that other ones get other random numbers.
     """
     seen: set[str] = set()
     made = {}
     for split in reversed(SPLITS):
-        stream = _stream(generator(seed, "tasks", "math", split), seen)
+        stream = _stream(generator(seed, "tasks", what, split), seen, stories)
         made[split] = [next(stream) for _ in range(sizes[split])]
     return made
 
 
-def _stream(random: np.random.Generator, seen: set[str]) -> Iterator[Row]:
+def _stream(random: np.random.Generator, seen: set[str], stories: Sequence[Story]) -> Iterator[Row]:
     while True:
-        number = int(random.integers(len(_STORIES)))
-        story = _STORIES[number]
+        number = int(random.integers(len(stories)))
+        story = stories[number]
         values, worked = _solved(story, random)
         key = f"story {number}: " + ", ".join(f"{name} = {values[name]}" for name in story.numbers)
         words = _words(random, values)

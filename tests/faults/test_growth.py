@@ -1,0 +1,135 @@
+"""Memory and file handles do not grow with the number of generations.
+
+What is counted is exact where it can be: Python's own allocations, Arrow's, live tensors and open files. All that the
+system says of a process's memory is noise of the allocator's, so that it is not asked.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pytest
+
+from crossfeed.description import read_preset
+from crossfeed.experiment import Experiment
+from crossfeed.learners.fake import FakeLearner
+from crossfeed.loop import run
+from crossfeed.store import open_store
+from tests.tiny import TINY
+
+_FILES = 3
+_BYTES = 300_000
+"""Far less than one set of draws, pool or table of each generation in between would take."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """What is in use at one moment.
+
+    Attributes:
+        files: Open file handles.
+        python: Bytes that Python allocated and did not free.
+        arrow: Bytes of live Arrow tables.
+        tensors: Live tensors.
+    """
+
+    files: int
+    python: int
+    arrow: int
+    tensors: int
+
+
+def use() -> Use:
+    gc.collect()
+    tensors = sum(type(one).__name__ in ("Tensor", "Parameter") for one in gc.get_objects())
+    files = len(os.listdir("/proc/self/fd"))
+    return Use(files, tracemalloc.get_traced_memory()[0], pa.total_allocated_bytes(), tensors)
+
+
+@pytest.fixture
+def trace(monkeypatch) -> Callable[..., dict[int, Use]]:
+    """Run an experiment and note what is in use when some generations are about to be updated."""
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("this system does not list a process's open files")
+
+    def follow(learner: type, experiment: Experiment, folder, moments: tuple[int, ...]) -> dict[int, Use]:
+        found: dict[int, Use] = {}
+        update = learner.update
+
+        def noting(self, states, sets, keys, generation):
+            if generation in moments:
+                found[generation] = use()
+            return update(self, states, sets, keys, generation)
+
+        monkeypatch.setattr(learner, "update", noting)
+        tracemalloc.start()
+        try:
+            outcome = run(experiment, open_store(folder))
+        finally:
+            tracemalloc.stop()
+        assert not outcome.failures
+        assert set(found) == set(moments)
+        return found
+
+    return follow
+
+
+def check_level(early: Use, late: Use) -> None:
+    assert late.files <= early.files + _FILES
+    assert late.python <= early.python + _BYTES
+    assert late.arrow <= early.arrow + _BYTES
+    assert late.tensors <= early.tensors
+
+
+def test_three_hundred_generations_take_no_more_than_fifty(tmp_path, trace):
+    overrides = (
+        *("ecosystem.alpha=0.5", "generations=300", "n=300", "metrics.projection=false"),
+        *("tasks.warm.test=4", "tasks.cold.test=4", "public.test=4"),
+    )
+    experiment = Experiment.from_yaml(read_preset("fake"), overrides)
+    found = trace(FakeLearner, experiment, tmp_path / "run", (50, 300))
+    check_level(found[50], found[300])
+    assert len(list((tmp_path / "run").glob("checkpoints/*/generation-*"))) <= 2
+
+
+def test_thirty_generations_of_a_language_model_take_no_more_than_ten(tmp_path, trace):
+    pytest.importorskip("torch")
+    from crossfeed.learners.language.learner import LanguageLearner
+
+    overrides = (
+        "ecosystem.alpha=0.5",
+        "generations=30",
+        "n=8",
+        "metrics={loss: {}}",
+        "learner.generation.max_new_tokens=2",
+    )
+    experiment = Experiment.from_yaml(TINY, overrides)
+    found = trace(LanguageLearner, experiment, tmp_path / "run", (10, 30))
+    check_level(found[10], found[30])
+    assert found[30].tensors > 10
+
+
+def test_a_leak_would_be_seen(tmp_path, trace, monkeypatch):
+    """Tables, files or arrays that each generation left behind are above the slack."""
+    kept: list[object] = []
+    update = FakeLearner.update
+
+    def leaking(self, states, sets, keys, generation):
+        kept.append([part.items for one in sets for part in one.parts])
+        kept.append((tmp_path / "run" / "run.json").open())
+        return update(self, states, sets, keys, generation)
+
+    monkeypatch.setattr(FakeLearner, "update", leaking)
+    overrides = ("ecosystem.alpha=0.5", "generations=40", "n=1000", "metrics={loss: {}}")
+    experiment = Experiment.from_yaml(read_preset("fake"), overrides)
+    found = trace(FakeLearner, experiment, tmp_path / "run", (10, 40))
+    assert found[40].files >= found[10].files + 30
+    assert found[40].arrow > found[10].arrow + _BYTES
+    for one in kept:
+        if not isinstance(one, list):
+            one.close()

@@ -7,18 +7,22 @@ from its private data, the public data, or the pool of published items with the 
 
 where bars are complements and w are the shares of what is published (1/K in the paper). A fraction of each newly
 collected pool may be fresh human data. At generation 0 nothing has been published yet: alpha is 0 and the private
-share is `initial_beta`, a parameter of its own.
+share is `initial_beta`, a parameter of its own. A pool may be curated: then a draw from it is a draw from the items
+that pass (`crossfeed.curation`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
-from crossfeed.settings import Frozen, Name, Number, Sequence_, Share
+from crossfeed.description import nested
+from crossfeed.registry import filter_settings
+from crossfeed.settings import FilterSettings, Frozen, Name, Number, Sequence_, Share
 
 __all__ = ["Ecosystem", "Entity", "Schedule", "at_generation"]
 
@@ -44,6 +48,19 @@ def _alpha(value: Any) -> float | tuple[float, ...] | str | None:
         raise ValueError(f"{error}; or proportional") from error
 
 
+def _filters(value: Any) -> Any:
+    """Filters by name; ``true`` or an empty mapping means its defaults, ``false`` means not at all."""
+    if not isinstance(value, dict):
+        raise ValueError("curation is a mapping from filters to settings, such as {detector: {recall: 0.9}}")
+    chosen = {}
+    for name, settings in value.items():
+        known = filter_settings(name)
+        if settings is not False:
+            plain = {} if settings is True or settings is None else settings
+            chosen[name] = plain if isinstance(plain, FilterSettings) else nested(known, plain, name)
+    return chosen
+
+
 Schedule = Annotated[float | tuple[float, ...], BeforeValidator(_schedule)]
 """A share: one number, or a list whose t-th entry holds at generation t = 1, 2, ... and whose last one stays."""
 
@@ -64,6 +81,8 @@ class Entity(Frozen):
         alpha: Its own synthetic share, where it differs from the ecosystem's.
         beta: Its own private share of the real data from generation 1 on, where it differs.
         share: Its share of what is published, relative to the other entities' (all equal by default).
+        learner: What of the experiment's learner is different for this entity: fields, laid over the common ones;
+            with a `kind`, a whole description that takes nothing from the common one. Read by `Experiment.learners`.
     """
 
     name: Name
@@ -71,6 +90,7 @@ class Entity(Frozen):
     alpha: Schedule | None = None
     beta: Schedule | None = None
     share: Annotated[Number, Field(ge=0.0, le=1e9)] = 1.0
+    learner: dict[str, Any] | None = None
 
 
 class Ecosystem(Frozen):
@@ -92,6 +112,7 @@ class Ecosystem(Frozen):
             are drawn by alpha and beta. ``replace`` (Shumailov et al., 2024): from generation 1 on, synthetic data
             of the newest generation alone. ``accumulate`` (Gerstgrasser et al., 2024): every generation adds n
             synthetic examples to the real ones, so sets grow to n (t+1) and alpha is t/(t+1).
+        curation: Filters by name; an item that any of them rejects is never drawn from the pool.
     """
 
     entities: Annotated[Sequence_[Entity], Field(min_length=1)]
@@ -101,12 +122,15 @@ class Ecosystem(Frozen):
     history: Literal["latest", "accumulate"] | None = None
     fresh_fraction: Share = 0.0
     update: Literal["replace", "accumulate", "accumulate-and-subsample"] = "accumulate-and-subsample"
+    curation: Annotated[dict[str, SerializeAsAny[FilterSettings]], BeforeValidator(_filters)] = Field(
+        default_factory=dict
+    )
 
     @field_validator("entities")
     @classmethod
     def _distinct(cls, entities: tuple[Entity, ...]) -> tuple[Entity, ...]:
-        names = [entity.name for entity in entities]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        named = Counter(entity.name for entity in entities)
+        twice = sorted(name for name, count in named.items() if count > 1)
         if twice:
             raise ValueError(f"entity names must differ; given more than once: {', '.join(twice)}")
         if not any(entity.share > 0 for entity in entities):

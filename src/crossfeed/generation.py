@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from crossfeed.errors import InvalidInput
-from crossfeed.experiment import Cell
+from crossfeed.curation import PASSED, Written, column_of, flags_of, synthetic_kept
 from crossfeed.keys import address
-from crossfeed.mixture import FRESH, PRIVATE, PUBLIC, Draws, Sizes, Source, draw, mixture_weights
+from crossfeed.mixture import FRESH, PRIVATE, PUBLIC, Source, pass_rates
 from crossfeed.moment import LiveMoment
-from crossfeed.pool import items_of, join_pool, requests
-from crossfeed.protocols import Learner, Measurement, Part, State, Task, TrainingSet
+from crossfeed.pool import PROVENANCE, by_author, items_of, join_pool, requests
+from crossfeed.protocols import Measurement, Part, State, Task, TrainingSet
+from crossfeed.world import World, kept_generations, publishes, reserve, wanted
 
 __all__ = [
     "World",
@@ -31,96 +29,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class World:
-    """Everything about a cell that stays the same from turn to turn.
-
-    Attributes:
-        cell: The cell.
-        learner: What every entity is.
-        tasks: Every task by name, private ones first, ``public`` last, without the fresh items.
-        fresh: Fresh human items of generations t = 1, 2, ...; empty where none are asked for.
-        drawn: Draws made so far, by generation and entity.
-        asked: Pool items that someone reads, by generation and author, as far as they were looked up.
-    """
-
-    cell: Cell
-    learner: Learner
-    tasks: Mapping[str, Task]
-    fresh: tuple[pa.Table, ...]
-    drawn: dict[tuple[int, int], Draws] = field(default_factory=dict, compare=False, repr=False)
-    asked: dict[tuple[int, int], NDArray[np.int64]] = field(default_factory=dict, compare=False, repr=False)
-
-    @classmethod
-    def make(cls, cell: Cell, learner: Learner, tasks: Mapping[str, Task]) -> World:
-        """Set fresh data aside (`reserve`); for learners that need none of the data to be built."""
-        return cls(cell, learner, *reserve(cell, tasks))
-
-    @property
-    def entities(self) -> tuple[str, ...]:
-        """The entities' names."""
-        return self.cell.experiment.ecosystem.names
-
-    def private(self, entity: int) -> pa.Table:
-        """An entity's private training data."""
-        return self.tasks[self.cell.experiment.ecosystem.entities[entity].private].train
-
-    @cached_property
-    def sizes(self) -> Sizes:
-        """How many items each source has."""
-        private = tuple(self.private(k).num_rows for k in range(len(self.entities)))
-        experiment = self.cell.experiment
-        published = experiment.pool_size or experiment.n
-        pool = private if published is None else (published,) * len(private)
-        fresh = tuple(table.num_rows for table in self.fresh)
-        return Sizes(private, self.tasks[PUBLIC].train.num_rows, fresh, pool)
-
-    def draws(self, generation: int, entity: int) -> Draws:
-        """The draws that an entity's update really reads."""
-        experiment, place = self.cell.experiment, (generation, entity)
-        if place not in self.drawn:
-            self.forget_all_but(generation)
-            n = self.learner.consumes(experiment.size(generation), generation)
-            self.drawn[place] = draw(experiment.ecosystem, self.sizes, n, generation, entity, self.cell.seed)
-        return self.drawn[place]
-
-    def forget_all_but(self, generation: int) -> None:
-        """Drop draws of other generations, unless history accumulates: only then are they asked for again."""
-        if not self.cell.experiment.ecosystem.accumulates:
-            for kept in (self.drawn, self.asked):
-                for place in [place for place in kept if place[0] != generation]:
-                    del kept[place]
-
-
-def reserve(cell: Cell, tasks: Mapping[str, Task]) -> tuple[dict[str, Task], tuple[pa.Table, ...]]:
-    """Set fresh data aside, if the ecosystem has any, before anything is trained.
-
-    Returns:
-        The tasks without their fresh items, and those of generations t = 1, 2, ...
-
-    Raises:
-        InvalidInput: A task has too few items.
-    """
-    kept = dict(tasks)
-    fresh: tuple[pa.Table, ...] = ()
-    if cell.experiment.ecosystem.fresh_fraction > 0 and cell.experiment.generations > 0:
-        kept[PUBLIC], reserved = tasks[PUBLIC].reserve(cell.experiment.generations)
-        fresh = tuple(reserved)
-    for name, task in kept.items():
-        if task.train.num_rows == 0 or task.test.num_rows == 0:
-            raise InvalidInput(f"task {name!r} has no training or no test items left; give it more data")
-    if not all(table.num_rows for table in fresh):
-        raise InvalidInput("the public data are too few for fresh items in every generation; give more of them")
-    return kept, fresh
-
-
-def publishes(world: World, generation: int) -> bool:
-    """Whether anything of what could be published at a generation is read by anyone."""
-    return generation > 0 and any(len(_wanted(world, generation, j)) for j in range(len(world.entities)))
-
-
 def publish(world: World, generation: int, states: Sequence[State]) -> pa.Table:
     """Generate what the entities publish: every pool item that some training set, now or later, will hold.
+
+    If a filter reads items, that is every item, and what passes is written down with them.
 
     Args:
         world: The cell.
@@ -132,13 +44,22 @@ def publish(world: World, generation: int, states: Sequence[State]) -> pa.Table:
     """
     seed, sampled = world.cell.seed, world.learner.reads == "draws"
     asked = [
-        requests(seed, generation, name, _wanted(world, generation, j), world.sizes.private[j], sampled=sampled)
+        requests(seed, generation, name, wanted(world, generation, j), world.sizes.private[j], sampled=sampled)
         for j, name in enumerate(world.entities)
     ]
     busy = [j for j, request in enumerate(asked) if len(request.items)]  # nobody reads the others
     prompts = [world.private(j).take(pa.array(asked[j].prompt_rows)) for j in busy]
     answers = world.learner.generate([states[j] for j in busy], prompts, [asked[j].keys for j in busy])
-    return join_pool(world.cell.name, generation, [world.entities[j] for j in busy], [asked[j] for j in busy], answers)
+    names = [world.entities[j] for j in busy]
+    pool = join_pool(world.cell.name, generation, names, [asked[j] for j in busy], answers)
+    if not world.judges_items:
+        return pool
+    asked_of, written_by = ([world.private(j).slice(0, 0) for j in range(len(world.entities))] for _ in range(2))
+    for j, prompt, answer in zip(busy, prompts, answers, strict=True):
+        asked_of[j], written_by[j] = prompt, answer
+    written = Written(asked_of, written_by, world.learner, states)
+    world.judge(generation, synthetic_kept(world.filters, world.scrape(generation, written)))
+    return pool.add_column(PROVENANCE.index(PASSED), PASSED, column_of(world.judged[generation].synthetic))
 
 
 def compose(world: World, generation: int, pools: Mapping[int, pa.Table]) -> list[TrainingSet]:
@@ -149,8 +70,10 @@ def compose(world: World, generation: int, pools: Mapping[int, pa.Table]) -> lis
         generation: The generation t.
         pools: The pools that history keeps, by generation.
     """
+    _recall(world, pools)
+    published = {born: by_author(pool) for born, pool in pools.items()}
     compose_one = _compose_draws if world.learner.reads == "draws" else _compose_everything
-    return [compose_one(world, generation, k, pools) for k in range(len(world.entities))]
+    return [compose_one(world, generation, k, published) for k in range(len(world.entities))]
 
 
 def update(world: World, generation: int, states: Sequence[State], sets: Sequence[TrainingSet]) -> list[State]:
@@ -162,73 +85,104 @@ def update(world: World, generation: int, states: Sequence[State], sets: Sequenc
 def measure(world: World, generation: int, states: Sequence[State]) -> tuple[list[Measurement], pa.Table | None]:
     """All numbers of a generation, and the completions that they were measured on."""
     experiment = world.cell.experiment
-    moment = LiveMoment(generation, world.entities, states, world.tasks, world.learner, world.cell.seed)
+    moments = _moments(world, generation, states)
     numbers: list[Measurement] = []
     for settings in experiment.metrics.values():
         if generation in (0, experiment.generations) or generation % settings.every == 0:
-            numbers += settings.build().measure(moment)
-    return numbers, moment.outputs()
+            metric = settings.build()
+            for moment in moments:
+                numbers += metric.measure(moment)
+    outputs = [table for moment in moments if (table := moment.outputs()) is not None]
+    return numbers, pa.concat_tables(outputs, promote_options="permissive") if outputs else None
 
 
-def realised(world: World, generation: int) -> list[Measurement]:
-    """The metric ``drawn``: how many items of each source every training set holds (task = the source)."""
+def _moments(world: World, generation: int, states: Sequence[State]) -> list[LiveMoment]:
+    """Who is measured on what: everyone on everything, or on its own task and on those that nobody owns."""
+
+    def moment(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveMoment:
+        names, own = zip(*((world.entities[k], states[k]) for k in entities), strict=True)
+        return LiveMoment(generation, names, own, tasks, world.learner, world.cell.seed)
+
+    everyone = range(len(world.entities))
+    if world.cell.experiment.measured == "all":
+        return [moment(everyone, world.tasks)]
+    owners: dict[str, list[int]] = {}
+    for k, entity in enumerate(world.cell.experiment.ecosystem.entities):
+        owners.setdefault(entity.private, []).append(k)
+    common = {name: task for name, task in world.tasks.items() if name not in owners}
+    return [*(moment(own, {name: world.tasks[name]}) for name, own in owners.items()), moment(everyone, common)]
+
+
+def realised(world: World, generation: int, pools: Callable[[], Mapping[int, pa.Table]]) -> list[Measurement]:
+    """What training sets were made of (task = the source).
+
+    ``drawn``: how many items of each source every training set holds. ``passed``: the share of what each source of a
+    curated pool published at this generation that the entity keeps.
+
+    Args:
+        world: The cell.
+        generation: The generation t.
+        pools: Reads the pools that history keeps; called only where draws hang on items that are not known here.
+    """
+    if world.judges_items and any(
+        born not in world.judged and publishes(world, born) for born in kept_generations(world, generation)
+    ):
+        _recall(world, pools())
+    return _drawn(world, generation) + _passed(world, generation)
+
+
+def _drawn(world: World, generation: int) -> list[Measurement]:
     if world.learner.reads == "everything":
         return []
     numbers = []
     for k, name in enumerate(world.entities):
         draws = world.draws(generation, k)
         counts: dict[str, int] = {}
-        for position, source in enumerate(draws.sources):
-            counts[source.name] = counts.get(source.name, 0) + int((draws.source == position).sum())
+        for source, count in zip(draws.sources, np.bincount(draws.source, minlength=len(draws.sources)), strict=True):
+            counts[source.name] = counts.get(source.name, 0) + int(count)
         numbers += [Measurement(name, source, "drawn", float(count)) for source, count in counts.items()]
     return numbers
 
 
-def kept_generations(world: World, generation: int) -> range:
-    """The generations whose pools a training set of this generation may draw from."""
-    first = 1 if world.cell.experiment.ecosystem.accumulates else max(generation, 1)
-    return range(first, generation + 1)
+def _passed(world: World, generation: int) -> list[Measurement]:
+    return [
+        Measurement(name, source.name, "passed", rate)
+        for k, name in enumerate(world.entities)
+        for source, rate in pass_rates(world.sizes, world.entities, world.passing(generation, k)).items()
+        if source.born == generation
+    ]
 
 
-def _wanted(world: World, generation: int, author: int) -> NDArray[np.int64]:
-    """Which items of an author's are read by anyone, at this generation or, if history accumulates, later."""
-    place = (generation, author)
-    if place not in world.asked:
-        world.forget_all_but(generation)
-        world.asked[place] = _look_ahead(world, generation, author)
-    return world.asked[place]
+def _recall(world: World, pools: Mapping[int, pa.Table]) -> None:
+    """Learn from stored pools what of them passes."""
+    if world.judges_items:
+        for born in pools:
+            if born not in world.judged:
+                world.judge(born, flags_of(pools[born], world.entities))
 
 
-def _look_ahead(world: World, generation: int, author: int) -> NDArray[np.int64]:
-    ecosystem = world.cell.experiment.ecosystem
-    last = world.cell.experiment.generations if ecosystem.accumulates else generation
-    readers = range(generation, last + 1)
-    if world.learner.reads == "everything":
-        read = ecosystem.shares[author] > 0 and any(ecosystem.alphas(later).any() for later in readers)
-        return np.arange(world.sizes.pool[author] if read and ecosystem.fresh_fraction < 1 else 0)
-    source = Source(world.entities[author], generation)
-    drawn = [world.draws(later, k).of(source)[1] for later in readers for k in range(len(world.entities))]
-    return np.unique(np.concatenate(drawn))
+Published = Mapping[int, Mapping[str, pa.Table]]
+"""Each author's items of each generation."""
 
 
-def _compose_draws(world: World, generation: int, entity: int, pools: Mapping[int, pa.Table]) -> TrainingSet:
+def _compose_draws(world: World, generation: int, entity: int, published: Published) -> TrainingSet:
     draws = world.draws(generation, entity)
-    weights = mixture_weights(world.cell.experiment.ecosystem, generation, entity)
+    weights = world.weights(generation, entity)
     parts = []
     for source in draws.sources:
         positions, index = draws.of(source)
         if len(index):
-            items = _lookup(world, entity, source, pools)(index)
+            items = _lookup(world, entity, source, published)(index)
             parts.append(Part(source.name, source.born, weights[source], items, positions))
     return TrainingSet(tuple(parts))
 
 
-def _compose_everything(world: World, generation: int, entity: int, pools: Mapping[int, pa.Table]) -> TrainingSet:
+def _compose_everything(world: World, generation: int, entity: int, published: Published) -> TrainingSet:
     parts: list[Part] = []
-    begin = 0
-    for source, weight in mixture_weights(world.cell.experiment.ecosystem, generation, entity).items():
+    begin, passing = 0, world.passing(generation, entity)
+    for source, weight in world.weights(generation, entity).items():
         if weight > 0:
-            items = _lookup(world, entity, source, pools)(None)
+            items = _lookup(world, entity, source, published)(passing.get(source))
             positions = np.arange(begin, begin + items.num_rows)
             begin += items.num_rows
             parts.append(Part(source.name, source.born, weight, items, positions))
@@ -236,11 +190,12 @@ def _compose_everything(world: World, generation: int, entity: int, pools: Mappi
 
 
 def _lookup(
-    world: World, entity: int, source: Source, pools: Mapping[int, pa.Table]
+    world: World, entity: int, source: Source, published: Published
 ) -> Callable[[NDArray[np.int64] | None], pa.Table]:
     """How to get items (all of them for None) of one source."""
     if source.name not in (PRIVATE, PUBLIC, FRESH):
-        return lambda index: items_of(pools, source.name, source.born, index)
+        own = published[source.born][source.name]
+        return lambda index: items_of(own, index)
     if source.name == PRIVATE:
         table = world.private(entity)
     else:

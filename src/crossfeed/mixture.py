@@ -7,12 +7,13 @@ human data with the fresh fraction :math:`\varphi`, else author j with the share
 source, uniformly (paper, Section 4).
 
 Draws are a function of (seed, generation, entity) and the description alone. So all of them are known before the run
-starts, and only pool items that some training set will hold need to be generated.
+starts, and only pool items that some training set will hold need to be generated. Where the pool is curated they are
+also a function of what passes (`crossfeed.curation`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from crossfeed.ecosystem import Ecosystem
 from crossfeed.keys import generator
 
-__all__ = ["FRESH", "PRIVATE", "PUBLIC", "Draws", "Sizes", "Source", "draw", "mixture_weights"]
+__all__ = ["FRESH", "PRIVATE", "PUBLIC", "Draws", "Passing", "Sizes", "Source", "draw", "mixture_weights", "pass_rates"]
 
 PRIVATE: Final = "private"
 PUBLIC: Final = "public"
@@ -59,6 +60,10 @@ class Sizes:
     pool: tuple[int, ...]
 
 
+Passing = Mapping[Source, NDArray[np.int64]]
+"""Indices of the items that pass, for each pool source of a curated pool; empty where nothing is curated."""
+
+
 @dataclass(frozen=True)
 class Draws:
     """The draws of one training set, in order.
@@ -81,12 +86,21 @@ class Draws:
         return positions, self.index[positions]
 
 
-def mixture_weights(ecosystem: Ecosystem, generation: int, entity: int) -> dict[Source, float]:
+def mixture_weights(
+    ecosystem: Ecosystem, generation: int, entity: int, rates: Mapping[Source, float] | None = None
+) -> dict[Source, float]:
     r"""The probability of each source in an entity's training set; they sum to 1.
 
     Private :math:`\bar\alpha\beta`, public :math:`\bar\alpha\bar\beta`; for each generation s in the pool,
     :math:`\alpha g_s \varphi` for fresh data and :math:`\alpha g_s (1-\varphi) w_j` for author j, with :math:`g_s` = 1
     for the newest generation (``latest``) or 1/t for each (``accumulate``). Sources of weight 0 are kept.
+
+    Args:
+        ecosystem: Gives the weights.
+        generation: The generation t.
+        entity: The entity's index k.
+        rates: Of a curated pool, the share of each pool source's items that passes: pool sources weigh by what passes
+            of them, alpha stays; where nothing passes the training set is real data alone.
     """
     alpha = float(ecosystem.alphas(generation)[entity])
     beta = float(ecosystem.betas(generation)[entity])
@@ -101,10 +115,33 @@ def mixture_weights(ecosystem: Ecosystem, generation: int, entity: int) -> dict[
             weights[Source(FRESH, born)] = newly * fresh
         for name, share in zip(ecosystem.names, ecosystem.shares, strict=True):
             weights[Source(name, born)] = newly * (1 - fresh) * float(share)
-    return weights
+    return weights if rates is None else _curated(weights, rates, alpha, beta)
 
 
-def draw(ecosystem: Ecosystem, sizes: Sizes, n: int, generation: int, entity: int, seed: int) -> Draws:
+def _curated(
+    weights: Mapping[Source, float], rates: Mapping[Source, float], alpha: float, beta: float
+) -> dict[Source, float]:
+    passing = {source: weight * rates[source] for source, weight in weights.items() if source in rates}
+    total = sum(passing.values())
+    if total == 0:
+        return {**dict.fromkeys(weights, 0.0), Source(PRIVATE): beta, Source(PUBLIC): 1 - beta}
+    return {source: alpha * passing[source] / total if source in passing else w for source, w in weights.items()}
+
+
+def pass_rates(sizes: Sizes, names: Sequence[str], passing: Passing) -> dict[Source, float]:
+    """The share of each pool source's items that passes."""
+    return {source: len(items) / _size_of(source, sizes, names, 0) for source, items in passing.items()}
+
+
+def draw(
+    ecosystem: Ecosystem,
+    sizes: Sizes,
+    n: int,
+    generation: int,
+    entity: int,
+    seed: int,
+    passing: Passing | None = None,
+) -> Draws:
     """Draw one training set as indices.
 
     Args:
@@ -114,17 +151,25 @@ def draw(ecosystem: Ecosystem, sizes: Sizes, n: int, generation: int, entity: in
         generation: The generation t.
         entity: The entity's index k.
         seed: The experiment's seed; cells that differ in alpha alone share their random numbers.
+        passing: What passes of a curated pool.
 
     Returns:
         The draws, in order.
     """
-    weights = mixture_weights(ecosystem, generation, entity)
+    passing = passing or {}
+    rates = pass_rates(sizes, ecosystem.names, passing) if passing else None
+    weights = mixture_weights(ecosystem, generation, entity, rates)
     sources = tuple(weights)
     # One row a draw, so that fewer draws are a prefix of more draws.
     numbers = generator(seed, "draw", generation, ecosystem.names[entity]).random((n, 2))
     source = _categorical(np.array(list(weights.values())), numbers[:, 0])
-    counts = np.array([_size_of(item, sizes, ecosystem.names, entity) for item in sources], dtype=np.int64)
+    sizes_of = [len(passing[s]) if s in passing else _size_of(s, sizes, ecosystem.names, entity) for s in sources]
+    counts = np.array(sizes_of, dtype=np.int64)
     index = np.minimum((numbers[:, 1] * counts[source]).astype(np.int64), counts[source] - 1)
+    for position, curated in enumerate(passing.get(each) for each in sources):
+        if curated is not None:
+            here = source == position
+            index[here] = curated[index[here]]
     return Draws(sources, source, index)
 
 

@@ -3,24 +3,27 @@
 Item i of author j at generation t is the answer of j's model to a prompt sampled from j's private training data; the
 prompt and the randomness of the answer hang on the key of (seed, t, j, i) alone. Columns of a stored pool:
 ``cell``, ``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row in the author's private training data)
-and ``key``, followed by the columns of the items themselves. A generation of which nobody reads anything has no pool.
+and ``key``, followed by the columns of the items themselves; a pool whose items were judged has ``passed`` too
+(`crossfeed.curation`). A generation of which nobody reads anything has no pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from crossfeed.curation import PASSED
 from crossfeed.keys import address, item_keys, uniforms
 
-__all__ = ["PROVENANCE", "Requests", "items_of", "join_pool", "requests"]
+__all__ = ["PROVENANCE", "Requests", "by_author", "items_of", "join_pool", "requests"]
 
-PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key")
+PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", PASSED)
 
 
 @dataclass(frozen=True)
@@ -78,18 +81,22 @@ def join_pool(
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def items_of(pools: Mapping[int, pa.Table], author: str, born: int, items: NDArray[np.int64] | None) -> pa.Table:
+def by_author(pool: pa.Table) -> dict[str, pa.Table]:
+    """A stored pool cut into its authors' items."""
+    ends = pc.run_end_encode(pool.column("author").combine_chunks())
+    begins = [0, *ends.run_ends.to_pylist()]
+    slices = (pool.slice(begin, end - begin) for begin, end in pairwise(begins))
+    return dict(zip(ends.values.to_pylist(), slices, strict=True))
+
+
+def items_of(own: pa.Table, items: NDArray[np.int64] | None) -> pa.Table:
     """An author's items of one generation, without their provenance.
 
     Args:
-        pools: Stored pools by generation.
-        author: The author.
-        born: The generation at which the items were published.
+        own: The author's part of a stored pool.
         items: Item indices, in any order and with repeats; None for all of them.
     """
-    pool = pools[born]
-    own = pool.filter(pc.equal(pool.column("author"), author))
-    plain = own.drop_columns(list(PROVENANCE))
+    plain = own.drop_columns([name for name in PROVENANCE if name in own.column_names])
     if items is None:
         return plain
     rows = np.searchsorted(own.column("item").to_numpy(), items)

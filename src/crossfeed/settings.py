@@ -7,15 +7,20 @@ class; its `build` imports the code that does the work.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 if TYPE_CHECKING:
-    from crossfeed.protocols import Learner, LearnerContext, Metric, Task
+    from collections.abc import Mapping
+
+    from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, Task
 
 __all__ = [
+    "FilterSettings",
     "Frozen",
     "LearnerSettings",
     "MetricSettings",
@@ -27,16 +32,19 @@ __all__ = [
     "identity",
 ]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 T = TypeVar("T")
 
 
 def _safe_name(value: Any) -> Any:
     if isinstance(value, str) and not _NAME.fullmatch(value):
         raise ValueError(
-            "a name has 1 to 64 letters, digits, '.', '_' and '-', and starts with a letter or digit "
-            "(names become parts of paths)"
+            "a name has 1 to 64 letters, digits, '.', '_' and '-', starts with a letter or digit and does not end with "
+            "'.' (names become parts of paths)"
         )
+    if isinstance(value, str) and _DEVICE.fullmatch(value):
+        raise ValueError("names become parts of paths, and on Windows this one is a device; choose another")
     return value
 
 
@@ -61,14 +69,24 @@ class Frozen(BaseModel):
 
     Attributes:
         no_effect: Fields that change no result beyond rounding (names, devices); they stay out of content ids.
+        always_told: Fields that are in content ids even where they equal their default: those that tell kinds apart,
+            and those whose default was changed, since the same words then mean another experiment.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     no_effect: ClassVar[frozenset[str]] = frozenset()
+    always_told: ClassVar[frozenset[str]] = frozenset()
 
 
 class LearnerSettings(Frozen):
-    """A kind of generative model and how it is trained; `kind` is its name in the registry."""
+    """A kind of generative model and how it is trained; `kind` is its name in the registry.
+
+    Attributes:
+        shared: Fields in which the entities of an experiment cannot differ.
+    """
+
+    always_told = frozenset({"kind"})
+    shared: ClassVar[frozenset[str]] = frozenset()
 
     kind: str
 
@@ -76,9 +94,23 @@ class LearnerSettings(Frozen):
         """What its training sets hold, see `crossfeed.protocols.Learner.reads`."""
         return "draws"
 
+    def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """These settings as plain data, with what is different for one entity laid over them, mapping by mapping."""
+        return _laid_over(self.model_dump(mode="python"), changes)
+
     def start_identity(self) -> Any:
         """What of the settings affects training at generation 0, as plain data; more than that is safe, less is not."""
         return identity(self)
+
+    def workers(self, cores: int) -> tuple[int, int]:
+        """How many worker processes such models keep busy on a machine, and the CPU threads of each.
+
+        One process for learners that finish before a second one has started, or whose libraries use all cores.
+
+        Args:
+            cores: Cores of this machine.
+        """
+        return 1, cores
 
     def build(self, context: LearnerContext) -> Learner:
         """Make the learner; called once for each cell."""
@@ -87,6 +119,8 @@ class LearnerSettings(Frozen):
 
 class TaskSettings(Frozen):
     """Where a data set comes from; `source` is its name in the registry."""
+
+    always_told = frozenset({"source"})
 
     source: str
 
@@ -117,13 +151,63 @@ class MetricSettings(Frozen):
         raise NotImplementedError
 
 
-def identity(value: Any) -> Any:
-    """A description as plain data, without the fields that change no result (see `Frozen.no_effect`)."""
+class FilterSettings(Frozen):
+    """What of a pool is kept; the filter's name in the registry says which it is."""
+
+    def build(self, owned: Mapping[str, Task]) -> Filter:
+        """Make the filter.
+
+        Args:
+            owned: The task that each entity owns, by the entity's name; its training items give the prompts.
+
+        Raises:
+            InvalidInput: The filter cannot judge what is written for one of the tasks.
+        """
+        raise NotImplementedError
+
+
+def _laid_over(common: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(common)
+    for name, value in changes.items():
+        below = merged.get(name)
+        merged[name] = _laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def identity(value: Any, without: Collection[str] = ()) -> Any:
+    """A description as plain data that says what affects results, and nothing else: what content ids are made of.
+
+    A field that equals its default is left out, so that a field that is added later, with a default that means what was
+    done before, changes no id of what was described before. Fields without effect are left out (`Frozen.no_effect`);
+    those that tell kinds apart, and those whose default was changed, are not (`Frozen.always_told`).
+
+    Args:
+        value: A description, or what it holds.
+        without: Fields to leave out besides, by dotted path.
+    """
     if isinstance(value, Frozen):
-        fields = type(value).model_fields
-        return {name: identity(getattr(value, name)) for name in fields if name not in value.no_effect}
+        return {
+            name: told
+            for name, field in type(value).model_fields.items()
+            if name not in value.no_effect
+            and name not in without
+            and (told := _told(value, name, field, without)) is not _DEFAULT
+        }
     if isinstance(value, dict):
         return {key: identity(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [identity(item) for item in value]
     return value
+
+
+_DEFAULT: Final = object()
+
+
+def _told(value: Frozen, name: str, field: FieldInfo, without: Collection[str]) -> Any:
+    """What a field says, or `_DEFAULT` if it need not be said."""
+    within = [path.removeprefix(f"{name}.") for path in without if path.startswith(f"{name}.")]
+    told = identity(getattr(value, name), within)
+    if field.is_required() or name in value.always_told:
+        return told
+    # Not the values but what they say is compared: a field without effect within a default says nothing either.
+    return _DEFAULT if told == identity(field.get_default(call_default_factory=True), within) else told

@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from crossfeed.errors import Diverged, InvalidInput
 from crossfeed.keys import address, generator, uniforms
@@ -31,6 +31,16 @@ LENGTH: Final = 6
 _SMOOTHING: Final = 0.1
 
 Counts = NDArray[np.float64]
+
+
+def _is_word(text: str) -> str:
+    if text.split() != [text]:
+        raise ValueError("a word is not empty and has no white space")
+    return text
+
+
+Word = Annotated[str, AfterValidator(_is_word)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class FakeSettings(LearnerSettings):
@@ -63,9 +73,9 @@ class FakeTaskSettings(TaskSettings):
     """
 
     source: Literal["fake"] = "fake"
-    words: Annotated[Sequence_[str], Field(min_length=1)] = ("red", "green", "blue")
-    train: Annotated[int, Field(ge=1)] = 60
-    test: Annotated[int, Field(ge=1)] = 12
+    words: Annotated[Sequence_[Word], Field(min_length=1)] = ("red", "green", "blue")
+    train: Count = 60
+    test: Count = 12
     seed: int = 0
 
     def build(self, name: str, data_root: Path | None) -> Task:
@@ -109,20 +119,20 @@ class FakeLearner:
     names: tuple[str, ...]
     reads: Literal["draws", "everything"] = "draws"
 
-    def consumes(self, n: int, generation: int) -> int:
+    def consumes(self, n: int, generation: int, entity: int) -> int:
         """All drawn items, or as many as the settings say."""
         return n if self.settings.reads_at_most is None else min(n, self.settings.reads_at_most)
 
-    def start(self, entities: int) -> list[Counts]:
+    def start(self, entities: Sequence[int]) -> list[Counts]:
         """No words seen yet."""
-        return [np.zeros(VOCABULARY) for _ in range(entities)]
+        return [np.zeros(VOCABULARY) for _ in entities]
 
     def update(
         self, states: Sequence[Counts], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
     ) -> list[Counts]:
         """Half of the old counts and half of the training set's, as shares."""
         if generation == self.settings.diverge_at:
-            raise Diverged(f"entity 0 at generation {generation}, step 1: the loss is nan")
+            raise Diverged(f"generation {generation}, step 1: the loss is nan", 0)
         return [(state + _count(training.items)) / 2 for state, training in zip(states, sets, strict=True)]
 
     def generate(
@@ -135,11 +145,9 @@ class FakeLearner:
         """Minus log probabilities of the words."""
         return [[_score(state, table) for table in tables] for state in states]
 
-    def embed(self, items: pa.Table) -> NDArray[np.float32]:
+    def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
         """Bags of words, normalised."""
-        bags = np.stack([_bag(text) for text in items.column("completion").to_pylist()])
-        features: NDArray[np.float32] = (bags / np.linalg.norm(bags, axis=1, keepdims=True)).astype(np.float32)
-        return features
+        return [_features(items) for items in tables]
 
     def save(self, state: Counts, folder: Path) -> None:
         """One array."""
@@ -164,6 +172,12 @@ def _bag(text: str) -> Counts:
     return np.bincount([_bucket(word) for word in text.split()], minlength=VOCABULARY).astype(np.float64)
 
 
+def _features(items: pa.Table) -> NDArray[np.float32]:
+    bags = np.stack([_bag(text) for text in items.column("completion").to_pylist()])
+    features: NDArray[np.float32] = (bags / np.linalg.norm(bags, axis=1, keepdims=True)).astype(np.float32)
+    return features
+
+
 def _count(items: pa.Table) -> Counts:
     counts: Counts = _bag(" ".join(items.column("completion").to_pylist())) / items.num_rows
     return counts
@@ -184,9 +198,10 @@ def _write(state: Counts, prompts: pa.Table, keys: NDArray[np.uint64], names: tu
 
 def _score(state: Counts, table: pa.Table) -> Scores:
     surprise = -np.log(_probabilities(state))
-    bags = np.stack([_bag(text) for text in table.column("completion").to_pylist()])
+    texts = table.column("completion").to_pylist()
+    bags = np.stack([_bag(text) for text in texts])
     loss, size = bags @ surprise, bags.sum(axis=1)
-    return Scores(loss, size, loss, size)
+    return Scores(loss, size, loss, size, np.array([len(text.encode()) for text in texts], dtype=np.float64))
 
 
 def _sentences(words: tuple[str, ...], rows: int, path: tuple[int | str, ...]) -> pa.Table:

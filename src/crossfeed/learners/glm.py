@@ -98,13 +98,13 @@ class GlmLearner:
         """What its training sets hold."""
         return self.settings.reads
 
-    def consumes(self, n: int, generation: int) -> int:
+    def consumes(self, n: int, generation: int, entity: int) -> int:
         """All of them."""
         return n
 
-    def start(self, entities: int) -> list[Array]:
+    def start(self, entities: Sequence[int]) -> list[Array]:
         """Zeros."""
-        return [self.shape.zeros()] * entities
+        return [self.shape.zeros()] * len(entities)
 
     def update(
         self, states: Sequence[Array], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
@@ -134,9 +134,9 @@ class GlmLearner:
             for theta in states
         ]
 
-    def embed(self, items: pa.Table) -> NDArray[np.float32]:
+    def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
         """Responses as angles, see `crossfeed.learners.replicates`."""
-        return angles(responses_of(items))
+        return [angles(responses_of(items)) for items in tables]
 
     def save(self, state: Array, folder: Path) -> None:
         """Write the estimates."""
@@ -156,8 +156,9 @@ class GlmLearner:
         if not fit.exists.all():
             lost = np.flatnonzero(~fit.exists)
             raise Diverged(
-                f"entity {entity}: the likelihood of {len(lost)} of {len(state)} replicates (the first: {lost[0]}) has "
-                "no maximum, their data are separated; give more rows, or learner.ridge above 0"
+                f"the likelihood of {len(lost)} of {len(state)} replicates (the first: {lost[0]}) has no maximum, "
+                "their data are separated; give more rows, or learner.ridge above 0",
+                entity,
             )
         return fit.estimates
 

@@ -104,13 +104,13 @@ class LinearLearner:
         """What its training sets hold."""
         return self.settings.reads
 
-    def consumes(self, n: int, generation: int) -> int:
+    def consumes(self, n: int, generation: int, entity: int) -> int:
         """All of them."""
         return n
 
-    def start(self, entities: int) -> list[Array]:
+    def start(self, entities: Sequence[int]) -> list[Array]:
         """Zeros."""
-        return [self.shape.zeros()] * entities
+        return [self.shape.zeros()] * len(entities)
 
     def update(
         self, states: Sequence[Array], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
@@ -135,9 +135,9 @@ class LinearLearner:
             for theta in states
         ]
 
-    def embed(self, items: pa.Table) -> NDArray[np.float32]:
+    def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
         """Responses as angles, see `crossfeed.learners.replicates`."""
-        return angles(responses_of(items))
+        return [angles(responses_of(items)) for items in tables]
 
     def save(self, state: Array, folder: Path) -> None:
         """Write the estimates."""

@@ -165,7 +165,7 @@ def finite_estimates(estimates: Sequence[Array], generation: int) -> list[Array]
     """
     for entity, theta in enumerate(estimates):
         if not np.isfinite(theta).all():
-            raise Diverged(f"entity {entity}: the estimate is no longer a finite number at generation {generation}")
+            raise Diverged(f"the estimate is no longer a finite number at generation {generation}", entity)
     return list(estimates)
 
 

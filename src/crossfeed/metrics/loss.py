@@ -5,19 +5,27 @@ r"""Losses of every model on every task's test items.
 
 .. math:: \mathrm{loss} = \sum_i \ell_i \Big/ \sum_i m_i .
 
-``completion_loss`` is the same over the completion alone, given the prompt. Both come from one pass over the items.
-A task without a single term (every completion lies beyond the learner's maximum length) has no such number.
+``completion_loss`` is the same over the completion alone, given the prompt.
+
+``bits_per_byte`` compares models whose tokenizers differ: with :math:`b_i` the UTF-8 bytes of the text whose tokens are
+predicted (all but the first token, which is given),
+
+.. math:: \mathrm{bits\ per\ byte} = \sum_i \ell_i \Big/ \Big(\ln 2 \sum_i b_i\Big) .
+
+All come from one pass over the items. A task without a single term (every completion lies beyond the learner's maximum
+length) has no such number.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from crossfeed.protocols import Measurement, Moment, Scores
 from crossfeed.settings import MetricSettings
 
-__all__ = ["CompletionLossSettings", "LossSettings"]
+__all__ = ["BitsPerByteSettings", "CompletionLossSettings", "LossSettings"]
 
 
 class LossSettings(MetricSettings):
@@ -34,6 +42,20 @@ class CompletionLossSettings(MetricSettings):
     def build(self) -> _MeanLoss:
         """Make the metric."""
         return _MeanLoss("completion_loss", lambda scores: (scores.completion_loss.sum(), scores.completion_size.sum()))
+
+
+class BitsPerByteSettings(MetricSettings):
+    """The loss over whole items in bits a byte of text; metric ``bits_per_byte``."""
+
+    def build(self) -> _MeanLoss:
+        """Make the metric."""
+        return _MeanLoss("bits_per_byte", _bits_and_bytes)
+
+
+def _bits_and_bytes(scores: Scores) -> tuple[float, float]:
+    if scores.text_bytes is None:
+        return 0.0, 0.0
+    return scores.loss.sum() / math.log(2), scores.text_bytes.sum()
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from crossfeed.environment import WORKER_NUMBER
 from crossfeed.errors import InvalidInput
 
 __all__ = ["Device", "open_device", "quiet"]
@@ -30,6 +32,17 @@ class Device:
     def on_host(self) -> bool:
         """Whether results are read without waiting for an accelerator."""
         return self.torch_device.type == "cpu"
+
+    def in_host_memory(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Copies in host memory; pinned where the device is CUDA's, so that they are on their way all at once."""
+        pinned = self.torch_device.type == "cuda"
+        found = {}
+        for name, tensor in tensors.items():
+            room = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
+            found[name] = room.copy_(tensor.detach(), non_blocking=pinned)
+        if pinned:
+            torch.cuda.synchronize(self.torch_device)
+        return found
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of forward passes."""
@@ -54,25 +67,30 @@ class Device:
             yield
 
 
-def open_device(name: str, precision: Literal["auto", "fp32", "bf16"], threads: int | None = None) -> Device:
+def open_device(name: str, precision: Literal["auto", "fp32", "bf16"], threads: int) -> Device:
     """Find the device.
 
     Args:
         name: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:<number>``.
         precision: ``auto`` is bf16 on CUDA devices that have it, else fp32.
-        threads: CPU threads for torch, or None for its own choice.
+        threads: CPU threads for torch.
 
     Raises:
         InvalidInput: The device is not there.
     """
-    device = torch.device(_found() if name == "auto" else name)
+    device = torch.device(_own(_found() if name == "auto" else name))
     _check(device)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     if device.type == "cpu":
         _keep_freed_memory()
     has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return Device(device, bf16=precision == "bf16" or (precision == "auto" and has_bf16))
+
+
+def _own(name: str) -> str:
+    """Of several accelerators the one that has this worker's number."""
+    number = int(os.environ.get(WORKER_NUMBER, "0"))
+    return f"cuda:{number % max(1, torch.cuda.device_count())}" if name == "cuda" else name
 
 
 def _found() -> str:

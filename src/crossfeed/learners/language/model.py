@@ -67,7 +67,7 @@ class WorkingModel:
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the module's numbers in host memory."""
-        return {name: parameter.detach().to("cpu", copy=True) for name, parameter in self.module.named_parameters()}
+        return self.device.in_host_memory(self.parameters())
 
     def training(self) -> None:
         """Make ready to be changed: the module no longer holds any state's numbers."""

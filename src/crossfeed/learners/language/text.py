@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,11 @@ from crossfeed.errors import InvalidInput
 __all__ = ["Batch", "Codec", "Example", "texts"]
 
 Ids = NDArray[np.int64]
+Wanted = tuple[str, int, bool, int]
+"""A text, how many of its characters are the prompt, whether it ends, and how many tokens to keep."""
+
+_REMEMBERED: Final = 50_000
+"""Examples that are kept tokenised; some 50 MB of short texts."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,12 @@ class Example:
     Attributes:
         ids: ``(length,)`` token ids.
         prompt: How many of them belong to the prompt.
+        text_bytes: UTF-8 bytes of the text that follows the first token, as far as it is not cut.
     """
 
     ids: Ids
     prompt: int
+    text_bytes: int
 
 
 def texts(items: pa.Table, column: str) -> list[str]:
@@ -59,18 +66,24 @@ class Codec:
         self.tokenizer = tokenizer
         self.eos: int = tokenizer.eos_token_id
         self.pad: int = self.eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self._coded: dict[Wanted, Example] = {}
 
     def examples(self, items: pa.Table, max_length: int) -> list[Example]:
         """Tokens of prompt, completion and, where the item is finished, the end of text; cut to a length."""
         prompts, completions = texts(items, "prompt"), texts(items, "completion")
-        if not prompts:
-            return []
-        whole = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
-        coded = self.tokenizer(whole, return_offsets_mapping=self._has_offsets, return_attention_mask=False)
-        return [
-            self._example(coded, row, prompt, end, max_length)
-            for row, (prompt, end) in enumerate(zip(prompts, _finished(items), strict=True))
+        wanted = [
+            (prompt + completion, len(prompt), end, max_length)
+            for prompt, completion, end in zip(prompts, completions, _finished(items), strict=True)
         ]
+        if len(self._coded) > _REMEMBERED:
+            self._coded.clear()
+        # Human items come again in every generation and every cell.
+        missing = list(dict.fromkeys(each for each in wanted if each not in self._coded))
+        if missing:
+            whole = [text for text, _, _, _ in missing]
+            coded = self.tokenizer(whole, return_offsets_mapping=self._has_offsets, return_attention_mask=False)
+            self._coded.update({each: self._example(coded, row, *each) for row, each in enumerate(missing)})
+        return [self._coded[each] for each in wanted]
 
     def prompts(self, items: pa.Table, longest: int) -> list[Ids]:
         """Tokens of prompts; of long ones a start token, if any, and the last tokens."""
@@ -101,16 +114,21 @@ class Codec:
     def _has_offsets(self) -> bool:
         return bool(self.tokenizer.is_fast)
 
-    def _example(self, coded: Any, row: int, prompt: str, end: bool, max_length: int) -> Example:
+    def _example(self, coded: Any, row: int, text: str, prompt: int, end: bool, max_length: int) -> Example:
+        """The tokens of a text, whose first characters are the prompt."""
         ids = self._without_end(coded["input_ids"][row])
+        kept = min(len(ids), max_length)
         if self._has_offsets:
             stops = [stop for _, stop in coded["offset_mapping"][row][: len(ids)]]
-            boundary = next((place for place, stop in enumerate(stops) if stop > len(prompt)), len(ids))
+            boundary = next((place for place, stop in enumerate(stops) if stop > prompt), len(ids))
+            predicted = text[stops[0] : stops[kept - 1]] if ids else ""
         else:
-            boundary = len(self._without_end(self.tokenizer(prompt)["input_ids"])) if prompt else 0
+            boundary = len(self._without_end(self.tokenizer(text[:prompt])["input_ids"])) if prompt else 0
+            (predicted,) = self._decode([np.array(ids[1:kept], dtype=np.int64)])
         if end and len(ids) < max_length:
             ids = [*ids, self.eos]
-        return Example(np.array(ids[:max_length], dtype=np.int64), min(boundary, len(ids), max_length))
+        found = np.array(ids[:max_length], dtype=np.int64)
+        return Example(found, min(boundary, len(ids), max_length), len(predicted.encode()))
 
     def _prompt(self, ids: list[int], longest: int) -> Ids:
         start = self.tokenizer.bos_token_id

@@ -31,7 +31,6 @@ def train(
     generation: int,
     key: int,
     pad: int,
-    who: str,
     advance: Callable[[int], None],
 ) -> LanguageState:
     """Train a state.
@@ -44,7 +43,6 @@ def train(
         generation: The generation t; 0 may have a number of steps of its own.
         key: Seeds the order of repeated passes and dropout.
         pad: A token that fills rows.
-        who: The entity, for messages.
         advance: Told of every step.
 
     Raises:
@@ -57,7 +55,7 @@ def train(
     optimizer = adamw(parameters, settings.learning_rate, settings.betas, settings.weight_decay, settings.epsilon)
     restore(optimizer, parameters, state.optimizer)
     warmup = 0.0 if state.optimizer else settings.warmup
-    watch = Watch(model.device.on_host, who)
+    watch = Watch(model.device.on_host, f"generation {generation}")
     try:
         with model.device.seeded(address(key, "dropout")):
             for step, rows in enumerate(plan):
@@ -70,8 +68,10 @@ def train(
                 advance(1)
         watch.check()
         if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters.values()):
-            raise Diverged(f"{who}: weights are not finite after step {len(plan)}; lower the learning rate")
-        carried = moments(optimizer, parameters) if settings.carry_optimizer else {}
+            raise Diverged(
+                f"generation {generation}: weights are not finite after step {len(plan)}; lower the learning rate"
+            )
+        carried = model.device.in_host_memory(moments(optimizer, parameters)) if settings.carry_optimizer else {}
         return LanguageState(model.weights(), carried)
     finally:
         model.module.zero_grad()
@@ -125,9 +125,9 @@ def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: i
 class Watch:
     """Notices losses and gradients that are not finite, without waiting for an accelerator at every step."""
 
-    def __init__(self, every_step: bool, who: str) -> None:
+    def __init__(self, every_step: bool, where: str) -> None:
         self._every = 1 if every_step else _CHECK_EVERY
-        self._who = who
+        self._where = where
         self._seen: list[Tensor] = []
         self._first = 0
 
@@ -153,6 +153,6 @@ class Watch:
         if len(bad):
             loss, norm = values[bad[0]].tolist()
             raise Diverged(
-                f"{self._who}, step {self._first + int(bad[0])}: loss {loss}, gradient norm {norm}; "
+                f"{self._where}, step {self._first + int(bad[0])}: loss {loss}, gradient norm {norm}; "
                 "a lower learning_rate, a longer warmup or fp32 may help"
             )

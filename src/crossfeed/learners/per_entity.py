@@ -1,0 +1,187 @@
+"""Entities that are not all alike: other sizes, bases, tokenizers or training, behind the one protocol of learners.
+
+Entities that are described alike form a group with a learner of its own; a state knows its group, and every verb is
+passed on group by group. Items travel as tables, so a pool carries text, which each entity reads with its own
+tokenizer. Outputs are embedded by the experiment's common learner, whoever wrote them, so that similarity compares in
+one space.
+
+Losses a token of different tokenizers cannot be compared with each other; `bits_per_byte` can.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import SerializeAsAny
+
+from crossfeed.errors import DataUnavailable, Diverged
+from crossfeed.protocols import Learner, LearnerContext, Scores, State, TrainingSet
+from crossfeed.settings import LearnerSettings
+
+__all__ = ["PerEntityLearner", "PerEntitySettings"]
+
+T = TypeVar("T")
+_FILE: Final = "learner.json"
+
+
+class PerEntitySettings(LearnerSettings):
+    """What an experiment makes of entities with learners of their own; not written by people.
+
+    Attributes:
+        common: The experiment's learner.
+        entities: Each entity's learner, by name and in order.
+    """
+
+    kind: Literal["per-entity"]
+    common: SerializeAsAny[LearnerSettings]
+    entities: dict[str, SerializeAsAny[LearnerSettings]]
+
+    def reading(self) -> Literal["draws", "everything"]:
+        """What all of them read."""
+        return self.common.reading()
+
+    def workers(self, cores: int) -> tuple[int, int]:
+        """As for the common learner."""
+        return self.common.workers(cores)
+
+    def build(self, context: LearnerContext) -> Learner:
+        """Make the groups' learners."""
+        kinds: list[LearnerSettings] = []  # settings may hold mappings, which have no hash
+        for each in self.entities.values():
+            if each not in kinds:
+                kinds.append(each)
+        learners = [each.build(context) for each in kinds]
+        embedder = learners[kinds.index(self.common)] if self.common in kinds else self.common.build(context)
+        groups = tuple(kinds.index(each) for each in self.entities.values())
+        return PerEntityLearner(tuple(learners), groups, tuple(self.entities), embedder)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A state and the group that it belongs to."""
+
+    group: int
+    state: State
+
+
+@dataclass(frozen=True)
+class PerEntityLearner:
+    """See the module.
+
+    Attributes:
+        learners: Each group's learner.
+        groups: Each entity's group.
+        names: The entities' names.
+        embedder: What embeds outputs.
+    """
+
+    learners: tuple[Learner, ...]
+    groups: tuple[int, ...]
+    names: tuple[str, ...]
+    embedder: Learner
+
+    @property
+    def reads(self) -> Literal["draws", "everything"]:
+        """What all of them read."""
+        return self.learners[0].reads
+
+    def consumes(self, n: int, generation: int, entity: int) -> int:
+        """As the entity's learner says."""
+        return self.learners[self.groups[entity]].consumes(n, generation, entity)
+
+    def start(self, entities: Sequence[int]) -> list[Member]:
+        """Each entity's base is its group's."""
+
+        def started(learner: Learner, places: list[int]) -> list[State]:
+            return learner.start([entities[place] for place in places])
+
+        groups = [self.groups[entity] for entity in entities]
+        return [Member(*each) for each in zip(groups, self._by_group(groups, started), strict=True)]
+
+    def update(
+        self, states: Sequence[Member], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
+    ) -> list[Member]:
+        """Train each state by its own learner.
+
+        Raises:
+            Diverged: A loss is no longer finite; it names the entity by its place among `states`.
+        """
+
+        def updated(learner: Learner, places: list[int]) -> list[State]:
+            try:
+                own = [states[k].state for k in places]
+                return learner.update(own, [sets[k] for k in places], [keys[k] for k in places], generation)
+            except Diverged as error:
+                entity = places[error.entity] if isinstance(error.entity, int) else error.entity
+                raise Diverged(error.message, entity) from error
+
+        groups = [each.group for each in states]
+        return [Member(*each) for each in zip(groups, self._by_group(groups, updated), strict=True)]
+
+    def generate(
+        self, states: Sequence[Member], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
+    ) -> list[pa.Table]:
+        """Complete prompts, each table by its state's own learner."""
+
+        def written(learner: Learner, places: list[int]) -> list[pa.Table]:
+            own = [states[k].state for k in places]
+            return learner.generate(own, [prompts[k] for k in places], [keys[k] for k in places])
+
+        return self._by_group([each.group for each in states], written)
+
+    def score(self, states: Sequence[Member], tables: Sequence[pa.Table]) -> list[list[Scores]]:
+        """Losses, in each learner's own terms."""
+
+        def scored(learner: Learner, places: list[int]) -> list[list[Scores]]:
+            return learner.score([states[k].state for k in places], tables)
+
+        return self._by_group([each.group for each in states], scored)
+
+    def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
+        """Features by the common learner."""
+        return self.embedder.embed(tables)
+
+    def save(self, state: Member, folder: Path) -> None:
+        """What the state's own learner writes, and which learner that is."""
+        self.learners[state.group].save(state.state, folder)
+        (folder / _FILE).write_text(json.dumps({"learner": state.group}))
+
+    def load(self, folder: Path) -> Member:
+        """Read it back.
+
+        Raises:
+            DataUnavailable: It does not say which learner wrote it.
+        """
+        try:
+            group = json.loads((folder / _FILE).read_text())["learner"]
+            learner = self.learners[group]
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise DataUnavailable(f"{folder}: {_FILE} does not name one of {len(self.learners)} learners") from error
+        return Member(group, learner.load(folder))
+
+    def describe(self) -> dict[str, str]:
+        """What each learner runs on; where they differ, by entity."""
+        described = [learner.describe() for learner in self.learners]
+        keys = dict.fromkeys(key for each in described for key in each)
+        return {key: self._told([each.get(key, "none") for each in described]) for key in keys}
+
+    def _told(self, values: Sequence[str]) -> str:
+        if len(set(values)) == 1:
+            return values[0]
+        named = zip(self.names, self.groups, strict=True)
+        return "; ".join(f"{name}: {values[group]}" for name, group in named)
+
+    def _by_group(self, groups: Sequence[int], work: Callable[[Learner, list[int]], Sequence[T]]) -> list[T]:
+        """Have each group's learner do its places, and put the results back in order."""
+        done: dict[int, T] = {}
+        for group in dict.fromkeys(groups):
+            places = [place for place, each in enumerate(groups) if each == group]
+            done.update(zip(places, work(self.learners[group], places), strict=True))
+        return [done[place] for place in range(len(groups))]

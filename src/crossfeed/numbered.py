@@ -1,0 +1,58 @@
+"""Many entities by their number: ``ecosystem.entities: 50`` instead of fifty entities and fifty tasks.
+
+K stands for the entities ``e1`` to ``eK``, each of which owns a task of its own name, made from ``tasks.each``: there
+every value ``{k}`` becomes the entity's number, as in ``each: {source: topic, number: "{k}"}``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = ["spell_out"]
+
+_EACH: Final = "each"
+_NUMBER: Final = "{k}"
+_MOST: Final = 1000
+
+
+def spell_out(data: Any) -> Any:
+    """A description with its entities, and the tasks they own, written out; one that lists them as it is.
+
+    Args:
+        data: Plain data as read from YAML.
+
+    Raises:
+        ValueError: The number is impossible, or there is no ``tasks.each``.
+    """
+    ecosystem = data.get("ecosystem") if isinstance(data, dict) else None
+    if not isinstance(ecosystem, dict):
+        return data
+    number = ecosystem.get("entities")
+    if isinstance(number, bool) or not isinstance(number, int):
+        return data
+    if not 1 <= number <= _MOST:
+        raise ValueError(
+            f"ecosystem.entities: give a list of entities, or a number from 1 to {_MOST}; received {number}"
+        )
+    tasks = data.get("tasks")
+    if not isinstance(tasks, dict) or _EACH not in tasks:
+        raise ValueError(
+            f"ecosystem.entities: {number} entities need a task each: give tasks.each, such as {{source: topic, "
+            f'number: "{_NUMBER}"}}; a number of entities cannot be varied on a grid'
+        )
+    names = {k: f"e{k}" for k in range(1, number + 1)}
+    own = {name: _with_number(tasks[_EACH], k) for k, name in names.items()}
+    common = {name: task for name, task in tasks.items() if name != _EACH}
+    taken = sorted(set(own) & set(common))
+    if taken:
+        raise ValueError(f"tasks.{taken[0]}: the name of a numbered entity's task; choose another")
+    entities = [{"name": name, "private": name} for name in names.values()]
+    return {**data, "ecosystem": {**ecosystem, "entities": entities}, "tasks": {**own, **common}}
+
+
+def _with_number(value: Any, k: int) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_number(item, k) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_number(item, k) for item in value]
+    return k if value == _NUMBER else value

@@ -22,7 +22,7 @@ def world_of(experiment, cell=0) -> World:
     described = chosen.experiment
     tasks = {name: settings.build(name, None) for name, settings in described.tasks.items()}
     tasks["public"] = described.public.build("public", None)
-    learner = described.learner.build(LearnerContext(tasks, chosen.seed, default_cache(), Silent()))
+    learner = described.combined_learner.build(LearnerContext(tasks, chosen.seed, default_cache(), Silent()))
     return World.make(chosen, learner, tasks)
 
 
@@ -44,7 +44,7 @@ def whole_pool(world: World, generation: int, states) -> pa.Table:
 
 def turns(world: World, generations: int, make_pool) -> list:
     """States after some generations."""
-    states = update(world, 0, world.learner.start(2), compose(world, 0, {}))
+    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
     pools = {}
     for t in range(1, generations + 1):
         if make_pool is whole_pool or publishes(world, t):
@@ -79,7 +79,7 @@ def test_drawing_first_equals_generating_the_whole_pool(fake, history, fresh, al
 
 def test_only_items_that_are_read_are_generated(fake):
     world = world_of(fake("ecosystem.alpha=0.5", "n=100", "learner.reads_at_most=30"))
-    states = update(world, 0, world.learner.start(2), compose(world, 0, {}))
+    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
     pool = publish(world, 1, states)
     read = {
         (author, int(item))
@@ -99,7 +99,7 @@ def test_nothing_is_generated_where_nothing_synthetic_is_read(fake):
 
 def test_a_training_set_holds_what_was_drawn_in_order(fake):
     world = world_of(fake("ecosystem.alpha=0.5", "n=64"))
-    states = update(world, 0, world.learner.start(2), compose(world, 0, {}))
+    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
     pool = publish(world, 1, states)
     by_item = {(row["author"], row["item"]): row["completion"] for row in pool.to_pylist()}
     for k, training in enumerate(compose(world, 1, {1: pool})):
@@ -119,7 +119,7 @@ def test_a_training_set_holds_what_was_drawn_in_order(fake):
 
 def test_prompts_come_from_the_authors_own_private_data(fake):
     world = world_of(fake("ecosystem.alpha=1", "n=100"))
-    pool = publish(world, 1, update(world, 0, world.learner.start(2), compose(world, 0, {})))
+    pool = publish(world, 1, update(world, 0, world.learner.start(range(2)), compose(world, 0, {})))
     for j, name in enumerate(world.entities):
         own = pool.filter(pc.equal(pool.column("author"), name))
         prompts = world.private(j).column("prompt").take(own.column("prompt_row"))
@@ -141,7 +141,7 @@ def test_fresh_items_are_new_in_every_generation(fake):
 def test_realised_counts_add_up_to_what_is_read(fake):
     world = world_of(fake("ecosystem.alpha=0.5", "n=80", "ecosystem.fresh_fraction=0.2"))
     for t in (0, 1, 2):
-        numbers = realised(world, t)
+        numbers = realised(world, t, dict)
         for name in world.entities:
             assert sum(n.value for n in numbers if n.model == name) == 80
         assert {n.task for n in numbers} == ({"private", "public"} | ({"fresh", *world.entities} if t else set()))

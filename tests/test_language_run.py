@@ -11,7 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from crossfeed import DiskStore, Experiment, run
+from crossfeed import Experiment, open_store, run
+from tests.runs import numbers
 from tests.tiny import TINY
 
 torch = pytest.importorskip("torch", reason="the language learner needs the lm extra")
@@ -22,7 +23,7 @@ def finished(tmp_path_factory):
     """A finished run: its experiment, folder and outcome."""
     folder = tmp_path_factory.mktemp("language") / "run"
     experiment = Experiment.from_yaml(TINY)
-    outcome = run(experiment, DiskStore(folder), cache=tmp_path_factory.mktemp("cache"))
+    outcome = run(experiment, open_store(folder), cache=tmp_path_factory.mktemp("cache"))
     assert not outcome.failures
     return experiment, folder, outcome
 
@@ -124,10 +125,7 @@ def test_killed_runs_go_on_to_identical_records(finished, tmp_path):
             killed += 1
         process.wait()
     assert killed
-    again = run(Experiment.from_yaml(TINY), DiskStore(tmp_path / "run"))
-
-    def numbers(outcome):
-        return [row for row in outcome.records.to_pylist() if row["metric"] != "seconds"]
+    again = run(Experiment.from_yaml(TINY), open_store(tmp_path / "run"))
 
     assert numbers(again) == numbers(undisturbed)
 
@@ -136,10 +134,10 @@ def test_a_model_that_diverges_stops_its_cell_alone(tmp_path):
     text = TINY.replace(
         "ecosystem.alpha: [0, 0.5]", "learner.training.learning_rate: [1e30, 0.01]\n  ecosystem.alpha: [0]"
     )
-    outcome = run(Experiment.from_yaml(text, ("learner.training.clipping=null",)), DiskStore(tmp_path / "run"))
+    outcome = run(Experiment.from_yaml(text, ("learner.training.clipping=null",)), open_store(tmp_path / "run"))
     (failure,) = outcome.failures.values()
     assert failure["type"] == "Diverged"
-    assert "entity 0, generation 0" in failure["message"]
+    assert "entity a: generation 0" in failure["message"]
     assert set(outcome.records.to_pandas()["cell"]) == {c.name for c in Experiment.from_yaml(text).cells()} - set(
         outcome.failures
     )

@@ -28,6 +28,12 @@ grid:
   ecosystem.alpha: [0, 0.5]
 """
 
+UNEQUAL = TINY.replace(
+    "private: math}",
+    "private: math, learner: {base: {scratch: {config: {hidden_size: 24}, vocabulary: 280}}, training: {steps: 5}}}",
+)
+"""Two language models of other sizes and tokenizers, which read other numbers of examples."""
+
 LINEAR = """
 ecosystem:
   entities: [{name: a, private: p}, {name: b, private: q}]

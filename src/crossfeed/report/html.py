@@ -70,7 +70,7 @@ def _page(run: Run, parts: list[Section], images: dict[str, _Image], tables: lis
     style = _resource("page.css")
     return _template().render(
         title=plain(run.experiment.name),
-        identity=run.experiment.id,
+        identity=run.id,
         sections=parts,
         images=images,
         tables=tables,

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from crossfeed.experiment import Experiment
+from crossfeed.mixture import PUBLIC
 from crossfeed.report.frames import Run
 from crossfeed.report.numbers import DEAD_BAND, change, verdict
 from crossfeed.report.text import number, percent, signed, value_text
@@ -49,6 +50,7 @@ MEASURES: Final = {
     for measure in (
         Measure("loss", "Loss", DEAD_BAND, ("better", "worse"), relative=True),
         Measure("completion_loss", "Loss of completions alone", DEAD_BAND, ("better", "worse"), relative=True),
+        Measure("bits_per_byte", "Bits a byte of text", DEAD_BAND, ("better", "worse"), relative=True),
         Measure("accuracy", "Accuracy", 0.005, ("down", "up")),
         Measure("similarity", "Similarity of outputs", 0.005, ("down", "up")),
         Measure("distinct_1", "Distinct words (distinct-1)", 0.005, ("down", "up")),
@@ -236,7 +238,7 @@ def _row(place: tuple[str, str], entries: dict[int, Entry], experiment: Experime
 
 
 def _kind(model: str, task: str, experiment: Experiment) -> str:
-    if task not in experiment.tasks:
+    if task == PUBLIC:
         return "public"
     owned = {entity.name: entity.private for entity in experiment.ecosystem.entities}
     return "own" if owned.get(model) == task else "other"

@@ -116,8 +116,8 @@ def _curves(run: Run, table: ChangeTable, group: Group) -> Picture:
 def _by_model(run: Run, table: ChangeTable) -> list[Row]:
     """Rows model by model, tasks in one order: side by side they make a matrix."""
     models = list(dict.fromkeys(row.model for row in table.rows))
-    tasks = [*run.experiment.tasks, PUBLIC]
-    return sorted(table.rows, key=lambda row: (models.index(row.model), tasks.index(row.task)))
+    tasks = {name: place for place, name in enumerate([*run.experiment.tasks, PUBLIC])}  # a grid may bring others
+    return sorted(table.rows, key=lambda row: (models.index(row.model), tasks.get(row.task, len(tasks))))
 
 
 def _clouds(run: Run) -> list[Block]:

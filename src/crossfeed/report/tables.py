@@ -47,7 +47,7 @@ def render(run: Run, console: Console) -> None:
 
 def _head(run: Run, console: Console) -> None:
     experiment = run.experiment
-    say(console, f"{experiment.name} ({experiment.id})", "bold")
+    say(console, f"{experiment.name} ({run.id})", "bold")
     states = run.cells["state"].value_counts()
     done = ", ".join(f"{states[state]} {state}" for state in ("finished", "unfinished", "failed") if state in states)
     facts = (

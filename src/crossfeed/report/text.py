@@ -7,6 +7,7 @@ the line around it or run as a formula; what is taken out stays visible as its c
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from typing import Any, Final
 
@@ -15,8 +16,9 @@ __all__ = ["clip", "number", "percent", "plain", "safe_cell", "shorten", "signed
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
 # Joiners are part of how Persian, Indic scripts and emoji are written, and move nothing.
 _KEPT: Final = frozenset("\n\t\u200c\u200d")
-# Spreadsheets take a cell that starts with one of these for a formula; the last four are their full-width twins.
-_FORMULA: Final = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+# Spreadsheets take a cell that starts with one of these for a formula; the last four are their full-width twins. Where
+# lists are separated by semicolons a cell begins anew after each of them, and a line does so after a line break.
+_FORMULA: Final = re.compile(r"(^|[;\t\n])([^\S;\t\n]*)(?=[=+\-@\t\uff1d\uff0b\uff0d\uff20])")
 
 
 def plain(text: object) -> str:
@@ -44,10 +46,7 @@ def shorten(text: str, limit: int) -> str:
 
 def safe_cell(value: Any) -> Any:
     """A table cell that no spreadsheet takes for a formula; anything but text is left as it is."""
-    if not isinstance(value, str):
-        return value
-    text = plain(value)
-    return f"'{text}" if text.lstrip(" \n")[:1] in _FORMULA and text.strip() else text
+    return _FORMULA.sub(r"\1'\2", plain(value)) if isinstance(value, str) else value
 
 
 def number(value: float) -> str:

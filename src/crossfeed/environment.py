@@ -7,9 +7,12 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["environment"]
+__all__ = ["WORKER_NUMBER", "environment"]
+
+WORKER_NUMBER: Final = "CROSSFEED_WORKER"
+"""Environment variable that tells a worker its number: of several accelerators it takes the one of that number."""
 
 _PACKAGES = (
     "crossfeed",

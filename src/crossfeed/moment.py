@@ -71,7 +71,7 @@ class LiveMoment:
         have = self._embeddings.get(task)
         done = len(have[0]) if have else 0
         if done < wanted:
-            more = [self.learner.embed(table.slice(done)) for table in tables]
+            more = self.learner.embed([table.slice(done) for table in tables])
             self._embeddings[task] = [np.concatenate(pair) for pair in zip(have, more, strict=True)] if have else more
         return [features[:wanted] for features in self._embeddings[task]]
 

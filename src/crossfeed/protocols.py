@@ -10,13 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from crossfeed.session import Setup
+
 __all__ = [
+    "Executor",
+    "Filter",
     "Learner",
     "LearnerContext",
     "Measurement",
@@ -25,6 +30,7 @@ __all__ = [
     "Part",
     "Progress",
     "Scores",
+    "Scraped",
     "State",
     "Store",
     "Task",
@@ -82,12 +88,14 @@ class Scores:
         size: ``(n,)`` number of terms in each sum (language: tokens predicted).
         completion_loss: ``(n,)`` the same over the completion alone; equal to `loss` where there is no prompt.
         completion_size: ``(n,)`` number of terms in it.
+        text_bytes: ``(n,)`` UTF-8 bytes of the text that `loss` is of; None where items are no text.
     """
 
     loss: NDArray[np.float64]
     size: NDArray[np.float64]
     completion_loss: NDArray[np.float64]
     completion_size: NDArray[np.float64]
+    text_bytes: NDArray[np.float64] | None = None
 
 
 class Task(Protocol):
@@ -180,12 +188,12 @@ class Learner(Protocol):
     @property
     def reads(self) -> Literal["draws", "everything"]: ...  # noqa: D102 - see above
 
-    def consumes(self, n: int, generation: int) -> int:
-        """How many of n drawn items an update really reads (at most n); the others are never generated."""
+    def consumes(self, n: int, generation: int, entity: int) -> int:
+        """How many of n drawn items an entity's update really reads (at most n); the others are never generated."""
         ...
 
-    def start(self, entities: int) -> list[State]:
-        """The states before generation 0; all entities start from one base."""
+    def start(self, entities: Sequence[int]) -> list[State]:
+        """The states before generation 0 of the entities of these indices; all that are described alike start alike."""
         ...
 
     def update(
@@ -194,7 +202,7 @@ class Learner(Protocol):
         """Train each state on its set; `keys` (64-bit) seed whatever is random in training.
 
         Raises:
-            Diverged: A loss is no longer finite; the message names the entity (by index) and the step.
+            Diverged: A loss is no longer finite; it names the entity (by index), the message the step.
         """
         ...
 
@@ -217,8 +225,8 @@ class Learner(Protocol):
         """Losses of every state (outer list) on every table (inner list)."""
         ...
 
-    def embed(self, items: pa.Table) -> NDArray[np.float32]:
-        """``(rows, dimension)`` unit-norm features of generated items, in which outputs are compared."""
+    def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
+        """``(rows, dimension)`` unit-norm features of each table of generated items, in which outputs are compared."""
         ...
 
     def save(self, state: State, folder: Path) -> None:
@@ -287,12 +295,111 @@ class Metric(Protocol):
         ...
 
 
+class Scraped(Protocol):
+    """What filters see of the pool that is published at one generation.
+
+    Attributes:
+        authors: The entities' names.
+        weights: ``(K,)`` weight of each author's items in the pool; an author of weight 0 publishes nothing.
+    """
+
+    @property
+    def authors(self) -> tuple[str, ...]: ...  # noqa: D102 - see above
+
+    @property
+    def weights(self) -> NDArray[np.float64]: ...  # noqa: D102 - see above
+
+    def keys(self, author: int) -> NDArray[np.uint64]:
+        """``(items,)`` keys for what a filter decides at random about an author's items."""
+        ...
+
+    def items(self, author: int) -> pa.Table:
+        """What an author wrote; only for filters that read."""
+        ...
+
+    def prompts(self, author: int) -> pa.Table:
+        """The private training items that an author's items answer, in step with them; only for filters that read."""
+        ...
+
+    def losses(self, judge: int, authors: Sequence[int]) -> list[NDArray[np.float64]]:
+        """``(items,)`` for each author: mean loss of completions under the state of an entity that was published from.
+
+        Infinite for an item without a single term. Only for filters that read.
+        """
+        ...
+
+
+class Filter(Protocol):
+    """What of a pool is kept.
+
+    Attributes:
+        reads: Whether it looks at the items: then every item is generated before any is drawn. A filter that does
+            not decides by the items' keys alone, and only items that are drawn are generated.
+    """
+
+    @property
+    def reads(self) -> bool: ...  # noqa: D102 - see above
+
+    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+        """For each author ``(K, items)`` truth values: whether entity k keeps an item; ``(1, items)`` if all agree."""
+        ...
+
+    def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """``(items,)`` whether fresh human items are kept; `keys` are for what is decided at random."""
+        ...
+
+
+class Executor(Protocol):
+    """Workers that carry out calls, each one at a time (`crossfeed.executors.calls` lists the calls).
+
+    A call and its replies are mappings of plain data, tables, arrays and bytes. Replies to a call are any number of
+    progress messages, and last a ``result``, an ``error``, or ``lost`` if the worker ended.
+
+    Attributes:
+        workers: How many there are.
+    """
+
+    @property
+    def workers(self) -> int: ...  # noqa: D102 - see above
+
+    def open(self, setup: Setup) -> None:
+        """Start the workers on a run (`crossfeed.session.Setup`).
+
+        Raises:
+            InvalidInput: The workers cannot see the run.
+        """
+        ...
+
+    def submit(self, worker: int, call: Mapping[str, Any]) -> None:
+        """Have a worker begin a call; it has no other."""
+        ...
+
+    def wait(self) -> tuple[int, dict[str, Any]]:
+        """The next reply of any worker, and whose it is; a worker that was lost is there again when this returns."""
+        ...
+
+    def close(self) -> None:
+        """End the workers, whatever they are doing."""
+        ...
+
+
 class Store(Protocol):
     """Where a run lives. Writes are atomic: after a kill, each is there whole or not at all.
 
     A *scope* is a relative path: the cell's name from generation 1 on, ``shared/<id>`` for a generation 0 that
     several cells share.
+
+    Attributes:
+        location: What `crossfeed.store.open_store` opens the same run with in another process; None if none can.
+        set_aside: A sentence for everything that was found damaged since `begin`, in the order in which it was found.
+            It is kept under another name, counts as not there, and is made again.
     """
+
+    @property
+    def location(self) -> str | None: ...  # noqa: D102 - see above
+
+    @property
+    def set_aside(self) -> list[str]: ...  # noqa: D102 - see above
 
     def begin(self, description: str, document: Mapping[str, Any]) -> None:
         """Open the run for writing.
@@ -304,7 +411,7 @@ class Store(Protocol):
         Raises:
             StoreMismatch: It holds finished steps of another id, or of other data.
             NewerSchema: It was written by a newer crossfeed.
-            StoreError: Another process writes to it, or it cannot be written.
+            StoreError: Another process writes to it, it cannot be written, or an older crossfeed began it.
         """
         ...
 
@@ -312,8 +419,20 @@ class Store(Protocol):
         """Let others write to it."""
         ...
 
-    def write_document(self, name: str, document: Mapping[str, Any]) -> None:
-        """Keep plain data under a name (JSON on disk)."""
+    def writer(self) -> str | None:
+        """Which process writes to it, in words; None if none does."""
+        ...
+
+    def read_description(self) -> str:
+        """The description that the run was begun with.
+
+        Raises:
+            StoreError: There is none, or it was changed.
+        """
+        ...
+
+    def write_document(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Keep plain data under a name (JSON on disk); what need not survive a loss of power is written faster."""
         ...
 
     def read_document(self, name: str) -> dict[str, Any] | None:
@@ -324,12 +443,20 @@ class Store(Protocol):
         """Forget plain data; nothing happens if there is none."""
         ...
 
+    def documents(self, folder: str) -> list[str]:
+        """The names of all plain data in a folder such as ``failures``, sorted."""
+        ...
+
     def write_result(self, name: str, table: pa.Table) -> None:
         """Keep a table that sums up the whole run, such as ``records``."""
         ...
 
+    def read_result(self, name: str) -> pa.Table | None:
+        """Read such a table back; None if there is none."""
+        ...
+
     def has_table(self, step: str, scope: str, generation: int) -> bool:
-        """Whether a table is there whole."""
+        """Whether a table is there whole and undamaged."""
         ...
 
     def write_table(self, step: str, scope: str, generation: int, table: pa.Table) -> None:
@@ -337,11 +464,15 @@ class Store(Protocol):
         ...
 
     def read_table(self, step: str, scope: str, generation: int) -> pa.Table:
-        """Read a table of one generation back."""
+        """Read a table of one generation back.
+
+        Raises:
+            StoreError: It is not there, or it is damaged.
+        """
         ...
 
     def has_states(self, scope: str, generation: int) -> bool:
-        """Whether the states of a generation are there whole."""
+        """Whether the states of a generation are there whole and undamaged."""
         ...
 
     def write_states(
@@ -353,7 +484,11 @@ class Store(Protocol):
     def read_states(
         self, scope: str, generation: int, entities: Sequence[str], load: Callable[[Path], State]
     ) -> list[State]:
-        """Read the states of one generation."""
+        """Read the states of one generation.
+
+        Raises:
+            StoreError: They are not there, or damaged.
+        """
         ...
 
     def drop_states(self, scope: str, generation: int) -> None:

@@ -13,7 +13,16 @@ from crossfeed.experiment import Cell, Experiment
 from crossfeed.metrics.projection import project
 from crossfeed.protocols import Measurement, Store
 
-__all__ = ["collect", "collect_projection", "scope_of", "state_scope_of", "to_table", "with_coordinates"]
+__all__ = [
+    "collect",
+    "collect_projection",
+    "failure_of",
+    "is_measured",
+    "scope_of",
+    "state_scope_of",
+    "to_table",
+    "with_coordinates",
+]
 
 _GENERATION_SCHEMA = pa.schema(
     [
@@ -55,6 +64,21 @@ def scope_of(cell: Cell, generation: int) -> str:
 def state_scope_of(cell: Cell, generation: int) -> str:
     """Where a cell's states after a generation are kept."""
     return f"shared/{cell.start}" if generation == 0 else cell.name
+
+
+def is_measured(store: Store, cell: Cell, generation: int) -> bool:
+    """Whether a generation's numbers are there, and the outputs that `collect_projection` will need."""
+    scope, last = scope_of(cell, generation), cell.experiment.generations
+    projection = cell.experiment.metrics.get("projection")
+    drawn = projection is not None and (generation in (0, last) or generation % projection.every == 0)
+    return store.has_table("records", scope, generation) and (
+        not drawn or store.has_table("outputs", scope, generation)
+    )
+
+
+def failure_of(cell: Cell) -> str:
+    """The name of a cell's failure record."""
+    return f"failures/{cell.name}"
 
 
 def collect_projection(store: Store, cells: Sequence[Cell]) -> pa.Table | None:

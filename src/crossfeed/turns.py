@@ -10,14 +10,20 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import pyarrow as pa
 
 from crossfeed.errors import Diverged
 from crossfeed.generation import World, compose, kept_generations, measure, publish, publishes, realised, update
 from crossfeed.protocols import Measurement, Progress, State, Store, TrainingSet
-from crossfeed.records import scope_of, state_scope_of, to_table
+from crossfeed.records import is_measured, scope_of, state_scope_of, to_table
+from crossfeed.status import SignsOfLife
 
 __all__ = ["Turns", "duration"]
+
+_LISTED: Final = 12
+"""Losses that a line of progress lists one by one."""
 
 T = TypeVar("T")
 
@@ -30,7 +36,7 @@ class Turns:
         world: The cell.
         store: Where its steps are kept.
         progress: Where it is said how far it is.
-        detail: Which cell this is, for people.
+        signs: Where signs of life are left for those who look from elsewhere.
         generation: The generation being worked on.
         stage: The step being worked on.
     """
@@ -38,7 +44,7 @@ class Turns:
     world: World
     store: Store
     progress: Progress
-    detail: str
+    signs: SignsOfLife
     generation: int = 0
     stage: str = "start"
     _held: tuple[int, list[State]] | None = None
@@ -50,10 +56,22 @@ class Turns:
         Raises:
             Diverged: A loss is not a finite number.
         """
-        last = self.world.cell.experiment.generations
-        for generation in range(last + 1):
-            if not self.store.has_table("records", self._scope(generation), generation):
-                self._turn(generation)
+        for generation in range(self.world.cell.experiment.generations + 1):
+            self._finish(generation)
+
+    def start(self) -> None:
+        """Make what other cells may share: the measured generation 0, and its states.
+
+        Raises:
+            Diverged: A loss is not a finite number.
+        """
+        self._finish(0)
+        if self.world.cell.experiment.generations > 0:
+            self._states(0)
+
+    def _finish(self, generation: int) -> None:
+        if not is_measured(self.store, self.world.cell, generation):
+            self._turn(generation)
 
     def _turn(self, generation: int) -> None:
         """One generation, from whatever of it is finished."""
@@ -64,7 +82,7 @@ class Turns:
         _check_finite(numbers)
         if outputs is not None:
             self.store.write_table("outputs", self._scope(generation), generation, outputs)
-        numbers += realised(self.world, generation)
+        numbers += realised(self.world, generation, lambda: self._pools(generation))
         timings = [Measurement("", stage, "seconds", spent) for stage, spent in self._seconds.items()]
         self.store.write_table("records", self._scope(generation), generation, to_table(generation, numbers + timings))
         self._drop_before(generation)
@@ -84,45 +102,63 @@ class Turns:
 
     def _make_states(self, generation: int) -> list[State]:
         before = self._states(generation - 1) if generation > 0 else self._timed("start", self._start)
-        scope = self._scope(generation)
-        if publishes(self.world, generation) and not self.store.has_table("pool", scope, generation):
-            pool = self._timed("publish", lambda: publish(self.world, generation, before))
-            self.store.write_table("pool", scope, generation, pool)
+        if publishes(self.world, generation):
+            self._pool(generation)
         sets = self._timed("compose", lambda: self._compose(generation))
-        states = self._timed("update", lambda: update(self.world, generation, before, sets))
+        states = self._timed("update", lambda: self._update(generation, before, sets))
         saved, save = dict(zip(self.world.entities, states, strict=True)), self.world.learner.save
         where = self._state_scope(generation)
         self._timed("store", lambda: self.store.write_states(where, generation, saved, save))
         return states
 
     def _start(self) -> list[State]:
-        return self.world.learner.start(len(self.world.entities))
+        return self.world.learner.start(range(len(self.world.entities)))
+
+    def _update(self, generation: int, before: list[State], sets: list[TrainingSet]) -> list[State]:
+        try:
+            return update(self.world, generation, before, sets)
+        except Diverged as error:  # learners number the entities, people name them
+            name = self.world.entities[error.entity] if isinstance(error.entity, int) else error.entity
+            raise Diverged(error.message, name) from error
 
     def _compose(self, generation: int) -> list[TrainingSet]:
-        pools = {
-            born: self.store.read_table("pool", self._scope(born), born)
-            for born in kept_generations(self.world, generation)
-            if publishes(self.world, born)
-        }
-        return compose(self.world, generation, pools)
+        return compose(self.world, generation, self._pools(generation))
+
+    def _pools(self, generation: int) -> dict[int, pa.Table]:
+        kept = kept_generations(self.world, generation)
+        return {born: self._pool(born) for born in kept if publishes(self.world, born)}
+
+    def _pool(self, generation: int) -> pa.Table:
+        """What was published: kept, or made from the states before it, also if an older one turns out to be damaged."""
+        scope = self._scope(generation)
+        if not self.store.has_table("pool", scope, generation):
+            before = self._states(generation - 1)
+            pool = self._timed("publish", lambda: publish(self.world, generation, before))
+            self.store.write_table("pool", scope, generation, pool)
+        return self.store.read_table("pool", scope, generation)
 
     def _drop_before(self, generation: int) -> None:
         """Once a generation is measured, those before it are not needed; a shared generation 0 may be, by others."""
-        if self.world.cell.experiment.checkpoints != "all":
-            for older in range(1, generation):
-                self.store.drop_states(self._state_scope(older), older)
+        if self.world.cell.experiment.checkpoints != "all" and generation > 1:
+            self.store.drop_states(self._state_scope(generation - 1), generation - 1)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         self.stage = stage
+        self.signs.sign(self.world.cell.name, self.generation, stage)
         begun = time.perf_counter()
-        with self.progress.stage(stage, detail=f"{self.detail}, {self.world.cell.name}, t = {self.generation}:"):
+        with self.progress.stage(stage, detail=f"{self.world.cell.name} t = {self.generation}:"):
             result = work()
         self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begun
         return result
 
     def _report(self, generation: int, numbers: list[Measurement], seconds: float) -> None:
         """One line: each model's loss on every task, and the time that the rest of the cell will take."""
-        losses = [f"{n.model} on {n.task} {n.value:.3f}" for n in numbers if n.metric == "loss"]
+        found = [n for n in numbers if n.metric == "loss"]
+        losses = [f"{n.model} on {n.task} {n.value:.3f}" for n in found]
+        if len(losses) > _LISTED:
+            own = {entity.name: entity.private for entity in self.world.cell.experiment.ecosystem.entities}
+            values = [n.value for n in found if own.get(n.model) == n.task]
+            losses = [f"own task {sum(values) / len(values):.3f} (mean)"] if values else []
         last = self.world.cell.experiment.generations
         line = f"{self.world.cell.name} t={generation}/{last}"
         line += f": loss {', '.join(losses)}" if losses else ""

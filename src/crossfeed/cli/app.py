@@ -1,0 +1,140 @@
+"""The command line's common part: the application, what arguments mean, and how errors are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from crossfeed.errors import CrossfeedError
+
+if TYPE_CHECKING:
+    from crossfeed.experiment import Experiment
+    from crossfeed.report.frames import Run
+
+__all__ = [
+    "AsJson",
+    "DataRoot",
+    "Location",
+    "Out",
+    "Overrides",
+    "Source",
+    "app",
+    "check_data_root",
+    "complain",
+    "default_folder",
+    "folder",
+    "print_json",
+    "read_experiment",
+    "report_folder",
+]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Ecosystems of generative models that train on each other's outputs: describe, run, read what happened.",
+    epilog="Start with `crossfeed run quickstart`: two small language models, five minutes on two cores, no network.",
+)
+
+
+def _location(text: str) -> str:
+    """Refuse the empty name, which would mean the current folder."""
+    if not text:
+        raise typer.BadParameter("the name of a folder is missing")
+    return text
+
+
+def folder(text: str) -> Path:
+    """A folder that is named."""
+    return Path(_location(text))
+
+
+Source = Annotated[
+    str, typer.Argument(metavar="PRESET|FILE", help="A preset's name or a YAML file.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Change one field; may be given again."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print numbers for programs, and nothing else.")]
+Location = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        parser=_location,
+        help="A run's folder, or its URL such as s3://bucket/run.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        parser=_location,
+        help="The run's folder, or a URL such as s3://bucket/run.",
+        show_default="runs/NAME-ID",
+    ),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", parser=folder, help="Read hub data sets from FOLDER/DATASET/SPLIT.parquet."),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"crossfeed {version('crossfeed')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def read_experiment(source: str, overrides: list[str] | None) -> Experiment:
+    """The experiment that a preset's name or a file describes."""
+    from crossfeed.description import read_description
+    from crossfeed.experiment import Experiment
+
+    return Experiment.from_yaml(read_description(source), tuple(overrides or ()))
+
+
+def default_folder(experiment: Experiment, kind: str = "runs") -> Path:
+    """Where what belongs to an experiment is kept unless told otherwise."""
+    return Path(kind) / f"{experiment.name}-{experiment.id}"
+
+
+def report_folder(run: Run) -> Path:
+    """Where a run's report goes unless told otherwise: into its folder, or, for a run that is elsewhere, beside one."""
+    here = run.store.folder
+    return Path("reports") / f"{run.experiment.name}-{run.id}" if here is None else here / "report"
+
+
+def check_data_root(data_root: Path | None) -> None:
+    """Refuse a folder that is not there."""
+    if data_root is not None and not data_root.is_dir():
+        raise CrossfeedError(f"--data-root {data_root}: no such folder; give one laid out <data set>/<split>.parquet")
+
+
+def print_json(data: Any) -> None:
+    """One line of JSON; what is not a finite number is an error."""
+    typer.echo(json.dumps(data, allow_nan=False))
+
+
+def complain(message: str) -> None:
+    """One paragraph on standard error; nothing in it moves the cursor."""
+    from crossfeed.report.text import plain
+
+    typer.echo(f"crossfeed: {plain(message)}", err=True)

@@ -1,0 +1,89 @@
+"""Commands that stand beside the paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from crossfeed.cli.app import AsJson, folder, print_json, report_folder
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="Examples: `crossfeed compare runs/sciq-gsm8k-small-0123456789ab` · "
+    "`crossfeed compare seed-0/ seed-1/ seed-2/ --paper 7 --out comparison/` · `crossfeed compare RUN --json`"
+)
+def compare(
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN", help="Runs of one experiment; seeds, alpha and beta may differ.", show_default=False
+        ),
+    ],
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--paper", metavar="TABLE", help="One table of the paper, such as 7 or 2a.", show_default="all that fit"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            parser=folder,
+            help="Where tables and figures go; with --json nowhere, unless given.",
+            show_default="RUN/report/compare",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lay runs beside the paper's tables: cell by cell, and how many directions agree."""
+    from crossfeed.report.compare import compare as compare_runs
+    from crossfeed.report.compare_files import comparison_data, write_comparison
+    from crossfeed.report.compare_runs import combine
+    from crossfeed.report.compare_text import render_comparison
+    from crossfeed.report.frames import Run
+
+    found = [Run.load(place) for place in places]
+    comparison = compare_runs(combine(found), table)
+    if as_json:
+        print_json(comparison_data(comparison))
+    else:
+        render_comparison(comparison, Console())
+    if out is not None or not as_json:
+        _say_files(write_comparison(comparison, out or report_folder(found[0]) / "compare"), as_json)
+
+
+@commands.command(
+    epilog="Examples: `crossfeed evidence` · `crossfeed evidence --out survey/` · `crossfeed evidence --json`"
+)
+def evidence(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", parser=folder, help="Write tables and a heat map there.", show_default="nowhere"
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what makers say their models were trained on, how it overlaps, and where a default beta could come from."""
+    from crossfeed.report.evidence import evidence as survey
+    from crossfeed.report.evidence_files import evidence_data, write_evidence
+    from crossfeed.report.evidence_text import render_evidence
+
+    found = survey()
+    if as_json:
+        print_json(evidence_data(found))
+    else:
+        render_evidence(found, Console())
+    if out is not None:
+        _say_files(write_evidence(found, out), as_json)
+
+
+def _say_files(files: list[Path], as_json: bool) -> None:
+    if not as_json:
+        typer.echo(f"files  {files[0].parent}: {', '.join(file.name for file in files)}")

@@ -1,0 +1,149 @@
+"""Commands that run experiments and show runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from crossfeed.cli.app import (
+    AsJson,
+    DataRoot,
+    Location,
+    Out,
+    Overrides,
+    Source,
+    check_data_root,
+    complain,
+    default_folder,
+    folder,
+    print_json,
+    read_experiment,
+    report_folder,
+)
+
+ReportFolder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", parser=folder, help="Where it goes.", show_default="RUN/report")
+]
+
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="Examples: `crossfeed run quickstart` · "
+    "`crossfeed run my.yaml --set ecosystem.beta=0.9 --set seeds=[0,1,2]` · "
+    "`crossfeed run sciq-gsm8k-small --data-root data/ --workers 8` · "
+    "`crossfeed run my.yaml --executor ray --address auto --gpus 0.5 --out s3://bucket/run`"
+)
+def run(
+    source: Source,
+    overrides: Overrides = None,
+    out: Out = None,
+    data_root: DataRoot = None,
+    executor: Annotated[
+        Literal["auto", "serial", "processes", "ray"],
+        typer.Option(help="Where the work is done; auto: worker processes for models that keep all cores busy."),
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(help="How many workers.", show_default="all cores")] = None,
+    spread: Annotated[Literal["auto", "cells", "entities"], typer.Option(help="What the workers are given.")] = "auto",
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster.", show_default="one started here")
+    ] = None,
+    gpus: Annotated[float, typer.Option(help="GPUs, or a fraction of one, for each worker on Ray.")] = 0.0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try cells again that failed before.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,
+) -> None:
+    """Run an experiment, or go on with one that was stopped: type the same command again."""
+    from crossfeed.executors import executor_for
+    from crossfeed.loop import run as run_experiment
+    from crossfeed.progress import for_stream
+    from crossfeed.store import open_store
+
+    experiment = read_experiment(source, overrides)
+    place = str(out or default_folder(experiment))
+    check_data_root(data_root)
+    chosen = executor_for(experiment, executor, workers=workers, address=address, gpus=gpus)
+    try:
+        with for_stream(sys.stderr, quiet=quiet) as progress:
+            cells, crew = len(experiment.cells()), chosen.workers
+            at_work = f", {crew} workers" if crew > 1 else ""
+            progress.note(f"{experiment.name}: {cells} cells, in {place}{at_work}")
+            outcome = run_experiment(
+                experiment,
+                open_store(place),
+                data_root=data_root,
+                progress=progress,
+                retry_failed=retry_failed,
+                executor=chosen,
+                spread=spread,
+            )
+    except KeyboardInterrupt:
+        complain(f"stopped; what is finished is kept in {place}, and the same command goes on from there")
+        raise typer.Exit(130) from None
+    page = _write_report(place, None)
+    _show(place)
+    typer.echo(f"records  {place.rstrip('/')}/records.parquet\nreport   {page}")
+    raise typer.Exit(1 if outcome.failures else 0)
+
+
+@commands.command(epilog="Example: `crossfeed show runs/quickstart-0123456789ab`")
+def show(place: Location) -> None:
+    """Print a run's tables; it may still be running."""
+    _show(place)
+
+
+@commands.command(epilog="Example: `crossfeed status runs/quickstart-0123456789ab`, from another terminal")
+def status(place: Location, as_json: AsJson = False) -> None:
+    """Say how far a run is: which cells are finished, running, failed (where, and why) and still to come."""
+    from crossfeed.report.progress_tables import render_status, status_data
+    from crossfeed.status import read_status
+    from crossfeed.store import open_store
+
+    found = read_status(open_store(place))
+    if as_json:
+        print_json(status_data(found))
+    else:
+        render_status(found, Console())
+
+
+@commands.command(epilog="Example: `crossfeed report runs/quickstart-0123456789ab`")
+def report(place: Location, out: ReportFolder = None) -> None:
+    """Write a run's report: one static page, figures and tables."""
+    typer.echo(f"report   {_write_report(place, out)}")
+
+
+@commands.command(epilog="Examples: `crossfeed presets` · `crossfeed presets quickstart > mine.yaml`")
+def presets(
+    name: Annotated[str | None, typer.Argument(metavar="[PRESET]", help="Print this one, to start from.")] = None,
+) -> None:
+    """List the experiments that come with crossfeed, or print one."""
+    from crossfeed.description import preset_names, read_preset
+    from crossfeed.experiment import Experiment
+
+    if name is not None:
+        typer.echo(read_preset(name), nl=False)
+        return
+    console = Console()
+    for each in preset_names():
+        console.print(Text(each, style="bold"))
+        console.print(Text(f"  {Experiment.from_yaml(read_preset(each)).description}"))
+
+
+def _show(place: str) -> None:
+    from crossfeed.report.frames import Run
+    from crossfeed.report.tables import render
+
+    render(Run.load(place), Console())
+
+
+def _write_report(place: str, out: Path | None) -> Path:
+    from crossfeed.report.frames import Run
+    from crossfeed.report.html import write_report
+
+    found = Run.load(place)
+    return write_report(found, out or report_folder(found))

@@ -1,0 +1,90 @@
+"""Commands of the exact theory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from crossfeed.cli.app import AsJson, Overrides, Source, default_folder, folder, print_json, read_experiment
+
+if TYPE_CHECKING:
+    from crossfeed.experiment import Experiment
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        parser=folder,
+        help="Where tables and figures go; with --json nowhere, unless given.",
+        show_default="predictions/NAME-ID or plans/NAME-ID",
+    ),
+]
+
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="Examples: `crossfeed predict figure-2` · `crossfeed predict figure-4 --set ecosystem.history=accumulate` · "
+    "`crossfeed predict my.yaml --json`"
+)
+def predict(
+    source: Source,
+    overrides: Overrides = None,
+    out: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict an experiment of linear models exactly: every generation and the limit, without running it."""
+    from crossfeed.predict import predict as predict_experiment
+    from crossfeed.report.theory_files import prediction_data, write_prediction
+    from crossfeed.report.theory_tables import render_prediction
+
+    experiment = read_experiment(source, overrides)
+    prediction = predict_experiment(experiment)
+    if as_json:
+        print_json(prediction_data(prediction))
+    else:
+        render_prediction(prediction, Console())
+    _write_files(lambda folder: write_prediction(prediction, folder), out, "predictions", experiment, as_json)
+
+
+@commands.command(
+    epilog="Examples: `crossfeed plan figure-2` · `crossfeed plan figure-4 --objective worst` · "
+    "`crossfeed plan my.yaml --objective a --json`"
+)
+def plan(
+    source: Source,
+    objective: Annotated[
+        str, typer.Option(metavar="mean|worst|ENTITY", help="Whose limiting error is made small.")
+    ] = "mean",
+    overrides: Overrides = None,
+    out: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the best weights alpha and beta, what others cost, and what selfish entities would choose."""
+    from crossfeed.plan import plan as plan_experiment
+    from crossfeed.report.theory_files import plan_data, write_plan
+    from crossfeed.report.theory_tables import render_plan
+
+    experiment = read_experiment(source, overrides)
+    planned = plan_experiment(experiment, objective)
+    if as_json:
+        print_json(plan_data(planned))
+    else:
+        render_plan(planned, Console())
+    _write_files(lambda folder: write_plan(planned, folder), out, "plans", experiment, as_json)
+
+
+def _write_files(
+    write: Callable[[Path], list[Path]], out: Path | None, kind: str, experiment: Experiment, as_json: bool
+) -> None:
+    """Write files and say which; programs that asked for JSON get files only where they name a folder."""
+    if as_json and out is None:
+        return
+    files = write(out or default_folder(experiment, kind))
+    if not as_json:
+        typer.echo(f"files  {files[0].parent}: {', '.join(file.name for file in files)}")

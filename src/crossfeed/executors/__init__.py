@@ -1,0 +1,88 @@
+"""Where a run's work is done: in this process, in worker processes, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+from crossfeed.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from crossfeed.experiment import Experiment
+    from crossfeed.protocols import Executor
+
+__all__ = ["EXECUTORS", "executor_for", "open_executor"]
+
+EXECUTORS = ("serial", "processes", "ray")
+
+
+def open_executor(
+    name: str, workers: int = 1, *, threads: int = 1, address: str | None = None, gpus: float = 0.0
+) -> Executor:
+    """An executor by name; `crossfeed.run` starts and ends its workers.
+
+    Args:
+        name: ``serial``, ``processes`` or ``ray``.
+        workers: How many workers; ``serial`` has one, this process.
+        threads: CPU threads of each worker: processes have their numerical libraries use no more, on Ray each worker
+            takes as many CPUs.
+        address: A Ray cluster (``ray://host:port``, ``host:port`` or ``auto``); None starts one here for the run.
+        gpus: GPUs, or a fraction of one, that each worker takes on Ray.
+
+    Raises:
+        InvalidInput: There is no such executor, or it does not take what was given.
+        MissingDependency: Ray is not installed.
+    """
+    if workers < 1 or threads < 1:
+        raise InvalidInput(f"workers = {workers}, threads = {threads}: give at least 1 of each")
+    if not 0 <= gpus < math.inf:
+        raise InvalidInput(f"gpus = {gpus}: give a number of GPUs, or a fraction of one")
+    if name != "ray" and (address is not None or gpus):
+        raise InvalidInput(f"an address or a number of GPUs is for executor ray, not for {name!r}")
+    if name == "serial":
+        if workers > 1:
+            raise InvalidInput(f"executor serial has one worker, not {workers}; give processes or ray")
+        from crossfeed.executors.serial import SerialExecutor
+
+        return SerialExecutor()
+    if name == "processes":
+        from crossfeed.executors.processes import ProcessExecutor
+
+        return ProcessExecutor(workers, threads)
+    if name == "ray":
+        from crossfeed.executors.ray import RayExecutor
+
+        return RayExecutor(workers, threads, address, gpus)
+    raise InvalidInput(f"unknown executor {name!r} (known: {', '.join(EXECUTORS)})")
+
+
+def executor_for(
+    experiment: Experiment,
+    name: str = "auto",
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus: float = 0.0,
+) -> Executor:
+    """The executor that suits an experiment on this machine, in as far as nothing else is asked for.
+
+    Args:
+        experiment: What is to be run.
+        name: As for `open_executor`; ``auto`` is worker processes if there is work for several, else this process.
+        workers: How many workers; default as many as the experiment keeps busy and the machine has cores (or
+            accelerators) for.
+        address: See `open_executor`.
+        gpus: See `open_executor`.
+
+    Raises:
+        InvalidInput: As `open_executor`.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usual, threads = experiment.learner.workers(cores)
+    busy = max(len(experiment.cells()), len(experiment.ecosystem.names))
+    if workers is None:
+        workers = 1 if name == "serial" else min(max(usual, 1), busy)
+    if name == "auto":
+        name = "serial" if workers == 1 and address is None else "processes" if address is None else "ray"
+    return open_executor(name, workers, threads=threads, address=address, gpus=gpus)

@@ -13,35 +13,38 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from crossfeed.ecosystem import Ecosystem, Entity
     from crossfeed.errors import CrossfeedError
+    from crossfeed.executors import open_executor
     from crossfeed.experiment import Cell, Experiment
     from crossfeed.loop import Outcome, run
     from crossfeed.report.frames import Run
-    from crossfeed.store.disk import DiskStore
+    from crossfeed.store import open_store
     from crossfeed.store.memory import MemoryStore
 
 __all__ = [
     "Cell",
     "CrossfeedError",
-    "DiskStore",
     "Ecosystem",
     "Entity",
     "Experiment",
     "MemoryStore",
     "Outcome",
     "Run",
+    "open_executor",
+    "open_store",
     "run",
 ]
 
 _HOMES: Final = {
     "Cell": "crossfeed.experiment",
     "CrossfeedError": "crossfeed.errors",
-    "DiskStore": "crossfeed.store.disk",
     "Ecosystem": "crossfeed.ecosystem",
     "Entity": "crossfeed.ecosystem",
     "Experiment": "crossfeed.experiment",
     "MemoryStore": "crossfeed.store.memory",
     "Outcome": "crossfeed.loop",
     "Run": "crossfeed.report.frames",
+    "open_executor": "crossfeed.executors",
+    "open_store": "crossfeed.store",
     "run": "crossfeed.loop",
 }
 

@@ -197,6 +197,16 @@ def _check_linear(experiment: Experiment) -> None:
         raise InvalidDescription(
             "learner.reads: exact theory is of learners that weigh all the data; give reads: everything"
         )
+    if experiment.ecosystem.curation:
+        given = ", ".join(experiment.ecosystem.curation)
+        raise InvalidDescription(
+            f"ecosystem.curation: exact theory knows no curated pool; received {given}; leave it out "
+            "(--set ecosystem.curation={})"
+        )
+    if any(entity.learner for entity in experiment.ecosystem.entities):
+        raise InvalidDescription(
+            "ecosystem.entities: exact theory is of entities that all learn alike; leave their own learner out"
+        )
     owned = [entity.private for entity in experiment.ecosystem.entities]
     twice = sorted({task for task in owned if owned.count(task) > 1})
     if twice:

@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from crossfeed.report.text import plain
+
 __all__ = ["LiveProgress", "LogProgress", "Silent", "for_stream"]
 
 Advance = Callable[[int], None]
@@ -67,7 +69,7 @@ class LogProgress:
         """One line."""
         elapsed = int(time.monotonic() - self._begun)
         with suppress(OSError):  # a log that cannot be written (a closed pipe, a full disk) is no reason to stop
-            self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {text.strip()}\n")
+            self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {plain(text.strip())}\n")
             self._stream.flush()
 
 
@@ -129,8 +131,8 @@ class LiveProgress:
             self._bars.remove_task(task)
 
     def note(self, text: str) -> None:
-        """A line above the bars; the text is shown as it is."""
-        self._bars.console.print(Text(text))
+        """A line above the bars; nothing in the text is markup or moves the cursor."""
+        self._bars.console.print(Text(plain(text)))
 
 
 @contextmanager

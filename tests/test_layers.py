@@ -45,9 +45,12 @@ def test_the_theory_needs_numpy_and_scipy_alone(path):
     assert all(name.startswith(("crossfeed.theory", "crossfeed.errors")) for name in inside)
 
 
-def test_one_file_imports_ray():
-    importing = [p.name for p in modules("**/*.py") if "ray" in {name.split(".")[0] for name in imports_of(p)}]
-    assert importing == ["ray.py"]
+def test_one_file_imports_ray_and_one_the_harness():
+    def importing(package: str) -> list[str]:
+        return [p.name for p in modules("**/*.py") if package in {name.split(".")[0] for name in imports_of(p)}]
+
+    assert importing("ray") == ["ray.py"]
+    assert importing("lm_eval") == ["harness.py"]
 
 
 @pytest.mark.parametrize("folder", ["store", "filters", "metrics", "report", "tasks", "executors", "cli"])

@@ -137,6 +137,13 @@ def test_nothing_is_shown_where_nothing_was_evaluated(fresh):
     assert not shown.getvalue()
 
 
+def test_no_task_is_an_error():
+    from crossfeed.harness import Harness
+
+    with pytest.raises(InvalidInput, match="none was given"):
+        Harness([])
+
+
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     from crossfeed import harness
 

@@ -13,6 +13,7 @@ import pytest
 
 from crossfeed import run
 from crossfeed.errors import StoreError
+from crossfeed.progress import Silent
 from crossfeed.status import SignsOfLife, read_status
 from crossfeed.store import open_store
 
@@ -45,7 +46,7 @@ def test_who_is_at_work_and_on_what(fake, tmp_path):
     for generation in (2, 3):
         (tmp_path / "run" / "records" / first / f"generation-{generation:03d}.parquet").unlink()
         (tmp_path / "run" / "records" / second / f"generation-{generation:03d}.parquet").unlink()
-    SignsOfLife(store).sign(first, 2, "update")
+    SignsOfLife(store, Silent()).sign(first, 2, "update")
     found = read_status(open_store(tmp_path / "run"))
     assert f"process {os.getpid()}" in found.writer
     assert (found.cells[0].state, found.cells[0].reached, found.cells[0].doing) == ("running", 1, "update, t = 2")
@@ -55,14 +56,27 @@ def test_who_is_at_work_and_on_what(fake, tmp_path):
     assert states(tmp_path / "run")[first] == ("stopped", 1)
 
 
-def test_signs_of_life_are_few(tmp_path, fake):
+def test_signs_of_life_are_few_and_go_on_within_a_stage(tmp_path, fake, monkeypatch):
     store = open_store(tmp_path / "run")
     run(fake("ecosystem.alpha=0.5"), store)
-    signs = SignsOfLife(store)
+    clock = [1000.0]
+    monkeypatch.setattr("crossfeed.status.time.monotonic", lambda: clock[0])
+    signs = SignsOfLife(store, Silent())
     for generation in range(1000):
         signs.sign("cell", generation, "update")
-    assert store.read_document("status/cell")["generation"] < 1000
+    assert store.read_document("status/cell")["generation"] == 0
+    with signs.stage("steps", 40) as advance:
+        advance(3)
+        assert store.read_document("status/cell")["step"] == ""
+        clock[0] += 2
+        advance(4)
+    found = store.read_document("status/cell")
+    assert (found["generation"], found["step"]) == (999, "steps 7 of 40")
     signs.end("cell")
+    assert store.documents("status") == []
+    with signs.stage("data") as advance:  # of no cell
+        clock[0] += 2
+        advance(1)
     assert store.documents("status") == []
 
 

@@ -48,6 +48,7 @@ class Harness:
 
     Raises:
         MissingDependency: The harness is not installed.
+        InvalidInput: There is no task.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Harness:
         batch_size: int = 8,
     ) -> None:
         self.tasks = tuple(dict.fromkeys(tasks))
+        if not self.tasks:
+            raise InvalidInput("tasks: none was given; give some of lm_eval's, such as sciq, gsm8k, arc_challenge")
         self._data_root, self._batch_size = data_root, batch_size
         self._shots, self._limit, self._new_tokens = shots, limit, new_tokens
         given = {"lm_eval": _version(), "limit": limit, "shots": shots, "new_tokens": new_tokens}

@@ -67,7 +67,7 @@ class Session:
     _told: int = 0
 
     def __post_init__(self) -> None:
-        self._signs = SignsOfLife(self.setup.store)
+        self._signs = SignsOfLife(self.setup.store, self.setup.progress)
 
     def prepared(self, position: int) -> Prepared:
         """A cell with its data; equal descriptions are loaded once.
@@ -86,7 +86,7 @@ class Session:
         contents = [(name, task.content) for name, task in one.tasks.items()]
         key = f"{one.cell.experiment.combined_learner!r} {one.cell.seed} {contents}"
         if self._learner is None or self._learner[0] != key:
-            context = LearnerContext(one.tasks, one.cell.seed, self.setup.cache, self.setup.progress)
+            context = LearnerContext(one.tasks, one.cell.seed, self.setup.cache, self._signs)
             self._learner = key, one.cell.experiment.combined_learner.build(context)
         return self._learner[1]
 
@@ -108,7 +108,7 @@ class Session:
             learner = learner or self.learner(position)
             self._note_environment(learner)
             world = World(one.cell, learner, one.tasks, one.fresh)
-            turns = Turns(world, store, self.setup.progress, self._signs)
+            turns = Turns(world, store, self._signs)
             if only_start:
                 turns.start()
             else:

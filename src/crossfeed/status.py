@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from crossfeed.errors import StoreError
-from crossfeed.protocols import Store
+from crossfeed.protocols import Progress, Store
 from crossfeed.store.schema import check_document
 
 __all__ = ["CellStatus", "RunStatus", "SignsOfLife", "place_of", "read_status"]
@@ -20,27 +21,54 @@ _EVERY: Final = 1.0
 
 
 class SignsOfLife:
-    """Writes down, now and then, what this process is doing: ``status/<cell>`` in the store.
+    """Progress that is also written down now and then, for those who look from elsewhere: ``status/<cell>``.
 
     Args:
         store: Where the run lives.
+        progress: Where progress is shown here.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, progress: Progress) -> None:
         self._store = store
+        self._progress = progress
+        self._cell = ""
+        self._doing: dict[str, Any] = {}
         self._said = -_EVERY
 
     def sign(self, cell: str, generation: int, stage: str) -> None:
-        """Say what is being worked on, unless something was said just now."""
-        if time.monotonic() - self._said < _EVERY:
-            return
-        self._said = time.monotonic()
-        here = {"process": os.getpid(), "host": platform.node(), "time": time.time()}
-        self._store.write_document(f"status/{cell}", {"generation": generation, "stage": stage} | here, durable=False)
+        """Say what is being worked on."""
+        self._cell, self._doing = cell, {"generation": generation, "stage": stage}
+        self._write("")
 
     def end(self, cell: str) -> None:
         """The cell is finished, or failed: other documents say so."""
+        self._cell = ""
         self._store.drop_document(f"status/{cell}")
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Callable[[int], None]]:
+        """A stage of the progress that is shown here."""
+        done = 0
+        with self._progress.stage(name, total, detail) as advance:
+
+            def told(steps: int) -> None:
+                nonlocal done
+                done += steps
+                advance(steps)
+                self._write(f"{name} {done}" + (f" of {total}" if total else ""))
+
+            yield told
+
+    def note(self, text: str) -> None:
+        """A line of the progress that is shown here."""
+        self._progress.note(text)
+
+    def _write(self, step: str) -> None:
+        if not self._cell or time.monotonic() - self._said < _EVERY:
+            return
+        self._said = time.monotonic()
+        here = {"step": step, "process": os.getpid(), "host": platform.node(), "time": time.time()}
+        self._store.write_document(f"status/{self._cell}", self._doing | here, durable=False)
 
 
 def place_of(store: Store, cell: str) -> dict[str, Any]:
@@ -58,7 +86,7 @@ class CellStatus:
         state: ``finished``, ``failed``, ``running``, ``stopped`` (begun, and nobody is at work on it) or ``waiting``.
         reached: Its last measured generation; -1 for none.
         generations: Its last generation T.
-        doing: What is or was being worked on, such as ``update, t = 3``; empty if nothing is known.
+        doing: What is or was being worked on, such as ``update, t = 3, steps 12 of 40``; empty if nothing is known.
         seconds: Since its last sign of life; None if there is none.
         failure: Its failure record, if it failed.
     """
@@ -113,7 +141,7 @@ def _cell_status(store: Store, cell: Mapping[str, Any], *, at_work: bool) -> Cel
         reached += 1
     failure = store.read_document(f"failures/{name}")
     sign = store.read_document(f"status/{name}")
-    doing = f"{sign['stage']}, t = {sign['generation']}" if sign else ""
+    doing = ", ".join(filter(None, (sign["stage"], f"t = {sign['generation']}", sign["step"]))) if sign else ""
     seconds = max(0.0, time.time() - sign["time"]) if sign else None
     state: Literal["finished", "failed", "running", "stopped", "waiting"]
     if reached == last:

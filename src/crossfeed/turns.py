@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from crossfeed.errors import Diverged
 from crossfeed.generation import World, compose, kept_generations, measure, publish, publishes, realised, update
-from crossfeed.protocols import Measurement, Progress, State, Store, TrainingSet
+from crossfeed.protocols import Measurement, State, Store, TrainingSet
 from crossfeed.records import is_measured, scope_of, state_scope_of, to_table
 from crossfeed.status import SignsOfLife
 
@@ -35,16 +35,14 @@ class Turns:
     Attributes:
         world: The cell.
         store: Where its steps are kept.
-        progress: Where it is said how far it is.
-        signs: Where signs of life are left for those who look from elsewhere.
+        progress: Where it is said how far it is, here and for those who look from elsewhere.
         generation: The generation being worked on.
         stage: The step being worked on.
     """
 
     world: World
     store: Store
-    progress: Progress
-    signs: SignsOfLife
+    progress: SignsOfLife
     generation: int = 0
     stage: str = "start"
     _held: tuple[int, list[State]] | None = None
@@ -144,7 +142,7 @@ class Turns:
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         self.stage = stage
-        self.signs.sign(self.world.cell.name, self.generation, stage)
+        self.progress.sign(self.world.cell.name, self.generation, stage)
         begun = time.perf_counter()
         with self.progress.stage(stage, detail=f"{self.world.cell.name} t = {self.generation}:"):
             result = work()

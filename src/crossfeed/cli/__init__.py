@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from crossfeed.cli import paper, runs, theory
+from crossfeed.cli import evaluation, paper, runs, theory
 from crossfeed.cli.app import app, complain
 from crossfeed.errors import CrossfeedError
 
 __all__ = ["app", "main"]
 
-for _group in (runs, theory, paper):
+for _group in (runs, evaluation, theory, paper):
     app.add_typer(_group.commands)
 
 

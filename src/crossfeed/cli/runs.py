@@ -135,10 +135,13 @@ def presets(
 
 
 def _show(place: str) -> None:
+    from crossfeed.report.evaluation import render_evaluation
     from crossfeed.report.frames import Run
     from crossfeed.report.tables import render
 
-    render(Run.load(place), Console())
+    found = Run.load(place)
+    render(found, Console())
+    render_evaluation(found, Console())
 
 
 def _write_report(place: str, out: Path | None) -> Path:

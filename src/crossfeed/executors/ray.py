@@ -96,7 +96,9 @@ class RayExecutor:
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
         if self._address is None:
             cpus = self.workers * self._threads
-            options |= {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            # Not one that happens to run here: whoever means that one says so.
+            options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+            options |= {"_node_ip_address": "127.0.0.1"}
         else:
             options["address"] = self._address
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it will do; else it warns

@@ -1,7 +1,8 @@
 """Accuracy: the share of test items that a model answers correctly.
 
 Items with ``choices`` (multiple choice): each choice is scored as the completion of the prompt, and the model's answer
-is the one with the lowest loss a token of the completion (as in Brown et al., 2020, with length normalisation); an item
+is the one with the lowest loss a token of the completion (as in Brown et al., 2020, with length normalisation), the end
+of the text being one of its tokens, as it is in training; an item
 whose choices lie beyond the learner's maximum length is not answered, and so not right. Other
 items that can be graded: the model completes the prompt, and the final answer in its text must match exactly
 (`crossfeed.protocols.Task.grade`). A task that has neither gives no number.

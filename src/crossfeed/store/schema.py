@@ -11,6 +11,8 @@ A run folder::
     outputs/<scope>/generation-000.parquet         completions of test prompts that metrics were measured on
     pool/<cell>/generation-001.parquet             what was published, with provenance
     checkpoints/<scope>/generation-000/<entity>/   weights and configuration of each entity's model
+    evaluation.parquet, evaluation/<scope>/...     benchmark numbers, if asked for (`crossfeed evaluate`)
+    status/<cell>.json                             what is being done right now
     failures/<cell>.json                           where a cell stopped, and why
 
 A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cells share. Checksums are inside the files

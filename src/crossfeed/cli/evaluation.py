@@ -1,0 +1,52 @@
+"""The command that puts benchmarks to a run's models."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from crossfeed.cli.app import DataRoot, Location, check_data_root
+
+commands = typer.Typer()
+
+
+@commands.command(
+    epilog="Examples: `crossfeed evaluate runs/mine --tasks sciq,gsm8k,arc_challenge` · "
+    "`crossfeed evaluate runs/small --tasks sciq,gsm8k --data-root data/ --shots 0 --new-tokens 64`"
+)
+def evaluate(
+    place: Location,
+    tasks: Annotated[str, typer.Option(metavar="TASK,TASK", help="Tasks of lm-evaluation-harness.")],
+    data_root: DataRoot = None,
+    shots: Annotated[
+        int | None, typer.Option(min=0, help="Worked examples in a prompt.", show_default="the task's")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first items of each task.", show_default="all")
+    ] = None,
+    new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest written answer.", show_default="the task's, else 256")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Items at once.")] = 8,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,
+) -> None:
+    """Put benchmarks to every checkpoint that a run keeps, with lm-evaluation-harness (extra `eval`)."""
+    from crossfeed.evaluate import evaluate as evaluate_run
+    from crossfeed.harness import Harness
+    from crossfeed.progress import for_stream
+    from crossfeed.report.evaluation import render_evaluation
+    from crossfeed.report.frames import Run
+
+    check_data_root(data_root)
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    harness = Harness(
+        names, data_root=data_root, shots=shots, limit=limit, new_tokens=new_tokens, batch_size=batch_size
+    )
+    found = Run.load(place)
+    with for_stream(sys.stderr, quiet=quiet) as progress:
+        evaluate_run(found.experiment, found.store, harness, progress)
+    render_evaluation(found, Console())
+    typer.echo(f"numbers  {place.rstrip('/')}/evaluation.parquet")

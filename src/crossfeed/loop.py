@@ -34,10 +34,12 @@ class Outcome:
 
     Attributes:
         records: All records (columns: `crossfeed.store.schema`).
+        worked: How many cells were not finished before, and were tried.
         failures: Each failed cell's failure by cell name: ``stage``, ``generation``, ``entity``, ``type``, ``message``.
     """
 
     records: pa.Table
+    worked: int
     failures: dict[str, dict[str, Any]]
 
 
@@ -111,7 +113,7 @@ class _Run:
             self._tidy(keep_starts=bool(failures))
             if "projection" in self._experiment.metrics:
                 self._project()
-            return Outcome(self._join(), failures)
+            return Outcome(self._join(), len(todo), failures)
         except BaseException:
             self._join()  # so that what is finished can be read, whatever stopped the run
             raise

@@ -85,7 +85,7 @@ def run(
     except KeyboardInterrupt:
         complain(f"stopped; what is finished is kept in {place}, and the same command goes on from there")
         raise typer.Exit(130) from None
-    page = _write_report(place, None)
+    page = _write_report(place, anew=outcome.worked > 0)
     _show(place)
     typer.echo(f"records  {place.rstrip('/')}/records.parquet\nreport   {page}")
     raise typer.Exit(1 if outcome.failures else 0)
@@ -144,9 +144,14 @@ def _show(place: str) -> None:
     render_evaluation(found, Console())
 
 
-def _write_report(place: str, out: Path | None) -> Path:
+def _write_report(place: str, out: Path | None = None, *, anew: bool = True) -> Path:
+    """Write a report; one that is there already, and has nothing new to tell, is left as it is."""
     from crossfeed.report.frames import Run
-    from crossfeed.report.html import write_report
 
     found = Run.load(place)
-    return write_report(found, out or report_folder(found))
+    where = out or report_folder(found)
+    if not anew and (where / "index.html").exists():
+        return where / "index.html"
+    from crossfeed.report.html import write_report
+
+    return write_report(found, where)

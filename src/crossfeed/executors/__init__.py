@@ -70,8 +70,8 @@ def executor_for(
     Args:
         experiment: What is to be run.
         name: As for `open_executor`; ``auto`` is worker processes if there is work for several, else this process.
-        workers: How many workers; default as many as the experiment keeps busy and the machine has cores (or
-            accelerators) for.
+        workers: At most so many workers; default as many as the machine has cores (or accelerators) for. There are no
+            more than the experiment has cells or entities.
         address: See `open_executor`.
         gpus: See `open_executor`.
 
@@ -82,7 +82,8 @@ def executor_for(
     usual, threads = experiment.learner.workers(cores)
     busy = max(len(experiment.cells()), len(experiment.ecosystem.names))
     if workers is None:
-        workers = 1 if name == "serial" else min(max(usual, 1), busy)
+        workers = 1 if name == "serial" else max(usual, 1)
+    workers = min(workers, busy)  # others would have nothing to do
     if name == "auto":
         name = "serial" if workers == 1 and address is None else "processes" if address is None else "ray"
     return open_executor(name, workers, threads=threads, address=address, gpus=gpus)

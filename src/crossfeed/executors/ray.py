@@ -102,6 +102,7 @@ class RayExecutor:
         else:
             options["address"] = self._address
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it will do; else it warns
+        os.environ.setdefault("RAY_worker_niceness", "0")  # a run is what the user waits for
         try:
             ray.init(**options)
         except (RayError, ConnectionError, OSError, ValueError, RuntimeError) as error:

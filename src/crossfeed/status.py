@@ -141,7 +141,7 @@ def _cell_status(store: Store, cell: Mapping[str, Any], *, at_work: bool) -> Cel
         reached += 1
     failure = store.read_document(f"failures/{name}")
     sign = store.read_document(f"status/{name}")
-    doing = ", ".join(filter(None, (sign["stage"], f"t = {sign['generation']}", sign["step"]))) if sign else ""
+    doing = ", ".join(filter(None, (sign["stage"], f"t = {sign['generation']}", sign.get("step", "")))) if sign else ""
     seconds = max(0.0, time.time() - sign["time"]) if sign else None
     state: Literal["finished", "failed", "running", "stopped", "waiting"]
     if reached == last:

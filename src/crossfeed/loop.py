@@ -20,7 +20,7 @@ from crossfeed.executors.serial import SerialExecutor
 from crossfeed.experiment import Experiment
 from crossfeed.progress import Silent
 from crossfeed.protocols import Executor, Progress, Store
-from crossfeed.records import collect, collect_projection, failure_of, state_scope_of
+from crossfeed.records import collect, collect_projection, failure_of, is_measured, state_scope_of
 from crossfeed.session import Session, Setup
 from crossfeed.store.schema import SCHEMA
 from crossfeed.sweep import Spread, Sweep
@@ -34,12 +34,10 @@ class Outcome:
 
     Attributes:
         records: All records (columns: `crossfeed.store.schema`).
-        worked: How many cells were not finished before, and were tried.
         failures: Each failed cell's failure by cell name: ``stage``, ``generation``, ``entity``, ``type``, ``message``.
     """
 
     records: pa.Table
-    worked: int
     failures: dict[str, dict[str, Any]]
 
 
@@ -88,7 +86,7 @@ def run(
 
 
 _JOIN_EVERY: Final = 30.0
-"""Seconds between two writings of ``records.parquet`` while cells are run: each reads the records of all cells."""
+"""Seconds between two writings of ``records.parquet`` while cells are run, at least: each reads all cells' records."""
 
 
 @dataclass
@@ -97,6 +95,7 @@ class _Run:
     executor: Executor
     spread: Spread
     _joined: float = field(default_factory=time.monotonic)
+    _joining: float = 0.0
 
     def __post_init__(self) -> None:
         setup = self.session.setup
@@ -105,15 +104,20 @@ class _Run:
     def run(self, retry_failed: bool) -> Outcome:
         self._begin()
         try:
+            for sign in self._store.documents("status"):
+                self._store.drop_document(sign)  # of a run that was stopped
             todo = self._unfinished(retry_failed)
             self.session.tell_damage()
             if todo:
+                self._tell_what_is_there()
                 self._sweep(todo)
             failures = self._failures()
             self._tidy(keep_starts=bool(failures))
             if "projection" in self._experiment.metrics:
                 self._project()
-            return Outcome(self._join(), len(todo), failures)
+            records = self._join()
+            self.session.tell_damage()
+            return Outcome(records, failures)
         except BaseException:
             self._join()  # so that what is finished can be read, whatever stopped the run
             raise
@@ -158,16 +162,22 @@ class _Run:
                 self.session.setup.progress.note(again)
         return todo
 
+    def _tell_what_is_there(self) -> None:
+        found = sum(is_measured(self._store, c, t) for c in self._cells for t in range(c.experiment.generations + 1))
+        if found:
+            total = sum(cell.experiment.generations + 1 for cell in self._cells)
+            self.session.setup.progress.note(f"going on: {found} of {total} generations are there")
+
     def _sweep(self, todo: Sequence[int]) -> None:
         try:
-            self.executor.open(self.session.setup)
+            self.executor.open(self.session)
             crew = Crew(self.executor, self.session.setup.progress)
             Sweep(self.session, crew, self.spread, self._now_and_then).run(todo)
         finally:
             self.executor.close()
 
     def _now_and_then(self) -> None:
-        if time.monotonic() - self._joined > _JOIN_EVERY:
+        if time.monotonic() - self._joined > max(_JOIN_EVERY, 20 * self._joining):
             self._join()
 
     def _failures(self) -> dict[str, dict[str, Any]]:
@@ -189,9 +199,11 @@ class _Run:
                 self._store.drop_states(state_scope_of(cell, 0), 0)
 
     def _join(self) -> pa.Table:
+        begun = time.monotonic()
         records = collect(self._store, self._experiment, self._cells)
         self._store.write_result("records", records)
         self._joined = time.monotonic()
+        self._joining = self._joined - begun
         return records
 
     def _project(self) -> None:

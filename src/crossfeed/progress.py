@@ -43,6 +43,8 @@ class Silent:
 class LogProgress:
     """Plain lines with the time since the start; a long stage reports at most every few seconds.
 
+    Where nothing was said for a third of that time, the stage that begins is named.
+
     Args:
         stream: Where to write.
         seconds: The shortest time between two lines of one stage.
@@ -50,10 +52,13 @@ class LogProgress:
 
     def __init__(self, stream: TextIO, seconds: float = 15.0) -> None:
         self._stream, self._seconds, self._begun = stream, seconds, time.monotonic()
+        self._silence, self._said = seconds / 3, self._begun
 
     @contextmanager
     def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Advance]:
         """A stage that reports now and then."""
+        if time.monotonic() - self._said >= self._silence:
+            self.note(f"{detail} {name}")
         done, said = 0, time.monotonic()
 
         def advance(steps: int) -> None:
@@ -67,7 +72,8 @@ class LogProgress:
 
     def note(self, text: str) -> None:
         """One line."""
-        elapsed = int(time.monotonic() - self._begun)
+        self._said = time.monotonic()
+        elapsed = int(self._said - self._begun)
         with suppress(OSError):  # a log that cannot be written (a closed pipe, a full disk) is no reason to stop
             self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {plain(text.strip())}\n")
             self._stream.flush()

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from crossfeed.session import Setup
+    from crossfeed.session import Session
 
 __all__ = [
     "Executor",
@@ -362,8 +362,11 @@ class Executor(Protocol):
     @property
     def workers(self) -> int: ...  # noqa: D102 - see above
 
-    def open(self, setup: Setup) -> None:
-        """Start the workers on a run (`crossfeed.session.Setup`).
+    def open(self, session: Session) -> None:
+        """Start the workers on a run.
+
+        Args:
+            session: The main process's own (`crossfeed.session.Session`).
 
         Raises:
             InvalidInput: The workers cannot see the run.

@@ -5,6 +5,7 @@ The process that was started by a person has a session, and so has every worker.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -164,6 +165,15 @@ class Session:
                 "learner.precision, or choose another folder with --out"
             )
         self.setup.store.write_document("environment", environment() | {"learner": described})
+        # Two workers that begin at once see nothing of each other above: what both leave here, the later one sees.
+        name = re.sub(r"[^A-Za-z0-9]+", "-", described.get("precision", "exact"))
+        self.setup.store.write_document(f"precision/{name}", {})
+        found = [each.rpartition("/")[2] for each in self.setup.store.documents("precision")]
+        if len(found) > 1:
+            raise StoreMismatch(
+                f"workers of this run compute in {' and '.join(found)}: numbers of two precisions are not mixed; set "
+                "learner.precision, and choose another folder with --out"
+            )
         self._noted = True
 
     def give_up(self, position: int, error: WorkerFailure) -> None:

@@ -103,14 +103,14 @@ class LearnerSettings(Frozen):
         return identity(self)
 
     def workers(self, cores: int) -> tuple[int, int]:
-        """How many worker processes such models keep busy on a machine, and the CPU threads of each.
+        """How many worker processes such models keep busy on a machine, and the threads of each, if there are several.
 
         One process for learners that finish before a second one has started, or whose libraries use all cores.
 
         Args:
             cores: Cores of this machine.
         """
-        return 1, cores
+        return 1, 1
 
     def build(self, context: LearnerContext) -> Learner:
         """Make the learner; called once for each cell."""

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -68,7 +68,8 @@ class SignsOfLife:
             return
         self._said = time.monotonic()
         here = {"step": step, "process": os.getpid(), "host": platform.node(), "time": time.time()}
-        self._store.write_document(f"status/{self._cell}", self._doing | here, durable=False)
+        with suppress(StoreError):  # a sign is for people; what matters is written by others, and says so
+            self._store.write_document(f"status/{self._cell}", self._doing | here, durable=False)
 
 
 def place_of(store: Store, cell: str) -> dict[str, Any]:
@@ -125,8 +126,10 @@ def read_status(store: Store) -> RunStatus:
     Raises:
         StoreError: There is no run there, or it cannot be read.
     """
-    document = store.read_document("run") or {}
-    check_document(str(store.location), document)
+    document = store.read_document("run")
+    if document is None:
+        raise StoreError(f"{store}: not a crossfeed run (no run.json in it); give the folder that `crossfeed run` made")
+    check_document(str(store), document)
     if any("generations" not in cell for cell in document["cells"]):
         raise StoreError(f"{store.location}: an older crossfeed made this run; `crossfeed show` prints how far it came")
     writer = store.writer()
@@ -140,7 +143,10 @@ def _cell_status(store: Store, cell: Mapping[str, Any], *, at_work: bool) -> Cel
     while reached < last and store.has_table("records", _scope(cell, reached + 1), reached + 1):
         reached += 1
     failure = store.read_document(f"failures/{name}")
-    sign = store.read_document(f"status/{name}")
+    try:
+        sign = store.read_document(f"status/{name}")
+    except StoreError:  # half-written, when a machine went down
+        sign = None
     doing = ", ".join(filter(None, (sign["stage"], f"t = {sign['generation']}", sign.get("step", "")))) if sign else ""
     seconds = max(0.0, time.time() - sign["time"]) if sign else None
     state: Literal["finished", "failed", "running", "stopped", "waiting"]

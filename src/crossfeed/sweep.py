@@ -67,41 +67,48 @@ class Sweep:
         """
         total = len(cells)
         with self.session.setup.progress.stage("cells", total, self.session.setup.experiment.name) as advance:
-            self._phase(self._starts(cells), lambda: None)
 
-            def count() -> None:
-                advance(1)
-                self._finished += 1
+            def count(cells: int) -> None:
+                advance(cells)
+                self._finished += cells
                 self._tell(total)
                 self.now_and_then()
 
-            self._phase([_Job((cell,), only_start=False) for cell in cells], count)
+            starts = [[members[0] for members in measured.values()] for measured in self._unready(cells)]
+            self._phase([_Job(tuple(firsts), only_start=True) for firsts in starts], lambda cells: None)
+            # Where that failed, cells try it one after the other: two at once would write the same folder.
+            apart = [[cell for members in measured.values() for cell in members] for measured in self._unready(cells)]
+            waiting = {cell for group in apart for cell in group}
+            groups = [[cell] for cell in cells if cell not in waiting] + apart
+            self._begun = time.monotonic()  # what they share is no measure of them
+            self._phase([_Job(tuple(group), only_start=False) for group in groups], count)
 
-    def _starts(self, cells: Sequence[int]) -> list[_Job]:
-        """What several cells begin with and is not there yet, once: cells that differ at most in what is measured."""
+    def _unready(self, cells: Sequence[int]) -> list[dict[str, list[int]]]:
+        """Cells that share a generation 0 which is not there yet: for each one, cells by what is measured at it."""
         known = self.session.setup.experiment.cells()
         store = self.session.setup.store
         sharing: dict[str, dict[str, list[int]]] = {}
         for position in cells:
             cell = known[position]
             sharing.setdefault(cell.start, {}).setdefault(cell.zero, []).append(position)
-        jobs = []
+        found = []
         for measured in sharing.values():
             ready = store.has_states(state_scope_of(known[next(iter(measured.values()))[0]], 0), 0) and all(
                 is_measured(store, known[members[0]], 0) for members in measured.values()
             )
             if not ready and sum(map(len, measured.values())) > 1:
-                jobs.append(_Job(tuple(members[0] for members in measured.values()), only_start=True))
-        return jobs
+                found.append(measured)
+        self.session.tell_damage()
+        return found
 
-    def _phase(self, jobs: Sequence[_Job], done: Callable[[], None]) -> None:
-        """Finish some jobs that do not wait for each other."""
+    def _phase(self, jobs: Sequence[_Job], done: Callable[[int], None]) -> None:
+        """Finish some jobs that do not wait for each other; `done` is told of how many cells each was."""
         apart = self._apart(jobs)
         self._side_by_side(jobs[: len(jobs) - apart], done)
         for job in jobs[len(jobs) - apart :]:
             for cell in job.cells:
                 self._over_entities(cell, only_start=job.only_start)
-            done()
+            done(len(job.cells))
 
     def _apart(self, jobs: Sequence[_Job]) -> int:
         """How many of the last jobs to run one after the other, each over all workers."""
@@ -115,7 +122,7 @@ class Sweep:
         share = math.ceil(entities / workers) / entities  # of a cell's time on one worker
         return left if left * share < 1 else 0
 
-    def _side_by_side(self, jobs: Sequence[_Job], done: Callable[[], None]) -> None:
+    def _side_by_side(self, jobs: Sequence[_Job], done: Callable[[int], None]) -> None:
         waiting = deque(jobs)
         idle = list(range(self.crew.executor.workers))
         busy: dict[int, _Job] = {}
@@ -140,7 +147,7 @@ class Sweep:
                     continue
                 for cell in job.cells:
                     self.session.give_up(cell, WorkerFailure(reply["message"], "WorkerLost"))
-            done()
+            done(len(job.cells))
 
     def _over_entities(self, cell: int, *, only_start: bool) -> None:
         reads = self.session.prepared(cell).cell.experiment.learner.reading()

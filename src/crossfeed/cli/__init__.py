@@ -27,6 +27,3 @@ def main() -> None:
     except MemoryError:
         complain("there is not enough memory for this; lower n, rows or replicates")
         sys.exit(2)
-    except KeyboardInterrupt:
-        complain("stopped")
-        sys.exit(130)

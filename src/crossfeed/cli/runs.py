@@ -27,9 +27,14 @@ from crossfeed.cli.app import (
 )
 
 ReportFolder = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", parser=folder, help="Where it goes.", show_default="RUN/report")
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        parser=folder,
+        help="Where it goes.",
+        show_default="RUN/report; reports/NAME-ID for a run elsewhere",
+    ),
 ]
-
 
 commands = typer.Typer()
 
@@ -72,7 +77,11 @@ def run(
         with for_stream(sys.stderr, quiet=quiet) as progress:
             cells, crew = len(experiment.cells()), chosen.workers
             at_work = f", {crew} workers" if crew > 1 else ""
-            progress.note(f"{experiment.name}: {cells} cells, in {place}{at_work}")
+            progress.note(f"{experiment.name}: {cells} {'cell' if cells == 1 else 'cells'}, in {place}{at_work}")
+            for name in ("alpha", "beta"):
+                if isinstance(getattr(experiment.ecosystem, name), tuple):
+                    said = f"{name} is a schedule over generations, whose last value stays"
+                    progress.note(f"{said}; for a cell for each value give grid.ecosystem.{name}")
             outcome = run_experiment(
                 experiment,
                 open_store(place),
@@ -85,9 +94,15 @@ def run(
     except KeyboardInterrupt:
         complain(f"stopped; what is finished is kept in {place}, and the same command goes on from there")
         raise typer.Exit(130) from None
-    page = _write_report(place, anew=outcome.worked > 0)
-    _show(place)
-    typer.echo(f"records  {place.rstrip('/')}/records.parquet\nreport   {page}")
+    try:
+        _show(place)
+        typer.echo(f"records  {place.rstrip('/')}/records.parquet")
+        typer.echo(f"report   {_write_report(place, None)}")
+    except KeyboardInterrupt:
+        complain(
+            f"stopped; the run is finished, `crossfeed show {place}` prints it, `crossfeed report {place}` writes it"
+        )
+        raise typer.Exit(130) from None
     raise typer.Exit(1 if outcome.failures else 0)
 
 
@@ -144,14 +159,9 @@ def _show(place: str) -> None:
     render_evaluation(found, Console())
 
 
-def _write_report(place: str, out: Path | None = None, *, anew: bool = True) -> Path:
-    """Write a report; one that is there already, and has nothing new to tell, is left as it is."""
+def _write_report(place: str, out: Path | None) -> Path:
     from crossfeed.report.frames import Run
-
-    found = Run.load(place)
-    where = out or report_folder(found)
-    if not anew and (where / "index.html").exists():
-        return where / "index.html"
     from crossfeed.report.html import write_report
 
-    return write_report(found, where)
+    found = Run.load(place)
+    return write_report(found, out or report_folder(found))

@@ -35,7 +35,8 @@ def open_executor(
         MissingDependency: Ray is not installed.
     """
     if workers < 1 or threads < 1:
-        raise InvalidInput(f"workers = {workers}, threads = {threads}: give at least 1 of each")
+        what = f"workers = {workers}" if workers < 1 else f"threads = {threads}"
+        raise InvalidInput(f"{what}: give at least 1")
     if not 0 <= gpus < math.inf:
         raise InvalidInput(f"gpus = {gpus}: give a number of GPUs, or a fraction of one")
     if name != "ray" and (address is not None or gpus):

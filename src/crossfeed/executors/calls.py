@@ -8,11 +8,12 @@ are taken elsewhere (`crossfeed.executors.spread`): states stay in the worker un
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +53,7 @@ def wire(setup: Setup) -> dict[str, Any]:
         "store": location,
         "data_root": None if setup.data_root is None else str(setup.data_root.resolve()),
         "cache": str(setup.cache.resolve()),
+        "folder": str(Path.cwd()),
     }
 
 
@@ -61,6 +63,8 @@ def open_desk(setup: Mapping[str, Any], emit: Emit) -> Desk:
     Raises:
         StoreError: The worker does not see the run.
     """
+    with suppress(OSError):  # a machine without that folder has no data there either
+        os.chdir(setup["folder"])
     store = open_store(setup["store"], worker=True)
     found = store.read_document("run")
     if found is None or found.get("id") != setup["id"]:
@@ -214,6 +218,8 @@ class _Relay:
         try:
             yield advance
         finally:
+            if waiting:
+                self._emit({"reply": "steps", "number": number, "steps": waiting})
             self._emit({"reply": "end", "number": number})
 
     def note(self, text: str) -> None:

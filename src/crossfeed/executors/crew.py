@@ -27,7 +27,8 @@ class Crew:
             if message["reply"] in ("result", "error", "lost"):
                 self._end_all(worker)
                 return worker, message
-            self._show(worker, message)
+            if message["reply"] != "ready":
+                self._show(worker, message)
 
     def ask(self, calls: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
         """Submit one call to each of some workers, and wait for all their last replies.

@@ -14,9 +14,10 @@ from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Final
 
 from crossfeed.environment import WORKER_NUMBER
+from crossfeed.errors import CrossfeedError, InvalidInput
 from crossfeed.executors.calls import wire
 from crossfeed.executors.messages import decode, encode
-from crossfeed.session import Setup
+from crossfeed.session import Session
 
 __all__ = ["THREADS", "ProcessExecutor"]
 
@@ -24,11 +25,16 @@ THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", 
 """Environment variables that bound the threads of numerical libraries."""
 
 
+_SILENT: Final = 5
+"""Workers in a row that may be killed before their first word."""
+
+
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection
     complaints: IO[bytes]
+    spoke: bool = False
 
 
 class ProcessExecutor:
@@ -44,16 +50,23 @@ class ProcessExecutor:
         self._threads = threads
         self._setup = b""
         self._crew: list[_Worker] = []
+        self._silent = 0
 
-    def open(self, setup: Setup) -> None:
+    def open(self, session: Session) -> None:
         """Start the workers; they import what they need in parallel.
 
         Raises:
-            InvalidInput: The run is one that other processes cannot see.
+            InvalidInput: The run is one that other processes cannot see, or there are too many workers.
         """
-        self._setup = encode(wire(setup))
+        self._setup = encode(wire(session.setup))
         for number in range(self.workers):
-            self._crew.append(self._begin(number))
+            try:
+                self._crew.append(self._begin(number))
+            except OSError as error:
+                raise InvalidInput(
+                    f"worker {number + 1} of {self.workers} cannot be started ({error.strerror}); "
+                    "give fewer --workers, or raise the limits of open files and processes (ulimit -n, ulimit -u)"
+                ) from error
 
     def submit(self, worker: int, call: Mapping[str, Any]) -> None:
         """Have a worker begin a call."""
@@ -61,17 +74,31 @@ class ProcessExecutor:
             self._crew[worker].connection.send_bytes(encode(call))
 
     def wait(self) -> tuple[int, dict[str, Any]]:
-        """The next reply of any worker; one that was lost is begun anew before that is told."""
+        """The next reply of any worker; one that was lost is begun anew before that is told.
+
+        Raises:
+            CrossfeedError: A worker ended before its first word.
+        """
         numbers = {worker.connection: number for number, worker in enumerate(self._crew)}
         connection = wait(list(numbers))[0]
         number = numbers[connection]  # type: ignore[index]
+        worker = self._crew[number]
         try:
-            return number, decode(self._crew[number].connection.recv_bytes())
+            message = decode(worker.connection.recv_bytes())
         except (EOFError, OSError):
-            message = _obituary(self._crew[number])
-            self._end(self._crew[number])
+            how = _obituary(worker)
+            self._silent = 0 if worker.spoke else self._silent + 1
+            by_itself = worker.process.returncode >= 0
+            if self._silent > _SILENT or (self._silent and by_itself):  # another one would end as it did
+                raise CrossfeedError(
+                    f"worker {number + 1} ended before its first word: {how}; give fewer --workers, or "
+                    "--executor serial"
+                ) from None
+            self._end(worker)
             self._crew[number] = self._begin(number)
-            return number, {"reply": "lost", "message": message}
+            return number, {"reply": "lost", "message": how}
+        worker.spoke = True
+        return number, message
 
     def close(self) -> None:
         """End the workers at once: what they have in hand is whole or absent in the store."""

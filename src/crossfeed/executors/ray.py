@@ -12,7 +12,7 @@ from crossfeed.errors import CrossfeedError, MissingDependency
 from crossfeed.executors.calls import open_desk, refusal, wire
 from crossfeed.executors.messages import decode, encode
 from crossfeed.executors.processes import THREADS
-from crossfeed.session import Setup
+from crossfeed.session import Session
 
 try:
     import ray
@@ -29,7 +29,7 @@ _END: Final = ("result", "error")
 
 
 class RayExecutor:
-    """Workers as actors of a Ray cluster, which need not share a disk with this process: messages carry what they need.
+    """Workers as actors of a Ray cluster. They need to see the run's location and its data, and share nothing else.
 
     Args:
         workers: How many.
@@ -48,14 +48,14 @@ class RayExecutor:
         self._crew: list[Any] = []
         self._replies: dict[Any, int] = {}
 
-    def open(self, setup: Setup) -> None:
+    def open(self, session: Session) -> None:
         """Join the cluster and have it start the workers.
 
         Raises:
             InvalidInput: The run is one that other processes cannot see.
             CrossfeedError: There is no such cluster, or it has no room for the workers.
         """
-        self._setup = encode(wire(setup))
+        self._setup = encode(wire(session.setup))
         if not ray.is_initialized():
             self._join()
         self._crew = [self._begin() for _ in range(self.workers)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossfeed.executors.calls import Desk
-from crossfeed.session import Session, Setup
+from crossfeed.session import Session
 
 __all__ = ["SerialExecutor"]
 
@@ -22,9 +22,9 @@ class SerialExecutor:
         self._call: Mapping[str, Any] | None = None
         self._replies: deque[dict[str, Any]] = deque()
 
-    def open(self, setup: Setup) -> None:
-        """Sit down to work; progress goes straight to where it is shown."""
-        self._desk = Desk(Session(setup), lambda message: self._replies.append(dict(message)))
+    def open(self, session: Session) -> None:
+        """Sit down to work at the run's own session; progress goes straight to where it is shown."""
+        self._desk = Desk(session, lambda message: self._replies.append(dict(message)))
 
     def submit(self, worker: int, call: Mapping[str, Any]) -> None:
         """Keep the call for `wait`."""

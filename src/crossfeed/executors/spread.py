@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from crossfeed.errors import StoreMismatch
 from crossfeed.executors.calls import raise_error
 from crossfeed.executors.crew import Crew
 from crossfeed.executors.messages import pack_set, unpack_scores
@@ -140,9 +141,19 @@ class SpreadLearner:
         return self._states([worker], self._ask("load", {worker: {"files": files}}))[0]
 
     def describe(self) -> dict[str, str]:
-        """What the workers run on."""
-        described: dict[str, str] = self._one("describe")
-        return described
+        """What the workers run on.
+
+        Raises:
+            StoreMismatch: They compute in different precisions.
+        """
+        described: dict[int, dict[str, str]] = self._ask("describe", {worker: {} for worker in self._workers})
+        precisions = {each.get("precision") for each in described.values()}
+        if len(precisions) > 1:
+            raise StoreMismatch(
+                f"the workers compute in {' and '.join(sorted(map(str, precisions)))}: numbers of two precisions are "
+                "not mixed; set learner.precision, or spread over machines that are alike"
+            )
+        return described[0]
 
     def _one(self, verb: str, **given: Any) -> Any:
         return self._ask(verb, {0: given})[0]
@@ -162,9 +173,9 @@ class SpreadLearner:
             forget, self._forgotten[worker] = self._forgotten[worker], []
             calls[worker] = {"call": verb, "cell": self._cell, "with": arguments, "forget": forget}
         replies = self._crew.ask(calls)
-        for worker, reply in sorted(replies.items(), key=lambda pair: pair[1]["reply"] != "lost"):
-            if reply["reply"] != "result":
-                raise_error(reply, tuple((groups or {}).get(worker, ())))
+        wrong = {worker: reply for worker, reply in replies.items() if reply["reply"] != "result"}
+        for worker, reply in sorted(wrong.items(), key=lambda pair: (pair[1]["reply"] != "lost", pair[0])):
+            raise_error(reply, tuple((groups or {}).get(worker, ())))
         return {worker: reply["value"] for worker, reply in replies.items()}
 
     def _states(self, owner: Sequence[int], numbers: Mapping[int, Sequence[int]]) -> list[RemoteState]:

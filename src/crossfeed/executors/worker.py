@@ -34,6 +34,7 @@ def main() -> None:
     def emit(message: Mapping[str, Any]) -> None:
         connection.send_bytes(encode(message))
 
+    emit({"reply": "ready"})
     threading.Thread(target=_listen, args=(connection, calls), daemon=True).start()
     desk = None
     setup = calls.get()

@@ -42,6 +42,7 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     """
     runs = comparison.runs
     say(console, f"{runs.experiment.name} beside the paper's tables", "bold")
+    _print_totals(comparison, console)
     for (table, metric, beta), part in comparison.cells.groupby(["table", "metric", "beta"], sort=False):
         console.print()
         title = f"Table {table} ({part['base'].iloc[0]}), {MEASURES[str(metric)].title.lower()}, beta = {beta:g}"
@@ -49,7 +50,6 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
         console.print(_grid(part, runs, console))
     console.print()
     say(console, "In each entry: the paper's, ours, our change and whether the direction is the paper's.", "dim")
-    _print_totals(comparison, console)
     _print_disagreements(comparison, console)
     for note in notes(comparison):
         say(console, note, "dim")

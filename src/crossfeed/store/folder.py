@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -93,6 +93,9 @@ class FolderStore:
 
     def end(self) -> None:
         """Let others write to it."""
+        if self._writing and not self._worker:
+            with suppress(StoreError):
+                self._files.sweep()  # what lost workers left half-written
         self._forget()
         self._writing = self._worker
         self._files.unlock()
@@ -339,7 +342,7 @@ class FolderStore:
     def _clear(self) -> None:
         """Remove what a run without a finished step left: its failures and sums are not those of another one."""
         for name in self._files.names(""):
-            if name in ("failures", "status") or name.endswith((".json", ".parquet")):
+            if name in ("failures", "precision", "status") or name.endswith((".json", ".parquet")):
                 self._files.remove(name)
 
     def _forget(self) -> None:

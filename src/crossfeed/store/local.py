@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from io import FileIO
 from pathlib import Path
 
-from crossfeed.errors import StoreError
+from crossfeed.errors import StoreError, WorkerFailure
 from crossfeed.store.owner import Owner
 
 try:
@@ -182,7 +182,7 @@ class LocalFiles:
     def _changing(self, path: str) -> Iterator[None]:
         try:
             yield
-        except StoreError:
+        except (StoreError, WorkerFailure):  # a worker that is lost while it saves is no fault of the place
             raise
         except Exception as error:  # libraries that write files have errors of their own for a full disk
             where = self.folder / path

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from crossfeed.errors import InvalidInput, MissingDependency, StoreError
+from crossfeed.errors import InvalidInput, MissingDependency, StoreError, WorkerFailure
 from crossfeed.store.lock import ObjectLock
 
 __all__ = ["RemoteFiles"]
@@ -141,7 +141,7 @@ class RemoteFiles:
         """Errors of clients are of all kinds; each becomes one that names the object."""
         try:
             yield
-        except StoreError:
+        except (StoreError, WorkerFailure):  # a worker that is lost while it saves is no fault of the place
             raise
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -12,6 +12,7 @@ A run folder::
     pool/<cell>/generation-001.parquet             what was published, with provenance
     checkpoints/<scope>/generation-000/<entity>/   weights and configuration of each entity's model
     evaluation.parquet, evaluation/<scope>/...     benchmark numbers, if asked for (`crossfeed evaluate`)
+    precision/<precision>.json                     what its numbers were computed in: never two of them
     status/<cell>.json                             what is being done right now
     failures/<cell>.json                           where a cell stopped, and why
 

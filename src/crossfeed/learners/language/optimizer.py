@@ -43,8 +43,11 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def constant_with_warmup(step: int, steps: int, share: float) -> float:
-    """Factor of the rate at a step counted from 0, as transformers': it rises from 0 over ``ceil(share steps)``."""
-    warmup = math.ceil(share * steps)
+    """Factor of the rate at a step counted from 0, as transformers': it rises from 0 over ``ceil(share steps)``.
+
+    A training of one step has no warmup: its only step would teach nothing.
+    """
+    warmup = min(math.ceil(share * steps), steps - 1)
     return min(1.0, step / warmup) if warmup else 1.0
 
 

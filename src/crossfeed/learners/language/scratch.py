@@ -56,7 +56,7 @@ def make_base(settings: ScratchSettings, context: LearnerContext, device: Device
         codec = Codec(train_tokenizer(public + others, settings.vocabulary))
         stream = codec.documents(public)
         model = _new_model(settings, codec, device, longest, seed)
-        with context.progress.stage("steps", total=settings.steps, detail=_detail(settings, model)) as advance:
+        with context.progress.stage("base", total=settings.steps, detail=_detail(settings, model)) as advance:
             for _ in _pretrain(model, stream, settings, seed):
                 advance(1)
         codec.tokenizer.save_pretrained(folder)
@@ -120,7 +120,7 @@ def _name(settings: ScratchSettings, seed: int, device: Device, longest: int, fo
 
 def _detail(settings: ScratchSettings, model: WorkingModel) -> str:
     size = sum(parameter.numel() for parameter in model.parameters().values())
-    return f"making the base, {settings.architecture} of {size:,} parameters:"
+    return f"pretraining {settings.architecture} ({size:,} parameters) as the"
 
 
 def _new_model(settings: ScratchSettings, codec: Codec, device: Device, longest: int, seed: int) -> WorkingModel:

@@ -52,7 +52,7 @@ def executor(request):
     ray = pytest.importorskip("ray", reason="executor ray needs the ray extra")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray's own
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
         yield EXECUTORS["ray"]
         ray.shutdown()
 

@@ -191,7 +191,7 @@ def test_progress_shows_what_it_is_told_as_it_is():
 
 def test_tables_for_papers_are_text():
     head, rows = ("what", "said"), [("x", attack) for attack in ATTACKS]
-    commands = r"\\(?:[&%$#_{}]|text\w+\{\})|\$\\(?:to|pm)\$"
+    commands = r"\\(?:[&%$#_{}]|text\w+\{\})|\{[\[*]\}|\$\\(?:to|pm)\$"
     lines = latex(head, rows).splitlines()
     body = [line for line in lines if line.startswith(("x", "what"))]
     assert len(lines) == len(body) + 5

@@ -91,7 +91,8 @@ def test_theorem_1_given_the_real_data(description, seed):
     data = np.random.default_rng(seed).standard_normal((eco.entities + 1, eco.dimension))
     found = eco.moments(GENERATIONS).given(data)
     mean, joint = twin.moments(GENERATIONS, data)
-    assert_close(found.mean, mean)
+    # Data that no truth explains are amplified by the inverse of the smallest eigenvalue, and rounding with them.
+    assert_close(found.mean, mean, tolerance=1e-6)
     assert_close(found.covariance, np.array([twin.blocks(each) for each in joint]))
     assert not found.covariance[0].any()
 

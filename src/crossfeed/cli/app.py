@@ -42,9 +42,11 @@ app = typer.Typer(
 
 
 def _location(text: str) -> str:
-    """Refuse the empty name, which would mean the current folder."""
+    """Refuse the empty name, which would mean the current folder, and names that no folder can have."""
     if not text:
         raise typer.BadParameter("the name of a folder is missing")
+    if "\0" in text:
+        raise typer.BadParameter("no folder's name holds the character NUL")
     return text
 
 

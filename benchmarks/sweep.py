@@ -2,7 +2,8 @@
 
     python benchmarks/sweep.py            # eight quickstart cells; about three quarters of an hour on two cores
     python benchmarks/sweep.py --quick    # the same with models of nothing: does everything run, no speed
-    python benchmarks/sweep.py resume     # one of: workers, ray, sharing, resume
+    python benchmarks/sweep.py resume     # any of: workers, ray, sharing, resume
+    python benchmarks/sweep.py --generations 2    # shorter cells; start and reports then weigh more
 
 Everything goes through the command line, interpreter start and reports included, as a person would wait for it. Every
 measurement has a run folder and a cache of base models of its own, both empty, except where it says so. Runs that are
@@ -51,8 +52,10 @@ EIGHT = (GRID, f"seeds={list(SEEDS)}")
 class Bench:
     """Runs of the command line below one temporary folder, timed."""
 
-    def __init__(self, folder: Path, quick: bool):
+    def __init__(self, folder: Path, quick: bool, generations: int | None):
         self.folder, self.base = folder, (QUICK if quick else ())
+        if generations is not None:
+            self.base += (f"generations={generations}",)
         self.environment = os.environ | {"CROSSFEED_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}
         self.environment |= {"OMP_NUM_THREADS": "1"}  # the same for one process as for each of several workers
         self.runs = 0
@@ -138,13 +141,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; default all")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: ratios mean nothing")
+    parser.add_argument("--generations", type=int, metavar="T", help="generations of every cell; default quickstart's")
     given = parser.parse_args()
     unknown = set(given.parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; parts: {', '.join(PARTS)}")
     for name in given.parts or PARTS:
         with tempfile.TemporaryDirectory() as folder:
-            PARTS[name](Bench(Path(folder), given.quick))
+            PARTS[name](Bench(Path(folder), given.quick, given.generations))
 
 
 if __name__ == "__main__":

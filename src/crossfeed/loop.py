@@ -113,7 +113,7 @@ class _Run:
                 self._sweep(todo)
             failures = self._failures()
             self._tidy(keep_starts=bool(failures))
-            if "projection" in self._experiment.metrics:
+            if "projection" in self._experiment.metrics and (todo or self._store.read_result("projection") is None):
                 self._project()
             records = self._join()
             self.session.tell_damage()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -25,6 +27,9 @@ from crossfeed.cli.app import (
     read_experiment,
     report_folder,
 )
+
+if TYPE_CHECKING:
+    from crossfeed.report.frames import Run
 
 ReportFolder = Annotated[
     Path | None,
@@ -97,7 +102,7 @@ def run(
     try:
         _show(place)
         typer.echo(f"records  {place.rstrip('/')}/records.parquet")
-        typer.echo(f"report   {_write_report(place, None)}")
+        typer.echo(f"report   {_write_report(place, None, again=False)}")
     except KeyboardInterrupt:
         complain(
             f"stopped; the run is finished, `crossfeed show {place}` prints it, `crossfeed report {place}` writes it"
@@ -129,7 +134,7 @@ def status(place: Location, as_json: AsJson = False) -> None:
 @commands.command(epilog="Example: `crossfeed report runs/quickstart-0123456789ab`")
 def report(place: Location, out: ReportFolder = None) -> None:
     """Write a run's report: one static page, figures and tables."""
-    typer.echo(f"report   {_write_report(place, out)}")
+    typer.echo(f"report   {_write_report(place, out, again=True)}")
 
 
 @commands.command(epilog="Examples: `crossfeed presets` · `crossfeed presets quickstart > mine.yaml`")
@@ -159,9 +164,28 @@ def _show(place: str) -> None:
     render_evaluation(found, Console())
 
 
-def _write_report(place: str, out: Path | None) -> Path:
+def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
+    """Write a run's report; one that was made from the same files is left as it is, unless it is asked for again."""
     from crossfeed.report.frames import Run
     from crossfeed.report.html import write_report
 
     found = Run.load(place)
-    return write_report(found, out or report_folder(found))
+    where = out or report_folder(found)
+    page, made_from, now = where / "index.html", where / ".made-from", _content(found)
+    known = made_from.read_text(encoding="ascii", errors="replace") if made_from.exists() and page.exists() else ""
+    if now and now == known and not again:
+        return page
+    page = write_report(found, where)
+    made_from.write_text(now, encoding="ascii")
+    return page
+
+
+def _content(run: Run) -> str:
+    """A hash of what a report is made from; empty for a run that is not on this machine."""
+    folder = run.store.folder
+    if folder is None:
+        return ""
+    digest = hashlib.blake2b(version("crossfeed").encode(), digest_size=16)
+    for path in sorted([*folder.glob("*.parquet"), *folder.glob("failures/*.json"), folder / "experiment.yaml"]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

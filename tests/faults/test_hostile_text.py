@@ -20,7 +20,7 @@ from rich.console import Console
 
 from crossfeed import registry
 from crossfeed.progress import LiveProgress, LogProgress
-from crossfeed.report.compare_files import latex, markdown
+from crossfeed.report.files import latex, markdown
 from crossfeed.report.frames import Run
 from crossfeed.report.text import plain
 from tests.faults.cli import Answer, crossfeed_cli

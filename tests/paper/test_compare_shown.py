@@ -12,9 +12,10 @@ from rich.console import Console
 from crossfeed.errors import StoreError
 from crossfeed.report.compare import compare
 from crossfeed.report.compare_figures import changes_figure, generations_figure, outputs_figure
-from crossfeed.report.compare_files import latex, markdown, write_comparison, write_contents
+from crossfeed.report.compare_files import write_comparison
 from crossfeed.report.compare_runs import combine
 from crossfeed.report.compare_text import render_comparison
+from crossfeed.report.files import latex, markdown, write_contents
 
 from .conftest import GRID, THREE, as_in, tell
 

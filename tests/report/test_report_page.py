@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 
 from crossfeed.errors import StoreError
+from crossfeed.report.files import to_csv
 from crossfeed.report.frames import Run
 from crossfeed.report.html import write_report
 from crossfeed.report.layout import change_table
-from crossfeed.report.sheets import to_csv
 from crossfeed.report.text import clip, plain, safe_cell, shorten
 
 ATTACK = (

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-
-from crossfeed.errors import StoreError
 from crossfeed.report.compare import Comparison
 from crossfeed.report.compare_figures import changes_figure, generations_figure, outputs_figure
 from crossfeed.report.compare_text import amount, notes, ours, theirs, totals
-from crossfeed.report.sheets import to_csv
-from crossfeed.report.style import to_png, to_svg
+from crossfeed.report.files import latex, markdown, markdown_text, pictures, rows_of, to_csv, write_contents
 from crossfeed.report.text import plain
 
-__all__ = ["comparison_data", "latex", "markdown", "pictures", "rows_of", "write_comparison", "write_contents"]
+__all__ = ["comparison_data", "write_comparison"]
 
 _HEAD: Final = ("beta", "alpha", "", "paper", "here", "change", "direction")
-_LATEX: Final = {
-    **{c: f"\\{c}" for c in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "→": r"$\to$",
-    "±": r"$\pm$",
-    "[": "{[}",  # at the start of a row it would be an argument of the row's end before it
-    "*": "{*}",
-}
-_MARKDOWN: Final = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~$!"})
 
 
 def comparison_data(comparison: Comparison) -> dict[str, Any]:
@@ -78,78 +58,15 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     return write_contents(folder, contents | pictures(figures))
 
 
-def pictures(figures: dict[str, Figure | None]) -> dict[str, bytes]:
-    """Figures as PNG and SVG files, by name; those that are None are left out."""
-    contents: dict[str, bytes] = {}
-    for name, figure in figures.items():
-        if figure is not None:
-            contents |= {f"{name}.png": to_png(figure), f"{name}.svg": to_svg(figure).encode()}
-    return contents
-
-
-def write_contents(folder: Path, contents: dict[str, bytes]) -> list[Path]:
-    """Write files into a folder.
-
-    Args:
-        folder: Where to; it is made if need be.
-        contents: What each file holds.
-
-    Returns:
-        The files.
-
-    Raises:
-        StoreError: The folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            (folder / name).write_bytes(content)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(f"{folder}: cannot be written ({reason}); give a folder with --out") from error
-    return [folder / name for name in contents]
-
-
-def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A table as a list of rows; JSON has no infinities."""
-    return [{str(key): _finite(value) for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; nothing in its text is markup."""
-    lines = [[_markdown(cell) for cell in row] for row in (head, *rows)]
-    lines.insert(1, ["---"] * len(head))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in LaTeX that needs no package; nothing in its text is a command."""
-    lines = [" & ".join(map(_latex, row)) + r" \\" for row in (head, *rows)]
-    body = [r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
-    return "\n".join([rf"\begin{{tabular}}{{{'l' * len(head)}}}", *body, r"\end{tabular}"]) + "\n"
-
-
-def _markdown(text: str) -> str:
-    return plain(text).replace("\n", " ").translate(_MARKDOWN)
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(c, c) for c in plain(text).replace("\n", " "))
-
-
 def _markdown_page(comparison: Comparison) -> str:
-    parts = [f"# {_markdown(comparison.runs.experiment.name)} beside the paper's tables\n"]
+    parts = [f"# {markdown_text(comparison.runs.experiment.name)} beside the paper's tables\n"]
     parts += [
         "## Directions agreed\n",
         markdown(*_summary(comparison)),
-        "\n".join(f"- {_markdown(note)}" for note in notes(comparison)),
+        "\n".join(f"- {markdown_text(note)}" for note in notes(comparison)),
     ]
     for title, rows in _tables(comparison):
-        parts += [f"\n## {_markdown(title)}\n", markdown(_HEAD, rows)]
+        parts += [f"\n## {markdown_text(title)}\n", markdown(_HEAD, rows)]
     return "\n".join(parts)
 
 

@@ -13,10 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from crossfeed import paper
-from crossfeed.report.compare_files import pictures, rows_of, write_contents
 from crossfeed.report.evidence import SOURCES, Evidence
 from crossfeed.report.evidence_text import beta_words
-from crossfeed.report.sheets import to_csv
+from crossfeed.report.files import pictures, rows_of, to_csv, write_contents
 from crossfeed.report.style import COLOURS, INK, PAPER, Frame, add_legend, legend_rows, panels, styled
 
 __all__ = ["evidence_data", "evidence_figure", "write_evidence"]

@@ -17,9 +17,10 @@ from markupsafe import Markup
 from crossfeed.errors import StoreError
 from crossfeed.report.blocks import Picture, Section
 from crossfeed.report.figures import NARROW, WIDE
+from crossfeed.report.files import to_csv
 from crossfeed.report.frames import Run
 from crossfeed.report.sections import sections
-from crossfeed.report.sheets import sheets, to_csv
+from crossfeed.report.sheets import sheets
 from crossfeed.report.style import for_page, to_png, to_svg
 from crossfeed.report.text import plain
 

@@ -1,4 +1,4 @@
-"""A report's tables as CSV: all numbers behind its tables and figures, safe to open in a spreadsheet."""
+"""The numbers behind a report's tables and figures, as tables of their own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from crossfeed.report.frames import Run
 from crossfeed.report.layout import MEASURES
 from crossfeed.report.numbers import by_generation, change, mixture, timing
 from crossfeed.report.samples import samples
-from crossfeed.report.text import safe_cell
 
-__all__ = ["sheets", "to_csv"]
+__all__ = ["sheets"]
 
 
 def sheets(run: Run) -> dict[str, pd.DataFrame]:
@@ -28,14 +27,6 @@ def sheets(run: Run) -> dict[str, pd.DataFrame]:
         "failures": run.failures,
     }
     return {name: frame for name, frame in made.items() if len(frame)}
-
-
-def to_csv(frame: pd.DataFrame) -> str:
-    """CSV of a table; text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    safe = frame.map(safe_cell)
-    safe.columns = pd.Index([safe_cell(name) for name in frame.columns])
-    text: str = safe.to_csv(index=False, lineterminator="\n")
-    return text
 
 
 def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:

@@ -13,12 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from crossfeed.errors import StoreError
 from crossfeed.experiment import Experiment
 from crossfeed.plan import Plan
 from crossfeed.predict import Prediction
-from crossfeed.report.sheets import to_csv
-from crossfeed.report.style import to_png, to_svg
+from crossfeed.report.files import pictures, rows_of, to_csv, write_contents
 from crossfeed.report.theory_figures import efficiency_figure, plan_figure, trajectory_figure
 
 __all__ = ["plan_data", "prediction_data", "write_plan", "write_prediction"]
@@ -62,7 +60,7 @@ def write_plan(plan: Plan, folder: Path) -> list[Path]:
 def prediction_data(prediction: Prediction) -> dict[str, Any]:
     """A prediction as plain data: lists of rows; a number that is not finite is None."""
     tables = {"records": prediction.records, "limit": prediction.limit}
-    return _named(prediction.experiment) | {name: _rows(table) for name, table in tables.items()}
+    return _named(prediction.experiment) | {name: rows_of(table) for name, table in tables.items()}
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -71,10 +69,10 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     return _named(plan.experiment) | {
         "objective": plan.objective,
         "optimum": {"alpha": best.alpha, "beta": best.beta, "value": best.value},
-        "prices": _rows(plan.prices),
-        "entities": _rows(plan.entities),
+        "prices": rows_of(plan.prices),
+        "entities": rows_of(plan.entities),
         "nash": None if plan.nash is None else {"rounds": plan.nash.rounds, "settled": plan.nash.settled},
-        "landscape": _rows(_landscape(plan)),
+        "landscape": rows_of(_landscape(plan)),
     }
 
 
@@ -90,15 +88,6 @@ def _landscape(plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no infinities."""
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
 def _write(
     folder: Path, experiment: Experiment, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Figure | None]
 ) -> list[Path]:
@@ -106,18 +95,7 @@ def _write(
     for name, table in tables.items():
         contents[f"{name}.csv"] = to_csv(table).encode()
         contents[f"{name}.parquet"] = _parquet(table)
-    for name, figure in figures.items():
-        if figure is not None:
-            contents[f"{name}.png"] = to_png(figure)
-            contents[f"{name}.svg"] = to_svg(figure).encode()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            (folder / name).write_bytes(content)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(f"{folder}: cannot be written ({reason}); give a folder with --out") from error
-    return [folder / name for name in contents]
+    return write_contents(folder, contents | pictures(figures))
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

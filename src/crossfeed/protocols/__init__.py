@@ -1,0 +1,28 @@
+"""What everything else is written against: the protocols and the values that pass between them.
+
+Items (examples, prompts, completions) travel as `pyarrow.Table`: one row an item, whatever the kind of model; a
+learner and its tasks agree on the columns, and the loop never looks at them.
+"""
+
+from crossfeed.protocols.items import Measurement, Part, Scores, State, TrainingSet
+from crossfeed.protocols.learning import Learner, LearnerContext, Task
+from crossfeed.protocols.measuring import Filter, Metric, Moment, Scraped
+from crossfeed.protocols.running import Executor, Progress, Store
+
+__all__ = [
+    "Executor",
+    "Filter",
+    "Learner",
+    "LearnerContext",
+    "Measurement",
+    "Metric",
+    "Moment",
+    "Part",
+    "Progress",
+    "Scores",
+    "Scraped",
+    "State",
+    "Store",
+    "Task",
+    "TrainingSet",
+]

@@ -1,0 +1,82 @@
+"""What passes between the parts: training sets, losses and measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+__all__ = ["Measurement", "Part", "Scores", "State", "TrainingSet"]
+
+State = Any
+"""One entity's parameters at one generation; only its learner looks inside. A state is never changed in place."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one source gives to one training set.
+
+    Attributes:
+        source: ``private``, ``public``, ``fresh``, or the name of the synthetic items' author.
+        born: The generation at which the items were published; 0 for real data.
+        weight: The source's weight in the mixture; the weights of a training set's parts sum to 1.
+        items: The source's items: all of them if the learner reads everything, the drawn ones otherwise.
+        positions: ``(m,)`` places of the items in the training set, in step with `items`.
+    """
+
+    source: str
+    born: int
+    weight: float
+    items: pa.Table
+    positions: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """One entity's training set of one generation, by source."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """How many items it holds."""
+        return sum(part.items.num_rows for part in self.parts)
+
+    @property
+    def items(self) -> pa.Table:
+        """All items in the order in which they were drawn; columns that a source lacks are null."""
+        tables = [part.items for part in self.parts if part.items.num_rows]
+        order = np.argsort(np.concatenate([p.positions for p in self.parts if p.items.num_rows]), kind="stable")
+        return pa.concat_tables(tables, promote_options="permissive").take(pa.array(order))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Additive losses of n items under one state: a mean loss is ``loss.sum() / size.sum()``.
+
+    Attributes:
+        loss: ``(n,)`` summed loss of each item (language: nats over all tokens of prompt and completion).
+        size: ``(n,)`` number of terms in each sum (language: tokens predicted).
+        completion_loss: ``(n,)`` the same over the completion alone; equal to `loss` where there is no prompt.
+        completion_size: ``(n,)`` number of terms in it.
+        text_bytes: ``(n,)`` UTF-8 bytes of the text that `loss` is of; None where items are no text.
+    """
+
+    loss: NDArray[np.float64]
+    size: NDArray[np.float64]
+    completion_loss: NDArray[np.float64]
+    completion_size: NDArray[np.float64]
+    text_bytes: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured number: whose (an entity, or ``a+b`` for a pair), on which task, what, how much."""
+
+    model: str
+    task: str
+    metric: str
+    value: float

@@ -1,0 +1,187 @@
+"""What a run needs around it: workers, a place to live, and where it says how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+from crossfeed.protocols.items import State
+
+if TYPE_CHECKING:
+    from crossfeed.session import Session
+
+__all__ = ["Executor", "Progress", "Store"]
+
+
+class Progress(Protocol):
+    """Where long work says how far it is."""
+
+    def stage(
+        self, name: str, total: int | None = None, detail: str = ""
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """A stage of work as a context manager that gives ``advance(steps)``.
+
+        Args:
+            name: ``base``, ``publish``, ``update``, ``measure``, ...
+            total: Number of steps, if known.
+            detail: What is being worked on.
+        """
+        ...
+
+    def note(self, text: str) -> None:
+        """One line worth keeping in a log."""
+        ...
+
+
+class Executor(Protocol):
+    """Workers that carry out calls, each one at a time (`crossfeed.executors.calls` lists the calls).
+
+    A call and its replies are mappings of plain data, tables, arrays and bytes. Replies to a call are any number of
+    progress messages, and last a ``result``, an ``error``, or ``lost`` if the worker ended.
+
+    Attributes:
+        workers: How many there are.
+    """
+
+    @property
+    def workers(self) -> int: ...  # noqa: D102 - see above
+
+    def open(self, session: Session) -> None:
+        """Start the workers on a run.
+
+        Args:
+            session: The main process's own (`crossfeed.session.Session`).
+
+        Raises:
+            InvalidInput: The workers cannot see the run.
+        """
+        ...
+
+    def submit(self, worker: int, call: Mapping[str, Any]) -> None:
+        """Have a worker begin a call; it has no other."""
+        ...
+
+    def wait(self) -> tuple[int, dict[str, Any]]:
+        """The next reply of any worker, and whose it is; a worker that was lost is there again when this returns."""
+        ...
+
+    def close(self) -> None:
+        """End the workers, whatever they are doing."""
+        ...
+
+
+class Store(Protocol):
+    """Where a run lives. Writes are atomic: after a kill, each is there whole or not at all.
+
+    A *scope* is a relative path: the cell's name from generation 1 on, ``shared/<id>`` for a generation 0 that
+    several cells share.
+
+    Attributes:
+        location: What `crossfeed.store.open_store` opens the same run with in another process; None if none can.
+        set_aside: A sentence for everything that was found damaged since `begin`, in the order in which it was found.
+            It is kept under another name, counts as not there, and is made again.
+    """
+
+    @property
+    def location(self) -> str | None: ...  # noqa: D102 - see above
+
+    @property
+    def set_aside(self) -> list[str]: ...  # noqa: D102 - see above
+
+    def begin(self, description: str, document: Mapping[str, Any]) -> None:
+        """Open the run for writing.
+
+        Args:
+            description: The experiment as YAML.
+            document: Plain data with at least ``schema``, ``id`` and ``data`` (hashes of the tasks' data).
+
+        Raises:
+            StoreMismatch: It holds finished steps of another id, or of other data.
+            NewerSchema: It was written by a newer crossfeed.
+            StoreError: Another process writes to it, it cannot be written, or an older crossfeed began it.
+        """
+        ...
+
+    def end(self) -> None:
+        """Let others write to it."""
+        ...
+
+    def writer(self) -> str | None:
+        """Which process writes to it, in words; None if none does."""
+        ...
+
+    def read_description(self) -> str:
+        """The description that the run was begun with.
+
+        Raises:
+            StoreError: There is none, or it was changed.
+        """
+        ...
+
+    def write_document(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:
+        """Keep plain data under a name (JSON on disk); what need not survive a loss of power is written faster."""
+        ...
+
+    def read_document(self, name: str) -> dict[str, Any] | None:
+        """Read plain data back; None if there is none."""
+        ...
+
+    def drop_document(self, name: str) -> None:
+        """Forget plain data; nothing happens if there is none."""
+        ...
+
+    def documents(self, folder: str) -> list[str]:
+        """The names of all plain data in a folder such as ``failures``, sorted."""
+        ...
+
+    def write_result(self, name: str, table: pa.Table) -> None:
+        """Keep a table that sums up the whole run, such as ``records``."""
+        ...
+
+    def read_result(self, name: str) -> pa.Table | None:
+        """Read such a table back; None if there is none."""
+        ...
+
+    def has_table(self, step: str, scope: str, generation: int) -> bool:
+        """Whether a table is there whole and undamaged."""
+        ...
+
+    def write_table(self, step: str, scope: str, generation: int, table: pa.Table) -> None:
+        """Keep a table of one generation: ``pool``, ``records`` or ``outputs``."""
+        ...
+
+    def read_table(self, step: str, scope: str, generation: int) -> pa.Table:
+        """Read a table of one generation back.
+
+        Raises:
+            StoreError: It is not there, or it is damaged.
+        """
+        ...
+
+    def has_states(self, scope: str, generation: int) -> bool:
+        """Whether the states of a generation are there whole and undamaged."""
+        ...
+
+    def write_states(
+        self, scope: str, generation: int, states: Mapping[str, State], save: Callable[[State, Path], None]
+    ) -> None:
+        """Keep the states of one generation, by entity."""
+        ...
+
+    def read_states(
+        self, scope: str, generation: int, entities: Sequence[str], load: Callable[[Path], State]
+    ) -> list[State]:
+        """Read the states of one generation.
+
+        Raises:
+            StoreError: They are not there, or damaged.
+        """
+        ...
+
+    def drop_states(self, scope: str, generation: int) -> None:
+        """Forget the states of a generation; nothing happens if they are not there."""
+        ...

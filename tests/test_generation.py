@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from crossfeed.cache import default_cache
 from crossfeed.generation import World, compose, publish, publishes, realised, update
-from crossfeed.loop import default_cache
 from crossfeed.mixture import Source
 from crossfeed.pool import join_pool, requests
 from crossfeed.progress import Silent

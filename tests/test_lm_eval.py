@@ -218,8 +218,8 @@ def test_the_harness_and_our_metric_see_the_same_likelihoods(fresh, data):
     import lm_eval
     from lm_eval.api.registry import get_model
 
+    from crossfeed.cache import default_cache
     from crossfeed.harness import Harness
-    from crossfeed.loop import default_cache
     from crossfeed.progress import Silent
     from crossfeed.protocols import LearnerContext
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from crossfeed import Experiment, MemoryStore, run
+from crossfeed.cache import default_cache
 from crossfeed.errors import DataUnavailable, Diverged, InvalidDescription
 from crossfeed.generation import compose, realised, update
 from crossfeed.learners.per_entity import PerEntityLearner, PerEntitySettings
-from crossfeed.loop import default_cache
 from crossfeed.predict import predict
 from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext

@@ -25,7 +25,7 @@ from lm_eval.api.registry import get_model
 from lm_eval.tasks import TaskManager
 
 from crossfeed import Experiment
-from crossfeed.loop import default_cache
+from crossfeed.cache import default_cache
 from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext
 

@@ -6,7 +6,6 @@ that fails becomes a failure record, and the others go on; what is wrong with wh
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from crossfeed.cache import default_cache
 from crossfeed.executors.crew import Crew
 from crossfeed.executors.serial import SerialExecutor
 from crossfeed.experiment import Experiment
@@ -25,7 +25,7 @@ from crossfeed.session import Session, Setup
 from crossfeed.store.schema import SCHEMA
 from crossfeed.sweep import Spread, Sweep
 
-__all__ = ["Outcome", "default_cache", "run"]
+__all__ = ["Outcome", "run"]
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,6 @@ class Outcome:
 
     records: pa.Table
     failures: dict[str, dict[str, Any]]
-
-
-def default_cache() -> Path:
-    """Where costly things that depend on content alone are shared: ``$CROSSFEED_CACHE`` or ``~/.cache/crossfeed``."""
-    given = os.environ.get("CROSSFEED_CACHE")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossfeed"
 
 
 def run(

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 from tests.tiny import GLM, LINEAR, TINY, UNEQUAL
 
+from crossfeed.cache import default_cache
 from crossfeed.description import read_description
 from crossfeed.experiment import Experiment
 from crossfeed.generation import World, compose, publish, update
 from crossfeed.keys import item_keys
-from crossfeed.loop import default_cache
 from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,8 +50,8 @@ HOSTILE = st.one_of(
     st.lists(st.one_of(st.integers(-1, 3), st.floats(), st.text(max_size=2)), max_size=3),
     st.dictionaries(st.text(max_size=6), st.integers(-1, 3), max_size=2),
     st.sampled_from([{"kind": "fake"}, {"source": "fake"}, {"source": "files", "path": "x"}, {"n": [1, 2]}, [[[]]]]),
-)
-"""What may stand anywhere in a description."""
+).map(copy.deepcopy)
+"""What may stand anywhere in a description; a copy, since a later change may go into what an earlier one put there."""
 
 
 def places_in(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

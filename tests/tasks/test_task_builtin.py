@@ -245,3 +245,30 @@ def test_docstrings_are_read_without_running_anything(tmp_path):
         "'''Module.'''\nraise SystemExit\nif True:\n    class A:\n        def f(self):\n            '''Method.'''\n"
     )
     assert sorted(docs._docstrings(tmp_path / "module.py")) == ["", "Method.", "Module."]
+
+
+def test_the_documentation_is_harvested_once_for_each_state_of_its_sources(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(docs, "_docstrings", lambda path: calls.append(path) or iter(()))
+    source, cache = tmp_path / "library" / "module.py", tmp_path / "cache"
+    source.parent.mkdir()
+    source.write_text('"""Module."""\n')
+    monkeypatch.setenv("CROSSFEED_CACHE", str(cache))
+
+    def harvested() -> int:
+        docs.documentation.cache_clear()
+        calls.clear()
+        found = docs.documentation(source.parent)
+        assert found == docs._harvest(source.parent)
+        return len(calls) - 1  # less the one of this line before
+
+    assert harvested() == 1
+    assert harvested() == 0, "kept"
+    source.write_text('"""Module, changed."""\n')
+    assert harvested() == 1
+    for kept in cache.glob("documentation/*/passages.json"):
+        kept.write_bytes(kept.read_bytes()[:-100] + b"x" * 100)
+    assert harvested() == 1, "a damaged copy is not used"
+    monkeypatch.setenv("CROSSFEED_CACHE", str(source))
+    assert harvested() == 1, "a cache that cannot be written"
+    docs.documentation.cache_clear()

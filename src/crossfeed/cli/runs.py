@@ -167,7 +167,6 @@ def _show(place: str) -> None:
 def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
     """Write a run's report; one that was made from the same files is left as it is, unless it is asked for again."""
     from crossfeed.report.frames import Run
-    from crossfeed.report.html import write_report
 
     found = Run.load(place)
     where = out or report_folder(found)
@@ -175,6 +174,8 @@ def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
     known = made_from.read_text(encoding="ascii", errors="replace") if made_from.exists() and page.exists() else ""
     if now and now == known and not again:
         return page
+    from crossfeed.report.html import write_report  # what it draws with takes a second to load
+
     page = write_report(found, where)
     made_from.write_text(now, encoding="ascii")
     return page

@@ -9,16 +9,22 @@ Which passages there are depends on the version of Python; a task's `content` te
 from __future__ import annotations
 
 import ast
+import hashlib
+import itertools
+import json
 import os
 import re
+import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from crossfeed.cache import cached_folder, default_cache
 from crossfeed.errors import DataUnavailable
 from crossfeed.tasks.prose import SHORTEST_PASSAGE
 
@@ -47,26 +53,50 @@ def documentation(root: Path | None = None) -> tuple[str, ...]:
         DataUnavailable: There is next to no documentation to read.
     """
     root = Path(sysconfig.get_path("stdlib")) if root is None else root
-    found = dict.fromkeys(
-        passage for text in _documents(root) for prose in _prose(text) for passage in _passages(prose)
-    )
+    found = _kept(root)
     if len(found) < 100:
         raise DataUnavailable(
             f"stdlib-docs: only {len(found)} passages were found under {root}; this Python comes without its "
             "sources or docstrings. Use an ordinary CPython 3.11 or newer, or another public source, such as "
             "`source: files` with a folder of your own text"
         )
-    return tuple(found)
+    return found
 
 
-def _documents(root: Path) -> Iterator[str]:
-    yield from _topics()
+def _kept(root: Path) -> tuple[str, ...]:
+    """The passages, harvested once for each installation of Python: that takes seconds."""
+
+    def make(folder: Path) -> None:
+        (folder / "passages.json").write_text(json.dumps(_harvest(root)), encoding="utf-8")
+
+    try:
+        folder = cached_folder(default_cache() / "documentation" / _edition(root), make)
+        return tuple(json.loads((folder / "passages.json").read_text(encoding="utf-8")))
+    except OSError:  # nowhere to keep them
+        return _harvest(root)
+
+
+def _edition(root: Path) -> str:
+    """Tells apart whatever the passages depend on, as Python itself does it: files by size and time of change."""
+    known = hashlib.blake2b(f"{sys.version} {SHORTEST_PASSAGE}".encode(), digest_size=16)
+    known.update(Path(__file__).read_bytes())  # how they are read
+    topics = find_spec("pydoc_data.topics")
+    for path in [*([Path(topics.origin)] if topics and topics.origin else []), *_sources(root)]:
+        about = path.stat()
+        known.update(f"{path} {about.st_size} {about.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    return known.hexdigest()
+
+
+def _harvest(root: Path) -> tuple[str, ...]:
+    texts = itertools.chain(_topics(), *map(_docstrings, _sources(root)))
+    return tuple(dict.fromkeys(passage for text in texts for prose in _prose(text) for passage in _passages(prose)))
+
+
+def _sources(root: Path) -> Iterator[Path]:
     for folder, inside, names in os.walk(root):
         # In place: neither the order of the file system nor thousands of installed packages matter.
         inside[:] = sorted(set(inside) - _SKIPPED)
-        for name in sorted(names):
-            if name.endswith(".py"):
-                yield from _docstrings(Path(folder, name))
+        yield from (Path(folder, name) for name in sorted(names) if name.endswith(".py"))
 
 
 def _topics() -> list[str]:

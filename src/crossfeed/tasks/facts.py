@@ -10,10 +10,9 @@ the truth is disputed, changing, or not known, and nothing is asked about them.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from string import Formatter
 from typing import Final
@@ -304,7 +303,22 @@ def _asked(subject: Subject, cells: Mapping[str, str]) -> Iterator[tuple[int, st
 def _fitting(subject: Subject, cells: Mapping[str, str], answer: str) -> list[str]:
     """The sentences about a row that name the answer, so that they support it."""
     every = [text.format_map(cells) for text in subject.sentences if _filled(text, cells)]
-    return [text for text in every if re.search(rf"\b{re.escape(answer)}(?!\w)", text, re.IGNORECASE)] or every
+    return [text for text in every if _says(text, answer)] or every
+
+
+def _says(text: str, answer: str) -> bool:
+    """Whether a text has the answer as words of their own."""
+    text, answer = f" {text.lower()} ", answer.lower()
+    at = text.find(answer)
+    while at >= 0:
+        if not (_in_word(text[at - 1]) or _in_word(text[at + len(answer)])):
+            return True
+        at = text.find(answer, at + 1)
+    return False
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def _row(question: str, answer: str, sentence: str) -> Row:
@@ -319,7 +333,12 @@ def _capital(text: str) -> str:
 
 def _filled(template: str, cells: Mapping[str, str]) -> bool:
     """Whether the row has all that a template names."""
-    return all(cells.get(name) for _, name, _, _ in Formatter().parse(template) if name is not None)
+    return all(cells.get(name) for name in _named(template))
+
+
+@cache
+def _named(template: str) -> tuple[str, ...]:
+    return tuple(name for _, name, _, _ in Formatter().parse(template) if name is not None)
 
 
 def _table(name: str) -> Iterator[dict[str, str]]:

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from crossfeed.cache import cached_folder
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, generator
-from crossfeed.learners.language.cache import cached_folder
 from crossfeed.learners.language.device import Device, quiet
 from crossfeed.learners.language.model import WorkingModel
 from crossfeed.learners.language.optimizer import adamw, set_rate, trapezoid

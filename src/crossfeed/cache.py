@@ -1,4 +1,4 @@
-"""Folders kept by content: whole and unharmed, or made again."""
+"""Costly things that depend on content alone: kept between runs, whole and unharmed, or made again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["cached_folder"]
+__all__ = ["cached_folder", "default_cache"]
 
 _SEAL: Final = "sealed.json"
+
+
+def default_cache() -> Path:
+    """The folder that runs share: ``$CROSSFEED_CACHE`` or ``~/.cache/crossfeed``."""
+    given = os.environ.get("CROSSFEED_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossfeed"
 
 
 def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:

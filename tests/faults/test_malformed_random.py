@@ -64,7 +64,7 @@ def places_in(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple
 
 @st.composite
 def mutated(draw: st.DrawFn) -> tuple[dict, list[str]]:
-    """A valid description with up to three things changed, dropped or added, and words of their places."""
+    """A valid description with up to three things changed, dropped or added, and words of what was there and is now."""
     data = yaml.safe_load(draw(st.sampled_from([BASE, LINEAR, *map(read_preset, ("fake", "quickstart", "figure-4"))])))
     words = []
     for _ in range(draw(st.integers(1, 3))):
@@ -83,7 +83,8 @@ def mutated(draw: st.DrawFn) -> tuple[dict, list[str]]:
             parent[key] = draw(HOSTILE)
             words.append(key)
         else:
-            parent[path[-1]] = draw(HOSTILE)
+            parent[path[-1]] = value = draw(HOSTILE)
+            words += [value] if isinstance(value, str) and value else []
         words += [str(part) for part in path]
         if not data:
             break

@@ -1,5 +1,7 @@
 """The language learner's verbs against naive twins in plain transformers."""
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -193,6 +195,54 @@ def test_batches_read_every_token_but_the_first():
     batch = Batch.of(examples, 0, torch.device("cpu"))
     assert batch.targets.tolist() == [6, 7, 10]
     assert batch.ids.flatten()[batch.read].tolist() == [5, 6, 9]
+
+
+def test_packed_rows_hold_every_example_whole_and_in_few_rows():
+    random = np.random.default_rng()
+    examples = [random.integers(1, 99, random.integers(1, 12)) for _ in range(40)]
+    batch = Batch.packed(examples, 0, torch.device("cpu"))
+    width, tokens = max(map(len, examples)), sum(map(len, examples))
+    assert batch.ids.shape == batch.positions.shape
+    assert batch.ids.shape[1] == width
+    # A first fit leaves at most one row half empty, so that it never takes twice the rows that are needed.
+    assert len(batch.ids) <= 2 * -(-tokens // width)
+    found, reads = [], set(batch.read.tolist())
+    for place, (token, position) in enumerate(
+        zip(batch.ids.flatten().tolist(), batch.positions.flatten().tolist(), strict=True)
+    ):
+        if token:
+            found = [*found, []] if position == 0 else found
+            assert len(found[-1]) == position
+            found[-1].append((token, place))
+    assert sorted([t for t, _ in one] for one in found) == sorted(one.tolist() for one in examples)
+    assert {place for one in found for _, place in one[:-1]} == reads
+    targets = dict(zip(batch.read.tolist(), batch.targets.tolist(), strict=True))
+    assert all(targets[here] == token for one in found for (_, here), (token, _) in itertools.pairwise(one))
+
+
+def test_examples_in_one_row_do_not_see_each_other(base):
+    made = learner(base)
+    made.start(range(1))
+    model, pad = made._model, made._codec.pad
+    assert model.packs
+    examples = [one.ids for one in made._codec.examples(mixed_items(), 96)]
+    together = Batch.packed(examples, pad, torch.device("cpu"))
+    with torch.inference_mode():
+        packed = model.logits(together)
+        losses = torch.nn.functional.cross_entropy(packed, together.targets, reduction="none")
+        alone = [Batch.of([ids], pad, torch.device("cpu")) for ids in sorted(examples, key=len, reverse=True)]
+        each = [torch.nn.functional.cross_entropy(model.logits(one), one.targets, reduction="none") for one in alone]
+    assert len(together.ids) < len(examples)
+    torch.testing.assert_close(losses.sort().values, torch.cat(each).sort().values, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_that_ignores_positions_gets_a_row_for_each_example(monkeypatch):
+    made = learner()
+    made.start(range(1))
+    model = made._model
+    forward = model.module.forward
+    monkeypatch.setattr(model.module, "forward", lambda position_ids=None, **given: forward(**given))
+    assert not model.packs
 
 
 def test_consumes_what_the_steps_read():

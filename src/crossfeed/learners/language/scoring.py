@@ -43,7 +43,7 @@ def _losses(model: WorkingModel, examples: Sequence[Example], pad: int) -> NDArr
     batch = Batch.of([example.ids for example in examples], pad, model.device.torch_device)
     if not len(batch.targets):
         return np.zeros((len(examples), 2))
-    each = functional.cross_entropy(model.logits(batch.ids, batch.read), batch.targets, reduction="none")
+    each = functional.cross_entropy(model.logits(batch), batch.targets, reduction="none")
     running = np.concatenate([[0.0], np.cumsum(each.cpu().numpy().astype(np.float64))])
     sizes = np.array([_sizes(example) for example in examples])
     stops = np.cumsum(sizes[:, 0])

@@ -21,7 +21,7 @@ from crossfeed.learners.language.model import WorkingModel
 from crossfeed.learners.language.optimizer import adamw, set_rate, trapezoid
 from crossfeed.learners.language.pretrained import attention, check_lengths
 from crossfeed.learners.language.settings import ScratchSettings
-from crossfeed.learners.language.text import Codec, texts
+from crossfeed.learners.language.text import Batch, Codec, texts
 from crossfeed.learners.language.training import Watch
 from crossfeed.protocols import LearnerContext
 from crossfeed.settings import identity
@@ -192,9 +192,9 @@ def _pretrain(model: WorkingModel, stream: NDArray[np.int64], settings: ScratchS
 
 
 def _block_loss(model: WorkingModel, block: torch.Tensor) -> torch.Tensor:
-    ids = block[:, :-1].contiguous()
-    logits = model.logits(ids, torch.arange(ids.numel(), device=ids.device))
-    return functional.cross_entropy(logits, block[:, 1:].reshape(-1))
+    ids, targets = block[:, :-1].contiguous(), block[:, 1:].reshape(-1)
+    batch = Batch(ids, torch.arange(ids.numel(), device=ids.device), targets)
+    return functional.cross_entropy(model.logits(batch), targets)
 
 
 def _blocks(stream: NDArray[np.int64], settings: ScratchSettings, seed: int) -> Iterator[NDArray[np.int64]]:

@@ -158,19 +158,21 @@ def _finished(items: pa.Table) -> list[bool]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples padded on the right.
+    """Examples in rows, padded on the right.
 
     With causal attention nothing that is read sees the padding, so that no attention mask is needed.
 
     Attributes:
         ids: ``(rows, width)`` token ids.
-        read: ``(N,)`` flat places whose next token is predicted: all but each row's last one.
+        read: ``(N,)`` flat indices of the tokens whose next one is predicted: all but each example's last one.
         targets: ``(N,)`` those next tokens.
+        positions: ``(rows, width)`` each token's position in its own example, where a row holds several; else None.
     """
 
     ids: torch.Tensor
     read: torch.Tensor
     targets: torch.Tensor
+    positions: torch.Tensor | None = None
 
     @classmethod
     def of(cls, examples: Sequence[Ids], pad: int, device: torch.device) -> Batch:
@@ -181,4 +183,32 @@ class Batch:
         table[inside] = np.concatenate(examples)
         read = np.flatnonzero(np.arange(table.shape[1]) < lengths[:, None] - 1)
         parts = (table, read, table.reshape(-1)[read + 1])
+        return cls(*(torch.from_numpy(part).to(device, non_blocking=True) for part in parts))
+
+    @classmethod
+    def packed(cls, examples: Sequence[Ids], pad: int, device: torch.device) -> Batch:
+        """Lay examples out with several to a row, in as few rows as a first fit finds, longest first.
+
+        Rows are as wide as the longest example.
+        """
+        width = max(len(ids) for ids in examples)
+        rows: list[list[Ids]] = []
+        used: list[int] = []
+        for ids in sorted(examples, key=len, reverse=True):
+            row = next((row for row, taken in enumerate(used) if taken + len(ids) <= width), len(rows))
+            if row == len(rows):
+                rows.append([])
+                used.append(0)
+            rows[row].append(ids)
+            used[row] += len(ids)
+        lengths = np.array([len(ids) for row in rows for ids in row])
+        table, positions = np.full((len(rows), width), pad, dtype=np.int64), np.zeros((len(rows), width), np.int64)
+        inside = np.arange(width) < np.array(used)[:, None]
+        table[inside] = np.concatenate([ids for row in rows for ids in row])
+        starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        positions[inside] = np.arange(len(starts)) - starts
+        last = np.zeros(len(starts), dtype=np.bool_)
+        last[np.cumsum(lengths)[lengths > 0] - 1] = True
+        read = np.flatnonzero(inside)[~last]
+        parts = (table, read, table.reshape(-1)[read + 1], positions)
         return cls(*(torch.from_numpy(part).to(device, non_blocking=True) for part in parts))

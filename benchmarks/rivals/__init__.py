@@ -1,0 +1,1 @@
+"""What crossfeed is measured against, each set up as its own documentation recommends."""

@@ -87,7 +87,7 @@ def test_the_id_hangs_on_results_alone(fake):
         ("n=2.5", ["n:", "integer", "2.5"]),
         ("n=null", ["n is missing"]),
         ("generations=.nan", ["generations", "nan"]),
-        ("learner.kind=robot", ["learner", "robot", "fake, glm, language, linear"]),
+        ("learner.kind=robot", ["learner", "robot", "(known: ", "fake, gaussian, glm", "language, linear"]),
         ("learner.colour=red", ["learner.colour", "unknown key", "known: kind, reads_at_most"]),
         ("learner.diverge-at=1", ["learner.diverge-at", "did you mean diverge_at"]),
         ("ecosystem.alpha=2", ["ecosystem.alpha: give a share between 0 and 1", "received 2"]),

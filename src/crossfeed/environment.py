@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from crossfeed.registry import plugin_packages
+
 __all__ = ["WORKER_NUMBER", "environment"]
 
 WORKER_NUMBER: Final = "CROSSFEED_WORKER"
@@ -34,7 +36,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        "packages": {name: found for name in _PACKAGES if (found := _version(name)) is not None} | plugin_packages(),
         "git_commit": _commit(Path(__file__).parent),
     }
 

@@ -1,23 +1,42 @@
 """What can be named in a description: learners by `kind`, task sources by `source`, metrics and filters by name.
 
 Each entry is ``module:SettingsClass``; the module is imported when the name is first used, and none of them may
-import torch at that point. To add one, write the settings class and add a line here (see CONTRIBUTING.md).
+import torch at that point. To add one to crossfeed, write the settings class and add a line here (see CONTRIBUTING.md).
+
+Other packages register theirs as entry points, in the groups ``crossfeed.learners``, ``crossfeed.tasks``,
+``crossfeed.metrics`` and ``crossfeed.filters``; they are imported when they are named, and none of them otherwise. No
+package can take a name that crossfeed or another package has.
 """
 
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Final, TypeVar, cast
 
 from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
 
-__all__ = ["combined_learner", "filter_settings", "learner_settings", "metric_settings", "task_settings"]
+__all__ = [
+    "combined_learner",
+    "filter_settings",
+    "learner_settings",
+    "metric_settings",
+    "plugin_packages",
+    "task_settings",
+]
 
 _LEARNERS: Final = {
+    "captions": "crossfeed.learners.captions.settings:CaptionsSettings",
     "fake": "crossfeed.learners.fake:FakeSettings",
+    "gaussian": "crossfeed.learners.density.settings:GaussianSettings",
     "glm": "crossfeed.learners.glm:GlmSettings",
+    "gmm": "crossfeed.learners.density.settings:GmmSettings",
+    "images": "crossfeed.learners.images.settings:ImagesSettings",
+    "kde": "crossfeed.learners.density.settings:KdeSettings",
     "language": "crossfeed.learners.language.settings:LanguageSettings",
     "linear": "crossfeed.learners.linear:LinearSettings",
 }
@@ -27,6 +46,11 @@ _TASKS: Final = {
     "facts": "crossfeed.tasks.builtin:FactsSettings",
     "math": "crossfeed.tasks.builtin:MathSettings",
     "regression": "crossfeed.tasks.regression:RegressionSettings",
+    "gaussian": "crossfeed.tasks.samples:GaussianSamplesSettings",
+    "mixture": "crossfeed.tasks.samples:MixtureSamplesSettings",
+    "columns": "crossfeed.tasks.columns:ColumnsSettings",
+    "digits": "crossfeed.tasks.images_sources:DigitsSettings",
+    "images": "crossfeed.tasks.images_sources:ImageFilesSettings",
     "reason": "crossfeed.tasks.builtin:ReasonSettings",
     "topic": "crossfeed.tasks.builtin:TopicSettings",
     "stdlib-docs": "crossfeed.tasks.builtin:StdlibDocsSettings",
@@ -44,20 +68,27 @@ _METRICS: Final = {
     "completion_loss": "crossfeed.metrics.loss:CompletionLossSettings",
     "accuracy": "crossfeed.metrics.accuracy:AccuracySettings",
     "similarity": "crossfeed.metrics.similarity:SimilaritySettings",
+    "caption_match": "crossfeed.metrics.caption_match:CaptionMatchSettings",
     "distinct": "crossfeed.metrics.diversity:DistinctSettings",
+    "frechet": "crossfeed.metrics.frechet:FrechetSettings",
+    "precision_recall": "crossfeed.metrics.manifold:PrecisionRecallSettings",
     "projection": "crossfeed.metrics.projection:ProjectionSettings",
+    "energy_distance": "crossfeed.metrics.energy:EnergyDistanceSettings",
+    "wasserstein": "crossfeed.metrics.wasserstein:WassersteinSettings",
 }
 _FILTERS: Final = {
     "detector": "crossfeed.filters.detector:DetectorSettings",
     "exact_answer": "crossfeed.filters.exact_answer:ExactAnswerSettings",
     "loss": "crossfeed.filters.loss:LossFilterSettings",
+    "verifier": "crossfeed.filters.verifier:VerifierSettings",
 }
+_GROUPS: Final = ("crossfeed.learners", "crossfeed.tasks", "crossfeed.metrics", "crossfeed.filters")
 S = TypeVar("S", bound=Frozen)
 
 
 def learner_settings(kind: str) -> type[LearnerSettings]:
     """The settings class of a learner; ValueError names the known kinds."""
-    return _look_up("learner kind", _LEARNERS, kind, LearnerSettings)
+    return _look_up("learner kind", _LEARNERS, "crossfeed.learners", kind, LearnerSettings)
 
 
 def combined_learner(common: LearnerSettings, own: Mapping[str, LearnerSettings]) -> LearnerSettings:
@@ -75,25 +106,79 @@ def combined_learner(common: LearnerSettings, own: Mapping[str, LearnerSettings]
 
 def task_settings(source: str) -> type[TaskSettings]:
     """The settings class of a task source; ValueError names the known sources."""
-    return _look_up("task source", _TASKS, source, TaskSettings)
+    return _look_up("task source", _TASKS, "crossfeed.tasks", source, TaskSettings)
 
 
 def metric_settings(name: str) -> type[MetricSettings]:
     """The settings class of a metric; ValueError names the known metrics."""
-    return _look_up("metric", _METRICS, name, MetricSettings)
+    return _look_up("metric", _METRICS, "crossfeed.metrics", name, MetricSettings)
 
 
 def filter_settings(name: str) -> type[FilterSettings]:
     """The settings class of a filter of the pool; ValueError names the known filters."""
-    return _look_up("filter", _FILTERS, name, FilterSettings)
+    return _look_up("filter", _FILTERS, "crossfeed.filters", name, FilterSettings)
 
 
-def _look_up(what: str, table: Mapping[str, str], name: object, base: type[S]) -> type[S]:
-    if not isinstance(name, str) or name not in table:
-        close = difflib.get_close_matches(str(name), table, n=1)
+def plugin_packages() -> dict[str, str]:
+    """Names and versions of the packages that register something."""
+    entries = (entry for group in _GROUPS for found in _plugins(group).values() for entry in found)
+    return {entry.dist.name: entry.dist.version for entry in entries if entry.dist is not None}
+
+
+def _look_up(what: str, table: Mapping[str, str], group: str, name: object, base: type[S]) -> type[S]:
+    plugins = _plugins(group)
+    if not isinstance(name, str) or (name not in table and name not in plugins):
+        known = sorted({*table, *plugins})
+        close = difflib.get_close_matches(str(name), known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"unknown {what} {name!r}{hint} (known: {', '.join(sorted(table))})")
-    return _load(table[name], base)
+        raise ValueError(f"unknown {what} {name!r}{hint} (known: {', '.join(known)})")
+    registered = plugins.get(name, ())
+    if name in table and registered:
+        raise ValueError(
+            f"{what} {name!r} is crossfeed's own, and {_package(registered[0])} registers another one by that name "
+            f"under {group}; rename it there, or uninstall that package"
+        )
+    if len(registered) > 1:
+        raise ValueError(
+            f"{what} {name!r} is registered under {group} by {' and by '.join(map(_package, registered))}; rename one, "
+            "or uninstall one of the packages"
+        )
+    return _plugged(what, registered[0], base) if registered else _load(table[name], base)
+
+
+def _plugged(what: str, entry: EntryPoint, base: type[S]) -> type[S]:
+    """The settings class that a package registers."""
+    where = f"{what} {entry.name!r} of {_package(entry)}"
+    try:
+        found = entry.load()
+    except Exception as error:  # whatever a stranger's module does when it is imported
+        raise ValueError(
+            f"{where} cannot be imported from {entry.value} ({type(error).__name__}: {error}); mend or uninstall that "
+            "package, or install what it needs"
+        ) from error
+    if not isinstance(found, type) or not issubclass(found, base):
+        raise ValueError(f"{where}: {entry.value} is no subclass of crossfeed.settings.{base.__name__}; register one")
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return "a package without a name" if entry.dist is None else f"the package {entry.dist.name} {entry.dist.version}"
+
+
+def _plugins(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:
+    """What installed packages register in a group, by name."""
+    return _registered(tuple(sys.path))[group]
+
+
+@cache
+def _registered(path: tuple[str, ...]) -> Mapping[str, Mapping[str, tuple[EntryPoint, ...]]]:
+    """Everything that is registered, by group and name; it is looked for once for each search path."""
+    return {group: _by_name(entry_points(group=group)) for group in _GROUPS}
+
+
+def _by_name(entries: EntryPoints) -> dict[str, tuple[EntryPoint, ...]]:
+    names = dict.fromkeys(entry.name for entry in entries)
+    return {name: tuple(entry for entry in entries if entry.name == name) for name in names}
 
 
 def _load(home: str, base: type[S]) -> type[S]:

@@ -6,12 +6,12 @@ import warnings
 
 import pytest
 from tests.contracts.test_learner import LEARNERS
-from tests.runs import numbers
 
 from crossfeed import Experiment, MemoryStore, run
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.executors import executor_for, open_executor
 from crossfeed.store import open_store
+from crossfeed.testing import ExecutorContract
 
 EXECUTORS = {
     "serial": lambda: open_executor("serial"),
@@ -26,74 +26,42 @@ MORE = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(DESCRIPTIONS))
-def experiment(request):
-    if request.param == "language":
-        pytest.importorskip("torch", reason="the language learner needs the lm extra")
-    return Experiment.from_yaml(DESCRIPTIONS[request.param], MORE[request.param])
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(experiment, cache):
-    return numbers(run(experiment, MemoryStore(), cache=cache))
-
-
 @pytest.fixture(scope="module", params=sorted(EXECUTORS))
-def executor(request):
-    """Makes executors of one kind; Ray's share a cluster, as they do in a notebook that began one."""
+def kind(request):
+    """A kind of executor; Ray's share a cluster, as they do in a notebook that began one."""
     if request.param != "ray":
-        yield EXECUTORS[request.param]
+        yield request.param
         return
     ray = pytest.importorskip("ray", reason="executor ray needs the ray extra")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray's own
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
-        yield EXECUTORS["ray"]
+        yield "ray"
         ray.shutdown()
 
 
-@pytest.mark.parametrize("spread", ["auto", "cells", "entities"])
-def test_records_do_not_depend_on_the_executor(experiment, undisturbed, cache, tmp_path, executor, spread):
-    if experiment.learner.kind == "language" and spread == "cells":
-        pytest.skip("auto deals out cells, too")
-    outcome = run(experiment, open_store(tmp_path / "run"), cache=cache, executor=executor(), spread=spread)
-    assert not outcome.failures
-    assert numbers(outcome) == undisturbed
-    assert not list((tmp_path / "run" / "status").glob("*"))
+class TestExecutor(ExecutorContract):
+    @pytest.fixture
+    def executor(self, kind, request):
+        given = request.node.callspec.params
+        if given.get("described") == "language" and given["spread"] == "cells":
+            pytest.skip("auto deals out cells, too")
+        return EXECUTORS[kind]()
+
+    @pytest.fixture(scope="class", params=sorted(DESCRIPTIONS))
+    @classmethod
+    def described(cls, request):
+        if request.param == "language":
+            pytest.importorskip("torch", reason="the language learner needs the lm extra")
+        return Experiment.from_yaml(DESCRIPTIONS[request.param], MORE[request.param])
 
 
-@pytest.mark.parametrize("spread", ["cells", "entities"])
-def test_a_failing_cell_is_told_alike_and_the_others_go_on(tmp_path, executor, spread):
-    experiment = Experiment.from_yaml(
-        LEARNERS["fake"], ("ecosystem.alpha=0.5", "grid={learner.diverge_at: [2, null]}", "generations=3")
-    )
-    outcome = run(experiment, open_store(tmp_path / "run"), executor=executor(), spread=spread)
-    assert len(outcome.failures) == 1, outcome.failures
-    (failure,) = outcome.failures.values()
-    told = {key: failure[key] for key in ("generation", "stage", "entity", "type", "message")}
-    assert told == {
-        "generation": 2,
-        "stage": "update",
-        "entity": experiment.ecosystem.names[0],
-        "type": "Diverged",
-        "message": f"entity {experiment.ecosystem.names[0]}: generation 2, step 1: the loss is nan",
-    }
-    assert {row["generation"] for row in outcome.records.to_pylist() if row["cell"] not in outcome.failures} == set(
-        range(4)
-    )
-
-
-def test_what_was_given_and_cannot_be_used_stops_the_run_by_name(tmp_path, executor):
+def test_what_was_given_and_cannot_be_used_stops_the_run_by_name(tmp_path, kind):
     text = LEARNERS["language"].replace("generations: 2", "generations: 0")
     pytest.importorskip("torch", reason="the language learner needs the lm extra")
     experiment = Experiment.from_yaml(text, (f"learner.base={{model: {tmp_path}/nowhere}}",))
     with pytest.raises(DataUnavailable, match="nowhere"):
-        run(experiment, open_store(tmp_path / "run"), executor=executor())
+        run(experiment, open_store(tmp_path / "run"), executor=EXECUTORS[kind]())
 
 
 def test_a_run_in_memory_has_no_other_workers(fake):

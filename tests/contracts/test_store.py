@@ -16,9 +16,10 @@ import pytest
 from tests.object_store import new_url
 
 from crossfeed import MemoryStore
-from crossfeed.errors import InvalidInput, MissingDependency, NewerSchema, StoreError, StoreMismatch
+from crossfeed.errors import InvalidInput, MissingDependency, StoreError
 from crossfeed.store import is_remote, open_store
 from crossfeed.store.schema import SCHEMA
+from crossfeed.testing import StoreContract
 
 PLACES = {
     "folder": lambda tmp_path, monkeypatch: tmp_path / "run",
@@ -29,14 +30,6 @@ PLACES = {
 STORES = {name: lambda *given, place=place: open_store(place(*given)) for name, place in PLACES.items()}
 STORES["memory"] = lambda tmp_path, monkeypatch: MemoryStore()
 DOCUMENT = {"schema": SCHEMA, "id": "abc", "data": {"math": "1"}}
-
-
-@pytest.fixture(params=sorted(STORES))
-def store(request, tmp_path, monkeypatch):
-    made = STORES[request.param](tmp_path, monkeypatch)
-    made.begin("name: x\n", DOCUMENT)
-    yield made
-    made.end()
 
 
 @pytest.fixture(params=sorted(PLACES))
@@ -53,104 +46,10 @@ def load(folder):
     return np.load(folder / "state.npy")
 
 
-def test_tables_come_back(store):
-    table = pa.table({"a": [1, 2], "b": ["x", None]})
-    assert not store.has_table("pool", "cell", 3)
-    store.write_table("pool", "cell", 3, table)
-    assert store.has_table("pool", "cell", 3)
-    assert not store.has_table("pool", "cell", 2)
-    assert not store.has_table("records", "cell", 3)
-    assert store.read_table("pool", "cell", 3).equals(table)
-    assert store.read_table("pool", "cell", 3).equals(table)  # again: nothing is used up by reading
-
-
-def test_empty_tables_and_what_tables_say_of_themselves_come_back(store):
-    table = pa.table({"a": pa.array([], pa.int64())}).replace_schema_metadata({"by": "someone"})
-    store.write_table("pool", "cell", 1, table)
-    assert store.read_table("pool", "cell", 1).equals(table, check_metadata=True)
-
-
-def test_a_table_that_is_written_again_is_the_new_one(store):
-    store.write_table("pool", "cell", 1, pa.table({"a": [1]}))
-    assert store.has_table("pool", "cell", 1)
-    store.write_table("pool", "cell", 1, pa.table({"a": [2]}))
-    assert store.read_table("pool", "cell", 1).column("a").to_pylist() == [2]
-
-
-def test_a_scope_that_looks_like_a_partition_adds_no_columns(store):
-    store.write_table("records", "shared/alpha=1", 0, pa.table({"a": [1]}))
-    assert store.read_table("records", "shared/alpha=1", 0).column_names == ["a"]
-
-
-def test_results_come_back(store):
-    assert store.read_result("records") is None
-    store.write_result("records", pa.table({"a": [1, 2]}))
-    store.write_result("records", pa.table({"a": [3]}))
-    assert store.read_result("records").column("a").to_pylist() == [3]
-
-
-def test_states_come_back_and_go(store):
-    assert not store.has_states("cell", 1)
-    store.write_states("cell", 1, {"a": np.arange(3), "b": np.arange(4)}, save)
-    assert store.has_states("cell", 1)
-    second, first = store.read_states("cell", 1, ["b", "a"], load)
-    assert (second.tolist(), first.tolist()) == ([0, 1, 2, 3], [0, 1, 2])
-    store.write_states("cell", 1, {"a": np.arange(5)}, save)
-    assert store.read_states("cell", 1, ["a"], load)[0].tolist() == [0, 1, 2, 3, 4]
-    store.drop_states("cell", 1)
-    store.drop_states("cell", 1)
-    assert not store.has_states("cell", 1)
-
-
-def test_documents_come_back_and_go(store):
-    assert store.read_document("failures/x") is None
-    assert store.documents("failures") == []
-    store.write_document("failures/x", {"message": "naïve ☃ \ud800", "nested": {"a": [1.5, None]}})
-    store.write_document("failures/a", {}, durable=False)
-    assert store.documents("failures") == ["failures/a", "failures/x"]
-    assert store.read_document("failures/x") == {"message": "naïve ☃ \ud800", "nested": {"a": [1.5, None]}}
-    store.drop_document("failures/x")
-    store.drop_document("failures/x")
-    assert store.read_document("failures/x") is None
-    assert store.documents("failures") == ["failures/a"]
-
-
-def test_the_description_comes_back(store):
-    assert store.read_description() == "name: x\n"
-
-
-def test_the_same_run_may_begin_again_and_another_may_not(store):
-    store.write_table("records", "cell", 0, pa.table({"a": [1]}))
-    store.begin("name: x\n", DOCUMENT)
-    assert store.has_table("records", "cell", 0)
-    with pytest.raises(StoreMismatch, match="holds the run abc"):
-        store.begin("name: x\n", DOCUMENT | {"id": "xyz"})
-    with pytest.raises(StoreMismatch, match="math"):
-        store.begin("name: x\n", DOCUMENT | {"data": {"math": "2"}})
-
-
-def test_a_run_without_a_finished_step_may_be_corrected(store):
-    store.write_document("failures/x", {"message": "of the first try"})
-    store.write_result("records", pa.table({"a": [1]}))
-    store.begin("name: y\n", DOCUMENT | {"id": "xyz"})
-    assert store.read_document("run")["id"] == "xyz"
-    assert store.read_description() == "name: y\n"
-    assert store.read_document("failures/x") is None
-    assert store.read_result("records") is None
-
-
-def test_a_store_of_the_future_is_refused(store):
-    store.write_document("run", DOCUMENT | {"schema": SCHEMA + 1})
-    with pytest.raises(NewerSchema, match="upgrade crossfeed"):
-        store.begin("name: x\n", DOCUMENT)
-
-
-def test_nothing_is_set_aside_where_nothing_is_damaged(store):
-    store.write_table("records", "cell", 0, pa.table({"a": [1]}))
-    store.write_states("cell", 0, {"a": np.arange(3)}, save)
-    assert store.has_table("records", "cell", 0)
-    assert store.has_states("cell", 0)
-    assert store.set_aside == []
+class TestStore(StoreContract):
+    @pytest.fixture(params=sorted(STORES))
+    def opened(self, request, tmp_path, monkeypatch):
+        return STORES[request.param](tmp_path, monkeypatch)
 
 
 def test_what_one_wrote_another_reads_and_a_worker_goes_on_with(place):

@@ -19,7 +19,18 @@ from crossfeed.report.frames import Run
 from crossfeed.report.numbers import DEAD_BAND, change, verdict
 from crossfeed.report.text import number, percent, signed, value_text
 
-__all__ = ["MEASURES", "ChangeTable", "Columns", "Entry", "Group", "Measure", "Row", "change_table", "columns_of"]
+__all__ = [
+    "MEASURES",
+    "ChangeTable",
+    "Columns",
+    "Entry",
+    "Group",
+    "Measure",
+    "Row",
+    "change_table",
+    "columns_of",
+    "other_metrics",
+]
 
 KINDS: Final = ("own", "other", "public")
 _GREEK: Final = {"alpha": "α", "beta": "β"}
@@ -35,6 +46,7 @@ class Measure:
         band: Changes of at most this are marked ``same``.
         words: Marks for a fall and for a rise.
         relative: Whether a change is given in per cent, rather than in the metric's own unit.
+        bounded: Whether values lie between -1 and 1, so that two decimals say enough (not if `relative`).
     """
 
     metric: str
@@ -42,6 +54,7 @@ class Measure:
     band: float
     words: tuple[str, str]
     relative: bool = False
+    bounded: bool = True
 
 
 # Shares and similarities are shown with two decimals: half of the last one is their band.
@@ -57,6 +70,7 @@ MEASURES: Final = {
         Measure("distinct_2", "Distinct pairs of words (distinct-2)", 0.005, ("down", "up")),
     )
 }
+_BOOKKEEPING: Final = frozenset({"drawn", "passed", "seconds"})  # what the loop itself counts
 
 
 @dataclass(frozen=True)
@@ -183,10 +197,10 @@ def change_table(run: Run, metric: str, *, greek: bool = False) -> ChangeTable |
 
     Args:
         run: The run.
-        metric: One of `MEASURES`.
+        metric: One of `MEASURES` or of `other_metrics`.
         greek: See `columns_of`.
     """
-    measure, numbers = MEASURES[metric], change(run.records, metric)
+    measure, numbers = MEASURES.get(metric) or _measure(metric), change(run.records, metric)
     if numbers.empty:
         return None
     target = run.experiment.generations
@@ -204,6 +218,17 @@ def change_table(run: Run, metric: str, *, greek: bool = False) -> ChangeTable |
     )
 
 
+def other_metrics(run: Run) -> tuple[str, ...]:
+    """Metrics of a run that are not among `MEASURES`: those of other packages, in the order of the records."""
+    return tuple(name for name in run.records["metric"].unique() if name not in _BOOKKEEPING and name not in MEASURES)
+
+
+def _measure(metric: str) -> Measure:
+    """A metric that nothing is known about but its name: any change is one, for better or worse."""
+    title = metric.replace("_", " ")
+    return Measure(metric, title[:1].upper() + title[1:], 0.0, ("down", "up"), bounded=False)
+
+
 def _names(columns: pd.Index) -> dict[str, str]:
     """A path's last word, unless another path ends with the same one."""
     last = {name: name.split(".")[-1] for name in columns}
@@ -217,8 +242,7 @@ def _label(row: pd.Series[Any], fields: list[str], names: Mapping[str, str], equ
 
 def _entry(found: Mapping[Any, Any], measure: Measure, target: int) -> Entry:
     last = int(found["generation"])
-    # Shares and similarities live between -1 and 1; losses may be of any size.
-    shown: Callable[[float], str] = number if measure.relative else "{:.2f}".format
+    shown: Callable[[float], str] = number if measure.relative or not measure.bounded else "{:.2f}".format
     until = last if last < target else None
     if last == 0:
         return Entry(shown(found["initial"]), None, "", "", until)
@@ -226,8 +250,9 @@ def _entry(found: Mapping[Any, Any], measure: Measure, target: int) -> Entry:
     if measure.relative:
         amount = percent(found["percent"], found["percent_se"])
     else:
+        amount = signed(found["change"]) if measure.bounded else f"{found['change']:+.3g}"
         error = found["change_se"]
-        amount = signed(found["change"]) + ("" if math.isnan(error) else f" ± {error:.2f}")
+        amount += "" if math.isnan(error) else f" ± {shown(error)}"
     return Entry(shown(found["initial"]), shown(found["final"]), mark, amount, until)
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from crossfeed.report.blocks import Sample
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import MEASURES
+from crossfeed.report.layout import MEASURES, other_metrics
 from crossfeed.report.numbers import by_generation, change, mixture, timing
 from crossfeed.report.samples import samples
 
@@ -15,8 +15,9 @@ __all__ = ["sheets"]
 
 def sheets(run: Run) -> dict[str, pd.DataFrame]:
     """Tables by name; those that would be empty are left out."""
-    changed = [change(run.records, metric).assign(metric=metric) for metric in MEASURES]
-    traced = [by_generation(run.records, metric).assign(metric=metric) for metric in MEASURES]
+    metrics = (*MEASURES, *other_metrics(run))
+    changed = [change(run.records, metric).assign(metric=metric) for metric in metrics]
+    traced = [by_generation(run.records, metric).assign(metric=metric) for metric in metrics]
     made = {
         "change": _with_points(run, _join(changed)),
         "by_generation": _with_points(run, _join(traced)),

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import ChangeTable, Entry, Measure, change_table
+from crossfeed.report.layout import MEASURES, ChangeTable, Entry, Measure, change_table, other_metrics
 from crossfeed.report.numbers import DEAD_BAND, timing
 from crossfeed.report.text import clip, plain
 
@@ -34,7 +34,7 @@ def render(run: Run, console: Console) -> None:
         console: Where to; its width decides how many columns stand side by side.
     """
     _head(run, console)
-    shown = [table for metric in _SHOWN if (table := change_table(run, metric))]
+    shown = [table for metric in (*_SHOWN, *other_metrics(run)) if (table := change_table(run, metric))]
     for table in shown:
         _print_change(table, console)
     if not shown:
@@ -141,8 +141,11 @@ def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     notes = []
     if "loss" in metrics:
         notes.append(f"better, worse: the mean loss changed by more than {DEAD_BAND:g}; same: by that or less.")
-    if metrics - {"loss"}:
+    if metrics & MEASURES.keys() - {"loss"}:
         notes.append("up, down: changed by more than 0.005.")
+    others = [table.measure.title for table in shown if table.measure.metric not in MEASURES]
+    if others:
+        notes.append(f"{', '.join(others)}: up, down: any change.")
     if seeds > 1:
         notes.append(f"Means over {seeds} seeds, ± standard errors.")
     ends = [entry.until for table in shown for row in table.rows for entry in row.entries.values()]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from crossfeed.errors import InvalidInput
 from crossfeed.tasks.choice_problems import MOST_CHOICES, choice_problems
 from crossfeed.tasks.docs import documentation
 from crossfeed.tasks.facts import facts
+from crossfeed.tasks.languages import Language
 from crossfeed.tasks.prose import prose_row
 from crossfeed.tasks.splits import SPLITS, Row, TextSettings, assemble, shuffled
 from crossfeed.tasks.text import Answers, TextTask
@@ -23,6 +26,17 @@ __all__ = ["FactsSettings", "MathSettings", "ReasonSettings", "StdlibDocsSetting
 _DEFAULT_SIZES: Final = {"train": 2000, "validation": 200, "test": 200}
 _TOPIC_SIZES: Final = {"train": 110, "validation": 10, "test": 20}
 _MOST_OF_A_TOPIC: Final = sum(_TOPIC_SIZES.values())
+
+
+def _numbers(part: str) -> tuple[int, int]:
+    number, _, of = part.partition("/")
+    return int(number), int(of)
+
+
+def _is_part(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]?/[1-9][0-9]?", text) or _numbers(text)[0] > _numbers(text)[1]:
+        raise ValueError("a part is written i/m with 1 <= i <= m < 100, such as 2/4")
+    return text
 
 
 class StdlibDocsSettings(TextSettings):
@@ -45,13 +59,21 @@ class FactsSettings(TextSettings):
 
     No question is in two splits; the same fact may be asked in other words, so that a test question can often be
     answered by who has learnt the facts of train. Default sizes: 2000, 200 and 200.
+
+    Attributes:
+        language: In which language they are asked and answered.
+        part: ``i/m``: what is asked about every m-th thing of the tables, from the i-th on; the same things in every
+            language. Parts of one m have no fact in common. Default: all.
     """
 
     source: Literal["facts"] = "facts"
+    language: Language = "en"
+    part: Annotated[str, AfterValidator(_is_part)] | None = None
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Ask the questions; `data_root` is not read."""
-        rows = shuffled(facts(self.seed), self.seed, "facts")
+        part = None if self.part is None else _numbers(self.part)
+        rows = shuffled(facts(self.seed, language=self.language, part=part), self.seed, "facts")
         sizes = _sizes(name, self, len(rows))
         # Test comes first, so that it stays the same when more or less training data is asked for.
         ends = [sizes["test"], sizes["test"] + sizes["validation"], sum(sizes.values())]
@@ -67,13 +89,17 @@ class MathSettings(TextSettings):
     """Word problems with worked answers that end in the number (see `crossfeed.tasks.word_problems`).
 
     No problem, that is, story with its numbers, is in two splits. Default sizes: 2000, 200 and 200.
+
+    Attributes:
+        language: In which language they are told; the same seed gives the same problems in each.
     """
 
     source: Literal["math"] = "math"
+    language: Language = "en"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Make the problems up; `data_root` is not read."""
-        return _made_up(name, self, problems, MOST_PROBLEMS, "number")
+        return _made_up(name, self, partial(problems, language=self.language), MOST_PROBLEMS, "number")
 
 
 class ReasonSettings(TextSettings):

@@ -1,0 +1,138 @@
+"""What every store keeps to (`crossfeed.protocols.Store`)."""
+
+# ruff: noqa: S101, D102 - tests assert, and their names say what
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from crossfeed.errors import NewerSchema, StoreMismatch
+from crossfeed.protocols import Store
+from crossfeed.store.schema import SCHEMA
+
+__all__ = ["StoreContract"]
+
+_DOCUMENT: Final[dict[str, Any]] = {"schema": SCHEMA, "id": "abc", "data": {"math": "1"}}
+
+
+class StoreContract:
+    """What every store keeps to; override the fixture `opened`."""
+
+    @pytest.fixture
+    def opened(self) -> Store:
+        """A store in which nothing is."""
+        raise NotImplementedError("override the fixture `opened` so that it gives a store in which nothing is")
+
+    @pytest.fixture
+    def store(self, opened: Store) -> Iterator[Store]:
+        """The same, begun."""
+        opened.begin("name: x\n", _DOCUMENT)
+        yield opened
+        opened.end()
+
+    def test_tables_come_back(self, store: Store) -> None:
+        table = pa.table({"a": [1, 2], "b": ["x", None]})
+        assert not store.has_table("pool", "cell", 3)
+        store.write_table("pool", "cell", 3, table)
+        assert store.has_table("pool", "cell", 3)
+        assert not store.has_table("pool", "cell", 2)
+        assert not store.has_table("records", "cell", 3)
+        assert store.read_table("pool", "cell", 3).equals(table)
+        assert store.read_table("pool", "cell", 3).equals(table)  # again: nothing is used up by reading
+
+    def test_empty_tables_and_what_tables_say_of_themselves_come_back(self, store: Store) -> None:
+        table = pa.table({"a": pa.array([], pa.int64())}).replace_schema_metadata({"by": "someone"})
+        store.write_table("pool", "cell", 1, table)
+        assert store.read_table("pool", "cell", 1).equals(table, check_metadata=True)
+
+    def test_a_table_that_is_written_again_is_the_new_one(self, store: Store) -> None:
+        store.write_table("pool", "cell", 1, pa.table({"a": [1]}))
+        assert store.has_table("pool", "cell", 1)
+        store.write_table("pool", "cell", 1, pa.table({"a": [2]}))
+        assert store.read_table("pool", "cell", 1).column("a").to_pylist() == [2]
+
+    def test_a_scope_that_looks_like_a_partition_adds_no_columns(self, store: Store) -> None:
+        store.write_table("records", "shared/alpha=1", 0, pa.table({"a": [1]}))
+        assert store.read_table("records", "shared/alpha=1", 0).column_names == ["a"]
+
+    def test_results_come_back(self, store: Store) -> None:
+        assert store.read_result("records") is None
+        store.write_result("records", pa.table({"a": [1, 2]}))
+        store.write_result("records", pa.table({"a": [3]}))
+        table = store.read_result("records")
+        assert table is not None
+        assert table.column("a").to_pylist() == [3]
+
+    def test_states_come_back_and_go(self, store: Store) -> None:
+        assert not store.has_states("cell", 1)
+        store.write_states("cell", 1, {"a": np.arange(3), "b": np.arange(4)}, _save)
+        assert store.has_states("cell", 1)
+        second, first = store.read_states("cell", 1, ["b", "a"], _load)
+        assert (second.tolist(), first.tolist()) == ([0, 1, 2, 3], [0, 1, 2])
+        store.write_states("cell", 1, {"a": np.arange(5)}, _save)
+        assert store.read_states("cell", 1, ["a"], _load)[0].tolist() == [0, 1, 2, 3, 4]
+        store.drop_states("cell", 1)
+        store.drop_states("cell", 1)
+        assert not store.has_states("cell", 1)
+
+    def test_documents_come_back_and_go(self, store: Store) -> None:
+        assert store.read_document("failures/x") is None
+        assert store.documents("failures") == []
+        store.write_document("failures/x", {"message": "naïve ☃ \ud800", "nested": {"a": [1.5, None]}})
+        store.write_document("failures/a", {}, durable=False)
+        assert store.documents("failures") == ["failures/a", "failures/x"]
+        assert store.read_document("failures/x") == {"message": "naïve ☃ \ud800", "nested": {"a": [1.5, None]}}
+        store.drop_document("failures/x")
+        store.drop_document("failures/x")
+        assert store.read_document("failures/x") is None
+        assert store.documents("failures") == ["failures/a"]
+
+    def test_the_description_comes_back(self, store: Store) -> None:
+        assert store.read_description() == "name: x\n"
+
+    def test_the_same_run_may_begin_again_and_another_may_not(self, store: Store) -> None:
+        store.write_table("records", "cell", 0, pa.table({"a": [1]}))
+        store.begin("name: x\n", _DOCUMENT)
+        assert store.has_table("records", "cell", 0)
+        with pytest.raises(StoreMismatch, match="holds the run abc"):
+            store.begin("name: x\n", _DOCUMENT | {"id": "xyz"})
+        with pytest.raises(StoreMismatch, match="math"):
+            store.begin("name: x\n", _DOCUMENT | {"data": {"math": "2"}})
+
+    def test_a_run_without_a_finished_step_may_be_corrected(self, store: Store) -> None:
+        store.write_document("failures/x", {"message": "of the first try"})
+        store.write_result("records", pa.table({"a": [1]}))
+        store.begin("name: y\n", _DOCUMENT | {"id": "xyz"})
+        document = store.read_document("run")
+        assert document is not None
+        assert document["id"] == "xyz"
+        assert store.read_description() == "name: y\n"
+        assert store.read_document("failures/x") is None
+        assert store.read_result("records") is None
+
+    def test_a_store_of_the_future_is_refused(self, store: Store) -> None:
+        store.write_document("run", _DOCUMENT | {"schema": SCHEMA + 1})
+        with pytest.raises(NewerSchema, match="upgrade crossfeed"):
+            store.begin("name: x\n", _DOCUMENT)
+
+    def test_nothing_is_set_aside_where_nothing_is_damaged(self, store: Store) -> None:
+        store.write_table("records", "cell", 0, pa.table({"a": [1]}))
+        store.write_states("cell", 0, {"a": np.arange(3)}, _save)
+        assert store.has_table("records", "cell", 0)
+        assert store.has_states("cell", 0)
+        assert store.set_aside == []
+
+
+def _save(state: NDArray[np.int64], folder: Path) -> None:
+    np.save(folder / "state.npy", state, allow_pickle=False)
+
+
+def _load(folder: Path) -> NDArray[np.int64]:
+    state: NDArray[np.int64] = np.load(folder / "state.npy", allow_pickle=False)
+    return state

@@ -1,0 +1,24 @@
+"""What every task keeps to; add new ones to `TASKS`: what stands under ``tasks:``."""
+
+from __future__ import annotations
+
+import pytest
+
+from crossfeed.testing import TaskContract
+
+SMALL = {"train": 40, "validation": 4, "test": 10}
+TASKS = {
+    "fake": {"source": "fake"},
+    "regression": {"source": "regression", "dimension": 3, "rows": 12},
+    "topic": {"source": "topic", "number": 3},
+    "facts-fr": {"source": "facts", "language": "fr", "part": "2/5", **SMALL},
+    "math-de": {"source": "math", "language": "de", **SMALL},
+    **{source: {"source": source, **SMALL} for source in ("facts", "math", "reason", "stdlib-docs")},
+}
+
+
+class TestTask(TaskContract):
+    @pytest.fixture(scope="class", params=sorted(TASKS))
+    @classmethod
+    def described(cls, request):
+        return TASKS[request.param]

@@ -94,8 +94,8 @@ class Sampler:
         """
         if self._rows is None or len(logits) <= self._rows:
             return self._draw(logits, words)
-        pieces = zip(logits.split(self._rows), words.split(self._rows), strict=True)
-        return torch.cat([self._draw(*piece) for piece in pieces])
+        pieces = [slice(first, first + self._rows) for first in range(0, len(logits), self._rows)]
+        return torch.cat([self._draw(logits[piece], words[piece]) for piece in pieces])
 
     def _draw(self, logits: Tensor, words: Tensor) -> Tensor:
         logits = logits.float()

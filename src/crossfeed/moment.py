@@ -75,6 +75,10 @@ class LiveMoment:
             self._embeddings[task] = [np.concatenate(pair) for pair in zip(have, more, strict=True)] if have else more
         return [features[:wanted] for features in self._embeddings[task]]
 
+    def reference_embeddings(self, task: str, items: int) -> NDArray[np.float32]:
+        """Features of the task's first test items themselves."""
+        return self.learner.embed([self.tasks[task].test.slice(0, items)])[0]
+
     def outputs(self) -> pa.Table | None:
         """Everything that was completed: ``model``, ``task``, ``item``, the items' columns, and two more.
 

@@ -131,6 +131,25 @@ def test_one_entity_has_no_similarity():
     assert SimilaritySettings().build().measure(HandMade(entities=("a",), tasks={"x": None})) == []
 
 
+def test_items_without_text_have_no_words():
+    @dataclass
+    class Kinds(HandMade):
+        def completions(self, task, items):
+            tables = {
+                "points": {"x": [1.0]},
+                "images": {"completion": [b"png"]},
+                "texts": {"completion": ["one two two"]},
+            }
+            return [pa.table(tables[task])]
+
+    moment = Kinds(entities=("a",), tasks=dict.fromkeys(("points", "images", "texts")))
+    found = DistinctSettings().build().measure(moment)
+    assert {(one.task, one.metric): one.value for one in found} == {
+        ("texts", "distinct_1"): pytest.approx(2 / 3),
+        ("texts", "distinct_2"): 1.0,
+    }
+
+
 @pytest.mark.parametrize(
     ("texts", "one", "two"),
     [

@@ -3,7 +3,7 @@ r"""Distinct-n: how varied a model's completions are (Li et al., 2016, "A Divers
 .. math:: \text{distinct-}n = \frac{\text{number of different } n\text{-grams}}{\text{number of } n\text{-grams}}
 
 over all completions of a data set's test prompts; words are runs of letters and digits, lower-cased, and n-grams do not
-cross from one completion to the next. Metrics ``distinct_1`` and ``distinct_2``.
+cross from one completion to the next. Metrics ``distinct_1`` and ``distinct_2``; items without text have none.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import pyarrow as pa
 from pydantic import Field
 
 from crossfeed.protocols import Measurement, Moment
@@ -46,6 +47,7 @@ class _Distinct:
             Measurement(entity, task, f"distinct_{n}", distinct(table.column("completion").to_pylist(), n))
             for task in moment.tasks
             for entity, table in zip(moment.entities, moment.completions(task, self.items), strict=True)
+            if "completion" in table.column_names and pa.types.is_string(table.schema.field("completion").type)
             for n in (1, 2)
         ]
 

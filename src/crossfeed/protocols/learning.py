@@ -95,7 +95,8 @@ class Learner(Protocol):
 
         Args:
             states: One for each table of prompts.
-            prompts: Items of a task; what an item's completion holds is not read.
+            prompts: Items of a task; what an item's completion holds is not read, except by a kind that makes prompts
+                for completions (captions for images).
             keys: ``(rows,)`` keys for each table of prompts.
 
         Returns:

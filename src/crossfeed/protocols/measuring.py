@@ -49,6 +49,10 @@ class Moment(Protocol):
         """``(items, dimension)`` features of each entity's completions."""
         ...
 
+    def reference_embeddings(self, task: str, items: int) -> NDArray[np.float32]:
+        """``(items, dimension)`` features of the task's first test items themselves."""
+        ...
+
 
 class Metric(Protocol):
     """Something measured at a generation."""

@@ -66,6 +66,10 @@ MEASURES: Final = {
         Measure("bits_per_byte", "Bits a byte of text", DEAD_BAND, ("better", "worse"), relative=True),
         Measure("accuracy", "Accuracy", 0.005, ("down", "up")),
         Measure("similarity", "Similarity of outputs", 0.005, ("down", "up")),
+        Measure("caption_match", "Captions that name what the image shows", 0.005, ("down", "up")),
+        Measure("frechet", "Fréchet distance to real items", 0.005, ("better", "worse"), bounded=False),
+        Measure("precision", "Outputs that lie among real items (precision)", 0.005, ("down", "up")),
+        Measure("recall", "Real items that lie among outputs (recall)", 0.005, ("down", "up")),
         Measure("distinct_1", "Distinct words (distinct-1)", 0.005, ("down", "up")),
         Measure("distinct_2", "Distinct pairs of words (distinct-2)", 0.005, ("down", "up")),
     )

@@ -12,7 +12,7 @@ from crossfeed.report.frames import Run
 from crossfeed.report.layout import columns_of
 from crossfeed.report.text import clip
 
-__all__ = ["at", "samples"]
+__all__ = ["at", "pages", "samples"]
 
 PROMPTS: Final = 2
 """Test prompts of each data set."""
@@ -22,16 +22,16 @@ _FEW_POINTS: Final = 4  # more of them, and the generation in the middle is left
 
 def samples(run: Run) -> list[Sample]:
     """Completions of the first test prompts of every data set, at the first seed; empty if none were kept."""
-    pages = _pages(run)
-    if not pages:
+    found = [(label, frame[frame["item"] < PROMPTS]) for label, frame in pages(run) if _is_text(frame)]
+    if not found:
         return []
-    known = {task for _, frame in pages for task in frame["task"]}
+    known = {task for _, frame in found for task in frame["task"]}
     return [
-        _sample(run, pages, task, item)
+        _sample(run, found, task, item)
         for task in (*run.experiment.tasks, PUBLIC)
         if task in known
         for item in range(PROMPTS)
-        if any(((frame["task"] == task) & (frame["item"] == item)).any() for _, frame in pages)
+        if any(((frame["task"] == task) & (frame["item"] == item)).any() for _, frame in found)
     ]
 
 
@@ -40,8 +40,8 @@ def at(generation: object) -> str:
     return f"t\u00a0=\u00a0{generation}"
 
 
-def _pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
-    """Outputs by time and grid point: the shared start, then every point's middle and end."""
+def pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
+    """Outputs at the first seed, by time and grid point: the shared start, then every point's middle and end."""
     heads = columns_of(run.points, greek=True).labels
     cells = run.cells[(run.cells["seed"] == run.experiment.seeds[0]) & (run.cells["reached"] >= 0)]
     shared = cells.drop_duplicates("zero")
@@ -54,13 +54,14 @@ def _pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
         middle = [last // 2] if len(cells) <= _FEW_POINTS else []
         steps = [t for t in dict.fromkeys([*middle, last]) if t > 0]
         wanted += [(", ".join(part for part in (label, at(t)) if part), str(row["cell"]), t) for t in steps]
-    frames = ((label, run.outputs(cell, generation)) for label, cell, generation in wanted)
-    return [(label, frame[frame["item"] < PROMPTS]) for label, frame in frames if _is_text(frame)]
+    return [(label, run.outputs(cell, generation)) for label, cell, generation in wanted]
 
 
 def _is_text(frame: pd.DataFrame) -> bool:
     """Learners of other things than text keep outputs of other columns."""
-    return {"model", "task", "item", "prompt", "completion", "reference"} <= set(frame.columns)
+    if not {"model", "task", "item", "prompt", "completion", "reference"} <= set(frame.columns):
+        return False
+    return not any(isinstance(said, bytes) for said in frame["completion"])
 
 
 def _sample(run: Run, pages: list[tuple[str, pd.DataFrame]], task: str, item: int) -> Sample:

@@ -28,7 +28,8 @@ from crossfeed.report.blocks import (
 )
 from crossfeed.report.figures import Panel
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import ChangeTable, Group, Row, change_table, columns_of
+from crossfeed.report.image_samples import image_samples
+from crossfeed.report.layout import ChangeTable, Group, Row, change_table, columns_of, other_metrics
 from crossfeed.report.numbers import DEAD_BAND, by_generation, mixture, timing
 from crossfeed.report.samples import at as _at
 from crossfeed.report.samples import samples
@@ -46,8 +47,9 @@ def sections(run: Run) -> list[Section]:
         Section("summary", "Summary", _summary(run)),
         Section("loss", "Loss", _measured(run, ("loss", "completion_loss"), curves_of=("loss",))),
         Section("similarity", "Similarity of outputs", _measured(run, ("similarity",), curves_of=("similarity",))),
-        Section("outputs", "Outputs", [*_clouds(run), *_samples(run)]),
+        Section("outputs", "Outputs", [*_clouds(run), *image_samples(run), *_samples(run)]),
         Section("quality", "Accuracy and diversity", _measured(run, ("accuracy", "distinct_1", "distinct_2"))),
+        Section("metrics", "Other metrics", _measured(run, other_metrics(run))),
         Section("mixture", "Realised mixture", _mixture(run)),
         Section("timing", "Time", _timing(run)),
         Section("failures", "Failures", _failures(run)),

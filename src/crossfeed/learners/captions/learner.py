@@ -1,0 +1,127 @@
+"""A language model that reads images: items travel as images with captions, and it sees them as text.
+
+An item is a caption (``prompt``) and an image (``completion``), as generators of images take and make it. A writer is
+given the image and completes it by the caption, so what it makes is the same image with a caption of its own. It sees
+an image row by row as a digit for each pixel, from 0 (black) to 9 (white), and a colon at its end; a coloured one in
+grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Final, Literal, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from crossfeed.errors import InvalidInput
+from crossfeed.protocols import Learner, LearnerContext, Scores, State, Task, TrainingSet
+from crossfeed.tasks.images import images_of
+
+__all__ = ["CaptionsLearner", "caption_in", "spelled", "spelled_tasks"]
+
+_LEVELS: Final = 10
+_END: Final = ":"
+"""Ends an image: without it a model takes its caption's digits for more pixels."""
+
+
+@dataclass(frozen=True)
+class CaptionsLearner:
+    """See the module.
+
+    Attributes:
+        language: The learner of the text.
+        reads: Training sets hold drawn items.
+    """
+
+    language: Learner
+    reads: Literal["draws", "everything"] = "draws"
+
+    def consumes(self, n: int, generation: int, entity: int) -> int:
+        """As the language model."""
+        return self.language.consumes(n, generation, entity)
+
+    def start(self, entities: Sequence[int]) -> list[State]:
+        """The language model's base, for every entity."""
+        return self.language.start(entities)
+
+    def update(
+        self, states: Sequence[State], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
+    ) -> list[State]:
+        """Train each state on its set, spelled as text.
+
+        Raises:
+            Diverged: A loss or gradient is not finite.
+        """
+        texts = [
+            TrainingSet(tuple(replace(part, items=spelled(part.items)) for part in training.parts)) for training in sets
+        ]
+        return self.language.update(states, texts, keys, generation)
+
+    def generate(
+        self, states: Sequence[State], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
+    ) -> list[pa.Table]:
+        """Write a caption for each image; tables of ``prompt``, the caption, and ``completion``, the image."""
+        made = self.language.generate(states, [spelled(table) for table in prompts], keys)
+        return [_captioned(table, texts) for table, texts in zip(prompts, made, strict=True)]
+
+    def score(self, states: Sequence[State], tables: Sequence[pa.Table]) -> list[list[Scores]]:
+        """Losses in nats a token of image and caption; those of completions are of the captions alone."""
+        return self.language.score(states, [spelled(table) for table in tables])
+
+    def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
+        """Sentence embeddings of the captions."""
+        return self.language.embed([spelled(table) for table in tables])
+
+    def save(self, state: State, folder: Path) -> None:
+        """Write a checkpoint of transformers."""
+        self.language.save(state, folder)
+
+    def load(self, folder: Path) -> State:
+        """Read a checkpoint.
+
+        Raises:
+            DataUnavailable: It cannot be read.
+        """
+        return self.language.load(folder)
+
+    def describe(self) -> dict[str, str]:
+        """As the language model."""
+        return self.language.describe()
+
+
+def spelled(table: pa.Table) -> pa.Table:
+    """Items as text: the image as ``prompt``, the caption as ``completion``."""
+    images = images_of(table, "what a writer of captions reads")
+    levels = np.rint(images.mean(axis=3) * ((_LEVELS - 1) / 255)).astype(np.int64) if len(images) else images
+    texts = ["".join(map(str, one.ravel().tolist())) + _END for one in levels]
+    captions = [f" {caption}" for caption in table.column("prompt").to_pylist()]
+    return pa.table({"prompt": pa.array(texts, pa.string()), "completion": pa.array(captions, pa.string())})
+
+
+def caption_in(text: str) -> str:
+    """The caption in what a language model wrote: its first line."""
+    return text.strip().partition("\n")[0].strip()
+
+
+def spelled_tasks(context: LearnerContext) -> LearnerContext:
+    """What a language model is made from: the training items of all tasks as text.
+
+    Raises:
+        InvalidInput: A task has no images.
+    """
+    for name, task in context.tasks.items():
+        columns = task.train.schema
+        if "completion" not in columns.names or not pa.types.is_binary(columns.field("completion").type):
+            raise InvalidInput(f"task {name!r} has no images; give a source of images, such as digits or images")
+    tasks = {name: cast("Task", SimpleNamespace(train=spelled(task.train))) for name, task in context.tasks.items()}
+    return replace(context, tasks=tasks)
+
+
+def _captioned(table: pa.Table, texts: pa.Table) -> pa.Table:
+    captions = [caption_in(text) for text in texts.column("completion").to_pylist()]
+    return pa.table({"prompt": pa.array(captions, pa.string()), "completion": table.column("completion")})

@@ -1,0 +1,65 @@
+r"""A Gaussian with the weighted mean and covariance of its training set.
+
+.. math:: \mu = \sum_i w_i x_i, \qquad \Sigma = \frac{1}{c} \sum_i w_i (x_i - \mu)(x_i - \mu)',
+
+with weights that sum to 1; c = 1 is the maximum-likelihood estimate, and :math:`c = 1 - \sum_i w_i^2` makes the
+estimate unbiased for independent points of one Gaussian (with equal weights: division by n - 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from crossfeed.learners.density.learner import Array, Arrays, Unfit
+from crossfeed.learners.replicates import keyed_normals, predictors
+
+__all__ = ["Gaussian"]
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """See the module; a state is ``mean`` (d,) and ``covariance`` (d, d).
+
+    Attributes:
+        unbiased: Which estimate of the covariance.
+    """
+
+    unbiased: bool
+
+    def start(self, dimension: int) -> Arrays:
+        """Mean 0 and covariance I."""
+        return {"mean": np.zeros(dimension), "covariance": np.eye(dimension)}
+
+    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
+        """The weighted moments; what was learnt before does not matter.
+
+        Raises:
+            Unfit: The covariance is not positive definite.
+        """
+        mean = weights @ points
+        apart = points - mean
+        scale = 1.0 - float(weights @ weights) if self.unbiased else 1.0
+        covariance = apart.T @ (weights[:, None] * apart) / max(scale, np.finfo(float).tiny)
+        spread = np.linalg.eigvalsh(covariance)
+        if not spread[0] > len(spread) * np.finfo(float).eps * spread[-1]:
+            raise Unfit(
+                f"the covariance of {len(points)} points in {points.shape[1]} dimensions is not positive definite; "
+                "give larger training sets, or end before the model has collapsed"
+            )
+        return {"mean": mean, "covariance": covariance}
+
+    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
+        """Points: the mean and a root of the covariance times the first d normals of each key's stream."""
+        normal = keyed_normals(keys, len(state["mean"]))
+        root = np.asarray(np.linalg.cholesky(state["covariance"]), dtype=np.float64)
+        return np.asarray(predictors(normal, root) + state["mean"], dtype=np.float64)
+
+    def log_density(self, state: Arrays, points: Array) -> Array:
+        """Of a multivariate normal."""
+        # From its root, since SciPy refuses a nearly singular matrix, and collapse leads there.
+        covariance = stats.Covariance.from_cholesky(np.linalg.cholesky(state["covariance"]))
+        return np.atleast_1d(stats.multivariate_normal.logpdf(points, state["mean"], covariance))

@@ -1,0 +1,82 @@
+"""A mixture of Gaussians, fitted by expectation-maximisation (scikit-learn's ``GaussianMixture``)."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from crossfeed.keys import uniforms
+from crossfeed.learners.density.learner import Array, Arrays, Unfit
+from crossfeed.learners.replicates import keyed_normals
+
+__all__ = ["Mixture"]
+
+_COMPONENT = 1  # the salt of the number that chooses a component; 0 chose the prompt
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A state is ``weights`` (C,), ``means`` (C, d) and ``covariances`` (C, d, d).
+
+    Attributes:
+        components: C.
+        iterations: At most so many steps of expectation-maximisation.
+        ridge: Added to the diagonals of covariances.
+    """
+
+    components: int
+    iterations: int
+    ridge: float
+
+    def start(self, dimension: int) -> Arrays:
+        """One component, a standard normal."""
+        return {"weights": np.ones(1), "means": np.zeros((1, dimension)), "covariances": np.eye(dimension)[None]}
+
+    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
+        """The maximum of the likelihood near the parameters before; points weigh the same.
+
+        Raises:
+            Unfit: There are fewer points than components, or a covariance is singular.
+        """
+        first = {} if before is None else _begin(before)
+        model = GaussianMixture(
+            self.components, max_iter=self.iterations, reg_covar=self.ridge, random_state=key % 2**32, **first
+        )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # as many steps as asked for are a fit
+                model.fit(points)
+        except ValueError as error:
+            raise Unfit(
+                f"{self.components} components do not fit {len(points)} points ({str(error).splitlines()[0]}); "
+                "give larger training sets, fewer components, or a larger learner.ridge"
+            ) from error
+        return {"weights": model.weights_, "means": model.means_, "covariances": model.covariances_}
+
+    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
+        """Points of the component that each key chooses."""
+        means, roots = state["means"], np.linalg.cholesky(state["covariances"])
+        edges = np.cumsum(state["weights"])[:-1]
+        which = np.searchsorted(edges, uniforms(keys, _COMPONENT), side="right")
+        normal = keyed_normals(keys, means.shape[1])
+        return np.asarray(means[which] + np.einsum("nij,nj->ni", roots[which], normal))
+
+    def log_density(self, state: Arrays, points: Array) -> Array:
+        """Of the mixture."""
+        model = GaussianMixture(len(state["weights"]))
+        model.weights_, model.means_, model.covariances_ = state["weights"], state["means"], state["covariances"]
+        model.precisions_cholesky_ = np.linalg.inv(np.linalg.cholesky(state["covariances"])).transpose(0, 2, 1)
+        return np.asarray(model.score_samples(points), dtype=np.float64)
+
+
+def _begin(before: Arrays) -> dict[str, Array]:
+    return {
+        "weights_init": before["weights"] / before["weights"].sum(),
+        "means_init": before["means"],
+        "precisions_init": np.linalg.inv(before["covariances"]),
+    }

@@ -1,0 +1,172 @@
+"""What density models share: points in, points out, states that are named arrays in one ``.npz`` file."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from crossfeed.errors import DataUnavailable, Diverged, InvalidInput
+from crossfeed.learners.replicates import angles, mean_scores
+from crossfeed.protocols import LearnerContext, Scores, TrainingSet
+from crossfeed.tasks.samples import POINT, point_items, points_of
+
+__all__ = ["Arrays", "Density", "DensityLearner", "Unfit", "weighted_points"]
+
+Array = NDArray[np.float64]
+Arrays = Mapping[str, Array]
+"""The parameters of one density, by name."""
+
+_FILE: Final = "density.npz"
+
+
+class Unfit(Exception):
+    """A training set that has no fit; the message says why and what to do."""
+
+
+class Density(Protocol):
+    """A family of densities; none of its functions changes a state."""
+
+    def start(self, dimension: int) -> Arrays:
+        """A standard normal density, as far as the family has one."""
+        ...
+
+    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
+        """The parameters for weighted points.
+
+        Args:
+            points: Shape (m, d).
+            weights: Shape (m,); they sum to 1.
+            before: The parameters that were generated from last; None at generation 0.
+            key: Seeds what is random in fitting.
+
+        Raises:
+            Unfit: There is no fit.
+        """
+        ...
+
+    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
+        """Points (n, d); each depends on the state and its own key alone."""
+        ...
+
+    def log_density(self, state: Arrays, points: Array) -> Array:
+        """The logarithm of the density at points, shape (n,), in nats."""
+        ...
+
+
+@dataclass(frozen=True)
+class DensityLearner:
+    """Density models of one family; see `crossfeed.learners.density.settings`.
+
+    Attributes:
+        family: The family.
+        reads: What its training sets hold.
+        dimension: d.
+    """
+
+    family: Density
+    reads: Literal["draws", "everything"]
+    dimension: int
+
+    @classmethod
+    def make(
+        cls, family: Density, kind: str, reads: Literal["draws", "everything"], context: LearnerContext
+    ) -> DensityLearner:
+        """For the tasks of an experiment.
+
+        Raises:
+            InvalidInput: A task has no points, or points of another dimension.
+        """
+        sizes = {}
+        for name, task in context.tasks.items():
+            if POINT not in task.train.column_names:
+                raise InvalidInput(
+                    f"task {name!r}: the learner {kind!r} reads points; received {type(task).__name__}; give a task of "
+                    "source: gaussian, mixture or columns"
+                )
+            sizes[name] = task.train.column(POINT).type.list_size
+        if len(set(sizes.values())) > 1:
+            received = ", ".join(f"{name}: d = {size}" for name, size in sizes.items())
+            raise InvalidInput(f"tasks: all need points of the same dimension; received {received}")
+        return cls(family, reads, next(iter(sizes.values())))
+
+    def consumes(self, n: int, generation: int, entity: int) -> int:
+        """All of them."""
+        return n
+
+    def start(self, entities: Sequence[int]) -> list[Arrays]:
+        """Standard normal densities."""
+        return [self.family.start(self.dimension)] * len(entities)
+
+    def update(
+        self, states: Sequence[Arrays], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
+    ) -> list[Arrays]:
+        """Fit each set.
+
+        Raises:
+            Diverged: A set has no fit.
+        """
+        fitted = []
+        for entity, (state, training, key) in enumerate(zip(states, sets, keys, strict=True)):
+            points, weights = weighted_points(training, self.reads)
+            try:
+                fitted.append(self.family.fit(points, weights, None if generation == 0 else state, key))
+            except Unfit as error:
+                raise Diverged(f"generation {generation}: {error}", entity) from error
+        return fitted
+
+    def generate(
+        self, states: Sequence[Arrays], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
+    ) -> list[pa.Table]:
+        """Points of each density; the prompt changes nothing."""
+        return [point_items(self.family.sample(state, own)) for state, own in zip(states, keys, strict=True)]
+
+    def score(self, states: Sequence[Arrays], tables: Sequence[pa.Table]) -> list[list[Scores]]:
+        """Negative log-likelihoods, in nats."""
+        points = [points_of(items) for items in tables]
+        return [[mean_scores(-self.family.log_density(state, each)[:, None]) for each in points] for state in states]
+
+    def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
+        """Coordinates as angles, see `crossfeed.learners.replicates`."""
+        return [angles(points_of(items)) for items in tables]
+
+    def save(self, state: Arrays, folder: Path) -> None:
+        """Write the arrays."""
+        np.savez(folder / _FILE, allow_pickle=False, **state)
+
+    def load(self, folder: Path) -> Arrays:
+        """Read them back.
+
+        Raises:
+            DataUnavailable: The file cannot be read.
+        """
+        try:
+            # From memory: NumPy leaves a file open that it cannot read.
+            with np.load(io.BytesIO((folder / _FILE).read_bytes()), allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive}
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            raise DataUnavailable(f"{folder}: {_FILE} cannot be read ({error})") from error
+
+    def describe(self) -> dict[str, str]:
+        """Arrays of NumPy."""
+        return {"device": "cpu", "precision": "float64", "dimension": str(self.dimension)}
+
+
+def weighted_points(training: TrainingSet, reads: Literal["draws", "everything"]) -> tuple[Array, Array]:
+    """The points of a training set, shape (m, d), and what each weighs, shape (m,).
+
+    Drawn points weigh the same; of everything, a source's points share the source's weight.
+    """
+    if reads == "draws":
+        points = points_of(training.items)
+        return points, np.full(len(points), 1.0 / len(points))
+    parts = [part for part in training.parts if part.items.num_rows]
+    weights = np.concatenate([np.full(part.items.num_rows, part.weight / part.items.num_rows) for part in parts])
+    return np.concatenate([points_of(part.items) for part in parts]), weights / weights.sum()

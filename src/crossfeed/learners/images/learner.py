@@ -1,0 +1,171 @@
+"""The generator of images behind crossfeed's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from crossfeed.errors import Diverged, InvalidInput
+from crossfeed.keys import address
+from crossfeed.learners.images.flow import draw, images_of_steps, noised, score, train
+from crossfeed.learners.images.model import Weights, WorkingModel, make_network, read_weights
+from crossfeed.learners.images.settings import ImagesSettings
+from crossfeed.learners.language.device import open_device
+from crossfeed.protocols import LearnerContext, Scores, TrainingSet
+from crossfeed.strict_yaml import shown
+from crossfeed.tasks.images import images_of, to_png
+from crossfeed.tasks.images_classifier import Classifier, fixed_classifier
+
+__all__ = ["ImagesLearner"]
+
+
+class ImagesLearner:
+    """Class-conditional velocity fields of one architecture.
+
+    Items are rows with the class's name (``prompt``) and a file's bytes (``completion``).
+
+    Attributes:
+        reads: Training sets hold drawn items.
+    """
+
+    reads: Literal["draws", "everything"] = "draws"
+
+    def __init__(self, settings: ImagesSettings, context: LearnerContext) -> None:
+        self._settings = settings
+        self._context = context
+        self._device = open_device(settings.device, "fp32", settings.threads)
+        shapes: dict[tuple[int, ...], str] = {}
+        for name, task in context.tasks.items():
+            if "completion" not in task.train.column_names or not pa.types.is_binary(
+                task.train.schema.field("completion").type
+            ):
+                raise InvalidInput(f"task {name!r} has no images; give a source of images, such as digits or images")
+            shapes.setdefault(images_of(task.train.slice(0, 1), name).shape[1:], name)
+        if len(shapes) > 1:
+            told = " and ".join(f"{shape} ({name})" for shape, name in shapes.items())
+            raise InvalidInput(f"images of tasks are of the shapes {told}; give all of them one size and colour")
+        height, width, channels = next(iter(shapes))
+        self._shape = (height, width, channels)
+        labels = {label for task in context.tasks.values() for label in task.train.column("prompt").to_pylist()}
+        self._classes = {name: number for number, name in enumerate(sorted(labels))}
+
+    def consumes(self, n: int, generation: int, entity: int) -> int:
+        """How many of n drawn images an entity's update really reads."""
+        training = self._settings.training
+        steps = training.steps_at(generation)
+        return n if steps is None else min(n, steps * training.batch_size)
+
+    def start(self, entities: Sequence[int]) -> list[Weights]:
+        """One set of initial weights, for every entity."""
+        return [self._initial] * len(entities)
+
+    def update(
+        self, states: Sequence[Weights], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
+    ) -> list[Weights]:
+        """Train each state on its set; images whose caption names no class teach nothing.
+
+        Raises:
+            Diverged: A loss or gradient is not finite.
+        """
+        return [
+            self._train(state, drawn, int(key), generation, entity)
+            for entity, (state, drawn, key) in enumerate(zip(states, sets, keys, strict=True))
+        ]
+
+    def generate(
+        self, states: Sequence[Weights], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
+    ) -> list[pa.Table]:
+        """Draw an image for each class that is asked for; tables of ``prompt`` and ``completion``."""
+        return [self._draw(state, items, own) for state, items, own in zip(states, prompts, keys, strict=True)]
+
+    def score(self, states: Sequence[Weights], tables: Sequence[pa.Table]) -> list[list[Scores]]:
+        """Flow matching losses of every state on every table; an image is one term, over which pixels are summed."""
+        items = []
+        for table in tables:
+            names = table.column("prompt").to_pylist()
+            images = images_of(table, "what is scored")
+            items.append(noised(images, names, self._numbers(names), self._settings.scoring.draws))
+        found = []
+        for state in states:
+            self._model.load(state)
+            found.append([self._scores(score(self._model, one, self._settings.sampling.batch_size)) for one in items])
+        return found
+
+    def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
+        """Unit-norm features of a classifier that is trained on all tasks' real images."""
+        return [self._classifier.features(images_of(table, "what is embedded")) for table in tables]
+
+    def save(self, state: Weights, folder: Path) -> None:
+        """Write a checkpoint of diffusers."""
+        self._model.save(state, folder)
+
+    def load(self, folder: Path) -> Weights:
+        """Read a checkpoint.
+
+        Raises:
+            DataUnavailable: It cannot be read.
+        """
+        return read_weights(folder, self._model.module)
+
+    def describe(self) -> dict[str, str]:
+        """Device, precision and threads."""
+        return self._device.describe()
+
+    def _train(self, state: Weights, drawn: TrainingSet, key: int, generation: int, entity: int) -> Weights:
+        if not drawn.size:
+            return state
+        items = drawn.items.slice(0, self.consumes(drawn.size, generation, entity))
+        items = items.filter(pc.is_in(items.column("prompt"), value_set=pa.array(list(self._classes))))
+        images, classes = images_of(items, "a training set"), self._numbers(items.column("prompt").to_pylist())
+        training = self._settings.training
+        steps = len(images_of_steps(len(images), training, generation, key))
+        with self._context.progress.stage("steps", steps) as advance:
+            try:
+                return train(self._model, state, images, classes, training, generation, key, advance)
+            except Diverged as error:
+                raise Diverged(error.message, entity) from error
+
+    def _draw(self, state: Weights, items: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
+        sampling, names = self._settings.sampling, items.column("prompt").to_pylist()
+        self._model.load(state)
+        with self._context.progress.stage("images", len(names)) as advance:
+            images = draw(self._model, self._numbers(names), keys, sampling.steps, sampling.batch_size, advance)
+        files = [to_png(image) for image in images]
+        return pa.table({"prompt": pa.array(names, pa.string()), "completion": pa.array(files, pa.binary())})
+
+    def _scores(self, losses: NDArray[np.float64]) -> Scores:
+        sizes = np.ones(len(losses))
+        return Scores(losses, sizes, losses, sizes)
+
+    def _numbers(self, names: Sequence[str]) -> NDArray[np.int64]:
+        unknown = sorted(set(names) - set(self._classes))
+        if unknown:
+            known = ", ".join(self._classes)
+            raise InvalidInput(f"an image of {shown(unknown[0])} was asked for; the classes of the tasks are {known}")
+        return np.array([self._classes[name] for name in names], dtype=np.int64)
+
+    @cached_property
+    def _initial(self) -> Weights:
+        seed = self._context.seed if self._settings.seed is None else self._settings.seed
+        with self._device.seeded(address(seed, "images", "weights")):
+            module = make_network(self._settings.network, self._shape, len(self._classes))
+        return {name: parameter.detach() for name, parameter in module.named_parameters()}
+
+    @cached_property
+    def _model(self) -> WorkingModel:
+        module = make_network(self._settings.network, self._shape, len(self._classes))
+        return WorkingModel(module, self._shape, self._device)
+
+    @cached_property
+    def _classifier(self) -> Classifier:
+        tables = [task.train for _, task in sorted(self._context.tasks.items())]
+        table = pa.concat_tables([table.select(["prompt", "completion"]) for table in tables])
+        names = table.column("prompt").to_pylist()
+        return fixed_classifier(names, images_of(table, "the tasks' images"), self._context.cache)

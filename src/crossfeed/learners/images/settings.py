@@ -1,0 +1,140 @@
+"""How a generator of images is described."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
+
+if TYPE_CHECKING:
+    from crossfeed.protocols import Learner, LearnerContext
+
+__all__ = ["FlowTrainingSettings", "ImagesSettings", "SamplingSettings", "ScoringSettings"]
+
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[Number, Field(gt=0.0)]
+NonNegative = Annotated[Number, Field(ge=0.0)]
+Betas = Annotated[Sequence_[Annotated[Number, Field(ge=0.0, lt=1.0)]], Field(min_length=2, max_length=2)]
+
+_OWN_KEYS = ("sample_size", "in_channels", "out_channels", "num_class_embeds", "class_embed_type")
+
+
+class FlowTrainingSettings(Frozen):
+    """One entity's update in one generation; AdamW starts anew in each.
+
+    Attributes:
+        steps: Optimizer steps in each generation t >= 1; None is one pass over the drawn images.
+        initial_steps: The same for generation 0.
+        batch_size: Images in a step.
+        learning_rate: The peak rate.
+        warmup: Steps over which the rate rises to its peak.
+        flat: Share of the steps, warmup included, after which the rate falls linearly to zero.
+        weight_decay: AdamW's decay; vectors are not decayed.
+        betas: AdamW's decay rates of the moments.
+        clipping: Largest norm of a gradient; None does not clip.
+    """
+
+    steps: Count | None = None
+    initial_steps: Count | None = None
+    batch_size: Count = 32
+    learning_rate: Rate = 2e-3
+    warmup: Annotated[int, Field(ge=0)] = 10
+    flat: Share = 0.3
+    weight_decay: NonNegative = 0.01
+    betas: Betas = (0.9, 0.99)
+    clipping: Rate | None = 1.0
+
+    def steps_at(self, generation: int) -> int | None:
+        """Steps of one generation's update; None is one pass."""
+        return self.initial_steps if generation == 0 else self.steps
+
+
+class SamplingSettings(Frozen):
+    """How images are drawn.
+
+    Attributes:
+        steps: Steps of the midpoint rule from noise to image, two evaluations of the network each.
+        batch_size: Images drawn at once; it changes no result beyond rounding.
+    """
+
+    no_effect: ClassVar[frozenset[str]] = frozenset({"batch_size"})
+
+    steps: Count = 8
+    batch_size: Count = 64
+
+
+class ScoringSettings(Frozen):
+    """How images are scored.
+
+    Attributes:
+        draws: Noises, each at a time of its own, that the loss of an image is averaged over.
+    """
+
+    draws: Count = 4
+
+
+class ImagesSettings(LearnerSettings):
+    """Generators of images, each asked for a class by its name.
+
+    Attributes:
+        network: Fields of `diffusers.UNet2DModel`'s configuration (channels, layers, attention, ...), over the
+            defaults here: two levels of 16 and 32 channels, one layer each, no attention.
+        training: How a state is updated.
+        sampling: How images are drawn.
+        scoring: How images are scored.
+        seed: Seed of the initial weights; None takes the cell's seed.
+        device: ``auto`` (cuda, then mps, then cpu), ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
+        threads: CPU threads of one model's computing. Another number rounds otherwise.
+    """
+
+    no_effect: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
+    shared: ClassVar[frozenset[str]] = frozenset({"threads"})
+
+    kind: Literal["images"] = "images"
+    network: dict[str, Any] = Field(default_factory=dict)
+    training: FlowTrainingSettings = FlowTrainingSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    seed: Annotated[int, Field(ge=0)] | None = None
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    threads: Count = 1
+
+    @field_validator("network")
+    @classmethod
+    def _leaves_the_data_alone(cls, network: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(set(network) & set(_OWN_KEYS))
+        if taken:
+            raise ValueError(f"{', '.join(taken)}: set from the data; leave it out")
+        try:
+            json.dumps(network, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
+        return network
+
+    def start_identity(self) -> Any:
+        """Neither later steps, nor how images are drawn and scored, change what is learnt at generation 0."""
+        return identity(self, without=("training.steps", "sampling", "scoring"))
+
+    def workers(self, cores: int) -> tuple[int, int]:
+        """A process for each set of threads; an accelerator has one."""
+        return (max(1, cores // self.threads), self.threads) if self.device in ("auto", "cpu") else (1, self.threads)
+
+    def build(self, context: LearnerContext) -> Learner:
+        """Make the learner.
+
+        Raises:
+            MissingDependency: torch, diffusers or scikit-learn is not installed.
+            InvalidInput: A task has no images, or they are not of one size.
+        """
+        try:
+            from crossfeed.learners.images.learner import ImagesLearner
+        except ModuleNotFoundError as error:
+            from crossfeed.errors import MissingDependency
+
+            raise MissingDependency(
+                f"generators of images need the package {error.name!r}: pip install 'crossfeed[images]'"
+            ) from error
+        return ImagesLearner(self, context)

@@ -1,0 +1,62 @@
+r"""Energy distance of what a model generates to a task's test items (Székely and Rizzo, 2013).
+
+With m generated points x and n test points y,
+
+.. math:: D^2 = \frac{2}{mn} \sum_{i,j} |x_i - y_j| - \frac{1}{m^2} \sum_{i,j} |x_i - x_j|
+    - \frac{1}{n^2} \sum_{i,j} |y_i - y_j| ;
+
+the metric ``energy_distance`` is D, 0 only if both are the same points. Two samples of one density still differ:
+:math:`D^2` is then of the order 1/m + 1/n.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from crossfeed.protocols import Measurement, Moment
+from crossfeed.settings import MetricSettings
+from crossfeed.tasks.samples import POINT, Array, points_of
+
+__all__ = ["EnergyDistanceSettings", "energy_distance"]
+
+
+class EnergyDistanceSettings(MetricSettings):
+    """Energy distance between generated and test points; metric ``energy_distance``.
+
+    Attributes:
+        items: How many points each model generates for each task, and how many test points are taken, at most.
+    """
+
+    items: Annotated[int, Field(ge=1, le=10_000)] = 500
+
+    def build(self) -> _EnergyDistance:
+        """Make the metric."""
+        return _EnergyDistance(self.items)
+
+
+@dataclass(frozen=True)
+class _EnergyDistance:
+    items: int
+
+    def measure(self, moment: Moment) -> list[Measurement]:
+        """Tasks without points give no number."""
+        numbers = []
+        for name, task in moment.tasks.items():
+            if POINT in task.test.column_names:
+                wanted = points_of(task.test.slice(0, self.items))
+                for entity, made in zip(moment.entities, moment.completions(name, self.items), strict=True):
+                    found = energy_distance(points_of(made), wanted)
+                    numbers.append(Measurement(entity, name, "energy_distance", found))
+        return numbers
+
+
+def energy_distance(one: Array, other: Array) -> float:
+    """The distance between points, shapes (m, d) and (n, d)."""
+    from scipy.spatial.distance import cdist
+
+    squared = 2 * cdist(one, other).mean() - cdist(one, one).mean() - cdist(other, other).mean()
+    return math.sqrt(max(float(squared), 0.0))

@@ -1,0 +1,69 @@
+r"""Wasserstein distance of what a model generates to a task's test items.
+
+In one dimension it is the 1-Wasserstein distance between both samples. In d > 1 dimensions it is sliced (Bonneel et
+al., 2015): the mean over directions u of the distance between the points' projections,
+
+.. math:: W = \frac1L \sum_{l=1}^L W_1(\{u_l' x_i\}, \{u_l' y_j\}), \qquad |u_l| = 1 .
+
+Directions are the same for all models, generations and runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from crossfeed.keys import generator
+from crossfeed.protocols import Measurement, Moment
+from crossfeed.settings import MetricSettings
+from crossfeed.tasks.samples import POINT, Array, points_of
+
+__all__ = ["WassersteinSettings", "sliced_wasserstein"]
+
+
+class WassersteinSettings(MetricSettings):
+    """Wasserstein distance between generated and test points, sliced where d > 1; metric ``wasserstein``.
+
+    Attributes:
+        items: How many points each model generates for each task, and how many test points are taken, at most.
+        directions: L, how many directions the points are projected on where d > 1.
+    """
+
+    items: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+    directions: Annotated[int, Field(ge=1, le=10_000)] = 50
+
+    def build(self) -> _Wasserstein:
+        """Make the metric."""
+        return _Wasserstein(self.items, self.directions)
+
+
+@dataclass(frozen=True)
+class _Wasserstein:
+    items: int
+    directions: int
+
+    def measure(self, moment: Moment) -> list[Measurement]:
+        """Tasks without points give no number."""
+        numbers = []
+        for name, task in moment.tasks.items():
+            if POINT in task.test.column_names:
+                wanted = points_of(task.test.slice(0, self.items))
+                for entity, made in zip(moment.entities, moment.completions(name, self.items), strict=True):
+                    found = sliced_wasserstein(points_of(made), wanted, self.directions)
+                    numbers.append(Measurement(entity, name, "wasserstein", found))
+        return numbers
+
+
+def sliced_wasserstein(one: Array, other: Array, directions: int) -> float:
+    """The distance between points, shapes (m, d) and (n, d)."""
+    from scipy import stats
+
+    d = one.shape[1]
+    if d == 1:
+        return float(stats.wasserstein_distance(one[:, 0], other[:, 0]))
+    slices = generator("wasserstein", d).standard_normal((directions, d))
+    slices /= np.linalg.norm(slices, axis=1, keepdims=True)
+    return float(np.mean([stats.wasserstein_distance(one @ u, other @ u) for u in slices]))

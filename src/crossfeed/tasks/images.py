@@ -1,0 +1,193 @@
+"""Image tasks: tables of a class's name and an image of it, graded by a fixed classifier.
+
+An image is an array of bytes of the shape (height, width, channels), with one channel (grey) or three (red, green,
+blue). In tables it is a PNG, which anyone can open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from crossfeed.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from crossfeed.tasks.images_classifier import Classifier
+
+__all__ = ["FORMATS", "SCHEMA", "ImageTask", "Images", "Labelled", "from_bytes", "images_of", "table_of", "to_png"]
+
+Images = NDArray[np.uint8]
+"""``(n, height, width, channels)`` images of one size."""
+
+FORMATS: Final = ("PNG", "JPEG", "BMP", "WEBP")
+"""What is read; others would start programs or decoders that nobody asked for."""
+LARGEST: Final = 1024
+"""Most pixels of a side."""
+
+SCHEMA: Final = pa.schema([("prompt", pa.string()), ("completion", pa.binary()), ("answer", pa.string())])
+"""Columns of every split: the name of the class that is asked for, an image of it, and the name again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Images and the names of their classes, ``(n,)`` and ``(n, height, width, channels)``."""
+
+    labels: NDArray[np.str_]
+    images: Images
+
+    def take(self, rows: NDArray[np.integer]) -> Labelled:
+        """Some of them."""
+        return Labelled(self.labels[rows], self.images[rows])
+
+
+# Compared by identity: tables have no hash, and two tasks with equal `content` hold equal data anyway.
+@dataclass(frozen=True, eq=False)
+class ImageTask:
+    """A data set of images with classes (the `crossfeed.protocols.Task` protocol).
+
+    No image is in two splits or twice in one; sources drop repeats before they make a task.
+
+    Attributes:
+        name: Its name in the experiment.
+        train: Items of `SCHEMA` that training sets and prompts are drawn from.
+        validation: Items for choosing settings.
+        test: Items that metrics are measured on.
+        classifier: Gives the classifier that grades: one for all the classes of the source, trained on real images.
+        content: A hash of all the splits.
+    """
+
+    name: str
+    train: pa.Table
+    validation: pa.Table
+    test: pa.Table
+    classifier: Callable[[], Classifier] = field(repr=False)
+    content: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        digest, owner = hashlib.blake2b(digest_size=16), dict[bytes, str]()
+        for split, table in splits.items():
+            if not table.schema.equals(SCHEMA):
+                raise InvalidInput(f"{self.name}: {split}: columns are {table.schema.names}; give {SCHEMA.names}")
+            digest.update(json.dumps([split, table.column("prompt").to_pylist()]).encode())
+            pixels = images_of(table, f"{self.name}: {split}")
+            digest.update(json.dumps(pixels.shape).encode() + pixels.tobytes())
+            for number, image in enumerate(pixels):
+                if owner.setdefault(image.tobytes(), split) != split:
+                    raise InvalidInput(f"{self.name}: image {number} of {split} is also in another split")
+        object.__setattr__(self, "content", digest.hexdigest())
+
+    def reserve(self, generations: int) -> tuple[ImageTask, Sequence[pa.Table]]:
+        """Set the last half of `train` aside as fresh data, the same number of items for each generation.
+
+        Args:
+            generations: T; what is left over when half of `train` is divided by T stays in `train`.
+
+        Returns:
+            The task without the fresh items, and one table for each generation t = 1, ..., T.
+        """
+        rows = self.train.num_rows
+        if generations < 1 or rows // 2 < generations:
+            raise InvalidInput(
+                f"{self.name}: {generations} generations of fresh data were asked for; half of the {rows} training "
+                f"images can be set aside, at least one for each generation: give 1 to {rows // 2}"
+            )
+        size = rows // 2 // generations
+        kept = rows - size * generations
+        fresh = tuple(self.train.slice(kept + size * t, size) for t in range(generations))
+        return replace(self, train=self.train.slice(0, kept)), fresh
+
+    def grade(self, items: pa.Table, completions: Sequence[str | bytes]) -> NDArray[np.bool_] | None:
+        """Whether the classifier takes each image for the class that was asked for; what is no such image is wrong.
+
+        Args:
+            items: Rows of a split.
+            completions: One image for each row, as a file's bytes.
+        """
+        if len(completions) != items.num_rows:
+            raise InvalidInput(f"{self.name}: {len(completions)} images were given for {items.num_rows} items")
+        classifier, right = self.classifier(), np.zeros(len(completions), dtype=np.bool_)
+        read = {row: _image_or_none(one) for row, one in enumerate(completions)}
+        fit = {row: image for row, image in read.items() if image is not None and image.shape == classifier.shape}
+        if fit:
+            answers, said = items.column("answer").to_pylist(), classifier.predict(np.stack(list(fit.values())))
+            right[list(fit)] = [one == answers[row] for row, one in zip(fit, said, strict=True)]
+        return right
+
+
+def to_png(image: Images) -> bytes:
+    """A file's bytes of one ``(height, width, channels)`` image."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def from_bytes(data: str | bytes, where: str, size: int | None = None, colour: str | None = None) -> Images:
+    """One ``(height, width, channels)`` image from a file's bytes.
+
+    Args:
+        data: The file.
+        where: What it is, for messages.
+        size: Pixels of a side to scale it to; default: as it is.
+        colour: ``grey`` or ``rgb``; default: grey if the file has no colours.
+
+    Raises:
+        InvalidInput: It is no image, or one that is too large.
+    """
+    from PIL import Image
+
+    if not isinstance(data, bytes):
+        raise InvalidInput(f"{where}: it is text, and no image")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            if max(opened.size) > LARGEST:  # known before anything is unpacked
+                raise InvalidInput(f"{where}: it has {opened.width} x {opened.height} pixels; give at most {LARGEST}")
+            grey = colour == "grey" or (colour is None and opened.mode in ("1", "L", "I;16"))
+            image = opened.convert("L" if grey else "RGB")
+            if size is not None and image.size != (size, size):
+                image = image.resize((size, size), Image.Resampling.LANCZOS)
+            pixels = np.asarray(image, dtype=np.uint8)
+    except InvalidInput:
+        raise
+    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+        raise InvalidInput(f"{where}: it is no {', '.join(FORMATS)} image that can be read ({error})") from error
+    return pixels[:, :, None] if grey else pixels
+
+
+def images_of(table: pa.Table, where: str) -> Images:
+    """The images of items.
+
+    Raises:
+        InvalidInput: They are no images, or not of one size.
+    """
+    files = table.column("completion").to_pylist()
+    if not files:
+        return np.zeros((0, 0, 0, 0), dtype=np.uint8)
+    pixels = [from_bytes(data, f"{where}: image {number}") for number, data in enumerate(files)]
+    shapes = {image.shape: None for image in pixels}
+    if len(shapes) > 1:
+        raise InvalidInput(f"{where}: images are of several sizes or colours: {' and '.join(map(str, shapes))}")
+    return np.stack(pixels)
+
+
+def table_of(labels: Sequence[str], images: Images) -> pa.Table:
+    """Items of a split from ``(n,)`` names of classes and ``(n, height, width, channels)`` images."""
+    columns = {"prompt": list(labels), "completion": [to_png(image) for image in images], "answer": list(labels)}
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _image_or_none(data: str | bytes) -> Images | None:
+    try:
+        return from_bytes(data, "it")
+    except InvalidInput:
+        return None

@@ -27,9 +27,9 @@ from architectures import CONFIGS, texts_of, write
 
 from crossfeed import Experiment, open_store, run
 from crossfeed.description import read_preset
-from crossfeed.learners.language.device import Device, open_device
 from crossfeed.learners.language.pretrained import read_model, read_tokenizer
 from crossfeed.learners.language.text import Codec
+from crossfeed.learners.neural.device import Device, open_device
 from crossfeed.progress import LogProgress
 
 TABLE_ALPHAS = (0.0, 0.5, 1.0)

@@ -128,8 +128,8 @@ def test_an_unfinished_checkpoint_is_refused(small, tmp_path):
 
     from safetensors.torch import load_file, save_file
 
-    from crossfeed.learners.language.device import Device
     from crossfeed.learners.language.pretrained import read_model
+    from crossfeed.learners.neural.device import Device
 
     folder = shutil.copytree(small / "opt-350m", tmp_path / "opt")
     weights = load_file(folder / "model.safetensors")

@@ -152,8 +152,8 @@ def base(tmp_path_factory) -> Path:
 
 
 def read(folder: Path) -> None:
-    from crossfeed.learners.language.device import open_device
     from crossfeed.learners.language.pretrained import read_model, read_tokenizer
+    from crossfeed.learners.neural.device import open_device
 
     read_tokenizer(str(folder), None)
     read_model(str(folder), None, open_device("cpu", "fp32", 1), 16)
@@ -206,8 +206,8 @@ def test_a_model_that_brings_its_own_code_is_refused(base, tmp_path, what):
 
 def test_an_embedder_that_brings_its_own_code_is_refused(base, tmp_path):
     pytest.importorskip("sentence_transformers")
-    from crossfeed.learners.language.device import open_device
     from crossfeed.learners.language.embedding import Embedder
+    from crossfeed.learners.neural.device import open_device
 
     folder = shutil.copytree(base, tmp_path / "encoder")
     (folder / "own.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'owned')!r}).touch()\n")

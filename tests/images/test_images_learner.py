@@ -21,7 +21,7 @@ from crossfeed.keys import address, item_keys, uniforms  # noqa: E402
 from crossfeed.learners.images.flow import draw, images_of_steps, noised, score  # noqa: E402
 from crossfeed.learners.images.noise import normals  # noqa: E402
 from crossfeed.learners.images.settings import FlowTrainingSettings  # noqa: E402
-from crossfeed.learners.language.device import open_device  # noqa: E402
+from crossfeed.learners.neural.device import open_device  # noqa: E402
 from crossfeed.loop import run  # noqa: E402
 from crossfeed.progress import Silent  # noqa: E402
 from crossfeed.protocols import LearnerContext, Part, TrainingSet  # noqa: E402

@@ -14,7 +14,7 @@ from test_language_kit import LLAMA_3, SCRATCH, context, keys, random_model, set
 from crossfeed.cache import cached_folder  # noqa: E402
 from crossfeed.errors import DataUnavailable, InvalidInput  # noqa: E402
 from crossfeed.learners.language import LanguageSettings  # noqa: E402
-from crossfeed.learners.language.optimizer import constant_with_warmup, trapezoid  # noqa: E402
+from crossfeed.learners.neural.optimizer import constant_with_warmup, trapezoid  # noqa: E402
 from crossfeed.settings import identity  # noqa: E402
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
+from crossfeed.tasks.fresh import set_aside
 
 if TYPE_CHECKING:
     from crossfeed.tasks.images_classifier import Classifier
@@ -86,24 +87,9 @@ class ImageTask:
         object.__setattr__(self, "content", digest.hexdigest())
 
     def reserve(self, generations: int) -> tuple[ImageTask, Sequence[pa.Table]]:
-        """Set the last half of `train` aside as fresh data, the same number of items for each generation.
-
-        Args:
-            generations: T; what is left over when half of `train` is divided by T stays in `train`.
-
-        Returns:
-            The task without the fresh items, and one table for each generation t = 1, ..., T.
-        """
-        rows = self.train.num_rows
-        if generations < 1 or rows // 2 < generations:
-            raise InvalidInput(
-                f"{self.name}: {generations} generations of fresh data were asked for; half of the {rows} training "
-                f"images can be set aside, at least one for each generation: give 1 to {rows // 2}"
-            )
-        size = rows // 2 // generations
-        kept = rows - size * generations
-        fresh = tuple(self.train.slice(kept + size * t, size) for t in range(generations))
-        return replace(self, train=self.train.slice(0, kept)), fresh
+        """The last half of `train` as fresh data (see `crossfeed.tasks.fresh`)."""
+        kept, fresh = set_aside(self.name, self.train, generations)
+        return replace(self, train=kept), fresh
 
     def grade(self, items: pa.Table, completions: Sequence[str | bytes]) -> NDArray[np.bool_] | None:
         """Whether the classifier takes each image for the class that was asked for; what is no such image is wrong.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
 from crossfeed.strict_yaml import shown
+from crossfeed.tasks.fresh import set_aside
 from crossfeed.tasks.grading import number_in, same_number, same_text
 
 __all__ = ["SCHEMA", "Answers", "TextTask"]
@@ -66,24 +67,9 @@ class TextTask:
         object.__setattr__(self, "content", _content(splits))
 
     def reserve(self, generations: int) -> tuple[TextTask, Sequence[pa.Table]]:
-        """Set the last half of `train` aside as fresh data, the same number of items for each generation.
-
-        Args:
-            generations: T; what is left over when half of `train` is divided by T stays in `train`.
-
-        Returns:
-            The task without the fresh items, and one table for each generation t = 1, ..., T.
-        """
-        rows = self.train.num_rows
-        if generations < 1 or rows // 2 < generations:
-            raise InvalidInput(
-                f"{self.name}: {generations} generations of fresh data were asked for; half of the {rows} training "
-                f"items can be set aside, at least one for each generation: give 1 to {rows // 2}"
-            )
-        size = rows // 2 // generations
-        kept = rows - size * generations
-        fresh = tuple(self.train.slice(kept + size * t, size) for t in range(generations))
-        return replace(self, train=self.train.slice(0, kept)), fresh
+        """The last half of `train` as fresh data (see `crossfeed.tasks.fresh`)."""
+        kept, fresh = set_aside(self.name, self.train, generations)
+        return replace(self, train=kept), fresh
 
     def grade(self, items: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_] | None:
         """Whether each completion gives the right final answer (see `crossfeed.tasks.grading`).

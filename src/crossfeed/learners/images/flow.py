@@ -18,13 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossfeed.errors import Diverged
 from crossfeed.keys import address, generator, item_keys, uniforms
 from crossfeed.learners.images.model import Weights, WorkingModel
 from crossfeed.learners.images.noise import normals
 from crossfeed.learners.images.settings import FlowTrainingSettings
-from crossfeed.learners.language.optimizer import adamw, set_rate, trapezoid
-from crossfeed.learners.language.training import Watch
+from crossfeed.learners.neural.optimizer import adamw, set_rate, trapezoid
+from crossfeed.learners.neural.watch import Watch
 from crossfeed.tasks.images import Images
 
 __all__ = ["Noised", "draw", "images_of_steps", "noised", "score", "to_model", "train"]
@@ -84,11 +83,7 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
             advance(1)
-        watch.check()
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters.values()):
-            raise Diverged(
-                f"generation {generation}: weights are not finite after step {len(plan)}; lower the learning rate"
-            )
+        watch.end(len(plan), parameters)
         return model.weights()
     finally:
         model.module.zero_grad()

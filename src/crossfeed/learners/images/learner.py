@@ -17,7 +17,7 @@ from crossfeed.keys import address
 from crossfeed.learners.images.flow import draw, images_of_steps, noised, score, train
 from crossfeed.learners.images.model import Weights, WorkingModel, make_network, read_weights
 from crossfeed.learners.images.settings import ImagesSettings
-from crossfeed.learners.language.device import open_device
+from crossfeed.learners.neural.device import open_device
 from crossfeed.protocols import LearnerContext, Scores, TrainingSet
 from crossfeed.strict_yaml import shown
 from crossfeed.tasks.images import images_of, to_png

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from crossfeed.errors import DataUnavailable, InvalidInput
-from crossfeed.learners.language.device import Device
+from crossfeed.learners.neural.device import Device
 
 __all__ = ["WorkingModel", "make_network", "read_weights"]
 

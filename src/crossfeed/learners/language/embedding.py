@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable
-from crossfeed.learners.language.device import Device, quiet
 from crossfeed.learners.language.hub import local_only
 from crossfeed.learners.language.pretrained import first_line
+from crossfeed.learners.neural.device import Device, quiet
 
 __all__ = ["Embedder"]
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossfeed.learners.language.device import Device, quiet
 from crossfeed.learners.language.text import Batch
+from crossfeed.learners.neural.device import Device, quiet
 
 __all__ = ["LanguageState", "WorkingModel"]
 

@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable, InvalidInput
-from crossfeed.learners.language.device import Device, quiet
 from crossfeed.learners.language.hub import local_only
+from crossfeed.learners.neural.device import Device, quiet
 
 __all__ = ["attention", "check_lengths", "first_line", "read_model", "read_tokenizer"]
 

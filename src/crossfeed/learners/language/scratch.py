@@ -16,13 +16,13 @@ from torch.nn import functional
 from crossfeed.cache import cached_folder
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, generator
-from crossfeed.learners.language.device import Device, quiet
 from crossfeed.learners.language.model import WorkingModel
-from crossfeed.learners.language.optimizer import adamw, set_rate, trapezoid
 from crossfeed.learners.language.pretrained import attention, check_lengths
 from crossfeed.learners.language.settings import ScratchSettings
 from crossfeed.learners.language.text import Batch, Codec, texts
-from crossfeed.learners.language.training import Watch
+from crossfeed.learners.neural.device import Device, quiet
+from crossfeed.learners.neural.optimizer import adamw, set_rate, trapezoid
+from crossfeed.learners.neural.watch import Watch
 from crossfeed.protocols import LearnerContext
 from crossfeed.settings import identity
 

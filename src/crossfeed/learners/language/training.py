@@ -10,17 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from crossfeed.errors import Diverged
 from crossfeed.keys import address, generator
 from crossfeed.learners.language.model import LanguageState, WorkingModel
-from crossfeed.learners.language.optimizer import adamw, constant_with_warmup, moments, restore, set_rate
 from crossfeed.learners.language.settings import TrainingSettings
 from crossfeed.learners.language.text import Batch, Ids
+from crossfeed.learners.neural.optimizer import adamw, constant_with_warmup, moments, restore, set_rate
+from crossfeed.learners.neural.watch import Watch
 
-__all__ = ["Watch", "examples_of_steps", "summed_gradients", "train"]
-
-_CHECK_EVERY = 10
-"""Steps between looks at the losses, where each look waits for an accelerator."""
+__all__ = ["examples_of_steps", "summed_gradients", "train"]
 
 
 def train(
@@ -66,11 +63,7 @@ def train(
                 optimizer.step()
                 optimizer.zero_grad()
                 advance(1)
-        watch.check()
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters.values()):
-            raise Diverged(
-                f"generation {generation}: weights are not finite after step {len(plan)}; lower the learning rate"
-            )
+        watch.end(len(plan), parameters)
         carried = model.device.in_host_memory(moments(optimizer, parameters)) if settings.carry_optimizer else {}
         return LanguageState(model.weights(), carried)
     finally:
@@ -121,39 +114,3 @@ def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: i
             torch.autograd.backward(loss)
             total += loss.detach()
     return total
-
-
-class Watch:
-    """Notices losses and gradients that are not finite, without waiting for an accelerator at every step."""
-
-    def __init__(self, every_step: bool, where: str) -> None:
-        self._every = 1 if every_step else _CHECK_EVERY
-        self._where = where
-        self._seen: list[Tensor] = []
-        self._first = 0
-
-    def see(self, step: int, loss: Tensor, norm: Tensor) -> None:
-        """Keep a step's loss and gradient norm, and look at them now and then."""
-        if not self._seen:
-            self._first = step
-        self._seen.append(torch.stack([loss, norm.to(loss.dtype)]))
-        if len(self._seen) >= self._every:
-            self.check()
-
-    def check(self) -> None:
-        """Look at what was kept.
-
-        Raises:
-            Diverged: Something is not finite.
-        """
-        if not self._seen:
-            return
-        values = torch.stack(self._seen).cpu()
-        self._seen.clear()
-        bad = (~values.isfinite().all(dim=1)).nonzero()[:, 0]
-        if len(bad):
-            loss, norm = values[bad[0]].tolist()
-            raise Diverged(
-                f"{self._where}, step {self._first + int(bad[0])}: loss {loss}, gradient norm {norm}; "
-                "a lower learning_rate, a longer warmup or fp32 may help"
-            )

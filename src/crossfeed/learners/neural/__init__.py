@@ -1,0 +1,1 @@
+"""What learners made of torch share: devices, the optimizer, and a look at whether numbers are finite."""

@@ -17,9 +17,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from crossfeed.metrics.distances import measured_distances
 from crossfeed.protocols import Measurement, Moment
 from crossfeed.settings import MetricSettings
-from crossfeed.tasks.samples import POINT, Array, points_of
+from crossfeed.tasks.samples import Array
 
 __all__ = ["EnergyDistanceSettings", "energy_distance"]
 
@@ -44,14 +45,7 @@ class _EnergyDistance:
 
     def measure(self, moment: Moment) -> list[Measurement]:
         """Tasks without points give no number."""
-        numbers = []
-        for name, task in moment.tasks.items():
-            if POINT in task.test.column_names:
-                wanted = points_of(task.test.slice(0, self.items))
-                for entity, made in zip(moment.entities, moment.completions(name, self.items), strict=True):
-                    found = energy_distance(points_of(made), wanted)
-                    numbers.append(Measurement(entity, name, "energy_distance", found))
-        return numbers
+        return measured_distances(moment, self.items, "energy_distance", energy_distance)
 
 
 def energy_distance(one: Array, other: Array) -> float:

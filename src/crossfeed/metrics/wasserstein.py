@@ -17,9 +17,10 @@ import numpy as np
 from pydantic import Field
 
 from crossfeed.keys import generator
+from crossfeed.metrics.distances import measured_distances
 from crossfeed.protocols import Measurement, Moment
 from crossfeed.settings import MetricSettings
-from crossfeed.tasks.samples import POINT, Array, points_of
+from crossfeed.tasks.samples import Array
 
 __all__ = ["WassersteinSettings", "sliced_wasserstein"]
 
@@ -47,14 +48,9 @@ class _Wasserstein:
 
     def measure(self, moment: Moment) -> list[Measurement]:
         """Tasks without points give no number."""
-        numbers = []
-        for name, task in moment.tasks.items():
-            if POINT in task.test.column_names:
-                wanted = points_of(task.test.slice(0, self.items))
-                for entity, made in zip(moment.entities, moment.completions(name, self.items), strict=True):
-                    found = sliced_wasserstein(points_of(made), wanted, self.directions)
-                    numbers.append(Measurement(entity, name, "wasserstein", found))
-        return numbers
+        return measured_distances(
+            moment, self.items, "wasserstein", lambda one, other: sliced_wasserstein(one, other, self.directions)
+        )
 
 
 def sliced_wasserstein(one: Array, other: Array, directions: int) -> float:

@@ -23,6 +23,7 @@ from crossfeed.learners.images.model import Weights, WorkingModel
 from crossfeed.learners.images.noise import normals
 from crossfeed.learners.images.settings import FlowTrainingSettings
 from crossfeed.learners.neural.optimizer import adamw, set_rate, trapezoid
+from crossfeed.learners.neural.steps import rows_of_steps
 from crossfeed.learners.neural.watch import Watch
 from crossfeed.tasks.images import Images
 
@@ -91,19 +92,8 @@ def train(
 
 
 def images_of_steps(n: int, settings: FlowTrainingSettings, generation: int, key: int) -> list[NDArray[np.int64]]:
-    """Which images each step reads: drawn order first, then passes reshuffled by key.
-
-    Args:
-        n: How many images there are.
-        settings: How to train.
-        generation: The generation.
-        key: Seeds the reshuffled passes.
-    """
-    size, steps = settings.batch_size, settings.steps_at(generation)
-    total = n if steps is None else steps * size
-    passes = [np.arange(n)] + [generator(key, "pass", one).permutation(n) for one in range(1, -(-total // max(n, 1)))]
-    order = np.concatenate(passes)[:total]
-    return [order[first : first + size] for first in range(0, len(order), size)]
+    """Which of n images each step of a generation's training reads (see `rows_of_steps`)."""
+    return rows_of_steps(n, settings.batch_size, settings.steps_at(generation), key)
 
 
 @dataclass(frozen=True, eq=False)

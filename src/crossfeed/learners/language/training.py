@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from crossfeed.keys import address, generator
+from crossfeed.keys import address
 from crossfeed.learners.language.model import LanguageState, WorkingModel
 from crossfeed.learners.language.settings import TrainingSettings
 from crossfeed.learners.language.text import Batch, Ids
 from crossfeed.learners.neural.optimizer import adamw, constant_with_warmup, moments, restore, set_rate
+from crossfeed.learners.neural.steps import rows_of_steps
 from crossfeed.learners.neural.watch import Watch
 
 __all__ = ["examples_of_steps", "summed_gradients", "train"]
@@ -72,26 +73,8 @@ def train(
 
 
 def examples_of_steps(n: int, settings: TrainingSettings, generation: int, key: int) -> list[NDArray[np.int64]]:
-    """Which examples each step reads: drawn order first, then passes reshuffled by key.
-
-    Args:
-        n: How many examples there are.
-        settings: How to train.
-        generation: The generation.
-        key: Seeds the reshuffled passes.
-    """
-    size, steps = settings.examples_per_step, settings.steps_at(generation)
-    total = n if steps is None else steps * size
-    if n == 0:
-        return []
-    order = np.concatenate(list(_passes(n, total, key)))[:total]
-    return [order[first : first + size] for first in range(0, total, size)]
-
-
-def _passes(n: int, total: int, key: int) -> Iterator[NDArray[np.int64]]:
-    yield np.arange(n)
-    for number in range(1, -(-total // n)):
-        yield generator(key, "pass", number).permutation(n)
+    """Which of n examples each step of a generation's training reads (see `rows_of_steps`)."""
+    return rows_of_steps(n, settings.examples_per_step, settings.steps_at(generation), key)
 
 
 def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: int, pad: int) -> Tensor:

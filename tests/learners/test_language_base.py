@@ -14,6 +14,9 @@ from test_language_kit import LLAMA_3, SCRATCH, context, keys, random_model, set
 from crossfeed.cache import cached_folder  # noqa: E402
 from crossfeed.errors import DataUnavailable, InvalidInput  # noqa: E402
 from crossfeed.learners.language import LanguageSettings  # noqa: E402
+from crossfeed.learners.language.halves import Halves  # noqa: E402
+from crossfeed.learners.language.model import WorkingModel  # noqa: E402
+from crossfeed.learners.neural.device import open_device  # noqa: E402
 from crossfeed.learners.neural.optimizer import constant_with_warmup, trapezoid  # noqa: E402
 from crossfeed.settings import identity  # noqa: E402
 
@@ -90,6 +93,68 @@ def test_pretraining_learns(tmp_path):
         return scores.loss.sum() / scores.size.sum()
 
     assert loss(60) < 0.7 * loss(0)
+
+
+def working_model(**changes):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = AutoConfig.for_model("llama", vocab_size=60, tie_word_embeddings=True, **shape | changes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = WorkingModel(AutoModelForCausalLM.from_config(config), open_device("cpu", "fp32", 1))
+    model.training()
+    return model
+
+
+def mean_loss(model, block):
+    logits = model.module(input_ids=block[:, :-1]).logits
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), block[:, 1:].flatten())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_two_halves_are_the_whole(rows):
+    block = torch.randint(60, (rows, 9))
+    model = working_model()
+    with Halves(model) as halves:
+        for _ in range(3):  # the first step is done by one thread, the others by two
+            loss = halves.gradients(block)
+            found = [parameter.grad.clone() for parameter in model.parameters().values()]
+            model.module.zero_grad()
+            whole = mean_loss(model, block)
+            expected = torch.autograd.grad(whole, list(model.parameters().values()))
+            assert torch.allclose(loss, whole, rtol=1e-5)
+            for own, other in zip(found, expected, strict=True):
+                assert torch.allclose(own, other, rtol=1e-3, atol=1e-6)
+            with torch.no_grad():
+                for parameter in model.parameters().values():
+                    parameter.mul_(1.1)  # the twin sees what the optimizer does
+
+
+def test_halves_do_not_depend_on_who_computes_them():
+    block = torch.randint(60, (8, 33))
+    model = working_model()
+    parameters = list(model.parameters().values())
+    parts = [torch.autograd.grad(mean_loss(model, half) * 0.5, parameters) for half in block.tensor_split(2)]
+    with Halves(model) as halves:
+        for _ in range(20):
+            model.module.zero_grad()
+            halves.gradients(block)
+            for parameter, first, second in zip(parameters, *parts, strict=True):
+                assert torch.equal(parameter.grad, first + second)
+
+
+def test_dropout_is_drawn_in_one_order():
+    block = torch.randint(60, (4, 17))
+    model = working_model(attention_dropout=0.5)
+
+    def losses():
+        with model.device.seeded(7), Halves(model) as halves:
+            return [halves.gradients(block).item() for _ in range(10)]
+
+    first = losses()
+    assert len(set(first)) > 1
+    assert losses() == first
 
 
 def test_numbers_are_split_into_digits_and_bytes_come_back(tmp_path):

@@ -11,15 +11,15 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from crossfeed.cache import cached_folder
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, generator
+from crossfeed.learners.language.halves import Halves
 from crossfeed.learners.language.model import WorkingModel
 from crossfeed.learners.language.pretrained import attention, check_lengths
 from crossfeed.learners.language.settings import ScratchSettings
-from crossfeed.learners.language.text import Batch, Codec, texts
+from crossfeed.learners.language.text import Codec, texts
 from crossfeed.learners.neural.device import Device, quiet
 from crossfeed.learners.neural.optimizer import adamw, set_rate, trapezoid
 from crossfeed.learners.neural.watch import Watch
@@ -28,7 +28,7 @@ from crossfeed.settings import identity
 
 __all__ = ["make_base", "train_tokenizer"]
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 """Part of the cache's names: raise it when the same settings would give another base."""
 _END: Final = "<|endoftext|>"
 _PAD: Final = "<|pad|>"
@@ -176,25 +176,18 @@ def _pretrain(model: WorkingModel, stream: NDArray[np.int64], settings: ScratchS
     optimizer = adamw(parameters, settings.learning_rate, settings.betas, settings.weight_decay)
     watch = Watch(model.device.on_host, "base")
     model.training()
-    with model.device.seeded(address(seed, "base", "dropout")):
+    with model.device.seeded(address(seed, "base", "dropout")), Halves(model) as halves:
         for step, block in zip(range(settings.steps), _blocks(stream, settings, seed), strict=False):
             factor = trapezoid(step, settings.steps, settings.warmup, settings.flat)
             set_rate(optimizer, settings.learning_rate * factor)
-            loss = _block_loss(model, torch.from_numpy(block).to(model.device.torch_device))
-            torch.autograd.backward(loss)
+            loss = halves.gradients(torch.from_numpy(block).to(model.device.torch_device))
             norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping)
-            watch.see(step, loss.detach(), norm)
+            watch.see(step, loss, norm)
             optimizer.step()
             optimizer.zero_grad()
             yield
     watch.check()
     model.module.eval()
-
-
-def _block_loss(model: WorkingModel, block: torch.Tensor) -> torch.Tensor:
-    ids, targets = block[:, :-1].contiguous(), block[:, 1:].reshape(-1)
-    batch = Batch(ids, torch.arange(ids.numel(), device=ids.device), targets)
-    return functional.cross_entropy(model.logits(batch), targets)
 
 
 def _blocks(stream: NDArray[np.int64], settings: ScratchSettings, seed: int) -> Iterator[NDArray[np.int64]]:

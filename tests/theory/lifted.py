@@ -42,16 +42,22 @@ class Lifted:
         alpha = at(self.alpha) if t else np.zeros(self.K)
         return alpha, beta
 
-    def gram_inverse(self, t):
-        """G_t^+ block diagonal, shape (Kd, Kd)."""
+    def grams(self, t):
+        """G_t of each entity, (K, d, d)."""
         alpha, beta = self.weights(t)
         pool = (1 - self.phi) * np.einsum("j,jab->ab", self.w, self.generated) + self.phi * self.fresh
-        return scipy.linalg.block_diag(
-            *(
-                pinv((1 - a) * b * S + (1 - a) * (1 - b) * self.public + a * pool)
-                for a, b, S in zip(alpha, beta, self.private, strict=True)
-            )
-        )
+        weights = zip(alpha, beta, self.private, strict=True)
+        return np.array([(1 - a) * b * S + (1 - a) * (1 - b) * self.public + a * pool for a, b, S in weights])
+
+    def gram_inverse(self, t):
+        """G_t^+ block diagonal, shape (Kd, Kd)."""
+        return scipy.linalg.block_diag(*map(pinv, self.grams(t)))
+
+    def condition(self, last):
+        """How much the inverses up to a generation amplify rounding."""
+        values = np.linalg.eigvalsh(np.concatenate([self.grams(t) for t in range(last + 1)]))
+        kept = values > 1e-11 * values[:, -1:]
+        return (values[:, -1] / np.where(kept, values, np.inf).min(axis=1)).max()
 
     def real_reader(self, t):
         """P, (Kd, (K+1)d): the real data's own estimates enter here."""

@@ -101,6 +101,7 @@ def test_random_features():
     assert (again.private[:3] == drawn.private).all()
     assert (again.public == drawn.public).all()
     assert not np.allclose(random_features(3, 8, 2, 5, seed=5).private, drawn.private)
+    np.testing.assert_array_equal(random_features(2, 8, 2, 5, seed=4, first=1).private, drawn.private[1:])
 
 
 @pytest.mark.parametrize("wrong", [{"rank": 6}, {"rank": 0}, {"entities": 1.5}, {"seed": -1}, {"public_rank": 9}])

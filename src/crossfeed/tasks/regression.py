@@ -148,8 +148,8 @@ class RegressionSettings(TaskSettings):
         assert self.dimension is not None  # noqa: S101 - for the type checker; validated on construction
         assert self.rows is not None  # noqa: S101 - as above
         rank = self.rank or min(self.dimension, self.rows)
-        drawn = random_features(self.entity + 1, self.dimension, rank, self.rows, self.seed, rank, self.rows)
-        return drawn.public if name == _PUBLIC else np.ascontiguousarray(drawn.private[self.entity])
+        drawn = random_features(1, self.dimension, rank, self.rows, self.seed, rank, self.rows, first=self.entity)
+        return drawn.public if name == _PUBLIC else np.ascontiguousarray(drawn.private[0])
 
     def _true(self, dimension: int) -> Array:
         if self.truth is None:

@@ -43,6 +43,7 @@ def random_features(
     seed: int,
     public_rank: int | None = None,
     public_rows: int | None = None,
+    first: int = 0,
 ) -> Features:
     """Draw private and public features.
 
@@ -54,6 +55,7 @@ def random_features(
         seed: a whole number >= 0; the same seed gives the same features.
         public_rank: rank of the public features; default: `dimension`.
         public_rows: rows of the public features; default: the larger of `rows` and `public_rank`.
+        first: number of the first entity that is drawn, >= 0; the others follow it.
 
     Returns:
         The features, to be given to `LinearEcosystem.from_features`.
@@ -64,11 +66,12 @@ def random_features(
     public_rank = dimension if public_rank is None else public_rank
     public_rows = max(rows, public_rank) if public_rows is None else public_rows
     _check_whole(entities=entities, dimension=dimension, rank=rank, rows=rows, public_rank=public_rank)
-    if operator.index(seed) < 0:
-        raise InvalidInput(f"seed must be a whole number >= 0; received {seed}")
+    for name, number in {"seed": seed, "first": first}.items():
+        if operator.index(number) < 0:
+            raise InvalidInput(f"{name} must be a whole number >= 0; received {number}")
     _check_rank("rank", rank, rows, dimension)
     _check_rank("public_rank", public_rank, public_rows, dimension)
-    private = np.array([_draw((seed, _PRIVATE, k), rows, rank, dimension) for k in range(entities)])
+    private = np.array([_draw((seed, _PRIVATE, first + k), rows, rank, dimension) for k in range(entities)])
     return Features(private, _draw((seed, _PUBLIC, 0), public_rows, public_rank, dimension))
 
 

@@ -33,7 +33,6 @@ from crossfeed.theory.grams import gram_source, map_blocks
 from crossfeed.theory.kernels import Array, transposed, weighted, weighted_sum
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.pool import Path, ScheduledPath, Step, constant_path
-from crossfeed.theory.weights import Weights
 
 _Result = TypeVar("_Result")
 
@@ -261,17 +260,19 @@ def _trace_sandwich(inverse: Array, middle: Array) -> Array:
 
 
 def _block_norms(moments: Moments, step: Step, rows: slice, carried: Array) -> Array:
-    """Norms of M's rows for one block of entities: a F [C_1' .. C_K' C_*'] plus the entity's own real data."""
-    response, eco = step.response, moments.ecosystem
-    count = len(response.inverse)
-    w = Weights(*(np.broadcast_to(x, (count,)) for x in vars(response.weights).values()))
-    sources = transposed(carried)
-    norms = np.empty((count, len(carried)))
-    for i, inverse in enumerate(response.inverse):
-        blocks = w.synthetic[i] * (inverse @ sources)
-        blocks[rows.start + i] += w.private[i] * (inverse @ response.private[i])
-        blocks[-1] += w.public[i] * (inverse @ eco.public)
-        norms[i] = np.sqrt((blocks**2).sum(axis=(1, 2)))
+    """Norms of M's rows for one block of entities: a F [C_1' .. C_K' C_*'] plus the entity's own real data.
+
+    |F C_j'|^2 = <F F, C_j' C_j>, so that all blocks but those two cost one matrix product for all entities.
+    """
+    inverse, private, w = step.response.inverse, step.response.private, step.response.weights
+    count, width = len(inverse), carried.shape[-1] ** 2
+    places = rows.start + np.arange(count)
+    squares = (inverse @ inverse).reshape(count, width) @ (transposed(carried) @ carried).reshape(-1, width).T
+    norms: Array = np.sqrt(np.broadcast_to(w.synthetic**2, (count,))[:, None] * np.maximum(squares, 0.0))
+    own = weighted(w.synthetic, transposed(carried[places])) + weighted(w.private, private)
+    shared = weighted(w.synthetic, transposed(carried[-1:])) + weighted(w.public, moments.ecosystem.public)
+    norms[np.arange(count), places] = np.linalg.norm(inverse @ own, axis=(1, 2))
+    norms[:, -1] = np.linalg.norm(inverse @ shared, axis=(1, 2))
     return norms
 
 

@@ -13,10 +13,14 @@ from xml.etree import ElementTree
 import pytest
 
 from crossfeed.errors import StoreError
+from crossfeed.report.exact import theory_of
 from crossfeed.report.files import to_csv
 from crossfeed.report.frames import Run
-from crossfeed.report.html import write_report
+from crossfeed.report.html import write_report, write_together
 from crossfeed.report.layout import change_table
+from crossfeed.report.measured import measured
+from crossfeed.report.numbers import OTHERS, OWN, by_others, mixture
+from crossfeed.report.sections import sections
 from crossfeed.report.text import clip, plain, safe_cell, shorten
 
 ATTACK = (
@@ -114,7 +118,8 @@ def check_picture(address: str) -> None:
 def test_the_page_holds_all_that_was_asked(seeds, reported):
     page = page_of(reported(seeds))
     sections = [attributes["id"] for attributes in page.all("section")]
-    expected = ["summary", "loss", "similarity", "outputs", "quality", "mixture", "timing", "environment", "reproduce"]
+    expected = ["summary", "loss", "gains", "similarity", "outputs", "quality", "mixture", "timing"]
+    expected += ["environment", "reproduce"]
     assert sections == expected
     table = change_table(seeds, "loss")
     for row in table.rows:
@@ -127,14 +132,15 @@ def test_the_page_holds_all_that_was_asked(seeds, reported):
     assert seeds.experiment.to_yaml().strip() in page.text
     assert "All 9 cells finished." in page.text
     assert "the loss ended lowest at" in page.text
-    assert len(page.all("img")) == 5
+    assert len(page.all("img")) == 7
     assert seeds.outputs("alpha-1_seed-0", 2)["completion"][0] in page.text
 
 
 def test_figures_and_tables_are_files_too(seeds, reported):
     folder = reported(seeds)
     names = {path.name for path in (folder / "figures").iterdir()}
-    assert names == {f"{n}.{e}" for n in ("loss", "similarity", "pca", "mixture", "timing") for e in ("png", "svg")}
+    figures = ("loss", "loss-matrix", "gain", "similarity", "pca", "mixture", "timing")
+    assert names == {f"{name}.{kind}" for name in figures for kind in ("pdf", "png", "svg")}
     with (folder / "tables" / "change.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     (found,) = (
@@ -161,19 +167,24 @@ def test_the_same_run_gives_the_same_report(seeds, reported, tmp_path):
     ("overrides", "present", "absent"),
     [
         (("ecosystem.entities=[{name: one, private: warm}]",), {"loss", "outputs"}, {"similarity"}),
-        (("generations=0",), {"loss", "outputs", "mixture"}, {"failures"}),
-        (("metrics={loss: {}}",), {"loss", "mixture", "timing"}, {"similarity", "outputs", "quality"}),
-        (("metrics={}",), {"mixture", "timing"}, {"loss", "similarity", "outputs", "quality"}),
+        (("generations=0",), {"loss", "outputs", "mixture"}, {"failures", "gains"}),
+        (("metrics={loss: {}}",), {"loss", "gains", "mixture"}, {"similarity", "outputs", "quality", "landscape"}),
+        (("metrics={}",), {"mixture", "timing"}, {"loss", "gains", "similarity", "outputs", "quality"}),
         (("learner.diverge_at=0",), {"summary", "failures"}, {"loss", "mixture", "timing"}),
     ],
     ids=["one model", "no generations", "loss alone", "no metrics", "all failed"],
 )
-def test_what_was_not_measured_is_left_out(make, reported, overrides, present, absent):
-    page = page_of(reported(make(*overrides)))
-    sections = {attributes["id"] for attributes in page.all("section")}
-    assert present <= sections
-    assert not absent & sections
-    assert {link["href"] for link in page.all("a") if link["href"].startswith("#")} == {f"#{name}" for name in sections}
+def test_what_was_not_measured_is_left_out(make, overrides, present, absent):
+    run = make(*overrides)
+    names = {section.name for section in sections(run, theory_of(run))}
+    assert present <= names
+    assert not absent & names
+
+
+def test_the_contents_name_every_section(seeds, reported):
+    page = page_of(reported(seeds))
+    names = {attributes["id"] for attributes in page.all("section")}
+    assert {link["href"] for link in page.all("a") if link["href"].startswith("#")} == {f"#{name}" for name in names}
 
 
 def test_a_partly_failed_run_is_reported_as_far_as_it_came(partly, reported):
@@ -187,8 +198,53 @@ def test_groups_of_columns_have_a_figure_each(make, reported):
     run = make("metrics={loss: {}}", "grid={ecosystem.alpha: [0, 1], ecosystem.beta: [0.2, 0.8]}")
     page = page_of(reported(run))
     names = {path.stem for path in (reported(run) / "figures").glob("*.svg")}
-    assert names == {"loss-1", "loss-2", "mixture-1", "mixture-2", "timing"}
+    assert names == {"loss-1", "loss-2", "loss-matrix", "gain", "landscape", "mixture-1", "mixture-2", "timing"}
     assert page.text.count("β\u00a0=\u00a00.2") > 2
+
+
+def test_pages_of_runs_side_by_side_are_passive_too(seeds, partly, tmp_path):
+    page = page_of(write_together([seeds, partly], tmp_path).parent)
+    assert "Of 4 cells: 2 finished, 2 failed." in page.text
+    assert "Diverged: entity warm: generation 2" in page.text
+    assert {link["href"][1:] for link in page.all("a") if link["href"].startswith("#")} == {
+        attributes["id"] for attributes in page.all("section")
+    }
+    for link in (attributes["href"] for attributes in page.all("a")):
+        assert link.startswith("#") or (tmp_path / link).is_file()
+
+
+def test_every_linked_file_is_there(seeds, reported):
+    folder = reported(seeds)
+    links = {attributes["href"] for attributes in page_of(folder).all("a")}
+    assert len(links) > 40
+    for link in links:
+        assert link.startswith("#") or (folder / link).is_file(), link
+
+
+def test_a_very_long_table_is_shown_in_part_and_kept_whole(make):
+    names = ", ".join(f"{{name: m{k}, private: t{k}}}" for k in range(13))
+    tasks = ", ".join(f"t{k}: {{source: fake, test: 2}}" for k in range(13))
+    few = ("metrics={loss: {}}", "grid={ecosystem.alpha: [0.5]}", "generations=1", "n=10")
+    run = make(f"ecosystem.entities=[{names}]", f"tasks={{{tasks}}}", *few)
+    (block,) = (each for each in measured(run, ("loss",)) if each.kind == "changes")
+    assert len(block.whole.rows) == 13 * 14
+    assert [row.kind for row in block.table.rows] == ["own"] * 13 + ["public"] * 13
+    assert "The 156 rows of other models' tasks are in the files." in block.legend
+    (curves,) = measured(run, ("loss",), ("loss",))[1:]
+    titles = [axis.get_title(loc="left") for axis in curves.draw(10.4).axes]
+    assert titles == ["own tasks, mean of 13", "other models' tasks, mean of 156", "public data, mean of 13"]
+    own = run.records.query("metric == 'loss' and generation == 1 and model.str[1:] == task.str[1:]")["value"].mean()
+    assert curves.draw(10.4).axes[0].get_lines()[0].get_ydata()[-1] == pytest.approx(own)
+
+
+def test_of_many_authors_a_mixture_tells_a_models_own_from_the_others(make):
+    names = ", ".join(f"{{name: m{k}, private: warm}}" for k in range(9))
+    run = make(f"ecosystem.entities=[{names}]", "metrics={}", "grid={ecosystem.alpha: [1]}")
+    raw = run.records.query("metric == 'drawn' and generation == 2 and model == 'm3'").set_index("task")["value"]
+    found = by_others(mixture(run.records)).query("generation == 2 and model == 'm3'").set_index("source")["drawn"]
+    assert found[OWN] == raw["m3"]
+    assert found[OTHERS] == raw.drop("m3").filter(like="m").sum()
+    assert found.sum() == raw.sum()
 
 
 def test_a_folder_that_cannot_be_written_is_named(seeds, tmp_path):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from matplotlib.figure import Figure
 
-from crossfeed.report.layout import ChangeTable
+from crossfeed.report.layout import ChangeTable, Group
 
 __all__ = [
+    "ALT_LIMIT",
     "Block",
     "Changes",
     "Code",
@@ -22,7 +23,11 @@ __all__ = [
     "Sheet",
     "Statements",
     "Words",
+    "file_name",
 ]
+
+ALT_LIMIT: Final = 900
+"""Letters of a figure's text alternative."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,20 @@ class Statements:
 
 @dataclass(frozen=True)
 class Changes:
-    """An initial -> final table, and its legend."""
+    """An initial -> final table.
+
+    Attributes:
+        table: What the page shows.
+        legend: How to read it.
+        name: What its files are called.
+        whole: What its files hold: the same, or more rows.
+    """
 
     kind: ClassVar[str] = "changes"
     table: ChangeTable
     legend: str
+    name: str
+    whole: ChangeTable
 
 
 @dataclass(frozen=True)
@@ -141,3 +155,8 @@ class Section:
     name: str
     title: str
     blocks: Sequence[Block]
+
+
+def file_name(name: str, groups: Sequence[Group], group: Group) -> str:
+    """A figure's file name; groups of columns are numbered where there are several."""
+    return name if len(groups) == 1 else f"{name}-{groups.index(group) + 1}"

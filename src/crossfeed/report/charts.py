@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from crossfeed.report.style import (
@@ -43,6 +43,8 @@ Array = NDArray[np.float64]
 #: A line of more points than this has markers at some of them only.
 _ALL_MARKED: Final = 20
 _MARKED: Final = 9
+#: So many values of x at most are named each on a logarithmic axis.
+_NAMED: Final = 8
 _PRICES: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0)
 # From white to a dark blue in even steps of lightness: the same order in grey.
 _SHADES: Final = LinearSegmentedColormap.from_list("price", [PAPER, "#bcd7ea", "#5c9cc8", "#1f5f94", "#0a2f52"])
@@ -150,6 +152,9 @@ def draw_chart(axes: Axes, chart: Chart, looks: Mapping[str, dict[str, Any]] | N
         axes.set(**{f"{name}scale": "log"})
         axis = axes.xaxis if name == "x" else axes.yaxis
         axis.set_major_formatter(lambda value, _: f"{value:g}")
+    places = sorted({float(x) for line in chart.lines for x in line.x})
+    if "x" in chart.log and len(places) <= _NAMED:  # a decade's ends alone would say little
+        axes.xaxis.set_major_locator(FixedLocator(places))
     if "x" not in chart.log:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=chart.xlabel == "generation"))
     if "y" not in chart.log:

@@ -41,6 +41,7 @@ __all__ = [
     "NARROW",
     "WIDE",
     "Panel",
+    "abreast",
     "clouds",
     "curves",
     "draw_cloud",
@@ -102,7 +103,7 @@ def curves(
         names.append(f"within {band:g} of the start")
         handles.append(Patch(color=BAND))
     across, top = legend_rows(names, width)
-    frame = Frame(width, 1.75 if width >= WIDE else 1.3, _across(columns, width), top=top)
+    frame = Frame(width, 1.75 if width >= WIDE else 1.3, abreast(columns, width), top=top)
     titles = [_title(part.title, frame.panel) for part in parts]
     if any("\n" in title for title in titles):
         frame = replace(frame, gap=frame.gap + 0.16, title=frame.title + 0.16)
@@ -170,7 +171,7 @@ def clouds(
     by_model, on_task = [f"model {name}" for name in models], [f"on {name}" for name in tasks]
     across_models, high_models = legend_rows(by_model, width)
     across_tasks, high_tasks = legend_rows(on_task, width)
-    side, top = _across(columns, width), high_models + high_tasks
+    side, top = abreast(columns, width), high_models + high_tasks
     square = Frame(width, 0.0, side, left=0.12).panel
     figure, axes = panels(Frame(width, square, side, left=0.12, gap=0.4, top=top, foot=0.1), len(parts))
     for axis, part in zip(axes, parts, strict=True):
@@ -230,7 +231,7 @@ def shares(
         columns: Panels side by side on a wide figure.
     """
     across, top = legend_rows(list(sources.values()), width)
-    frame = Frame(width, 1.25 if width >= WIDE else 1.1, _across(columns, width), top=top)
+    frame = Frame(width, 1.25 if width >= WIDE else 1.1, abreast(columns, width), top=top)
     figure, axes = panels(frame, len(parts))
     for place, (axis, part) in enumerate(zip(axes, parts, strict=True)):
         draw_shares(axis, part.of(table), tuple(sources))
@@ -299,8 +300,8 @@ def times(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
     return figure
 
 
-def _across(columns: int, width: float) -> int:
-    """Panels side by side."""
+def abreast(columns: int, width: float) -> int:
+    """How many of so many panels stand side by side on a figure of a width."""
     return min(columns, 4) if width >= WIDE else min(columns, 2)
 
 

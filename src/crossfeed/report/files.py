@@ -14,7 +14,7 @@ from crossfeed.errors import StoreError
 from crossfeed.report.style import to_png, to_svg
 from crossfeed.report.text import plain, safe_cell
 
-__all__ = ["latex", "markdown", "markdown_text", "pictures", "rows_of", "to_csv", "write_contents"]
+__all__ = ["latex", "latex_text", "markdown", "markdown_text", "pictures", "rows_of", "to_csv", "write_contents"]
 
 _LATEX: Final = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -25,6 +25,10 @@ _LATEX: Final = {
     ">": r"\textgreater{}",
     "→": r"$\to$",
     "±": r"$\pm$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "−": "$-$",
+    "\u00a0": " ",
     "[": "{[}",  # at the start of a row it would be an argument of the row's end before it
     "*": "{*}",
 }
@@ -48,7 +52,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in LaTeX that needs no package; nothing in its text is a command."""
-    lines = [" & ".join(map(_latex, row)) + r" \\" for row in (head, *rows)]
+    lines = [" & ".join(map(latex_text, row)) + r" \\" for row in (head, *rows)]
     body = [r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
     return "\n".join([rf"\begin{{tabular}}{{{'l' * len(head)}}}", *body, r"\end{tabular}"]) + "\n"
 
@@ -99,5 +103,6 @@ def markdown_text(text: str) -> str:
     return plain(text).replace("\n", " ").translate(_MARKDOWN)
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Text in LaTeX; nothing in it is a command."""
     return "".join(_LATEX.get(c, c) for c in plain(text).replace("\n", " "))

@@ -25,13 +25,13 @@ from crossfeed.store.folder import FolderStore
 from crossfeed.store.schema import check_document
 from crossfeed.strict_yaml import parse_yaml
 
-__all__ = ["Run"]
+__all__ = ["Run", "points_of"]
 
 _FAILURE_COLUMNS = ("cell", "stage", "generation", "entity", "type", "message")
 _PROJECTION_COLUMNS = ("cell", "seed", "generation", "model", "task", "item", "x", "y", "point")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run as it is right now: finished, under way, stopped, or partly failed.
 
@@ -82,10 +82,20 @@ class Run:
             experiment=experiment,
             environment=store.read_document("environment") or {},
             records=records,
-            points=_points(cells, len(experiment.seeds)),
+            points=points_of(cells, len(experiment.seeds)),
             cells=_cells(cells, position, records, failures),
             failures=failures,
         )
+
+    def __repr__(self) -> str:
+        states = self.cells["state"].value_counts().to_dict()
+        cells = ", ".join(f"{count} {state}" for state, count in states.items())
+        return f"Run({str(self.store)!r}, {self.experiment.name!r}, cells: {cells}, {len(self.records)} records)"
+
+    def _repr_html_(self) -> str:
+        from crossfeed.report.reprs import run_html
+
+        return run_html(self)
 
     @property
     def folder(self) -> Path:
@@ -174,7 +184,8 @@ def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Ce
     return tuple(replace(cell, written_zero=zeros[cell.name]) for cell in cells)
 
 
-def _points(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
+def points_of(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
+    """The grid points of an experiment's cells, of which each has as many as there are seeds; see `Run.points`."""
     rows = []
     for cell in cells[::seeds]:
         ecosystem = cell.experiment.ecosystem

@@ -1,4 +1,4 @@
-"""A run's report as one static page without scripts, beside its figures and tables as files."""
+"""A run's report, or runs side by side, as one static page without scripts, beside its figures and tables as files."""
 
 from __future__ import annotations
 
@@ -6,25 +6,31 @@ import base64
 import hashlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from crossfeed.errors import StoreError
-from crossfeed.report.blocks import Picture, Section
+from crossfeed.report.blocks import Changes, Picture, Section
+from crossfeed.report.exact import theory_of
 from crossfeed.report.figures import NARROW, WIDE
 from crossfeed.report.files import to_csv
 from crossfeed.report.frames import Run
+from crossfeed.report.paper_tables import table_files
 from crossfeed.report.sections import sections
-from crossfeed.report.sheets import sheets
-from crossfeed.report.style import for_page, to_png, to_svg
+from crossfeed.report.sheets import sheets, together_sheets
+from crossfeed.report.style import for_page, to_pdf, to_png, to_svg
 from crossfeed.report.text import plain
+from crossfeed.report.together import lay_together
+from crossfeed.report.together_sections import together_sections
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_together"]
 
 
 @dataclass(frozen=True)
@@ -47,38 +53,64 @@ def write_report(run: Run, folder: Path | None = None) -> Path:
         folder: Where to; default ``report`` in the run's folder. Files of an earlier report are replaced.
 
     Returns:
-        The page, ``index.html``; ``figures/`` (PNG, SVG) and ``tables/`` (CSV) are beside it.
+        The page, ``index.html``; ``figures/`` (PDF, PNG, SVG) and ``tables/`` (CSV, LaTeX) are beside it.
 
     Raises:
         StoreError: The folder cannot be written.
     """
-    folder = run.folder / "report" if folder is None else Path(folder)
-    parts = sections(run)
+    theory = theory_of(run)
+    title, identity = plain(run.experiment.name), f"run {run.id}"
+    where = run.folder / "report" if folder is None else Path(folder)
+    return _write_page(where, title, identity, sections(run, theory), sheets(run, theory))
+
+
+def write_together(runs: Sequence[Run], folder: Path) -> Path:
+    """Write a page that lays runs beside each other; `crossfeed.report.compare` lays runs beside the paper.
+
+    Args:
+        runs: Two runs or more, of any experiments; they may be unfinished.
+        folder: Where to; files of an earlier page are replaced.
+
+    Returns:
+        The page, ``index.html``, with ``figures/`` and ``tables/`` beside it, as of a run's report.
+
+    Raises:
+        InvalidInput: There is only one run, or one was given twice.
+        StoreError: The folder cannot be written.
+    """
+    together = lay_together(runs)
+    title = f"{len(runs)} runs side by side"
+    identity = ", ".join(f"{letter} {run.id}" for letter, run in zip(together.letters, runs, strict=True))
+    return _write_page(Path(folder), title, identity, together_sections(together), together_sheets(together))
+
+
+def _write_page(
+    folder: Path, title: str, identity: str, parts: Sequence[Section], tables: Mapping[str, pd.DataFrame]
+) -> Path:
     images = {}
     for section in parts:
         for block in section.blocks:
             if isinstance(block, Picture):
                 images[block.name] = _draw(block, folder / "figures")
-    tables = sheets(run)
+            elif isinstance(block, Changes):
+                for name, content in table_files(block.whole).items():
+                    _write(folder / "tables" / name, content)
     for name, frame in tables.items():
         _write(folder / "tables" / f"{name}.csv", to_csv(frame).encode())
-    page = folder / "index.html"
-    _write(page, _page(run, parts, images, list(tables)).encode())
-    return page
-
-
-def _page(run: Run, parts: list[Section], images: dict[str, _Image], tables: list[str]) -> str:
     style = _resource("page.css")
-    return _template().render(
-        title=plain(run.experiment.name),
-        identity=run.id,
+    text = _template().render(
+        title=title,
+        identity=identity,
         sections=parts,
         images=images,
-        tables=tables,
+        tables=list(tables),
         # The one thing that is not escaped: our own style sheet. The policy allows it by its hash and nothing else.
         style=Markup(style),  # noqa: S704
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
+    page = folder / "index.html"
+    _write(page, text.encode())
+    return page
 
 
 def _draw(picture: Picture, folder: Path) -> _Image:
@@ -87,6 +119,7 @@ def _draw(picture: Picture, folder: Path) -> _Image:
     vectors = to_svg(wide)
     _write(folder / f"{picture.name}.png", to_png(wide))
     _write(folder / f"{picture.name}.svg", vectors.encode())
+    _write(folder / f"{picture.name}.pdf", to_pdf(wide))
     narrow = to_svg(picture.draw(NARROW))
     return _Image(_inline(vectors), _inline(narrow), *_size(vectors), *_size(narrow))
 

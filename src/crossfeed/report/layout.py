@@ -7,10 +7,11 @@ alpha within beta. Other grid fields that vary take beta's place.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from crossfeed.experiment import Experiment
@@ -20,6 +21,7 @@ from crossfeed.report.numbers import DEAD_BAND, change, verdict
 from crossfeed.report.text import number, percent, signed, value_text
 
 __all__ = [
+    "KINDS",
     "MEASURES",
     "ChangeTable",
     "Columns",
@@ -29,8 +31,12 @@ __all__ = [
     "Row",
     "change_table",
     "columns_of",
+    "evenly",
+    "lay_out",
     "other_metrics",
 ]
+
+T = TypeVar("T")
 
 KINDS: Final = ("own", "other", "public")
 _GREEK: Final = {"alpha": "α", "beta": "β"}
@@ -204,22 +210,42 @@ def change_table(run: Run, metric: str, *, greek: bool = False) -> ChangeTable |
         metric: One of `MEASURES` or of `other_metrics`.
         greek: See `columns_of`.
     """
-    measure, numbers = MEASURES.get(metric) or _measure(metric), change(run.records, metric)
+    targets = dict.fromkeys(range(len(run.points)), run.experiment.generations)
+    return lay_out(run.records, metric, columns_of(run.points, greek=greek), targets, [run.experiment])
+
+
+def lay_out(
+    records: pd.DataFrame,
+    metric: str,
+    columns: Columns,
+    targets: Mapping[int, int],
+    experiments: Sequence[Experiment],
+) -> ChangeTable | None:
+    """The initial -> final table of a metric, of one run or of several; None if nothing of it was measured.
+
+    Args:
+        records: Records with ``point``.
+        metric: The metric.
+        columns: The points as columns.
+        targets: The generation that each point was to reach.
+        experiments: What was run: who owns what, and the order of rows.
+    """
+    measure, numbers = MEASURES.get(metric) or _measure(metric), change(records, metric)
     if numbers.empty:
         return None
-    target = run.experiment.generations
     rows: dict[tuple[str, str], dict[int, Entry]] = {}
     for found in numbers.to_dict("records"):
-        place = (str(found["model"]), str(found["task"]))
-        rows.setdefault(place, {})[int(found["point"])] = _entry(found, measure, target)
+        place, point = (str(found["model"]), str(found["task"])), int(found["point"])
+        rows.setdefault(place, {})[point] = _entry(found, measure, targets[point])
     pairs = len({model for model, _ in rows}) if metric == "similarity" else 0
-    made = [_row(place, entries, run.experiment, pairs == 1) for place, entries in rows.items()]
-    return ChangeTable(
-        measure,
-        columns_of(run.points, greek=greek),
-        tuple(_in_order(made, run.experiment)),
-        int(numbers["seeds"].max()),
-    )
+    made = [_row(place, entries, experiments, pairs == 1) for place, entries in rows.items()]
+    return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()))
+
+
+def evenly(values: Sequence[T], most: int) -> list[T]:
+    """At most so many of the values, the first and the last among them, in even steps."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
+    return [values[place] for place in places]
 
 
 def other_metrics(run: Run) -> tuple[str, ...]:
@@ -260,23 +286,27 @@ def _entry(found: Mapping[Any, Any], measure: Measure, target: int) -> Entry:
     return Entry(shown(found["initial"]), shown(found["final"]), mark, amount, until)
 
 
-def _row(place: tuple[str, str], entries: dict[int, Entry], experiment: Experiment, one_pair: bool) -> Row:
+def _row(place: tuple[str, str], entries: dict[int, Entry], experiments: Sequence[Experiment], one_pair: bool) -> Row:
     model, task = place
     label = task if one_pair else f"{model} on {task}"
-    return Row(label, _kind(model, task, experiment), model, task, entries)
+    return Row(label, _kind(model, task, experiments), model, task, entries)
 
 
-def _kind(model: str, task: str, experiment: Experiment) -> str:
+def _kind(model: str, task: str, experiments: Sequence[Experiment]) -> str:
     if task == PUBLIC:
         return "public"
-    owned = {entity.name: entity.private for entity in experiment.ecosystem.entities}
-    return "own" if owned.get(model) == task else "other"
+    entities = [entity for experiment in experiments for entity in experiment.ecosystem.entities]
+    return "own" if (model, task) in {(entity.name, entity.private) for entity in entities} else "other"
 
 
-def _in_order(rows: list[Row], experiment: Experiment) -> list[Row]:
+def _in_order(rows: list[Row], experiments: Sequence[Experiment]) -> list[Row]:
     """Own tasks, other tasks, public; models, then tasks, as they are described. Pairs of models stay as measured."""
-    models = {name: number for number, name in enumerate(experiment.ecosystem.names)}
-    tasks = {name: number for number, name in enumerate(experiment.tasks)}
+    models = _numbered(name for experiment in experiments for name in experiment.ecosystem.names)
+    tasks = _numbered(name for experiment in experiments for name in experiment.tasks)
     end = len(models) + len(tasks)
     plain = [row if row.model in models else replace(row, kind=row.kind.replace("other", "own")) for row in rows]
     return sorted(plain, key=lambda row: (KINDS.index(row.kind), models.get(row.model, end), tasks.get(row.task, end)))
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}

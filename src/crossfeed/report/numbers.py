@@ -9,12 +9,29 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["DEAD_BAND", "by_generation", "change", "mixture", "timing", "verdict"]
+from crossfeed.mixture import FRESH, PRIVATE, PUBLIC
+
+__all__ = [
+    "DEAD_BAND",
+    "OTHERS",
+    "OWN",
+    "by_generation",
+    "by_others",
+    "change",
+    "mixture",
+    "timing",
+    "verdict",
+]
 
 DEAD_BAND: Final = 0.1
 """Losses that change by at most this are the same (paper, Table 2)."""
+
+OWN: Final = "its own"
+OTHERS: Final = "the others'"
+"""Sources of a training set, neither of which can be an entity's name."""
 
 _STAGES: Final = ("start", "publish", "compose", "update", "store", "measure")
 _KEYS: Final = ["point", "model", "task"]
@@ -94,6 +111,19 @@ def mixture(records: pd.DataFrame) -> pd.DataFrame:
     total = table.groupby(["point", "model", "generation"])["drawn"].transform("sum")
     table["share"] = table["drawn"] / total.where(total > 0)
     return table[["point", "model", "source", "generation", "drawn", "share"]]
+
+
+def by_others(mixed: pd.DataFrame) -> pd.DataFrame:
+    """A mixture with what a model wrote itself (`OWN`) and what all others wrote (`OTHERS`) in place of their names.
+
+    Args:
+        mixed: From `mixture`.
+    """
+    human = mixed["source"].isin([PRIVATE, PUBLIC, FRESH])
+    written = np.where(mixed["source"] == mixed["model"], OWN, OTHERS)
+    keys = ["point", "model", "source", "generation"]
+    told = mixed.assign(source=mixed["source"].where(human, written))
+    return told.groupby(keys, sort=False)[["drawn", "share"]].sum().reset_index()
 
 
 def timing(records: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

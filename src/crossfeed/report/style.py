@@ -14,6 +14,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal
+from matplotlib.text import Text
 
 from crossfeed.report.text import plain, shorten
 
@@ -28,6 +30,7 @@ __all__ = [
     "for_page",
     "panels",
     "styled",
+    "to_pdf",
     "to_png",
     "to_svg",
 ]
@@ -198,6 +201,23 @@ def to_svg(figure: Figure) -> str:
     none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", dpi=200, metadata=none)
     return re.sub(r"<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*", "", buffer.getvalue(), flags=re.DOTALL)
+
+
+@styled
+def to_pdf(figure: Figure) -> bytes:
+    """Vectors for LaTeX, without the time or the program in them.
+
+    Letters are outlines: venues refuse the fonts that matplotlib makes itself (Type 3), and to embed parts of TrueType
+    fonts takes as long as all the drawing.
+    """
+    buffer = io.BytesIO()
+    letters = [text for text in figure.findobj(Text) if not text.get_path_effects()]
+    for text in letters:
+        text.set_path_effects([Normal()])
+    figure.savefig(buffer, format="pdf", dpi=200, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+    for text in letters:
+        text.set_path_effects([])
+    return buffer.getvalue()
 
 
 def for_page(svg: str) -> str:

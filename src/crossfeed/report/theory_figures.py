@@ -20,9 +20,18 @@ from matplotlib.figure import Figure
 from crossfeed.plan import Plan
 from crossfeed.predict import Prediction
 from crossfeed.report.charts import Chart, Line, Mark, charts, landscape_chart
+from crossfeed.report.layout import evenly
 from crossfeed.report.text import plain, value_text
 
-__all__ = ["efficiency_figure", "field_label", "plan_figure", "trajectory_figure"]
+__all__ = [
+    "column_of",
+    "efficiency_charts",
+    "efficiency_figure",
+    "field_label",
+    "marks_of",
+    "plan_figure",
+    "trajectory_figure",
+]
 
 _GREEK: Final = {"alpha": "α", "beta": "β"}
 _SWEPT: Final = 5  # values that make a field of the grid an axis
@@ -47,20 +56,28 @@ def column_of(path: str) -> str:
 
 def efficiency_figure(prediction: Prediction) -> Figure | None:
     """Relative efficiency against a numeric field of the grid with five values or more; None without one."""
+    parts = [chart for _, chart in efficiency_charts(prediction)[:_PANELS]]
+    if not parts:
+        return None
+    return charts(parts, columns=min(len(parts), 3), width=8.4 if len(parts) > 1 else 4.6)
+
+
+def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Chart]]:
+    """The panels of `efficiency_figure`, each with the values of the fields that are not swept."""
     grid = prediction.experiment.grid
     swept = [path for path, values in grid.items() if len(values) >= _SWEPT and all(map(_is_number, values))]
     if not swept:
-        return None
+        return []
     axis = "ecosystem.alpha" if "ecosystem.alpha" in swept else swept[-1]
     table = _first_seed(prediction.limit, prediction)
     table = table[table["metric"] == "relative_efficiency"]
     parts = []
-    for point in _points(grid, leave_out=axis)[:_PANELS]:
+    for point in _points(grid, leave_out=axis):
         own = _at(table, point).sort_values(column_of(axis))
         title = ", ".join(field_label(*each) for each in point.items())
         lines = _by_model(own, column_of(axis), prediction.experiment.ecosystem.names)
-        parts.append(Chart(title, field_label(axis), "relative efficiency", lines, span=(0.0, 1.02)))
-    return charts(parts, columns=min(len(parts), 3), width=8.4 if len(parts) > 1 else 4.6)
+        parts.append((point, Chart(title, field_label(axis), "relative efficiency", lines, span=(0.0, 1.02))))
+    return parts
 
 
 def trajectory_figure(prediction: Prediction) -> Figure | None:
@@ -70,7 +87,7 @@ def trajectory_figure(prediction: Prediction) -> Figure | None:
         return None
     inner = next(reversed(experiment.grid), None)
     columns = _points(experiment.grid, leave_out=inner)[:_COLUMNS]
-    chosen = [None] if inner is None else _spread(experiment.grid[inner], _LINES)
+    chosen = [None] if inner is None else evenly(experiment.grid[inner], _LINES)
     records = _first_seed(prediction.records, prediction)
     parts: list[Chart] = []
     for title, rows in _measures(records, prediction):
@@ -85,13 +102,18 @@ def trajectory_figure(prediction: Prediction) -> Figure | None:
 
 def plan_figure(plan: Plan) -> Figure:
     """The landscape of what missing the optimum costs, with the points that the plan names."""
+    whose = {"mean": "mean MSE", "worst": "worst entity's MSE"}.get(plan.objective, f"MSE of {plan.objective}")
+    title = f"{whose}: excess over the optimum"
+    return landscape_chart(plan.landscape, plan.optimum.value, marks_of(plan), title=title)
+
+
+def marks_of(plan: Plan) -> list[Mark]:
+    """The points that a plan names on its landscape."""
     called = {"optimum": "optimum", "description": "as described", "half and half": "α = β = 0.5"}
     shared = plan.prices[plan.prices["alpha"].notna() & plan.prices["beta"].notna()]
     marks = [Mark(called[w], a, b) for w, a, b in shared[["where", "alpha", "beta"]].to_numpy() if w in called]
     selfish = plan.entities.dropna().head(_COLUMNS)
-    marks += [Mark(f"Nash, {m}", a, b) for m, a, b in selfish[["model", "nash_alpha", "nash_beta"]].to_numpy()]
-    whose = {"mean": "mean MSE", "worst": "worst entity's MSE"}.get(plan.objective, f"MSE of {plan.objective}")
-    return landscape_chart(plan.landscape, plan.optimum.value, marks, title=f"{whose}: excess over the optimum")
+    return marks + [Mark(f"Nash, {m}", a, b) for m, a, b in selfish[["model", "nash_alpha", "nash_beta"]].to_numpy()]
 
 
 def _measures(records: pd.DataFrame, prediction: Prediction) -> list[tuple[str, pd.DataFrame]]:
@@ -157,12 +179,6 @@ def _at(table: pd.DataFrame, point: Mapping[str, Any]) -> pd.DataFrame:
 def _first_seed(table: pd.DataFrame, prediction: Prediction) -> pd.DataFrame:
     """Theory says the same of every seed."""
     return table[table["seed"] == prediction.experiment.seeds[0]]
-
-
-def _spread(values: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of the values, the first and the last among them."""
-    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
-    return [values[place] for place in places]
 
 
 def _is_number(value: object) -> bool:

@@ -33,7 +33,7 @@ from crossfeed.settings import TaskSettings, identity
 from crossfeed.tasks.regression import RegressionSettings, RegressionTask
 from crossfeed.theory import Limit, LinearEcosystem
 
-__all__ = ["Prediction", "Source", "linear_ecosystem", "predict", "settled_weights"]
+__all__ = ["Prediction", "Source", "linear_ecosystem", "long_run", "predict", "settled_weights"]
 
 Array = NDArray[np.float64]
 Numbers = Iterator[tuple[str, Any]]
@@ -43,7 +43,7 @@ _BOUNDARY: Final = 1e-7
 _PUBLIC: Final = "public"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """What theory says of every cell.
 
@@ -64,6 +64,15 @@ class Prediction:
     experiment: Experiment
     records: pd.DataFrame
     limit: pd.DataFrame
+
+    def __repr__(self) -> str:
+        cells = len(self.experiment.cells())
+        return f"Prediction({self.experiment.name!r}, cells: {cells}, generations: {self.experiment.generations})"
+
+    def _repr_html_(self) -> str:
+        from crossfeed.report.reprs import prediction_html
+
+        return prediction_html(self)
 
 
 class Source:
@@ -290,15 +299,32 @@ class _Labels:
         return pd.DataFrame({"generation": np.full(array.size, generation), **columns})
 
 
-def _limit_table(ecosystem: Ecosystem, eco: LinearEcosystem, labels: _Labels, tasks: _Tasks) -> pd.DataFrame:
+def long_run(ecosystem: Ecosystem, eco: LinearEcosystem) -> tuple[str, LinearEcosystem, Limit] | None:
+    """The long run of an ecosystem: its law (`Prediction.limit`), and the weights and the limit that it is of.
+
+    Args:
+        ecosystem: The description.
+        eco: Theory's description of it (`linear_ecosystem`).
+
+    Returns:
+        None where the weights change for ever.
+    """
     settled = settled_weights(ecosystem)
     if settled is None:
-        return labels.table("spectral_radius", np.nan).assign(law="schedule").iloc[:0]
+        return None
     last = eco if eco.constant else eco.with_weights(*settled)
     limit = last.limit()
     law: str = "limit" if limit.growth is None else limit.growth.law
     if law == "limit" and not eco.constant and limit.spectral_radius > 1 - _BOUNDARY:
         law = "schedule"
+    return law, last, limit
+
+
+def _limit_table(ecosystem: Ecosystem, eco: LinearEcosystem, labels: _Labels, tasks: _Tasks) -> pd.DataFrame:
+    found = long_run(ecosystem, eco)
+    if found is None:
+        return labels.table("spectral_radius", np.nan).assign(law="schedule").iloc[:0]
+    law, last, limit = found
     numbers = {"limit": _limit_numbers, "schedule": _no_numbers}.get(law, _growth_numbers)
     rows = [("spectral_radius", limit.spectral_radius), *numbers(last, limit, tasks)]
     return pd.concat([labels.table(*row) for row in rows], ignore_index=True).assign(law=law)

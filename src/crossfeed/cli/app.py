@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
+from rich.console import Console
+from typer.core import TyperGroup
 
+from crossfeed.cli import completion
 from crossfeed.errors import CrossfeedError
 
 if TYPE_CHECKING:
@@ -15,9 +21,15 @@ if TYPE_CHECKING:
     from crossfeed.report.frames import Run
 
 __all__ = [
+    "BUG",
+    "CLOSED_PIPE",
+    "NOT_ALL_WELL",
+    "STOPPED",
+    "UNUSABLE",
     "AsJson",
     "DataRoot",
     "Location",
+    "Locations",
     "Out",
     "Overrides",
     "Source",
@@ -25,13 +37,46 @@ __all__ = [
     "check_data_root",
     "complain",
     "default_folder",
+    "examples",
     "folder",
     "print_json",
     "read_experiment",
     "report_folder",
+    "terminal",
 ]
 
+NOT_ALL_WELL: Final = 1
+"""Exit code: done, and some cells failed, or something that crossfeed needs is broken."""
+UNUSABLE: Final = 2
+"""Exit code: something that was given cannot be used."""
+BUG: Final = 70
+"""Exit code: an error that nobody raised on purpose (EX_SOFTWARE of sysexits.h)."""
+STOPPED: Final = 130
+"""Exit code: stopped by Ctrl-C (128 + SIGINT, as shells have it)."""
+CLOSED_PIPE: Final = 141
+"""Exit code: nobody reads on, as in ``crossfeed show RUN | head -1`` (128 + SIGPIPE, as shells have it)."""
+
+
+class _Commands(TyperGroup):
+    """Commands that end as other programs do where whoever reads their output stops reading."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
+            raise typer.Exit(CLOSED_PIPE) from None
+
+
+class _Terminal(Console):
+    """Standard output; a reader that is gone is told to `_Commands`."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -39,6 +84,12 @@ app = typer.Typer(
     help="Ecosystems of generative models that train on each other's outputs: describe, run, read what happened.",
     epilog="Start with `crossfeed run quickstart`: two small language models, five minutes on two cores, no network.",
 )
+
+
+def examples(*commands: str) -> str:
+    """What follows a command's help: ways to type it, one below the other."""
+    gap = "\n\n\n\n"  # that of paragraphs, doubled: half of it is taken for one within a paragraph
+    return gap.join(["Examples:" if len(commands) > 1 else "Example:", *(f"`{command}`" for command in commands)])
 
 
 def _location(text: str) -> str:
@@ -56,13 +107,19 @@ def folder(text: str) -> Path:
 
 
 Source = Annotated[
-    str, typer.Argument(metavar="PRESET|FILE", help="A preset's name or a YAML file.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="PRESET|FILE",
+        help="A preset's name or a YAML file.",
+        show_default=False,
+        autocompletion=completion.descriptions,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Change one field; may be given again."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print numbers for programs, and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs, and nothing else.")]
 Location = Annotated[
     str,
     typer.Argument(
@@ -70,6 +127,17 @@ Location = Annotated[
         parser=_location,
         help="A run's folder, or its URL such as s3://bucket/run.",
         show_default=False,
+        autocompletion=completion.runs,
+    ),
+]
+Locations = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN",
+        parser=_location,
+        help="A run's folder or URL; several are laid beside each other.",
+        show_default=False,
+        autocompletion=completion.runs,
     ),
 ]
 Out = Annotated[
@@ -84,7 +152,7 @@ Out = Annotated[
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", parser=folder, help="Read hub data sets from FOLDER/DATASET/SPLIT.parquet."),
+    typer.Option(metavar="FOLDER", parser=folder, help="Read hub data sets from here: DATASET/SPLIT.parquet."),
 ]
 
 
@@ -130,9 +198,22 @@ def check_data_root(data_root: Path | None) -> None:
         raise CrossfeedError(f"--data-root {data_root}: no such folder; give one laid out <data set>/<split>.parquet")
 
 
+def terminal() -> Console:
+    """Where tables are printed: in colour on terminals alone, unless ``NO_COLOR`` or ``FORCE_COLOR`` says otherwise."""
+    return _Terminal()
+
+
 def print_json(data: Any) -> None:
-    """One line of JSON; what is not a finite number is an error."""
-    typer.echo(json.dumps(data, allow_nan=False))
+    """One line of JSON; what is not a finite number is null, for JSON has no other word for it."""
+    typer.echo(json.dumps(_finite(data), allow_nan=False))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def complain(message: str) -> None:

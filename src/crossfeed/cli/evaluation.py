@@ -6,16 +6,17 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from crossfeed.cli.app import DataRoot, Location, check_data_root
+from crossfeed.cli.app import AsJson, DataRoot, Location, check_data_root, examples, print_json, terminal
 
 commands = typer.Typer()
 
 
 @commands.command(
-    epilog="Examples: `crossfeed evaluate runs/mine --tasks sciq,gsm8k,arc_challenge` · "
-    "`crossfeed evaluate runs/small --tasks sciq,gsm8k --data-root data/ --shots 0 --new-tokens 64`"
+    epilog=examples(
+        "crossfeed evaluate runs/mine --tasks sciq,gsm8k,arc_challenge",
+        "crossfeed evaluate runs/small --tasks sciq,gsm8k --data-root data/ --shots 0 --new-tokens 64",
+    )
 )
 def evaluate(
     place: Location,
@@ -32,6 +33,7 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at once.")] = 8,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put benchmarks to every checkpoint that a run keeps, with lm-evaluation-harness (extra `eval`)."""
     from crossfeed.evaluate import evaluate as evaluate_run
@@ -39,6 +41,7 @@ def evaluate(
     from crossfeed.progress import for_stream
     from crossfeed.report.evaluation import render_evaluation
     from crossfeed.report.frames import Run
+    from crossfeed.report.run_data import evaluation_data
 
     check_data_root(data_root)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
@@ -48,5 +51,8 @@ def evaluate(
     found = Run.load(place)
     with for_stream(sys.stderr, quiet=quiet) as progress:
         evaluate_run(found.experiment, found.store, harness, progress)
-    render_evaluation(found, Console())
+    if as_json:
+        print_json(evaluation_data(found))
+        return
+    render_evaluation(found, terminal())
     typer.echo(f"numbers  {place.rstrip('/')}/evaluation.parquet")

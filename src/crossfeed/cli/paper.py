@@ -6,28 +6,38 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from crossfeed.cli.app import AsJson, folder, print_json, report_folder
+from crossfeed.cli import completion
+from crossfeed.cli.app import AsJson, examples, folder, print_json, report_folder, terminal
 
 commands = typer.Typer()
 
 
 @commands.command(
-    epilog="Examples: `crossfeed compare runs/sciq-gsm8k-small-0123456789ab` · "
-    "`crossfeed compare seed-0/ seed-1/ seed-2/ --paper 7 --out comparison/` · `crossfeed compare RUN --json`"
+    epilog=examples(
+        "crossfeed compare runs/sciq-gsm8k-small-0123456789ab",
+        "crossfeed compare seed-0/ seed-1/ seed-2/ --paper 7 --out comparison/",
+        "crossfeed compare RUN --json",
+    )
 )
 def compare(
     places: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN", help="Runs of one experiment; seeds, alpha and beta may differ.", show_default=False
+            metavar="RUN",
+            help="Runs of one experiment; seeds, alpha and beta may differ.",
+            show_default=False,
+            autocompletion=completion.runs,
         ),
     ],
     table: Annotated[
         str | None,
         typer.Option(
-            "--paper", metavar="TABLE", help="One table of the paper, such as 7 or 2a.", show_default="all that fit"
+            "--paper",
+            metavar="TABLE",
+            help="One table of the paper, such as 7 or 2a.",
+            show_default="all that fit",
+            autocompletion=completion.paper_tables,
         ),
     ] = None,
     out: Annotated[
@@ -41,7 +51,10 @@ def compare(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lay runs beside the paper's tables: cell by cell, and how many directions agree."""
+    """Lay runs beside the paper's tables: cell by cell, and how many directions agree.
+
+    `crossfeed report A B` lays runs beside each other.
+    """
     from crossfeed.report.compare import compare as compare_runs
     from crossfeed.report.compare_files import comparison_data, write_comparison
     from crossfeed.report.compare_runs import combine
@@ -53,13 +66,13 @@ def compare(
     if as_json:
         print_json(comparison_data(comparison))
     else:
-        render_comparison(comparison, Console())
+        render_comparison(comparison, terminal())
     if out is not None or not as_json:
         _say_files(write_comparison(comparison, out or report_folder(found[0]) / "compare"), as_json)
 
 
 @commands.command(
-    epilog="Examples: `crossfeed evidence` · `crossfeed evidence --out survey/` · `crossfeed evidence --json`"
+    epilog=examples("crossfeed evidence", "crossfeed evidence --out survey/", "crossfeed evidence --json")
 )
 def evidence(
     out: Annotated[
@@ -79,7 +92,7 @@ def evidence(
     if as_json:
         print_json(evidence_data(found))
     else:
-        render_evidence(found, Console())
+        render_evidence(found, terminal())
     if out is not None:
         _say_files(write_evidence(found, out), as_json)
 

@@ -9,23 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from crossfeed.cli import completion
 from crossfeed.cli.app import (
+    NOT_ALL_WELL,
+    STOPPED,
     AsJson,
     DataRoot,
     Location,
+    Locations,
     Out,
     Overrides,
     Source,
     check_data_root,
     complain,
     default_folder,
+    examples,
     folder,
     print_json,
     read_experiment,
     report_folder,
+    terminal,
 )
 
 if TYPE_CHECKING:
@@ -37,18 +42,21 @@ ReportFolder = Annotated[
         metavar="FOLDER",
         parser=folder,
         help="Where it goes.",
-        show_default="RUN/report; reports/NAME-ID for a run elsewhere",
+        show_default="RUN/report; reports/NAME-ID for a run elsewhere; reports/compare-IDS for several",
     ),
 ]
+_NAMED = 4  # runs that a folder is named after, id by id
 
 commands = typer.Typer()
 
 
 @commands.command(
-    epilog="Examples: `crossfeed run quickstart` · "
-    "`crossfeed run my.yaml --set ecosystem.beta=0.9 --set seeds=[0,1,2]` · "
-    "`crossfeed run sciq-gsm8k-small --data-root data/ --workers 8` · "
-    "`crossfeed run my.yaml --executor ray --address auto --gpus 0.5 --out s3://bucket/run`"
+    epilog=examples(
+        "crossfeed run quickstart",
+        "crossfeed run my.yaml --set ecosystem.beta=0.9 --set seeds=[0,1,2]",
+        "crossfeed run sciq-gsm8k-small --data-root data/ --workers 8",
+        "crossfeed run my.yaml --executor ray --address auto --gpus 0.5 --out s3://bucket/run",
+    )
 )
 def run(
     source: Source,
@@ -57,7 +65,11 @@ def run(
     data_root: DataRoot = None,
     executor: Annotated[
         Literal["auto", "serial", "processes", "ray"],
-        typer.Option(help="Where the work is done; auto: worker processes for models that keep all cores busy."),
+        typer.Option(
+            metavar="WHERE",
+            help="Where the work is done: serial, processes or ray; auto: processes for models that keep all cores "
+            "busy.",
+        ),
     ] = "auto",
     workers: Annotated[int | None, typer.Option(help="How many workers.", show_default="all cores")] = None,
     spread: Annotated[Literal["auto", "cells", "entities"], typer.Option(help="What the workers are given.")] = "auto",
@@ -66,18 +78,27 @@ def run(
     ] = None,
     gpus: Annotated[float, typer.Option(help="GPUs, or a fraction of one, for each worker on Ray.")] = 0.0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try cells again that failed before.")] = False,
+    track: Annotated[
+        Literal["tensorboard", "wandb"] | None,
+        typer.Option(help="Show the numbers there while it runs; files go to RUN/TRACKER.", show_default="nowhere"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run an experiment, or go on with one that was stopped: type the same command again."""
     from crossfeed.executors import executor_for
     from crossfeed.loop import run as run_experiment
     from crossfeed.progress import for_stream
     from crossfeed.store import open_store
+    from crossfeed.tracking import open_tracker
 
     experiment = read_experiment(source, overrides)
     place = str(out or default_folder(experiment))
     check_data_root(data_root)
     chosen = executor_for(experiment, executor, workers=workers, address=address, gpus=gpus)
+    store = open_store(place)
+    beside = store.folder or default_folder(experiment, "tracking")  # of a run that is elsewhere
+    tracker = None if track is None else open_tracker(track, beside)
     try:
         with for_stream(sys.stderr, quiet=quiet) as progress:
             cells, crew = len(experiment.cells()), chosen.workers
@@ -89,35 +110,43 @@ def run(
                     progress.note(f"{said}; for a cell for each value give grid.ecosystem.{name}")
             outcome = run_experiment(
                 experiment,
-                open_store(place),
+                store,
                 data_root=data_root,
                 progress=progress,
                 retry_failed=retry_failed,
                 executor=chosen,
                 spread=spread,
+                tracker=tracker,
             )
     except KeyboardInterrupt:
         complain(f"stopped; what is finished is kept in {place}, and the same command goes on from there")
-        raise typer.Exit(130) from None
+        raise typer.Exit(STOPPED) from None
     try:
-        _show(place)
-        typer.echo(f"records  {place.rstrip('/')}/records.parquet")
-        typer.echo(f"report   {_write_report(place, None, again=False)}")
+        _show(place, as_json=as_json)
+        page = _write_report(place, None, again=False)
+        if not as_json:
+            typer.echo(f"records  {place.rstrip('/')}/records.parquet")
+            typer.echo(f"report   {page}")
     except KeyboardInterrupt:
         complain(
             f"stopped; the run is finished, `crossfeed show {place}` prints it, `crossfeed report {place}` writes it"
         )
-        raise typer.Exit(130) from None
-    raise typer.Exit(1 if outcome.failures else 0)
+        raise typer.Exit(STOPPED) from None
+    raise typer.Exit(NOT_ALL_WELL if outcome.failures else 0)
 
 
-@commands.command(epilog="Example: `crossfeed show runs/quickstart-0123456789ab`")
-def show(place: Location) -> None:
+@commands.command(
+    epilog=examples(
+        "crossfeed show runs/quickstart-0123456789ab",
+        "crossfeed show RUN --json | jq '.changes[] | select(.metric == \"loss\")'",
+    )
+)
+def show(place: Location, as_json: AsJson = False) -> None:
     """Print a run's tables; it may still be running."""
-    _show(place)
+    _show(place, as_json=as_json)
 
 
-@commands.command(epilog="Example: `crossfeed status runs/quickstart-0123456789ab`, from another terminal")
+@commands.command(epilog=examples("crossfeed status runs/quickstart-0123456789ab"))
 def status(place: Location, as_json: AsJson = False) -> None:
     """Say how far a run is: which cells are finished, running, failed (where, and why) and still to come."""
     from crossfeed.report.progress_tables import render_status, status_data
@@ -128,40 +157,61 @@ def status(place: Location, as_json: AsJson = False) -> None:
     if as_json:
         print_json(status_data(found))
     else:
-        render_status(found, Console())
+        render_status(found, terminal())
 
 
-@commands.command(epilog="Example: `crossfeed report runs/quickstart-0123456789ab`")
-def report(place: Location, out: ReportFolder = None) -> None:
-    """Write a run's report: one static page, figures and tables."""
-    typer.echo(f"report   {_write_report(place, out, again=True)}")
+@commands.command(
+    epilog=examples(
+        "crossfeed report runs/quickstart-0123456789ab",
+        "crossfeed report runs/beta-0.1/ runs/beta-0.9/ --out side-by-side/",
+    )
+)
+def report(places: Locations, out: ReportFolder = None) -> None:
+    """Write a run's report, or one page that lays several runs beside each other: static, with figures and tables.
+
+    Runs beside the paper's tables: `crossfeed compare`.
+    """
+    page = _write_report(places[0], out, again=True) if len(places) == 1 else _write_together(places, out)
+    typer.echo(f"report   {page}")
 
 
-@commands.command(epilog="Examples: `crossfeed presets` · `crossfeed presets quickstart > mine.yaml`")
+@commands.command(epilog=examples("crossfeed presets", "crossfeed presets quickstart > mine.yaml"))
 def presets(
-    name: Annotated[str | None, typer.Argument(metavar="[PRESET]", help="Print this one, to start from.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="PRESET", help="Print this one, to start from.", autocompletion=completion.presets),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the experiments that come with crossfeed, or print one."""
     from crossfeed.description import preset_names, read_preset
     from crossfeed.experiment import Experiment
 
-    if name is not None:
+    if name is not None and not as_json:
         typer.echo(read_preset(name), nl=False)
         return
-    console = Console()
-    for each in preset_names():
-        console.print(Text(each, style="bold"))
-        console.print(Text(f"  {Experiment.from_yaml(read_preset(each)).description}"))
+    found = [Experiment.from_yaml(read_preset(each)) for each in (preset_names() if name is None else [name])]
+    if as_json:
+        print_json({"presets": [{"id": each.id, **each.model_dump(mode="json")} for each in found]})
+        return
+    console = terminal()
+    for each in found:
+        console.print(Text(each.name, style="bold"))
+        console.print(Text(f"  {each.description}"))
 
 
-def _show(place: str) -> None:
+def _show(place: str, *, as_json: bool) -> None:
     from crossfeed.report.evaluation import render_evaluation
     from crossfeed.report.frames import Run
+    from crossfeed.report.run_data import run_data
     from crossfeed.report.tables import render
 
     found = Run.load(place)
-    render(found, Console())
-    render_evaluation(found, Console())
+    if as_json:
+        print_json(run_data(found))
+        return
+    render(found, terminal())
+    render_evaluation(found, terminal())
 
 
 def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
@@ -179,6 +229,18 @@ def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
     page = write_report(found, where)
     made_from.write_text(now, encoding="ascii")
     return page
+
+
+def _write_together(places: list[str], out: Path | None) -> Path:
+    """Write a page that lays runs beside each other, unless told otherwise in a folder named after them."""
+    from crossfeed.report.frames import Run
+    from crossfeed.report.html import write_together
+
+    runs = [Run.load(place) for place in places]
+    named = "-".join(run.id for run in runs)
+    if len(runs) > _NAMED:
+        named = hashlib.blake2b(named.encode(), digest_size=6).hexdigest()
+    return write_together(runs, out or Path("reports") / f"compare-{named}")
 
 
 def _content(run: Run) -> str:

@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from crossfeed.cli.app import AsJson, Overrides, Source, default_folder, folder, print_json, read_experiment
+from crossfeed.cli.app import (
+    AsJson,
+    Overrides,
+    Source,
+    default_folder,
+    examples,
+    folder,
+    print_json,
+    read_experiment,
+    terminal,
+)
 
 if TYPE_CHECKING:
     from crossfeed.experiment import Experiment
@@ -29,8 +38,11 @@ commands = typer.Typer()
 
 
 @commands.command(
-    epilog="Examples: `crossfeed predict figure-2` · `crossfeed predict figure-4 --set ecosystem.history=accumulate` · "
-    "`crossfeed predict my.yaml --json`"
+    epilog=examples(
+        "crossfeed predict figure-2",
+        "crossfeed predict figure-4 --set ecosystem.history=accumulate",
+        "crossfeed predict my.yaml --json",
+    )
 )
 def predict(
     source: Source,
@@ -48,13 +60,16 @@ def predict(
     if as_json:
         print_json(prediction_data(prediction))
     else:
-        render_prediction(prediction, Console())
+        render_prediction(prediction, terminal())
     _write_files(lambda folder: write_prediction(prediction, folder), out, "predictions", experiment, as_json)
 
 
 @commands.command(
-    epilog="Examples: `crossfeed plan figure-2` · `crossfeed plan figure-4 --objective worst` · "
-    "`crossfeed plan my.yaml --objective a --json`"
+    epilog=examples(
+        "crossfeed plan figure-2",
+        "crossfeed plan figure-4 --objective worst",
+        "crossfeed plan my.yaml --objective a --json",
+    )
 )
 def plan(
     source: Source,
@@ -75,7 +90,7 @@ def plan(
     if as_json:
         print_json(plan_data(planned))
     else:
-        render_plan(planned, Console())
+        render_plan(planned, terminal())
     _write_files(lambda folder: write_plan(planned, folder), out, "plans", experiment, as_json)
 
 

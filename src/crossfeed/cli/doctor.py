@@ -1,0 +1,24 @@
+"""The command that looks whether crossfeed can do its work here."""
+
+from __future__ import annotations
+
+import typer
+
+from crossfeed.cli.app import NOT_ALL_WELL, AsJson, DataRoot, check_data_root, examples, print_json, terminal
+
+commands = typer.Typer()
+
+
+@commands.command(epilog=examples("crossfeed doctor", "crossfeed doctor --data-root data/", "crossfeed doctor --json"))
+def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
+    """Look at this machine: cores, memory, device, packages, hub, data, and how long the quickstart should take."""
+    from crossfeed.doctor import diagnose
+    from crossfeed.report.doctor import render_diagnosis
+
+    check_data_root(data_root)
+    found = diagnose(data_root)
+    if as_json:
+        print_json(found.as_data())
+    else:
+        render_diagnosis(found, terminal())
+    raise typer.Exit(NOT_ALL_WELL if found.problems else 0)

@@ -1,0 +1,114 @@
+"""Pages without a browser: what a question changes, and what a page holds where there are many entities."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+
+from crossfeed import Experiment, Run, open_store, run
+from crossfeed.explore import run_page, theory_page
+from crossfeed.explore.settings import Start
+from crossfeed.predict import predict
+
+from .test_explore_settings import NUMBERED, UNEQUAL
+
+EIGHT = """
+ecosystem: {entities: 8, alpha: 0.5}
+learner: {kind: fake}
+tasks: {each: {source: fake, words: [red, green, blue, grey]}}
+public: {source: fake, words: [the, of, and]}
+n: 20
+generations: 1
+seeds: [0, 1]
+metrics: {loss: {}}
+"""
+
+
+def opened(site):
+    document = Document()
+    site.page(document)
+    return document
+
+
+def ask(document, turn, **moved):
+    state = document.get_model_by_name("state")
+    state.asked = json.dumps({"turn": turn, "moved": moved})
+    return json.loads(state.told)
+
+
+def told(document):
+    return json.loads(document.get_model_by_name("state").told)
+
+
+def held(document, figure, renderer):
+    return document.get_model_by_name(figure).renderers[renderer].data_source.data
+
+
+def test_a_question_that_cannot_be_answered_is_answered_with_a_word_and_changes_nothing():
+    page = opened(theory_page.site(Start.of(Experiment.from_yaml(NUMBERED))))
+    before = told(page)
+    after = ask(page, 1, alpha=7)
+    assert after["turn"] == 1
+    assert after["html"].pop("error") == "alpha: give a number from 0 to 1; received 7"
+    assert after["html"] == before["html"]
+    assert ask(page, 2, alpha=0.7)["html"]["error"] == ""
+
+
+def test_what_breaks_is_said_on_the_page_and_in_the_terminal(monkeypatch):
+    page = opened(theory_page.site(Start.of(Experiment.from_yaml(NUMBERED))))
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(theory_page, "summary", broken)
+    with pytest.raises(ZeroDivisionError):
+        ask(page, 1, alpha=0.7)
+    assert (told(page)["turn"], told(page)["html"]["error"][:29]) == (1, "This could not be computed; t")
+
+
+def test_of_many_entities_the_mean_the_best_and_the_worst_are_told_apart():
+    site = theory_page.site(Start.of(Experiment.from_yaml(NUMBERED)))
+    page = opened(site)
+    ask(page, 1, entities=9)
+    answer = predict(Experiment.from_yaml(site.described({"entities": 9})))
+    mse = answer.records[answer.records["metric"] == "mse"].pivot_table("value", index="generation", columns="model")
+    mse = mse[[f"e{k}" for k in range(1, 10)]]
+    limit = answer.limit[answer.limit["metric"] == "mse"]["value"].to_numpy()
+    lines, thin = held(page, "trajectories", 1)["ys"], held(page, "trajectories", 0)["y"]
+    np.testing.assert_allclose(lines[0][:5], mse.mean(axis=1))
+    np.testing.assert_array_equal(lines[1][:5], mse.iloc[:, limit.argmin()])
+    np.testing.assert_array_equal(lines[2][:5], mse.iloc[:, limit.argmax()])
+    np.testing.assert_array_equal(thin.reshape(9, -1)[:, :5], mse.to_numpy().T)
+    np.testing.assert_array_equal(thin.reshape(9, -1)[:, 6], limit)
+
+
+def test_the_map_marks_the_weights_that_the_sliders_stand_for():
+    page = opened(theory_page.site(Start.of(Experiment.from_yaml(NUMBERED))))
+
+    def marked():
+        return [held(page, "map", 3)[axis][0] for axis in "xy"]
+
+    assert marked() == [0.4, 0.7]
+    ask(page, 1, alpha=0.1)
+    assert marked() == [0.1, 0.7]
+    unequal = opened(theory_page.site(Start.of(Experiment.from_yaml(UNEQUAL))))
+    assert np.isnan(held(unequal, "map", 3)["x"]).all()
+
+
+def test_many_models_are_shown_by_kinds_of_task_with_their_mean(tmp_path):
+    run(Experiment.from_yaml(EIGHT), open_store(tmp_path / "run"))
+    page = opened(run_page.site(str(tmp_path / "run")))
+    records = Run.load(tmp_path / "run").records
+    loss = records[records["metric"] == "loss"]
+    kinds = [loss["task"] == loss["model"], (loss["task"] != loss["model"]) & (loss["task"] != "public")]
+    for panel, kind in enumerate([*kinds, loss["task"] == "public"]):
+        wanted = loss[kind].groupby(["model", "generation"])["value"].mean().unstack()
+        (mean,) = held(page, f"panel{panel}", 1)["ys"]
+        np.testing.assert_allclose(mean, wanted.mean())
+        thin = held(page, f"panel{panel}", 0)["y"].reshape(8, 3)
+        np.testing.assert_allclose(thin[:, :2], wanted.to_numpy())
+    assert "Means over seeds: 2 of 2 so far." in told(page)["html"]["averaged"]
+    assert told(page)["html"]["state"].startswith("Of 2 cells: 2 finished. 4 of 4 generations measured; nobody is at")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crossfeed.report.frames import Run
     from crossfeed.store import open_store
     from crossfeed.store.memory import MemoryStore
+    from crossfeed.tracking import open_tracker
 
 __all__ = [
     "Cell",
@@ -31,6 +32,7 @@ __all__ = [
     "Run",
     "open_executor",
     "open_store",
+    "open_tracker",
     "run",
 ]
 
@@ -45,6 +47,7 @@ _HOMES: Final = {
     "Run": "crossfeed.report.frames",
     "open_executor": "crossfeed.executors",
     "open_store": "crossfeed.store",
+    "open_tracker": "crossfeed.tracking",
     "run": "crossfeed.loop",
 }
 

@@ -155,6 +155,15 @@ class Ecosystem(Frozen):
             raise ValueError("alpha is missing: give a share in [0, 1], a list of shares, or proportional")
         return self
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.names[:4]) + (", ..." if len(self.names) > 4 else "")
+        return f"Ecosystem({len(self.names)} entities: {names}; alpha: {self.alpha}, beta: {self.beta})"
+
+    def _repr_html_(self) -> str:
+        from crossfeed.report.reprs import ecosystem_html
+
+        return ecosystem_html(self)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The entities' names, in order."""

@@ -202,6 +202,15 @@ class Experiment(Frozen):
         """What all the entities are: the common learner, or, where some differ, one that tells them apart."""
         return combined_learner(self.learner, dict(zip(self.ecosystem.names, self.learners, strict=True)))
 
+    def __repr__(self) -> str:
+        cells = math.prod(map(len, self.grid.values())) * len(self.seeds)
+        return f"Experiment({self.name!r}, {self.learner.kind}, entities: {len(self.ecosystem.names)}, cells: {cells})"
+
+    def _repr_html_(self) -> str:
+        from crossfeed.report.reprs import experiment_html
+
+        return experiment_html(self)
+
     @classmethod
     def from_yaml(cls, text: str, overrides: tuple[str, ...] = ()) -> Experiment:
         """Read a description.

@@ -24,6 +24,7 @@ from crossfeed.records import collect, collect_projection, failure_of, is_measur
 from crossfeed.session import Session, Setup
 from crossfeed.store.schema import SCHEMA
 from crossfeed.sweep import Spread, Sweep
+from crossfeed.tracking.follow import Tracker, followed
 
 __all__ = ["Outcome", "run"]
 
@@ -51,6 +52,7 @@ def run(
     retry_failed: bool = False,
     executor: Executor | None = None,
     spread: Spread = "auto",
+    tracker: Tracker | None = None,
 ) -> Outcome:
     """Run an experiment, or go on with it.
 
@@ -65,6 +67,7 @@ def run(
             other. Records are the same on every executor.
         spread: ``cells``: every cell on a worker of its own. ``entities``: one cell after the other, its entities over
             all workers. ``auto``: cells, and entities where too few cells are left to keep the workers busy.
+        tracker: What shows the numbers while it goes on (`crossfeed.open_tracker`); default none.
 
     Returns:
         The records and the failures.
@@ -73,8 +76,9 @@ def run(
         DataUnavailable: A data set cannot be reached.
         StoreMismatch: The store holds another run, or the data changed.
     """
-    setup = Setup(experiment, store, data_root, cache or default_cache(), progress or Silent())
-    return _Run(Session(setup), executor or SerialExecutor(), spread).run(retry_failed)
+    with followed(progress or Silent(), store, experiment, tracker) as told:
+        setup = Setup(experiment, store, data_root, cache or default_cache(), told)
+        return _Run(Session(setup), executor or SerialExecutor(), spread).run(retry_failed)
 
 
 _JOIN_EVERY: Final = 30.0

@@ -41,7 +41,7 @@ _HALF: Final = np.full(1, 0.5)
 _SEARCHED: Final = {"ecosystem.alpha", "ecosystem.beta"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """The best weights and what other weights cost.
 
@@ -65,6 +65,16 @@ class Plan:
     prices: pd.DataFrame
     entities: pd.DataFrame
     nash: Equilibrium | None
+
+    def __repr__(self) -> str:
+        best = self.optimum
+        weights = f"alpha: {best.alpha:.3f}, beta: {best.beta:.3f}"
+        return f"Plan({self.experiment.name!r}, {self.objective}, {weights}, value: {best.value:.6g})"
+
+    def _repr_html_(self) -> str:
+        from crossfeed.report.reprs import plan_html
+
+        return plan_html(self)
 
 
 def plan(experiment: Experiment, objective: str = "mean") -> Plan:

@@ -152,5 +152,6 @@ def for_stream(
     """The progress that suits a stream: live on a terminal, lines elsewhere, nothing if quiet."""
     if quiet:
         return _entered(Silent())
-    console = Console(file=stream)
-    return LiveProgress(console) if console.is_terminal else _entered(LogProgress(stream))
+    if stream.isatty():  # not the console's own word for it, which FORCE_COLOR makes true of log files
+        return LiveProgress(Console(file=stream))
+    return _entered(LogProgress(stream))

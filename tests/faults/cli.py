@@ -22,7 +22,7 @@ class Hang(BaseException):
     """Nothing of the program's own may catch it."""
 
 
-class Accepted(Exception):
+class Accepted(BaseException):
     """Raised in place of running, where it is enough to know that an experiment would be run."""
 
 

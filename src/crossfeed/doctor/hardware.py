@@ -1,0 +1,130 @@
+"""What of the machine a run may use: cores, a container's share of them, memory, disk."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossfeed.executors.processes import THREADS
+
+__all__ = ["Machine", "machine"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is to compute with; bytes, and None for what this system does not tell.
+
+    Attributes:
+        system: The operating system.
+        processor: Its name.
+        cores: Logical cores of the machine.
+        usable_cores: Those that this process may run on.
+        cpu_quota: Cores' worth of time that a container (cgroup) is given; None without a limit.
+        threads: Environment variables that bound the threads of numerical libraries, as they are set.
+        memory: Of the machine, or of the container, if it is given less.
+        memory_free: Of it, what programs can still have.
+        disk_free: Where the command was typed.
+    """
+
+    system: str
+    processor: str
+    cores: int
+    usable_cores: int
+    cpu_quota: float | None
+    threads: dict[str, str]
+    memory: int | None
+    memory_free: int | None
+    disk_free: int | None
+
+    @property
+    def workers(self) -> float:
+        """Cores' worth of time that can be had."""
+        return min(float(self.usable_cores), self.cpu_quota or float("inf"))
+
+
+def machine() -> Machine:
+    """Look at this machine."""
+    cores = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    memory, free = _memory()
+    try:
+        disk: int | None = shutil.disk_usage(".").free
+    except OSError:
+        disk = None
+    return Machine(
+        system=platform.platform(),
+        processor=_processor(),
+        cores=cores,
+        usable_cores=usable,
+        cpu_quota=_quota(),
+        threads={name: os.environ[name] for name in THREADS if name in os.environ},
+        memory=memory,
+        memory_free=free,
+        disk_free=disk,
+    )
+
+
+def _processor() -> str:
+    """The processor's name; Python itself knows it on some systems only."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _quota() -> float | None:
+    """The smallest limit on processor time of the groups that this process is in."""
+    found = []
+    for group in _groups("cpu"):
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            if (group / "cpu.max").exists():
+                limit, period = (group / "cpu.max").read_text().split()
+            else:
+                limit, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            if limit != "max" and int(limit) > 0:
+                found.append(int(limit) / int(period))
+    return min(found, default=None)
+
+
+def _memory() -> tuple[int | None, int | None]:
+    total, free = _memory_of_machine()
+    for group in _groups("memory"):
+        with suppress(OSError, ValueError):
+            new = (group / "memory.max").exists()
+            limit = int((group / ("memory.max" if new else "memory.limit_in_bytes")).read_text())
+            used = int((group / ("memory.current" if new else "memory.usage_in_bytes")).read_text())
+            if total is None or limit < total:
+                total, free = limit, max(0, min(limit - used, limit if free is None else free))
+    return total, free
+
+
+def _memory_of_machine() -> tuple[int | None, int | None]:
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        total, free = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+        return total, free
+    except (OSError, ValueError, KeyError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
+    except (AttributeError, OSError, ValueError):
+        return None, None
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Folders of the control groups that this process is in, the innermost first: of version 2, and of version 1."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and controller not in controllers.split(","):
+                continue
+            root = Path("/sys/fs/cgroup") / (controller if controllers else "")
+            inner = root / path.lstrip("/")
+            yield from (folder for folder in (inner, *inner.parents) if folder == root or root in folder.parents)

@@ -1,0 +1,82 @@
+"""Which packages are there, which extras of crossfeed they make up, and what is missing for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Final
+
+from packaging.requirements import Requirement
+
+__all__ = ["FOR", "Extra", "extras", "versions"]
+
+FOR: Final = {
+    "": "theory, linear models, reports",
+    "lm": "language models, such as the quickstart",
+    "images": "image generators",
+    "density": "mixtures of Gaussians",
+    "explore": "the explorer in the browser",
+    "ray": "work on a Ray cluster",
+    "remote": "runs at a URL such as s3://bucket/run",
+    "eval": "lm-evaluation-harness on checkpoints",
+    "track": "TensorBoard and Weights & Biases",
+}
+"""The extras that a run may need, and what for; the empty name is what crossfeed cannot do without."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An extra, and whether it is there.
+
+    Attributes:
+        name: Its name; empty for what crossfeed cannot do without.
+        purpose: What it is for.
+        missing: Requirements that are not met, each with the version that is there instead, if any.
+    """
+
+    name: str
+    purpose: str
+    missing: tuple[str, ...]
+
+
+def extras() -> tuple[Extra, ...]:
+    """All extras of `FOR` that this version of crossfeed has."""
+    needed = [Requirement(text) for text in metadata.requires("crossfeed") or ()]
+    known = set(metadata.metadata("crossfeed").get_all("Provides-Extra") or ())
+    found = []
+    for name, purpose in FOR.items():
+        own = [each for each in needed if _belongs(each, name)]
+        if not name or name in known:
+            missing = tuple(lack for each in own if (lack := _lack(each)) is not None)
+            found.append(Extra(name, purpose, missing))
+    return tuple(found)
+
+
+def versions() -> dict[str, str]:
+    """The version of every package that crossfeed or one of its extras asks for, as far as it is there."""
+    needed = [Requirement(text) for text in metadata.requires("crossfeed") or ()]
+    names = ["crossfeed", *(each.name for name in FOR for each in needed if _belongs(each, name))]
+    return {name: version for name in dict.fromkeys(names) if (version := _version(name)) is not None}
+
+
+def _belongs(needed: Requirement, extra: str) -> bool:
+    """Whether a requirement comes with an extra here, and not without it."""
+    marker = needed.marker
+    if not extra:
+        return marker is None or marker.evaluate({"extra": ""})
+    return marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""})
+
+
+def _lack(needed: Requirement) -> str | None:
+    """What is wrong with a requirement; None if it is met."""
+    wanted, there = f"{needed.name}{needed.specifier}", _version(needed.name)
+    if there is None:
+        return wanted
+    return None if needed.specifier.contains(there, prereleases=True) else f"{wanted} (there is {there})"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,132 @@
+"""Following a run: whatever is newly kept in its store is handed to a tracker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Final, Protocol
+
+from crossfeed.experiment import Cell, Experiment
+from crossfeed.protocols import Progress, Store
+from crossfeed.records import scope_of
+
+__all__ = ["Tracker", "followed"]
+
+_EVERY: Final = 1.0
+"""Seconds between two looks at the store, at least; a slow store is looked at for a twentieth of the time."""
+
+
+class Tracker(Protocol):
+    """Something that shows numbers over generations, one line of development for each cell."""
+
+    def begin(self, experiment: Experiment) -> None:
+        """Say what is run; called once, before anything else."""
+        ...
+
+    def logged(self, cell: Cell) -> int:
+        """The last generation of a cell that was logged, by this process or an earlier one; -1 for none."""
+        ...
+
+    def log(self, cell: Cell, generation: int, numbers: Mapping[str, float]) -> None:
+        """Keep the numbers of a generation, all of them or none.
+
+        Args:
+            cell: The cell.
+            generation: The generation; those of a cell come in order.
+            numbers: By name: ``metric/model on task``.
+        """
+        ...
+
+    def end(self) -> None:
+        """Let go of everything; the run is finished, or was stopped."""
+        ...
+
+
+@contextmanager
+def followed(progress: Progress, store: Store, experiment: Experiment, tracker: Tracker | None) -> Iterator[Progress]:
+    """Progress that hands a tracker what is newly kept whenever something is said; without a tracker, as it is.
+
+    Every generation that is finished is said so, on all executors, so no thread and no timer is needed.
+    """
+    if tracker is None:
+        yield progress
+        return
+    following = _Followed(progress, store, experiment, tracker)
+    try:
+        yield following
+    finally:
+        following.end()
+
+
+class _Followed:
+    def __init__(self, progress: Progress, store: Store, experiment: Experiment, tracker: Tracker) -> None:
+        self._progress, self._store, self._experiment, self._tracker = progress, store, experiment, tracker
+        self._next: dict[str, int] = {}
+        self._looked, self._took = -_EVERY, 0.0
+        self._begun = self._failed = False
+
+    def stage(
+        self, name: str, total: int | None = None, detail: str = ""
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """A stage of the progress that is shown."""
+        return self._progress.stage(name, total, detail)
+
+    def note(self, text: str) -> None:
+        """A line of the progress that is shown, and a look at what is new."""
+        self._progress.note(text)
+        if time.monotonic() - self._looked > max(_EVERY, 20 * self._took):
+            self._guarded(self._look)
+
+    def end(self) -> None:
+        """Hand on what is left, and close the tracker."""
+        self._guarded(self._look)
+        if not self._begun:
+            return
+        if self._failed:  # that was said; what is open is closed all the same
+            with suppress(Exception):
+                self._tracker.end()
+        self._guarded(self._tracker.end)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Whatever a tracker does, the run goes on."""
+        if self._failed:
+            return
+        try:
+            work()
+        except Exception as error:
+            self._failed = True
+            kind = type(error).__name__
+            self._progress.note(f"tracking stopped ({kind}: {error}); the run goes on, and its records are kept")
+
+    def _look(self) -> None:
+        begun = time.monotonic()
+        if not self._is_this_run():
+            return
+        if not self._begun:
+            self._begun = True
+            self._tracker.begin(self._experiment)
+        for cell in self._experiment.cells():
+            self._look_at(cell)
+        self._looked = time.monotonic()
+        self._took = self._looked - begun
+
+    def _is_this_run(self) -> bool:
+        """Whether the store was begun for this run: until then another one may be in it."""
+        return self._begun or (self._store.read_document("run") or {}).get("id") == self._experiment.id
+
+    def _look_at(self, cell: Cell) -> None:
+        if cell.name not in self._next:
+            self._next[cell.name] = self._tracker.logged(cell) + 1
+        while (generation := self._next[cell.name]) <= cell.experiment.generations:
+            scope = scope_of(cell, generation)
+            if not self._store.has_table("records", scope, generation):
+                return
+            rows = self._store.read_table("records", scope, generation).to_pylist()
+            self._tracker.log(cell, generation, {_name(row): row["value"] for row in rows})
+            self._next[cell.name] = generation + 1
+
+
+def _name(row: Mapping[str, str]) -> str:
+    """``loss/math on facts``; what is of no model or no task is named by the other."""
+    return f"{row['metric']}/{' on '.join(part for part in (row['model'], row['task']) if part)}"

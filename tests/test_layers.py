@@ -53,7 +53,10 @@ def test_one_file_imports_ray_and_one_the_harness():
     assert importing("lm_eval") == ["harness.py"]
 
 
-@pytest.mark.parametrize("folder", ["store", "filters", "metrics", "report", "tasks", "executors", "cli"])
+FOLDERS = "store filters metrics report tasks executors cli explore tracking doctor"
+
+
+@pytest.mark.parametrize("folder", FOLDERS.split())
 def test_torch_stays_with_the_learners(folder):
     for path in modules(f"{folder}/**/*.py"):
         assert not {name.split(".")[0] for name in imports_of(path)} & (HEAVY - {"datasets", "ray"}), path

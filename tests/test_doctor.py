@@ -28,8 +28,9 @@ CPU = Device(kind="cpu", name="cpu (x)", precision="fp32", threads=2, torch="2.1
 
 @pytest.fixture(autouse=True)
 def calm(monkeypatch):
-    """Torch is not tried in every test: that takes seconds."""
+    """Torch is not tried in every test: that takes seconds. Nor is the hub, which reads its environment only once."""
     monkeypatch.setattr(doctor, "device", lambda: CPU)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 def test_a_healthy_machine(tmp_path):
@@ -70,7 +71,8 @@ def test_what_is_broken_is_named_with_what_to_do(tmp_path, monkeypatch):
     said = " ".join(answer.out.split())
     assert answer.code == 1
     assert "BROKEN: torch cannot be used: ImportError: libcudart.so.13; install it again" in said
-    assert re.search(r"BROKEN: \S+/cache cannot be written \(Not a directory\); name another .* CROSSFEED_CACHE", said)
+    unbroken = said.replace(" ", "")  # a long path may have been broken at a hyphen
+    assert re.search(r"BROKEN:\S+/cachecannotbewritten\(Notadirectory\);nameanother\S+CROSSFEED_CACHE", unbroken)
     assert "BROKEN: sciq/train:" in said
     assert "takes not known" in said
     assert crossfeed_cli("doctor", "--data-root", str(data / "none")).code == 2
@@ -156,11 +158,11 @@ def test_a_container_is_given_what_its_groups_allow(monkeypatch, tmp_path):
     assert here.workers == min(1.5, here.usable_cores)
 
 
-@pytest.mark.parametrize(("cores", "slower", "seconds"), [(2, 1, 250), (1, 1, 365), (2, 3, 750), (0.5, 1, 730)])
+@pytest.mark.parametrize(("cores", "slower", "seconds"), [(2, 1, 209), (1, 1, 356), (2, 3, 627), (0.5, 1, 712)])
 def test_the_estimate_is_the_measured_run_scaled(cores, slower, seconds):
     found = estimate.quickstart(Device(kind="cpu", step=slower * estimate._STEP), cores, ())
     assert found.seconds == pytest.approx(seconds)
-    assert "250 s on two cores" in found.how
+    assert "209 s on two cores" in found.how
 
 
 def test_what_is_scaled_is_what_the_benchmarks_say():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,8 @@ def test_a_page_does_what_it_says(page, ran, tmp_path, monkeypatch, capsys):
                 answer = CliRunner().invoke(app, list(command.words[1:]))
                 assert answer.exit_code == 0, f"{block.name}: {command}: {answer.output}"
                 assert_shown(answer.stdout, command.printed, block)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def assert_shown(printed: str, shown: str, block: Block) -> None:

@@ -33,7 +33,8 @@ class Halves:
     def __init__(self, model: WorkingModel) -> None:
         self._models = [model, _twin(model)] if model.device.on_host else [model]
         self._helper = ThreadPoolExecutor(1, "second-half")
-        self._alone = True if torch.get_num_threads() > 1 else None  # None: not known before a step was made
+        # Whether one thread computes both; None: not known before a step was made.
+        self._alone = True if torch.get_num_threads() > 1 else None
 
     def __enter__(self) -> Self:
         return self

@@ -53,11 +53,11 @@ class Lifted:
         """G_t^+ block diagonal, shape (Kd, Kd)."""
         return scipy.linalg.block_diag(*map(pinv, self.grams(t)))
 
-    def condition(self, last):
-        """How much the inverses up to a generation amplify rounding."""
+    def is_clear(self, last):
+        """Whether each eigenvalue up to a generation is zero or far from it: between them rounding decides on ranks."""
         values = np.linalg.eigvalsh(np.concatenate([self.grams(t) for t in range(last + 1)]))
-        kept = values > 1e-11 * values[:, -1:]
-        return (values[:, -1] / np.where(kept, values, np.inf).min(axis=1)).max()
+        relative = np.abs(values) / np.maximum(values[:, -1:], np.finfo(float).tiny)
+        return not ((relative > 1e-14) & (relative < 1e-3)).any()
 
     def real_reader(self, t):
         """P, (Kd, (K+1)d): the real data's own estimates enter here."""

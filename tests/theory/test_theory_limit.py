@@ -95,11 +95,15 @@ def test_theorem_3_unbiased_whatever_the_truth():
     assert_close(limit.mean, np.tile(description["truth_public"], (3, 1)), 1e-10)
 
 
+# One, or well below it: a source of weight 1e-16 is lost in rounding.
+PARTS = st.floats(0.05, 0.99) | st.just(1.0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
-    mix=st.floats(0.05, 1),
-    share=st.floats(0.05, 1),
+    mix=PARTS,
+    share=PARTS,
     alpha=st.floats(0, 0.95),
     shares=st.sampled_from(SHARES),
 )

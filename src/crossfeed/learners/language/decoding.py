@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from crossfeed.learners.language.model import WorkingModel
+from crossfeed.learners.language.recorded_decoding import RecordedDecoder
 from crossfeed.learners.language.sampling import Sampler, position_keys
 from crossfeed.learners.language.settings import GenerationSettings
+from crossfeed.learners.language.text import Ids, left_padded
 
 __all__ = ["Completion", "complete"]
-
-Ids = NDArray[np.int64]
 
 _WORTH_SHRINKING = 0.75
 """Finished rows leave the batch once at most this share of its rows goes on: leaving copies the cache."""
@@ -56,10 +57,11 @@ def complete(
     """
     order = sorted(range(len(prompts)), key=lambda item: (-len(prompts[item]), item))
     found: dict[int, Completion] = {}
+    decoder = RecordedDecoder if RecordedDecoder.takes(model) else _Decoder
     for first in range(0, len(order), settings.batch_size):
         rows = order[first : first + settings.batch_size]
         with torch.inference_mode():
-            batch = _Decoder(model, [prompts[row] for row in rows], keys[rows], settings, ends, pad)
+            batch = decoder(model, [prompts[row] for row in rows], keys[rows], settings, ends, pad)
             tokens = batch.run()
         found |= {row: _cut(line, ends) for row, line in zip(rows, tokens, strict=True)}
         advance(len(rows))
@@ -86,10 +88,10 @@ class _Decoder:
         self._model = model
         self._device = model.device.torch_device
         self._longest = settings.max_new_tokens
-        self._width = max(len(prompt) for prompt in prompts)
-        ids, mask = _left_padded(prompts, self._width, self._longest, pad)
+        ids, mask = left_padded(prompts, pad)
+        self._width = ids.shape[1]
         self._prompt = ids.to(self._device)
-        self._mask = mask.to(self._device)
+        self._mask = functional.pad(mask, (0, self._longest), value=1).to(self._device)  # new tokens are seen
         self._lengths = self._mask.sum(dim=1, keepdim=True) - self._longest
         self._words = position_keys(keys, self._longest).to(self._device)
         self._ends = torch.tensor(sorted(ends), device=self._device)
@@ -144,23 +146,13 @@ class _Decoder:
             found = self._model.module(
                 input_ids=ids,
                 attention_mask=mask,
-                past_key_values=self._cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{self._model.cache_name: self._cache},
                 **positions,
             )
         logits: Tensor = found.logits[:, -1]
         return logits
-
-
-def _left_padded(prompts: Sequence[Ids], width: int, new: int, pad: int) -> tuple[Tensor, Tensor]:
-    """Rows of tokens, and the mask of what may be attended to, new tokens included."""
-    ids = np.full((len(prompts), width), pad, dtype=np.int64)
-    mask = np.ones((len(prompts), width + new), dtype=np.int64)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = prompt
-        mask[row, : width - len(prompt)] = 0
-    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def _cache(config: Any, capacity: int) -> Cache:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crossfeed.learners.language.recorded_training import RecordedGradients
 from crossfeed.learners.language.text import Batch
 from crossfeed.learners.neural.device import Device, quiet
 
@@ -42,6 +43,7 @@ class WorkingModel:
         module: The model, on its device.
         device: Where it is.
         takes_positions: Whether its forward pass is given positions.
+        cache_name: What its forward pass calls the key-value cache; transformers renamed it.
     """
 
     def __init__(self, module: Any, device: Device) -> None:
@@ -53,7 +55,9 @@ class WorkingModel:
         self._hooked = isinstance(head, nn.Module)
         if self._hooked:
             head.register_forward_pre_hook(self._only_read)
-        self.takes_positions = "position_ids" in inspect.signature(module.forward).parameters
+        taken = inspect.signature(module.forward).parameters
+        self.takes_positions = "position_ids" in taken
+        self.cache_name = "cache" if "cache" in taken else "past_key_values"
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Parameters by name, tied ones once."""
@@ -94,6 +98,11 @@ class WorkingModel:
             apart = torch.cat([self.logits(batch) for batch in (batches[0], batches[2], batches[1])])
             packed = self.logits(Batch.packed(examples, 0, self.device.torch_device))
         return torch.allclose(packed, apart, rtol=1e-3, atol=1e-3)
+
+    @cached_property
+    def recorded(self) -> RecordedGradients | None:
+        """Gradients that are recorded once and replayed, on a CUDA device."""
+        return RecordedGradients(self) if self.device.torch_device.type == "cuda" else None
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits where a batch reads them only: the head never sees the padding.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
 
-__all__ = ["Batch", "Codec", "Example", "texts"]
+__all__ = ["Batch", "Codec", "Example", "Ids", "left_padded", "texts"]
 
 Ids = NDArray[np.int64]
 Wanted = tuple[str, int, bool, int]
@@ -154,6 +154,17 @@ def _finished(items: pa.Table) -> list[bool]:
     if "finished" not in items.column_names:
         return [True] * items.num_rows
     return [value is not False for value in items.column("finished").to_pylist()]
+
+
+def left_padded(prompts: Sequence[Ids], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """``(rows, width)`` tokens of prompts that end together, and where they are (1) or padding is (0)."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = np.full((len(prompts), width), pad, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = prompt
+        mask[row, width - len(prompt) :] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 @dataclass(frozen=True)

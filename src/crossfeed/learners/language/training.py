@@ -53,6 +53,8 @@ def train(
     optimizer = adamw(parameters, settings.learning_rate, settings.betas, settings.weight_decay, settings.epsilon)
     restore(optimizer, parameters, state.optimizer)
     warmup = 0.0 if state.optimizer else settings.warmup
+    if model.recorded is not None:
+        model.recorded.begin()
     watch = Watch(model.device.on_host, f"generation {generation}")
     try:
         with model.device.seeded(address(key, "dropout")):
@@ -62,7 +64,7 @@ def train(
                 norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping or torch.inf)
                 watch.see(step, loss, norm)
                 optimizer.step()
-                optimizer.zero_grad()
+                clear_gradients(model)
                 advance(1)
         watch.end(len(plan), parameters)
         carried = model.device.in_host_memory(moments(optimizer, parameters)) if settings.carry_optimizer else {}
@@ -91,9 +93,22 @@ def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: i
     lay_out = Batch.packed if model.packs else Batch.of
     total = torch.zeros((), device=model.device.torch_device)
     for first in range(0, len(ordered), batch_size):
-        batch = lay_out(ordered[first : first + batch_size], pad, model.device.torch_device)
+        rows = ordered[first : first + batch_size]
+        share = model.recorded.add(rows, tokens, pad) if model.recorded is not None else None
+        if share is not None:
+            total += share
+            continue
+        batch = lay_out(rows, pad, model.device.torch_device)
         if len(batch.targets):
             loss = functional.cross_entropy(model.logits(batch), batch.targets, reduction="sum") / tokens
             torch.autograd.backward(loss)
             total += loss.detach()
     return total
+
+
+def clear_gradients(model: WorkingModel) -> None:
+    """No gradients; recordings add to them where they are."""
+    if model.recorded is not None:
+        model.recorded.clear()
+    else:
+        model.module.zero_grad()

@@ -1,0 +1,182 @@
+"""On a CUDA device: what is recorded gives what the same work gives without, and states do not stay on the device."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
+if not torch.cuda.is_available():
+    pytest.skip("there is no CUDA device here", allow_module_level=True)
+
+from test_language_kit import LLAMA_3, OPT_350M, keys, learner, prose, random_model, sums, training_set  # noqa: E402
+
+from crossfeed.learners.language.model import LanguageState  # noqa: E402
+from crossfeed.learners.language.recorded_decoding import RecordedDecoder  # noqa: E402
+from crossfeed.learners.language.text import Batch  # noqa: E402
+from crossfeed.learners.neural.recording import Recorder  # noqa: E402
+
+CONFIGS = {"opt": OPT_350M, "llama": LLAMA_3}
+
+
+@pytest.fixture(scope="module", params=["opt", "llama"])
+def base(request, tmp_path_factory):
+    place = tmp_path_factory.mktemp(request.param)
+    return {"model": str(random_model(request.param, place, **CONFIGS[request.param]))}
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Make a learner that records nothing."""
+
+    def make(base, **sections):
+        made = on_cuda(base, **sections)
+        made._model.__dict__["recorded"] = None
+        monkeypatch.setattr(RecordedDecoder, "takes", staticmethod(lambda model: False))
+        return made
+
+    return make
+
+
+def on_cuda(base, **sections):
+    return learner(base, device="cuda", **({"precision": "fp32"} | sections))
+
+
+def data():
+    return training_set(sums(2, 30), prose(3, 34))
+
+
+def without_dropout(made):
+    for part in made._model.module.modules():
+        if hasattr(part, "dropout"):
+            part.dropout = 0.0
+    return made
+
+
+def farthest(left, right):
+    return max(float((left.weights[name] - right.weights[name]).abs().max()) for name in left.weights)
+
+
+def same(left, right):
+    return all(torch.equal(left.weights[name], right.weights[name]) for name in left.weights)
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_recorded_training_is_training(base, plain, accumulation):
+    """To rounding: after ten steps at a rate of 1e-3 each weight may have moved by 1e-2."""
+    how = {"training": {"initial_steps": 10, "gradient_accumulation": accumulation}}
+    recorded, other = without_dropout(on_cuda(base, **how)), without_dropout(plain(base, **how))
+    start = recorded.start(range(1))
+    ours, theirs = (made.update(start, [data()], [1], 0)[0] for made in (recorded, other))
+    assert recorded._model.recorded._recorded
+    assert farthest(ours, start[0]) > 5e-3
+    moved = [(ours.weights[name] - theirs.weights[name]).abs() for name in ours.weights]
+    assert torch.cat([each.flatten() for each in moved]).quantile(0.99) < 2e-5
+
+
+def test_training_again_gives_the_same(base):
+    """Dropout included, whichever shapes were recorded before, and by whom."""
+    first, second = on_cuda(base), on_cuda(base)
+    start = first.start(range(1))
+    second.update(start, [training_set(prose(5, 64))], [7], 1)
+    [ours], [theirs] = (made.update(start, [data()], [1], 0) for made in (first, second))
+    assert same(ours, theirs)
+    assert same(ours, first.update(start, [data()], [1], 0)[0])
+    assert not same(ours, first.update(start, [data()], [2], 0)[0]) or "opt" not in str(base)
+
+
+def test_training_on_the_device_is_training_on_the_host(base):
+    how = {"training": {"initial_steps": 10}}
+    here, there = (without_dropout(learner(base, device=name, precision="fp32", **how)) for name in ("cuda", "cpu"))
+    start = there.start(range(1))
+    ours, theirs = (made.update(start, [data()], [1], 0)[0] for made in (here, there))
+    moved = [(ours.weights[name] - theirs.weights[name]).abs() for name in ours.weights]
+    assert torch.cat([each.flatten() for each in moved]).quantile(0.99) < 2e-5
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_recorded_completions_are_completions(base, plain, top_p):
+    """In fp32, but for a near-tie that rounding tips over. Many texts end early, so that rows leave the batch."""
+    how = {"generation": {"max_new_tokens": 150, "max_prompt_tokens": 40, "batch_size": 64, "top_p": top_p}}
+    items, own = sums(7, 100), keys(100)
+    recorded = on_cuda(base, **how)
+    state = recorded.start(range(1))
+    [ours] = recorded.generate(state, [items], [own])
+    assert RecordedDecoder.takes(recorded._model)
+    [theirs] = plain(base, **how).generate(state, [items], [own])
+    pairs = zip(ours["completion"].to_pylist(), theirs["completion"].to_pylist(), strict=True)
+    assert sum(left == right for left, right in pairs) >= 95
+    assert sum(ours["finished"].to_pylist()) > 20
+    lengths = np.array([len(text) for text in ours["completion"].to_pylist()])
+    assert lengths.max() > 3 * np.median(lengths) or lengths.min() < lengths.max() / 3
+
+
+def test_texts_of_a_model_in_bf16_follow_it(base):
+    """Greedy tokens are the likeliest by the host's fp32 logits, or nearly: bf16 has three digits."""
+    how = {"generation": {"temperature": 0.0, "max_new_tokens": 40, "batch_size": 32}}
+    here, there = on_cuda(base, precision="bf16", **how), learner(base, **how)
+    state = there.start(range(1))
+    items = sums(9, 32)
+    [found] = here.generate(state, [items], [keys(32)])
+    there._model.load(state[0].weights)
+    for row in found.slice(0, 8).to_pylist():
+        prompt = len(there._codec.tokenizer(row["prompt"])["input_ids"])
+        ids = np.array(there._codec.tokenizer(row["prompt"] + row["completion"])["input_ids"])[:80]
+        with torch.inference_mode():
+            logits = there._model.logits(Batch.of([ids], 0, torch.device("cpu")))[prompt - 1 :]
+        chosen = logits.gather(1, torch.from_numpy(ids[prompt:, None]))[:, 0]
+        assert float((logits.amax(dim=1) - chosen).median()) < 0.1
+
+
+def test_the_device_holds_no_more_after_many_generations(base):
+    made = on_cuda(base, precision="bf16")
+    states = made.start(range(3))
+    held = []
+    for generation in range(5):
+        texts = made.generate(states, [sums(4, 20)] * 3, [keys(20)] * 3)
+        sets = [training_set(sums(2, 30), table.select(["prompt", "completion"])) for table in texts]
+        states = made.update(states, sets, [1, 2, 3], generation)
+        made.score(states, [prose(1, 10)])
+        held.append(torch.cuda.memory_allocated())
+    assert all(weights.device.type == "cpu" and weights.is_pinned() for weights in states[0].weights.values())
+    assert max(held[2:]) <= held[1]
+
+
+def test_what_cannot_be_recorded_is_done_without(base, plain):
+    made = on_cuda(base)
+    module, forward = made._model.module, made._model.module.forward
+
+    def waiting(*args, **kwargs):
+        kwargs["input_ids"].sum().item()
+        return forward(*args, **kwargs)
+
+    module.forward = waiting
+    start = made.start(range(1))
+    with pytest.warns(UserWarning, match="not recorded as a CUDA graph"):
+        [found] = made.update(start, [data()], [1], 0)
+    assert farthest(found, start[0]) > 1e-4
+    [again] = made.update(start, [data()], [1], 0)
+    assert farthest(found, again) < 1e-3
+
+
+def test_random_numbers_of_a_recording_come_from_the_generator():
+    found = torch.zeros(1000, device="cuda")
+    recorder = Recorder(torch.device("cuda"))
+    recorder.rehearse(found.uniform_)
+    replay = recorder.record(found.uniform_)
+    drawn = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed)
+        replay()
+        drawn.append(found.clone())
+    assert torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_an_item_is_read_back_whole(base):
+    """States come and go by copies that are under way while the host goes on."""
+    made = on_cuda(base)
+    [state] = made.start(range(1))
+    other = LanguageState({name: weights + 1.0 for name, weights in state.weights.items()})
+    for each in (state, other, state):
+        made._model.load(each.weights)
+        read = made._model.weights()
+        assert all(torch.equal(read[name], each.weights[name]) for name in read)

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossfeed.learners.language.recorded_training import RecordedGradients
+from crossfeed.learners.language.recorded_passes import RecordedPasses
 from crossfeed.learners.language.text import Batch
 from crossfeed.learners.neural.device import Device, quiet
+from crossfeed.learners.neural.recording import Recorder
 
 __all__ = ["LanguageState", "WorkingModel"]
 
@@ -100,9 +101,14 @@ class WorkingModel:
         return torch.allclose(packed, apart, rtol=1e-3, atol=1e-3)
 
     @cached_property
-    def recorded(self) -> RecordedGradients | None:
-        """Gradients that are recorded once and replayed, on a CUDA device."""
-        return RecordedGradients(self) if self.device.torch_device.type == "cuda" else None
+    def recorder(self) -> Recorder | None:
+        """Records work that is done again and again, on a CUDA device."""
+        return Recorder(self.device.torch_device) if self.device.torch_device.type == "cuda" else None
+
+    @cached_property
+    def recorded(self) -> RecordedPasses | None:
+        """Passes that are recorded once and replayed, on a CUDA device."""
+        return None if self.recorder is None else RecordedPasses(self, self.recorder)
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits where a batch reads them only: the head never sees the padding.

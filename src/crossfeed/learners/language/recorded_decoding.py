@@ -52,7 +52,7 @@ class RecordedDecoder:
         self._device = model.device.torch_device
         self._settings = settings
         self._longest = settings.max_new_tokens
-        self._recorder = Recorder(self._device)
+        self._recorder = model.recorder or Recorder(self._device)
         ids, seen = (table.to(self._device) for table in left_padded(prompts, pad))
         self._width = ids.shape[1]
         self._prompt, self._seen = ids, seen
@@ -77,7 +77,7 @@ class RecordedDecoder:
     @staticmethod
     def takes(model: WorkingModel) -> bool:
         """Whether a model decodes in this way: on a CUDA device, told positions, full attention in every layer."""
-        if model.device.torch_device.type != "cuda" or not model.takes_positions:
+        if model.recorder is None or not model.takes_positions:
             return False
         return all(type(layer) is DynamicLayer for layer in _layers(model))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from crossfeed.learners.language.model import WorkingModel
-from crossfeed.learners.language.text import Batch, Example
+from crossfeed.learners.language.text import Batch, Example, Ids
 from crossfeed.protocols import Scores
 
 __all__ = ["score"]
@@ -32,23 +32,34 @@ def score(model: WorkingModel, examples: Sequence[Example], batch_size: int, pad
     with torch.inference_mode():
         for first in range(0, len(order), batch_size):
             rows = order[first : first + batch_size]
-            losses[rows] = _losses(model, [examples[row] for row in rows], pad)
+            losses[rows] = _losses(model, [examples[row] for row in rows], batch_size, pad)
     sizes = np.array([_sizes(example) for example in examples], dtype=np.float64).reshape(-1, 2)
     text_bytes = np.array([example.text_bytes for example in examples], dtype=np.float64)
     return Scores(losses[:, 0], sizes[:, 0], losses[:, 1], sizes[:, 1], text_bytes)
 
 
-def _losses(model: WorkingModel, examples: Sequence[Example], pad: int) -> NDArray[np.float64]:
+def _losses(model: WorkingModel, examples: Sequence[Example], batch_size: int, pad: int) -> NDArray[np.float64]:
     """``(rows, 2)`` summed losses of the whole text and of the completion."""
-    batch = Batch.of([example.ids for example in examples], pad, model.device.torch_device)
-    if not len(batch.targets):
-        return np.zeros((len(examples), 2))
-    each = functional.cross_entropy(model.logits(batch), batch.targets, reduction="none")
-    running = np.concatenate([[0.0], np.cumsum(each.cpu().numpy().astype(np.float64))])
+    each = _each(model, [example.ids for example in examples], batch_size, pad)
+    running = np.concatenate([[0.0], np.cumsum(each.astype(np.float64))])
     sizes = np.array([_sizes(example) for example in examples])
     stops = np.cumsum(sizes[:, 0])
     losses: NDArray[np.float64] = running[stops][:, None] - running[stops[:, None] - sizes]
     return losses
+
+
+def _each(model: WorkingModel, examples: Sequence[Ids], batch_size: int, pad: int) -> NDArray[np.float32]:
+    """``(N,)`` losses of all predicted tokens, example after example."""
+    recorded = model.recorded.losses(examples, batch_size, pad) if model.recorded is not None else None
+    if recorded is not None:
+        return recorded
+    batch = Batch.of(examples, pad, model.device.torch_device)
+    if not len(batch.targets):
+        return np.zeros(0, dtype=np.float32)
+    found: NDArray[np.float32] = (
+        functional.cross_entropy(model.logits(batch), batch.targets, reduction="none").cpu().numpy()
+    )
+    return found
 
 
 def _sizes(example: Example) -> tuple[int, int]:

@@ -92,9 +92,13 @@ def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: i
     ordered = sorted(examples, key=len)
     lay_out = Batch.packed if model.packs else Batch.of
     total = torch.zeros((), device=model.device.torch_device)
+    # Recorded passes take a whole step at once where it fits: gradients add up the same.
+    whole = model.recorded.add_gradients(ordered, tokens, pad) if model.recorded is not None else None
+    if whole is not None:
+        return whole.clone()
     for first in range(0, len(ordered), batch_size):
         rows = ordered[first : first + batch_size]
-        share = model.recorded.add(rows, tokens, pad) if model.recorded is not None else None
+        share = model.recorded.add_gradients(rows, tokens, pad) if model.recorded is not None else None
         if share is not None:
             total += share
             continue

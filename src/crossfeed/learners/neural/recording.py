@@ -20,7 +20,8 @@ Replay = Callable[[], None]
 class Recorder:
     """Records work on one device; what it recorded shares memory for intermediate results.
 
-    Replays follow one another: what one leaves in shared memory is gone with the next.
+    Replays follow one another: what one leaves in shared memory is gone with the next. One recorder serves a process:
+    each stream of work has a workspace of its own on the device.
 
     Args:
         device: A CUDA device.
@@ -48,7 +49,16 @@ class Recorder:
             RuntimeError: It waits for the device, or copies to the host: such work cannot be recorded.
         """
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-            work()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                work()
+        except RuntimeError:
+            self._renew_generator()
+            raise
         replay: Replay = graph.replay
         return replay
+
+    def _renew_generator(self) -> None:
+        """Random numbers can be drawn again: a recording that broke off leaves torch's generator as if it went on."""
+        generator = torch.cuda.default_generators[self._device.index or 0]
+        generator.graphsafe_set_state(torch.Generator(self._device).graphsafe_get_state())

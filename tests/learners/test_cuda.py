@@ -164,7 +164,7 @@ def test_what_cannot_be_recorded_is_done_without(base, plain):
 
     module.forward = waiting
     start = made.start(range(1))
-    with pytest.warns(UserWarning, match="not recorded as a CUDA graph"):
+    with pytest.warns(UserWarning, match="cannot be recorded as a CUDA graph"):
         [found] = made.update(start, [data()], [1], 0)
     assert farthest(found, start[0]) > 1e-4
     [again] = made.update(start, [data()], [1], 0)

@@ -139,15 +139,16 @@ class _Decoder:
         return self._forward(token[:, None], mask, self._lengths + position)
 
     def _forward(self, ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
-        positions: dict[str, Any] = {"position_ids": places} if self._model.takes_positions else {}
+        named: dict[str, Any] = {self._model.cache_argument: self._cache}
+        if self._model.takes_positions:
+            named["position_ids"] = places
         with self._model.device.autocast():
             found = self._model.module(
                 input_ids=ids,
                 attention_mask=mask,
-                past_key_values=self._cache,
                 use_cache=True,
                 logits_to_keep=1,
-                **positions,
+                **named,
             )
         logits: Tensor = found.logits[:, -1]
         return logits

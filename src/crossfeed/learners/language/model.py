@@ -42,6 +42,7 @@ class WorkingModel:
         module: The model, on its device.
         device: Where it is.
         takes_positions: Whether its forward pass is given positions.
+        cache_argument: What its forward pass calls the keys and values so far.
     """
 
     def __init__(self, module: Any, device: Device) -> None:
@@ -53,7 +54,10 @@ class WorkingModel:
         self._hooked = isinstance(head, nn.Module)
         if self._hooked:
             head.register_forward_pre_hook(self._only_read)
-        self.takes_positions = "position_ids" in inspect.signature(module.forward).parameters
+        takes = inspect.signature(module.forward).parameters
+        self.takes_positions = "position_ids" in takes
+        # Transformers 5.24 gave it the shorter name, and warns of the older one.
+        self.cache_argument = "cache" if "cache" in takes else "past_key_values"
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Parameters by name, tied ones once."""

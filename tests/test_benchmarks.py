@@ -73,6 +73,7 @@ def test_the_floor_counts_what_pytorch_counts(llama, monkeypatch):
 
 def test_the_floor_of_completing_is_that_of_token_after_token(llama, monkeypatch):
     import torch
+    from transformers import DynamicCache
 
     monkeypatch.syspath_prepend(BENCHMARKS)
     import floor
@@ -81,10 +82,11 @@ def test_the_floor_of_completing_is_that_of_token_after_token(llama, monkeypatch
 
     def complete():
         with torch.inference_mode():
-            cache, ids = None, torch.randint(0, 101, (rows, prompt))
+            cache, ids = DynamicCache(config=llama.config), torch.randint(0, 101, (rows, prompt))
             for _ in range(new):
-                found = llama(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-                cache, ids = found.past_key_values, found.logits[:, -1:].argmax(-1)
+                # By place: what the fourth argument is called depends on the version of transformers.
+                found = llama(ids, None, None, cache, use_cache=True, logits_to_keep=1)
+                ids = found.logits[:, -1:].argmax(-1)
 
     above = 4 * llama.config.hidden_size * llama.config.num_hidden_layers * rows * prompt * (prompt - 1) // 2
     found = floor.decode(llama.config, [prompt] * rows, [new] * rows, rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +49,28 @@ def use() -> Use:
     gc.collect()
     tensors = sum(type(one).__name__ in ("Tensor", "Parameter") for one in gc.get_objects())
     files = len(os.listdir("/proc/self/fd"))
-    return Use(files, tracemalloc.get_traced_memory()[0], pa.total_allocated_bytes(), tensors)
+    return Use(files, traced(), pa.total_allocated_bytes(), tensors)
+
+
+def traced() -> int:
+    return tracemalloc.get_traced_memory()[0]
+
+
+def make_room() -> None:
+    """Let Python's table of interned strings grow now, so that it does not between two moments of measuring.
+
+    Every part of a path goes in and out of that table. When it is full, in which all tests that ran before have a part,
+    another takes its place: megabytes at once, and nothing is deducted for one that is older than the tracing. Right
+    after that it has room for as many strings as it holds.
+    """
+    interned: list[list[str]] = [[]]  # in one list, which grows by leaps itself, the leap would not be seen
+    leap = 0
+    while leap < _BYTES:
+        if len(interned[-1]) == 1000:
+            interned.append([])
+        before = traced()
+        interned[-1].append(sys.intern(f"room {len(interned)} {len(interned[-1])}"))
+        leap = traced() - before
 
 
 @pytest.fixture
@@ -63,6 +85,8 @@ def trace(monkeypatch) -> Callable[..., dict[int, Use]]:
 
         def noting(self, states, sets, keys, generation):
             if generation in moments:
+                if not found:
+                    make_room()
                 found[generation] = use()
             return update(self, states, sets, keys, generation)
 

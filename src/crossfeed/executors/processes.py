@@ -19,13 +19,13 @@ from crossfeed.executors.calls import wire
 from crossfeed.executors.messages import decode, encode
 from crossfeed.session import Session
 
-__all__ = ["THREADS", "ProcessExecutor"]
+__all__ = ["SILENT", "THREADS", "ProcessExecutor"]
 
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Environment variables that bound the threads of numerical libraries."""
 
 
-_SILENT: Final = 5
+SILENT: Final = 5
 """Workers in a row that may be killed before their first word."""
 
 
@@ -89,7 +89,7 @@ class ProcessExecutor:
             how = _obituary(worker)
             self._silent = 0 if worker.spoke else self._silent + 1
             by_itself = worker.process.returncode >= 0
-            if self._silent > _SILENT or (self._silent and by_itself):  # another one would end as it did
+            if self._silent > SILENT or (self._silent and by_itself):  # another one would end as it did
                 raise CrossfeedError(
                     f"worker {number + 1} ended before its first word: {how}; give fewer --workers, or "
                     "--executor serial"

@@ -97,7 +97,8 @@ TEXTS: Final[dict[str, tuple[str | bytes, tuple[str, ...]]]] = {
         ("100,000 values", "grid"),
     ),
     "quadratic laughs": ("a: &a '" + "x" * 900 + "'\nb: [" + "*a," * 99_999 + "]", ("100,000 values",)),
-    "a billion merges": (_laughs(12, 9, "{", "}"), ("100,000 values", "line")),
+    # Too many values, or, since PyYAML 6.0.4 merges a key only once, a mapping of one key that means nothing.
+    "a billion merges": (_laughs(12, 9, "{", "}"), ()),
     "a wide merge": (_WIDE_MERGE, ("100,000 values", "line")),
     "a list in itself": ("a: &a [*a]\n", ("refer to each other",)),
     "a mapping in itself": ("&a {b: *a}\n", ("refer to each other",)),

@@ -58,6 +58,7 @@ class WorkingModel:
             head.register_forward_pre_hook(self._only_read)
         taken = inspect.signature(module.forward).parameters
         self.takes_positions = "position_ids" in taken
+        # Transformers 5.24 gave it the shorter name, and warns of the older one.
         self.cache_name = "cache" if "cache" in taken else "past_key_values"
 
     def parameters(self) -> dict[str, nn.Parameter]:

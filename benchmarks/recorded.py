@@ -2,10 +2,11 @@
 
     python benchmarks/recorded.py --data-root DATA                    # OPT-350m's architecture, random weights
     python benchmarks/recorded.py --data-root DATA --model FOLDER     # another one
+    python benchmarks/recorded.py train complete --data-root DATA     # some parts: train, complete, score
 
-In one process, with the preset's settings: an update on texts of SciQ (a hundred steps of 2 x 2), and completions of
-its questions, with and without in turns; medians. Random weights hardly ever end a text: every completion is as long as
-it may be.
+In one process, with the preset's settings: an update on texts of SciQ (a hundred steps of 2 x 2), completions of its
+questions, and losses of its texts, with and without in turns; medians. Random weights hardly ever end a text: every
+completion is as long as it may be.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext, Part, TrainingSet
 
 NAMES = ("recorded", "launched one by one")
+PARTS = ("train", "complete", "score")
 
 
 class Contender:
@@ -41,7 +43,7 @@ class Contender:
         [self._state] = self.learner.start(range(1))
         read = self.learner.consumes(train.num_rows, 1, 0)
         self._drawn = TrainingSet((Part("private", 0, 1.0, train.slice(0, read), np.arange(read)),))
-        self._prompts, self._keys = train.slice(0, texts), item_keys(1, np.arange(texts))
+        self._items, self._keys = train.slice(0, texts), item_keys(1, np.arange(texts))
 
     def train(self) -> None:
         """An update; its new state has come back to the host when it ends."""
@@ -50,16 +52,20 @@ class Contender:
     def complete(self) -> None:
         """Texts."""
         RecordedDecoder.takes = staticmethod(self._takes)
-        self.learner.generate([self._state], [self._prompts], [self._keys])
+        self.learner.generate([self._state], [self._items], [self._keys])
+
+    def score(self) -> None:
+        """Losses."""
+        self.learner.score([self._state], [self._items])
 
 
-def main(data_root: Path, out: Path, preset: str, model: str | None, texts: int, rounds: int) -> None:
+def main(parts: list[str], data_root: Path, out: Path, preset: str, model: str | None, texts: int, rounds: int) -> None:
     place = model or str(_random(out, preset, data_root))
     experiment = Experiment.from_yaml(read_preset(preset), (f"learner.base.model={place}", "ecosystem.alpha=0.5"))
     train = experiment.tasks["sciq"].build("sciq", data_root).train
     contenders = [Contender(experiment, name == NAMES[0], train, texts) for name in NAMES]
     print(f"{torch.cuda.get_device_name()}, {place}, {contenders[0].learner.describe()['precision']}")
-    for what in ("train", "complete"):
+    for what in parts or PARTS:
         seconds = [[timed(getattr(one, what)) for one in contenders] for _ in range(rounds + 1)]
         for one in seconds:
             say(f"{what}: " + ", ".join(f"{name} {each:.2f} s" for name, each in zip(NAMES, one, strict=True)))
@@ -80,6 +86,7 @@ def _random(out: Path, preset: str, data_root: Path) -> Path:
 
 def _arguments() -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=PARTS, default=[])
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/recorded"))
     parser.add_argument("--preset", default="opt-350m-k2")

@@ -208,7 +208,7 @@ def test_handles_and_threads_do_not_grow_with_what_is_written(place, monkeypatch
 
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("this system does not list open files")
-    # A lock's beat in the middle of a write has a connection of its own, which stays: one, whenever the first one comes.
+    # A beat of the lock in the middle of a write has a connection of its own, which stays open for the next one.
     monkeypatch.setattr(lock, "BEAT", 3600.0)
     store = open_store(place)
     store.begin("name: x\n", DOCUMENT)

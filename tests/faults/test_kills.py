@@ -78,8 +78,8 @@ def test_the_main_process_killed_at_random_moments(experiment, undisturbed, fork
 class _Hunter(threading.Thread):
     """Kills a random worker at random moments, so many times.
 
-    On a loaded machine a worker may need longer to begin than it is given to live. Once some in a row were killed before
-    their first word, the next one is spared until then: after more of them a run is given up, as it says it is.
+    On a loaded machine a worker may need longer to begin than it is given to live. Once some in a row were killed
+    before their first word, the next one is spared until then: after more of them a run is given up, as it promises.
     """
 
     def __init__(self, executor: ProcessExecutor, kills: int) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from crossfeed.learners.language.model import WorkingModel
-from crossfeed.learners.language.text import Batch, Example
+from crossfeed.learners.language.text import Batch, Example, Ids
 from crossfeed.protocols import Scores
 
 __all__ = ["score"]
@@ -40,15 +41,22 @@ def score(model: WorkingModel, examples: Sequence[Example], batch_size: int, pad
 
 def _losses(model: WorkingModel, examples: Sequence[Example], pad: int) -> NDArray[np.float64]:
     """``(rows, 2)`` summed losses of the whole text and of the completion."""
-    batch = Batch.of([example.ids for example in examples], pad, model.device.torch_device)
-    if not len(batch.targets):
-        return np.zeros((len(examples), 2))
-    each = functional.cross_entropy(model.logits(batch), batch.targets, reduction="none")
+    each = _each(model, [example.ids for example in examples], pad)
     running = np.concatenate([[0.0], np.cumsum(each.cpu().numpy().astype(np.float64))])
     sizes = np.array([_sizes(example) for example in examples])
     stops = np.cumsum(sizes[:, 0])
     losses: NDArray[np.float64] = running[stops][:, None] - running[stops[:, None] - sizes]
     return losses
+
+
+def _each(model: WorkingModel, texts: Sequence[Ids], pad: int) -> Tensor:
+    """``(N,)`` losses of all tokens but the first of each text."""
+    if model.lean is not None:
+        return model.lean.losses(texts)
+    batch = Batch.of(texts, pad, model.device.torch_device)
+    if not len(batch.targets):
+        return torch.zeros(0)
+    return functional.cross_entropy(model.logits(batch), batch.targets, reduction="none")
 
 
 def _sizes(example: Example) -> tuple[int, int]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from crossfeed.learners.language.lean.cache import Cache, LayerCache
 from crossfeed.learners.language.lean.head import losses, losses_and_gradients
 from crossfeed.learners.language.lean.line import Line
 from crossfeed.learners.language.lean.parts import Attention, gate, gate_backward, norm, norm_backward, turn, turns
 from crossfeed.learners.language.lean.shape import Shape
 from crossfeed.learners.language.lean.weights import Layer, Weights, unfused
 
-__all__ = ["gradients_of", "losses_of"]
+__all__ = ["fill", "gradients_of", "losses_of", "next_logits"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,42 @@ def losses_of(shape: Shape, weights: Weights, line: Line) -> Tensor:
     return losses(y, weights.head.matrix, line.targets)
 
 
+def fill(shape: Shape, weights: Weights, line: Line, rows: Tensor, cache: Cache) -> None:
+    """Put the keys and values of a line's tokens into a cache.
+
+    Args:
+        shape: The model's.
+        weights: Its numbers.
+        line: Texts before their last tokens.
+        rows: ``(N,)`` the cache's row of each token.
+        cache: To be filled.
+    """
+    x = weights.tokens.index_select(0, line.ids)
+    attention, by = Attention(shape, line.lengths), turns(shape, line.places)
+    for number, layer in enumerate(weights.layers[:-1]):
+        cache.fill(number, _forward(shape, layer, x, attention, by).asked, rows, line.places)
+    asked, _, _ = _asked(shape, weights.layers[-1], x, by)
+    cache.fill(shape.layers - 1, asked, rows, line.places)
+
+
+def next_logits(shape: Shape, weights: Weights, token: Tensor, by: Tensor, cache: Cache) -> Tensor:
+    """``(rows, vocabulary)`` logits after one more token of each row, which the cache then holds.
+
+    Args:
+        shape: The model's.
+        weights: Its numbers.
+        token: ``(rows,)`` the tokens.
+        by: ``(rows, (H + G) D / 2)`` the turns of their places.
+        cache: What comes before them.
+    """
+    x = weights.tokens.index_select(0, token)
+    for layer, seen in zip(weights.layers, cache.layers, strict=True):
+        _forward(shape, layer, x, seen, by)
+    cache.column += 1
+    y, _ = norm(x, shape.epsilon)
+    return torch.mm(y, weights.head.matrix.t())
+
+
 @torch.no_grad()
 def gradients_of(shape: Shape, weights: Weights, line: Line, factor: float) -> tuple[Tensor, dict[str, Tensor]]:
     """The sum of a line's losses times a factor, and its gradients by parameter."""
@@ -67,11 +104,17 @@ def gradients_of(shape: Shape, weights: Weights, line: Line, factor: float) -> t
     return each.sum() * factor, found
 
 
-def _forward(shape: Shape, layer: Layer, x: Tensor, attention: Attention, by: Tensor) -> _Kept:
-    """Add a layer's two parts to x."""
+def _asked(shape: Shape, layer: Layer, x: Tensor, by: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A layer's turned queries and keys, and its values; and the norm that they are made from."""
     read, factors = norm(x, shape.epsilon)
     asked = torch.mm(read, layer.asked.matrix.t())
     turn(asked, by)
+    return asked, read, factors
+
+
+def _forward(shape: Shape, layer: Layer, x: Tensor, attention: Attention | LayerCache, by: Tensor) -> _Kept:
+    """Add a layer's two parts to x."""
+    asked, read, factors = _asked(shape, layer, x, by)
     seen, attended = attention.forward(asked)
     x.addmm_(seen, layer.joined.t())
     read_again, factors_again = norm(x, shape.epsilon)

@@ -55,7 +55,7 @@ class LeanDecoder:
         self._places = torch.tensor([len(prompt) - 1 for prompt in prompts])
         self._token = torch.tensor([int(prompt[-1]) for prompt in prompts])
         capacity = int(self._places.max()) + self._longest
-        self._turns = turns(self._shape, torch.arange(capacity))
+        self._turns = turns(self._shape, capacity)
         self._cache = Cache(self._shape, self._places, capacity)
         for first in range(0, len(prompts), _PROMPTS):
             self._read(prompts[first : first + _PROMPTS], first)

@@ -34,15 +34,14 @@ def norm_backward(gradient: Tensor, y: Tensor, factors: Tensor, into: Tensor) ->
     into.addcmul_(torch.addcmul(gradient, y, along, value=-1.0 / y.shape[-1]), factors)
 
 
-def turns(shape: Shape, places: Tensor) -> Tensor:
-    """``(N, (H + G) D / 2)`` complex numbers that turn pairs of queries and keys by their token's position.
+def turns(shape: Shape, positions: int) -> Tensor:
+    """``(positions, (H + G) D / 2)`` complex numbers that turn the pairs of queries and keys at each position.
 
     Those of queries also hold the scale of attention.
     """
-    angles = places.to(torch.float32)[:, None] * shape.frequencies
-    keys = torch.complex(angles.cos(), angles.sin())[:, None]
-    parts = ((keys * shape.size**-0.5, shape.heads), (keys, shape.groups))
-    return torch.cat([part.expand(-1, heads, -1) for part, heads in parts], dim=1).flatten(1)
+    angles = torch.arange(positions, dtype=torch.float32)[:, None] * shape.frequencies
+    keys = torch.complex(angles.cos(), angles.sin())
+    return torch.cat([keys * shape.size**-0.5] * shape.heads + [keys] * shape.groups, dim=1)
 
 
 def turn(asked: Tensor, by: Tensor) -> None:

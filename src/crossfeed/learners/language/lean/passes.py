@@ -38,7 +38,7 @@ class _Kept:
 def losses_of(shape: Shape, weights: Weights, line: Line) -> Tensor:
     """``(N,)`` losses of the tokens that follow those of a line."""
     x = weights.tokens.index_select(0, line.ids)
-    attention, by = Attention(shape, line.lengths), turns(shape, line.places)
+    attention, by = Attention(shape, line.lengths), _turns(shape, line)
     for layer in weights.layers:
         _forward(shape, layer, x, attention, by)
     y, _ = norm(x, shape.epsilon)
@@ -56,7 +56,7 @@ def fill(shape: Shape, weights: Weights, line: Line, rows: Tensor, cache: Cache)
         cache: To be filled.
     """
     x = weights.tokens.index_select(0, line.ids)
-    attention, by = Attention(shape, line.lengths), turns(shape, line.places)
+    attention, by = Attention(shape, line.lengths), _turns(shape, line)
     for number, layer in enumerate(weights.layers[:-1]):
         cache.fill(number, _forward(shape, layer, x, attention, by).asked, rows, line.places)
     asked, _, _ = _asked(shape, weights.layers[-1], x, by)
@@ -85,7 +85,7 @@ def next_logits(shape: Shape, weights: Weights, token: Tensor, by: Tensor, cache
 def gradients_of(shape: Shape, weights: Weights, line: Line, factor: float) -> tuple[Tensor, dict[str, Tensor]]:
     """The sum of a line's losses times a factor, and its gradients by parameter."""
     x = weights.tokens.index_select(0, line.ids)
-    attention, by = Attention(shape, line.lengths), turns(shape, line.places)
+    attention, by = Attention(shape, line.lengths), _turns(shape, line)
     kept = [_forward(shape, layer, x, attention, by) for layer in weights.layers]
     y, factors = norm(x, shape.epsilon)
     each, of_y, of_head = losses_and_gradients(y, weights.head.matrix, line.targets, factor)
@@ -102,6 +102,11 @@ def gradients_of(shape: Shape, weights: Weights, line: Line, factor: float) -> t
         found["lm_head.weight"] = of_head
         found["model.embed_tokens.weight"] = torch.zeros_like(weights.tokens).index_add_(0, line.ids, gradient)
     return each.sum() * factor, found
+
+
+def _turns(shape: Shape, line: Line) -> Tensor:
+    """``(N, (H + G) D / 2)`` turns of a line's tokens."""
+    return turns(shape, max(line.lengths, default=0)).index_select(0, line.places)
 
 
 def _asked(shape: Shape, layer: Layer, x: Tensor, by: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -95,14 +95,16 @@ def test_pretraining_learns(tmp_path):
     assert loss(60) < 0.7 * loss(0)
 
 
-def working_model(**changes):
+def working_model(by_hand, **changes):
     from transformers import AutoConfig, AutoModelForCausalLM
 
     shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = AutoConfig.for_model("llama", vocab_size=60, tie_word_embeddings=True, **shape | changes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = WorkingModel(AutoModelForCausalLM.from_config(config), open_device("cpu", "fp32", 1))
+        module = AutoModelForCausalLM.from_config(config, attn_implementation="eager" if by_hand else None)
+    model = WorkingModel(module, open_device("cpu", "fp32", 1))
+    assert (model.lean is not None) == by_hand
     model.training()
     return model
 
@@ -112,10 +114,11 @@ def mean_loss(model, block):
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), block[:, 1:].flatten())
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
 @pytest.mark.parametrize("rows", [1, 2, 5])
-def test_two_halves_are_the_whole(rows):
+def test_two_halves_are_the_whole(rows, by_hand):
     block = torch.randint(60, (rows, 9))
-    model = working_model()
+    model = working_model(by_hand)
     with Halves(model) as halves:
         for _ in range(3):  # the first step is done by one thread, the others by two
             loss = halves.gradients(block)
@@ -131,22 +134,30 @@ def test_two_halves_are_the_whole(rows):
                     parameter.mul_(1.1)  # the twin sees what the optimizer does
 
 
-def test_halves_do_not_depend_on_who_computes_them():
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_halves_do_not_depend_on_who_computes_them(by_hand):
     block = torch.randint(60, (8, 33))
-    model = working_model()
-    parameters = list(model.parameters().values())
-    parts = [torch.autograd.grad(mean_loss(model, half) * 0.5, parameters) for half in block.tensor_split(2)]
+    model = working_model(by_hand)
+    parameters = model.parameters()
+
+    def part(half):
+        if by_hand:
+            found = model.lean.gradients(list(half.numpy()), 1 / (8 * 32), model.lean.weights())[1]
+            return [found[name] for name in parameters]
+        return torch.autograd.grad(mean_loss(model, half) * 0.5, list(parameters.values()))
+
+    parts = [part(half) for half in block.tensor_split(2)]
     with Halves(model) as halves:
         for _ in range(20):
             model.module.zero_grad()
             halves.gradients(block)
-            for parameter, first, second in zip(parameters, *parts, strict=True):
+            for parameter, first, second in zip(parameters.values(), *parts, strict=True):
                 assert torch.equal(parameter.grad, first + second)
 
 
 def test_dropout_is_drawn_in_one_order():
     block = torch.randint(60, (4, 17))
-    model = working_model(attention_dropout=0.5)
+    model = working_model(False, attention_dropout=0.5)
 
     def losses():
         with model.device.seeded(7), Halves(model) as halves:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from crossfeed.learners.language.lean.decoding import LeanDecoder
 from crossfeed.learners.language.model import WorkingModel
 from crossfeed.learners.language.recorded_decoding import RecordedDecoder
 from crossfeed.learners.language.sampling import Sampler, position_keys
@@ -57,15 +58,28 @@ def complete(
     """
     order = sorted(range(len(prompts)), key=lambda item: (-len(prompts[item]), item))
     found: dict[int, Completion] = {}
-    decoder = RecordedDecoder if RecordedDecoder.takes(model) else _Decoder
     for first in range(0, len(order), settings.batch_size):
         rows = order[first : first + settings.batch_size]
         with torch.inference_mode():
-            batch = decoder(model, [prompts[row] for row in rows], keys[rows], settings, ends, pad)
-            tokens = batch.run()
+            tokens = _tokens(model, [prompts[row] for row in rows], keys[rows], settings, ends, pad)
         found |= {row: _cut(line, ends) for row, line in zip(rows, tokens, strict=True)}
         advance(len(rows))
     return [found[row] for row in range(len(prompts))]
+
+
+def _tokens(
+    model: WorkingModel,
+    prompts: Sequence[Ids],
+    keys: NDArray[np.uint64],
+    settings: GenerationSettings,
+    ends: frozenset[int],
+    pad: int,
+) -> Ids:
+    """One batch's new tokens; after the first end of text they mean nothing."""
+    if model.lean is not None:
+        return LeanDecoder(model.lean, prompts, keys, settings, ends).run()
+    decoder = RecordedDecoder if RecordedDecoder.takes(model) else _Decoder
+    return decoder(model, prompts, keys, settings, ends, pad).run()
 
 
 def _cut(line: Ids, ends: frozenset[int]) -> Completion:

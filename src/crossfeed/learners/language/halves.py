@@ -6,18 +6,23 @@ A base is made by one worker while the others wait for it: a second core is free
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from crossfeed.learners.language.lean.model import Lean
 from crossfeed.learners.language.model import WorkingModel
 from crossfeed.learners.language.text import Batch
 
 __all__ = ["Halves"]
+
+_T = TypeVar("_T")
 
 
 class Halves:
@@ -31,7 +36,8 @@ class Halves:
     """
 
     def __init__(self, model: WorkingModel) -> None:
-        self._models = [model, _twin(model)] if model.device.on_host else [model]
+        self._lean = model.lean
+        self._models = [model, _twin(model)] if model.device.on_host and model.lean is None else [model]
         self._helper = ThreadPoolExecutor(1, "second-half")
         # Whether one thread computes both; None: not known before a step was made.
         self._alone = True if torch.get_num_threads() > 1 else None
@@ -50,20 +56,33 @@ class Halves:
         Args:
             block: ``(rows, length + 1)`` tokens.
         """
-        halves = block.tensor_split(len(self._models)) if len(block) > 1 else (block,)
-        shares = [len(half) / len(block) for half in halves]
-        work = list(zip(self._models, halves, shares, strict=False))
-        if self._alone is False and len(work) > 1:
-            second = self._helper.submit(_backward, *work[1])
-            losses = [_backward(*work[0]), second.result()]
-        else:
-            before = torch.get_rng_state()
-            losses = [_backward(*one) for one in work]
-            if self._alone is None:
-                self._alone = not torch.equal(before, torch.get_rng_state())
-        for model, _, _ in work[1:]:
+        if self._lean is not None:
+            return self._by_hand(self._lean, block)
+        halves = _split(block, len(self._models))
+        losses = self._computed(
+            [partial(_backward, *each, len(each[1]) / len(block)) for each in zip(self._models, halves, strict=False)]
+        )
+        for model in self._models[1 : len(halves)]:
             self._add(model)
         return torch.stack(losses).sum()
+
+    def _by_hand(self, lean: Lean, block: Tensor) -> Tensor:
+        weights, factor, halves = lean.weights(), 1.0 / block[:, 1:].numel(), _split(block, 2)
+        found = self._computed([partial(lean.gradients, list(half.numpy()), factor, weights) for half in halves])
+        for _, gradients in found:
+            lean.add(gradients)
+        return torch.stack([loss for loss, _ in found]).sum()
+
+    def _computed(self, halves: Sequence[Callable[[], _T]]) -> list[_T]:
+        """What one thread or two compute."""
+        if self._alone is False and len(halves) > 1:
+            second = self._helper.submit(halves[1])
+            return [halves[0](), second.result()]
+        before = torch.get_rng_state()
+        found = [half() for half in halves]
+        if self._alone is None:
+            self._alone = not torch.equal(before, torch.get_rng_state())
+        return found
 
     def _add(self, model: WorkingModel) -> None:
         """Add a twin's gradients to the model's, and clear them."""
@@ -71,6 +90,10 @@ class Halves:
             if own.grad is not None and other.grad is not None:
                 own.grad += other.grad
             other.grad = None
+
+
+def _split(block: Tensor, parts: int) -> Sequence[Tensor]:
+    return block.tensor_split(parts) if len(block) > 1 else (block,)
 
 
 def _twin(model: WorkingModel) -> WorkingModel:

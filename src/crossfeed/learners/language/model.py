@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crossfeed.learners.language.lean.model import proven
 from crossfeed.learners.language.recorded_passes import RecordedPasses
 from crossfeed.learners.language.text import Batch
 from crossfeed.learners.neural.device import Device, quiet
@@ -45,11 +46,13 @@ class WorkingModel:
         device: Where it is.
         takes_positions: Whether its forward pass is given positions.
         cache_name: What its forward pass calls the key-value cache; transformers renamed it.
+        lean: Its passes by hand, where there are such; then the module itself is not called.
     """
 
     def __init__(self, module: Any, device: Device) -> None:
         self.module = module.to(device.torch_device).eval()
         self.device = device
+        self.lean = proven(self.module) if device.on_host and not device.bf16 else None
         self._loaded: Tensors | None = None
         self._read: Tensor | None = None
         head = module.get_output_embeddings()
@@ -80,7 +83,7 @@ class WorkingModel:
 
     def training(self) -> None:
         """Make ready to be changed: the module no longer holds any state's numbers."""
-        _ = self.packs  # found out while the module is at rest
+        _ = self.lean or self.packs  # found out while the module is at rest
         self._loaded = None
         self.module.train()
 

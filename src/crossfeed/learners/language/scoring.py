@@ -48,18 +48,18 @@ def _losses(model: WorkingModel, examples: Sequence[Example], batch_size: int, p
     return losses
 
 
-def _each(model: WorkingModel, examples: Sequence[Ids], batch_size: int, pad: int) -> NDArray[np.float32]:
-    """``(N,)`` losses of all predicted tokens, example after example."""
-    recorded = model.recorded.losses(examples, batch_size, pad) if model.recorded is not None else None
+def _each(model: WorkingModel, texts: Sequence[Ids], batch_size: int, pad: int) -> NDArray[np.float32]:
+    """``(N,)`` losses of all tokens but the first of each text."""
+    if model.lean is not None:
+        return model.lean.losses(texts).numpy()
+    recorded = model.recorded.losses(texts, batch_size, pad) if model.recorded is not None else None
     if recorded is not None:
         return recorded
-    batch = Batch.of(examples, pad, model.device.torch_device)
+    batch = Batch.of(texts, pad, model.device.torch_device)
     if not len(batch.targets):
         return np.zeros(0, dtype=np.float32)
-    found: NDArray[np.float32] = (
-        functional.cross_entropy(model.logits(batch), batch.targets, reduction="none").cpu().numpy()
-    )
-    return found
+    found = functional.cross_entropy(model.logits(batch), batch.targets, reduction="none")
+    return np.asarray(found.cpu().numpy())
 
 
 def _sizes(example: Example) -> tuple[int, int]:

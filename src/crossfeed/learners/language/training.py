@@ -90,23 +90,13 @@ def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: i
     """
     tokens = max(1, sum(len(ids) - 1 for ids in examples if len(ids)))
     ordered = sorted(examples, key=len)
-    lay_out = Batch.packed if model.packs else Batch.of
     total = torch.zeros((), device=model.device.torch_device)
     # Recorded passes take a whole step at once where it fits: gradients add up the same.
     whole = model.recorded.add_gradients(ordered, tokens, pad) if model.recorded is not None else None
     if whole is not None:
         return whole.clone()
     for first in range(0, len(ordered), batch_size):
-        rows = ordered[first : first + batch_size]
-        share = model.recorded.add_gradients(rows, tokens, pad) if model.recorded is not None else None
-        if share is not None:
-            total += share
-            continue
-        batch = lay_out(rows, pad, model.device.torch_device)
-        if len(batch.targets):
-            loss = functional.cross_entropy(model.logits(batch), batch.targets, reduction="sum") / tokens
-            torch.autograd.backward(loss)
-            total += loss.detach()
+        total += _backward(model, ordered[first : first + batch_size], tokens, pad)
     return total
 
 
@@ -116,3 +106,19 @@ def clear_gradients(model: WorkingModel) -> None:
         model.recorded.clear()
     else:
         model.module.zero_grad()
+
+
+def _backward(model: WorkingModel, examples: Sequence[Ids], tokens: int, pad: int) -> Tensor:
+    """Add the gradients of a micro-batch's loss; the loss is its sum over a number of tokens."""
+    if model.lean is not None:
+        return model.lean.backward(examples, 1.0 / tokens)
+    share = model.recorded.add_gradients(examples, tokens, pad) if model.recorded is not None else None
+    if share is not None:
+        return share
+    lay_out = Batch.packed if model.packs else Batch.of
+    batch = lay_out(examples, pad, model.device.torch_device)
+    if not len(batch.targets):
+        return torch.zeros((), device=model.device.torch_device)
+    loss = functional.cross_entropy(model.logits(batch), batch.targets, reduction="sum") / tokens
+    torch.autograd.backward(loss)
+    return loss.detach()

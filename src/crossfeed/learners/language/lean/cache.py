@@ -1,0 +1,97 @@
+"""Keys and values of texts that are being written, a row each, aligned on the right."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from crossfeed.learners.language.lean.shape import Shape
+
+__all__ = ["Cache", "LayerCache"]
+
+
+class Cache:
+    """Every layer's keys and values, and what each row may see.
+
+    Args:
+        shape: The model's.
+        lengths: ``(rows,)`` tokens that each row has before the first new one.
+        capacity: Most tokens that a row will have, the longest one's.
+
+    Attributes:
+        layers: One for each layer.
+        column: Where the next tokens go, in all rows.
+    """
+
+    def __init__(self, shape: Shape, lengths: Tensor, capacity: int) -> None:
+        self._shape, self._rows = shape, len(lengths)
+        self.column = int(lengths.max())
+        hidden = torch.arange(capacity) < (self.column - lengths)[:, None]
+        mask = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
+        self.mask = mask.repeat_interleave(shape.groups, dim=0)[:, None]
+        self._first = torch.arange(len(lengths)) * shape.groups * capacity + self.column - lengths
+        self.layers = [LayerCache(self, shape, capacity, len(lengths)) for _ in range(shape.layers)]
+
+    def keep(self, holes: Tensor, movers: Tensor, left: int) -> None:
+        """Put some rows into others' places, and go on with the first ones.
+
+        Args:
+            holes: Rows that are given up.
+            movers: As many rows, which take their places.
+            left: How many rows go on.
+        """
+        groups = self._shape.groups
+        mask = self.mask.view(-1, groups, self.mask.shape[-1])
+        for block in (mask, *(block for layer in self.layers for block in (layer.keys, layer.values))):
+            block[holes] = block[movers]
+        self.mask = self.mask[: left * groups]
+        for layer in self.layers:
+            layer.keys, layer.values = layer.keys[:left], layer.values[:left]
+
+    def fill(self, number: int, asked: Tensor, rows: Tensor, places: Tensor) -> None:
+        """Put in keys and values of tokens that come before the first new ones.
+
+        Args:
+            number: The layer's.
+            asked: ``(N, (H + 2G) D)`` queries, keys and values.
+            rows: ``(N,)`` each token's row.
+            places: ``(N,)`` its place among its row's tokens.
+        """
+        shape, layer = self._shape, self.layers[number]
+        capacity = layer.keys.shape[2]
+        where = (self._first[rows] + places)[:, None] + torch.arange(shape.groups) * capacity
+        parts = asked.view(len(asked), -1, shape.size).split_with_sizes([shape.heads, shape.groups, shape.groups], 1)
+        for block, part in zip((layer.keys, layer.values), parts[1:], strict=True):
+            block.view(-1, shape.size).index_copy_(0, where.flatten(), part.flatten(0, 1))
+
+
+class LayerCache:
+    """One layer's keys and values.
+
+    Attributes:
+        keys: ``(rows, G, capacity, D)``.
+        values: The same.
+    """
+
+    def __init__(self, cache: Cache, shape: Shape, capacity: int, rows: int) -> None:
+        self._cache, self._shape = cache, shape
+        # Zeros, since what is hidden is multiplied by zero all the same.
+        self.keys, self.values = (torch.zeros(rows, shape.groups, capacity, shape.size) for _ in range(2))
+
+    def forward(self, asked: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What each row's next token attends to, its own keys and values put in.
+
+        Args:
+            asked: ``(rows, (H + 2G) D)`` queries, keys and values.
+
+        Returns:
+            ``(rows, H D)`` heads one after another; and nothing that were kept for a backward pass.
+        """
+        shape, column = self._shape, self._cache.column
+        parts = asked.view(len(asked), -1, shape.size).split_with_sizes([shape.heads, shape.groups, shape.groups], 1)
+        self.keys[:, :, column], self.values[:, :, column] = parts[1:]
+        keys, values = (block.flatten(0, 1)[:, : column + 1] for block in (self.keys, self.values))
+        queries = parts[0].reshape(len(keys), -1, shape.size)
+        chances = torch.baddbmm(self._cache.mask[:, :, : column + 1], queries, keys.mT)
+        torch._softmax(chances, -1, False, out=chances)
+        return torch.bmm(chances, values).view(len(asked), -1), []

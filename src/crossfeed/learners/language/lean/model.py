@@ -1,0 +1,89 @@
+"""A working model's passes by hand, and the proof that they are the module's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from crossfeed.learners.language.lean.line import Line
+from crossfeed.learners.language.lean.passes import gradients_of, losses_of
+from crossfeed.learners.language.lean.shape import Shape, shape_of
+from crossfeed.learners.language.lean.weights import Weights
+from crossfeed.learners.language.text import Ids
+
+__all__ = ["Lean", "proven"]
+
+
+class Lean:
+    """Losses and gradients of a Llama without its module: the same numbers up to the order of floating-point sums.
+
+    Nothing is kept from one call to the next.
+
+    Args:
+        shape: The model's.
+        parameters: The module's, by name; they may change between calls.
+    """
+
+    def __init__(self, shape: Shape, parameters: Mapping[str, nn.Parameter]) -> None:
+        self.shape, self._parameters = shape, parameters
+
+    def weights(self) -> Weights:
+        """The module's numbers as they are now."""
+        return Weights(self.shape, self._parameters)
+
+    def losses(self, texts: Sequence[Ids]) -> Tensor:
+        """``(N,)`` losses of all tokens but the first of each text."""
+        return losses_of(self.shape, self.weights(), Line.of(texts))
+
+    def gradients(self, texts: Sequence[Ids], factor: float, weights: Weights) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of the losses times a factor, and its gradients by parameter."""
+        return gradients_of(self.shape, weights, Line.of(texts), factor)
+
+    def backward(self, texts: Sequence[Ids], factor: float) -> Tensor:
+        """Add `gradients` to those of the module's parameters, and give the loss; without tokens there are none."""
+        if all(len(ids) < 2 for ids in texts):
+            return torch.zeros(())
+        loss, found = self.gradients(texts, factor, self.weights())
+        self.add(found)
+        return loss
+
+    def add(self, gradients: Mapping[str, Tensor]) -> None:
+        """Add gradients to those of the module's parameters."""
+        for name, gradient in gradients.items():
+            parameter = self._parameters[name]
+            parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+
+
+def proven(module: Any) -> Lean | None:
+    """A module's passes by hand, if they give the same losses and gradients as the module itself does."""
+    shape = shape_of(module)
+    if shape is None:
+        return None
+    lean = Lean(shape, dict(module.named_parameters()))
+    texts = [np.arange(length) % module.config.vocab_size for length in (7, 2, 4)]
+    losses, gradients = _by_the_module(module, texts)
+    found, by_hand = lean.gradients(texts, 1.0, lean.weights())
+    same = _alike(found, losses) and all(_alike(by_hand[name], each) for name, each in gradients.items())
+    return lean if same else None
+
+
+def _by_the_module(module: Any, texts: Sequence[Ids]) -> tuple[Tensor, dict[str, Tensor]]:
+    parameters = dict(module.named_parameters())
+    with torch.enable_grad():
+        total = torch.zeros(())
+        for ids in texts:
+            tokens = torch.from_numpy(ids)
+            logits = module(input_ids=tokens[None, :-1], use_cache=False).logits[0]
+            total = total + functional.cross_entropy(logits, tokens[1:], reduction="sum")
+        gradients = torch.autograd.grad(total, list(parameters.values()))
+    return total.detach(), dict(zip(parameters, gradients, strict=True))
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors differ by rounding only, measured by their largest number."""
+    return bool(torch.dist(one, other, torch.inf) <= 1e-3 * other.abs().max())

@@ -1,0 +1,87 @@
+"""Which modules are computed by hand: what is asked of their configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Shape", "shape_of"]
+
+_OUTER = frozenset({"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"})
+_INNER = frozenset(
+    {
+        "input_layernorm.weight",
+        "post_attention_layernorm.weight",
+        "self_attn.q_proj.weight",
+        "self_attn.k_proj.weight",
+        "self_attn.v_proj.weight",
+        "self_attn.o_proj.weight",
+        "mlp.gate_proj.weight",
+        "mlp.up_proj.weight",
+        "mlp.down_proj.weight",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Llama's sizes.
+
+    Attributes:
+        layers: Number of layers.
+        heads: Heads that ask (H).
+        groups: Heads of keys and values (G), each for H / G that ask.
+        size: Width of a head (D).
+        inner: Width of the feed-forward part.
+        epsilon: Added to mean squares.
+        tied: Whether the head is the embedding.
+        frequencies: ``(D / 2,)`` angles that a head's pairs turn by from one position to the next.
+    """
+
+    layers: int
+    heads: int
+    groups: int
+    size: int
+    inner: int
+    epsilon: float
+    tied: bool
+    frequencies: Tensor
+
+
+def shape_of(module: Any) -> Shape | None:
+    """A module's shape if it is a plain Llama in fp32 on a CPU that attends plainly, else None."""
+    from transformers import LlamaForCausalLM
+
+    if type(module) is not LlamaForCausalLM or not _is_plain(module.config):
+        return None
+    parameters = dict(module.named_parameters())
+    if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in parameters.values()):
+        return None
+    config, tied = module.config, "lm_head.weight" not in parameters
+    layers = config.num_hidden_layers
+    expected = {f"model.layers.{layer}.{name}" for layer in range(layers) for name in _INNER} | _OUTER
+    if parameters.keys() != expected - ({"lm_head.weight"} if tied else set()):
+        return None
+    return Shape(
+        layers=layers,
+        heads=config.num_attention_heads,
+        groups=config.num_key_value_heads,
+        size=parameters["model.layers.0.self_attn.q_proj.weight"].shape[0] // config.num_attention_heads,
+        inner=config.intermediate_size,
+        epsilon=config.rms_norm_eps,
+        tied=tied,
+        frequencies=module.model.rotary_emb.inv_freq,
+    )
+
+
+def _is_plain(config: Any) -> bool:
+    return bool(
+        config.hidden_act == "silu"
+        and config.attention_dropout == 0.0
+        and config.rope_parameters["rope_type"] == "default"
+        and config._attn_implementation == "eager"  # chosen where texts are short (`pretrained.attention`)
+        and config.num_hidden_layers > 0
+    )

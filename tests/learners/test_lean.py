@@ -1,0 +1,194 @@
+"""Passes by hand against transformers' own, over random sizes."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
+
+from crossfeed.learners.language.decoding import complete  # noqa: E402
+from crossfeed.learners.language.lean.cache import Cache  # noqa: E402
+from crossfeed.learners.language.lean.line import Line  # noqa: E402
+from crossfeed.learners.language.lean.model import proven  # noqa: E402
+from crossfeed.learners.language.lean.parts import turns  # noqa: E402
+from crossfeed.learners.language.lean.passes import fill, next_logits  # noqa: E402
+from crossfeed.learners.language.model import WorkingModel  # noqa: E402
+from crossfeed.learners.language.settings import GenerationSettings  # noqa: E402
+from crossfeed.learners.neural.device import open_device  # noqa: E402
+
+
+def llama(rng, **changes):
+    """A Llama of random sizes and weights, with weights so large that every part of it matters."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    groups, shared, pairs = rng.integers(1, 4, 3).tolist()
+    heads = groups * shared
+    shape = {
+        "vocab_size": int(rng.integers(5, 300)),
+        "hidden_size": heads * 2 * pairs,
+        "intermediate_size": int(rng.integers(1, 40)),
+        "num_hidden_layers": int(rng.integers(1, 4)),
+        "num_attention_heads": heads,
+        "num_key_value_heads": groups,
+        "head_dim": 2 * int(rng.integers(1, 9)),
+        "tie_word_embeddings": bool(rng.integers(2)),
+        "rms_norm_eps": float(10.0 ** rng.uniform(-6, -1)),
+        "rope_parameters": {"rope_type": "default", "rope_theta": float(10.0 ** rng.uniform(1, 5))},
+        "max_position_embeddings": 64,
+    }
+    config = AutoConfig.for_model("llama", **shape | changes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(1 << 31)))
+        module = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, mean=0.1, std=parameter.shape[-1] ** -0.5)
+    return module
+
+
+def texts(rng, vocabulary, n=6):
+    return [rng.integers(vocabulary, size=length) for length in rng.integers(0, 40, n)]
+
+
+def naive_losses(module, ids):
+    """Losses of one text, by the module in double precision."""
+    logits = module(input_ids=torch.from_numpy(ids)[None]).logits[0, :-1]
+    return torch.nn.functional.cross_entropy(logits, torch.from_numpy(ids[1:]), reduction="none")
+
+
+def near(found, expected, tolerance):
+    """Whether numbers differ by a share of the largest of them at most."""
+    return (found.double() - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def rng_of(seed):
+    """Any seed passes: one more is drawn each time."""
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("seed", [*range(12), None])
+def test_losses_and_gradients_are_those_of_transformers(seed):
+    rng = rng_of(seed)
+    module = llama(rng)
+    lean, found = proven(module), texts(rng, module.config.vocab_size)
+    found.append(rng.integers(module.config.vocab_size, size=int(rng.integers(2, 64))))
+    losses = lean.losses(found)
+    total, gradients = lean.gradients(found, 0.25, lean.weights())
+
+    module = module.double()
+    expected = torch.cat([naive_losses(module, ids) for ids in found if len(ids) > 1])
+    assert near(losses, expected.detach(), 1e-4)
+    assert near(total, 0.25 * expected.detach().sum(), 1e-4)
+    parameters = dict(module.named_parameters())
+    by_autograd = torch.autograd.grad(0.25 * expected.sum(), list(parameters.values()))
+    assert gradients.keys() == parameters.keys()
+    for name, each in zip(parameters, by_autograd, strict=True):
+        assert near(gradients[name], each, 1e-3), name
+
+
+def test_gradients_are_added_to_those_that_are_there():
+    rng = rng_of(None)
+    module = llama(rng)
+    lean, found = proven(module), [*texts(rng, module.config.vocab_size), np.arange(5) % 5]
+    lean.backward(found, 1.0)
+    once = {name: parameter.grad.clone() for name, parameter in module.named_parameters()}
+    lean.backward([np.array([1]), np.array([], dtype=np.int64)], 1.0)
+    lean.backward(found, 1.0)
+    for name, parameter in module.named_parameters():
+        assert torch.equal(parameter.grad, 2 * once[name])
+
+
+@pytest.mark.parametrize("seed", [*range(6), None])
+def test_new_tokens_see_what_came_before_them(seed):
+    """Logits token after token, while rows end and others take their places, are those of whole texts."""
+    rng = rng_of(seed)
+    module = llama(rng)
+    lean, size = proven(module), module.config.vocab_size
+    shape, weights = lean.shape, lean.weights()
+    rows = [list(rng.integers(size, size=length)) for length in rng.integers(1, 30, 7)]
+    before = Line.of([np.array(row) for row in rows])
+    cache = Cache(shape, torch.tensor([len(row) - 1 for row in rows]), 40)
+    owners = [row for row, tokens in enumerate(rows) for _ in tokens[1:]]
+    fill(shape, weights, before, torch.tensor(owners), cache)
+    module = module.double()
+    while rows:
+        places = torch.tensor([len(row) - 1 for row in rows])
+        last = torch.tensor([int(row[-1]) for row in rows])
+        found = next_logits(shape, weights, last, turns(shape, 64)[places], cache)
+        whole = [module(input_ids=torch.tensor([row])).logits[0, -1].detach() for row in rows]
+        assert near(found, torch.stack(whole), 1e-4)
+        left = len(rows) - int(rng.integers(0, 3))
+        if left > 0 and left < len(rows):
+            hole = int(rng.integers(left))
+            cache.keep(torch.tensor([hole]), torch.tensor([len(rows) - 1]), left)
+            rows[hole] = rows[-1]
+        rows = [[*row, int(rng.integers(size))] for row in rows[: max(0, left)]] if cache.column < 40 else []
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_texts_are_those_of_the_module(temperature):
+    rng = rng_of(None)
+    module = llama(rng, vocab_size=50)
+    model = WorkingModel(module, open_device("cpu", "fp32", 1))
+    settings = GenerationSettings(temperature=temperature, max_new_tokens=12, max_prompt_tokens=30, batch_size=8)
+    prompts = [rng.integers(50, size=length) for length in rng.integers(1, 30, 20)]
+    keys = rng.integers(1 << 62, size=20).astype(np.uint64)
+    by_hand = complete(model, prompts, keys, settings, frozenset({3, 7, 11, 20}), 0, lambda n: None)
+    model.lean = None
+    expected = complete(model, prompts, keys, settings, frozenset({3, 7, 11, 20}), 0, lambda n: None)
+    same = [a.finished == b.finished and np.array_equal(a.ids, b.ids) for a, b in zip(by_hand, expected, strict=True)]
+    assert sum(same) >= 19  # rounding may decide one text in very many
+
+
+def test_nothing_to_predict():
+    lean = proven(llama(rng_of(None)))
+    assert lean.losses([np.array([1]), np.array([], dtype=np.int64)]).shape == (0,)
+    assert lean.backward([np.array([1])], 1.0) == 0
+
+
+def test_a_result_does_not_depend_on_what_came_before():
+    rng = rng_of(None)
+    module = llama(rng)
+    lean, one, other = proven(module), *(texts(rng, module.config.vocab_size, 9) for _ in range(2))
+    first = lean.gradients(one, 1.0, lean.weights())[1], lean.losses(one)
+    lean.gradients(other, 1.0, lean.weights())
+    lean.losses(other)
+    again = lean.gradients(one, 1.0, lean.weights())[1], lean.losses(one)
+    assert all(torch.equal(first[0][name], again[0][name]) for name in first[0])
+    assert torch.equal(first[1], again[1])
+
+
+def test_improbable_targets_have_finite_losses():
+    """Their own probabilities are too small for a number."""
+    module = llama(rng_of(None), vocab_size=40, hidden_size=8, num_attention_heads=2, num_key_value_heads=2)
+    with torch.no_grad():
+        module.lm_head.weight.mul_(1e3)
+    lean, ids = proven(module), np.arange(40)
+    found = lean.losses([ids])
+    assert near(found, naive_losses(module.double(), ids).detach(), 1e-3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attention_bias": True},
+        {"mlp_bias": True},
+        {"attention_dropout": 0.1},
+        {"hidden_act": "gelu"},
+        {"rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}},
+    ],
+)
+def test_other_llamas_are_left_to_transformers(changes):
+    assert proven(llama(rng_of(0), **changes)) is None
+
+
+def test_a_module_that_computes_otherwise_is_left_to_itself():
+    """Its configuration says nothing of it: what it computes decides."""
+    module = llama(rng_of(None))
+    assert proven(module) is not None
+    module.model.layers[0].mlp.act_fn = torch.nn.ReLU()
+    assert proven(module) is None
+
+
+def test_other_precisions_are_left_to_transformers():
+    device = open_device("cpu", "bf16", 1)
+    assert WorkingModel(llama(rng_of(0)), device).lean is None
+    assert proven(llama(rng_of(0)).to(torch.bfloat16)) is None

@@ -15,7 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ def main(
     learner: Any = experiment.learner
     device = open_device(learner.device, learner.precision, learner.threads)
     numbers = {"matmul TFLOP/s": matmul_rate(device) / 1e12}
+    print(f"{device.describe()['device']}: {numbers['matmul TFLOP/s']:.0f} TFLOP/s in matrix products", flush=True)
     folder = out / f"{experiment.name}-{experiment.id}"
     watch = _Watch(device, begun + 60 * minutes)
     try:
@@ -99,19 +100,26 @@ def matmul_rate(device: Device, size: int | None = None) -> float:
     return 2 * n**3 / best
 
 
+STAGES = ("start", "publish", "compose", "update", "store", "measure")
+
+
 class _Watch:
-    """Progress in lines, memory after every generation, and an end when the time is up."""
+    """Progress in lines, seconds by stage and memory after every generation, and an end when the time is up."""
 
     def __init__(self, device: Device, end: float) -> None:
         self.memory: dict[str, float] = {}
         self._log = LogProgress(sys.stdout, seconds=60.0)
         self._device, self._end = device, end
         self._finished = 0
+        self._spent: dict[str, float] = {}
 
-    def stage(
-        self, name: str, total: int | None = None, detail: str = ""
-    ) -> AbstractContextManager[Callable[[int], None]]:
-        return self._log.stage(name, total, detail)
+    @contextmanager
+    def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Callable[[int], None]]:
+        begun = time.monotonic()
+        with self._log.stage(name, total, detail) as advance:
+            yield advance
+        if name in STAGES:
+            self._spent[name] = self._spent.get(name, 0.0) + time.monotonic() - begun
 
     def note(self, text: str) -> None:
         """A line; the one that closes a generation is followed by memory.
@@ -125,7 +133,9 @@ class _Watch:
         found = _memory(self._device)
         turn = f"turn {self._finished} of this call"
         self.memory |= {f"{name}, {turn}": value for name, value in found.items()}
+        self._log.note(", ".join(f"{name} {seconds:.1f} s" for name, seconds in self._spent.items()))
         self._log.note(", ".join(f"{name} {value:.2f}" for name, value in found.items()))
+        self._spent.clear()
         self._finished += 1
         if time.monotonic() > self._end:
             raise KeyboardInterrupt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 
 import pytest
 
@@ -148,7 +149,9 @@ def test_the_script_for_a_gpu_runs_small(small, tmp_path, capsys):
     model = str(small / "opt-350m")
     stopped = example("paper_scale").main(tmp_path, small / "data", model=model, minutes=0.0, overrides=more)
     assert "seconds, generation 0, update" in stopped
-    assert "the same command goes on" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the same command goes on" in said
+    assert re.search(r"start [\d.]+ s, compose [\d.]+ s, update [\d.]+ s, store [\d.]+ s, measure [\d.]+ s\n", said)
     assert "generation, tokens a second" not in stopped
     more = ("generations=2", *more[1:])
     numbers = example("paper_scale").main(tmp_path, small / "data", model=model, overrides=more)

@@ -137,7 +137,7 @@ def test_nodes_of_a_cluster_killed(experiment, undisturbed, tmp_path):
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as apart:
         warnings.simplefilter("ignore")  # of Ray's own
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        nodes = [_node_of(cluster) for _ in range(2)]
         ray.init(address=cluster.address, log_to_driver=False)
         try:
             for attempt in range(20):
@@ -146,7 +146,7 @@ def test_nodes_of_a_cluster_killed(experiment, undisturbed, tmp_path):
                 while kills and not wait([running], timeout=dice.uniform(2.0, 8.0)).done:
                     cluster.remove_node(nodes.pop(dice.randrange(len(nodes))), allow_graceful=False)
                     kills -= 1
-                    nodes.append(cluster.add_node(num_cpus=1))
+                    nodes.append(_node_of(cluster))
                 outcome = running.result(timeout=300)
                 if outcome.failures:
                     outcome = run(experiment, open_store(folder), retry_failed=True)
@@ -158,6 +158,16 @@ def test_nodes_of_a_cluster_killed(experiment, undisturbed, tmp_path):
             ray.shutdown()
             cluster.shutdown()
     assert not kills
+
+
+def _node_of(cluster, tries=5):
+    """A new node; Ray gives each 30 seconds to begin, which on a loaded machine is not always enough."""
+    try:
+        return cluster.add_node(num_cpus=1)
+    except Exception as error:
+        if "timed out during startup" not in str(error) or tries == 1:
+            raise
+        return _node_of(cluster, tries - 1)
 
 
 MEMORY = """

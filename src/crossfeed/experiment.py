@@ -22,6 +22,7 @@ from crossfeed.description import assign, nested, override, validate
 from crossfeed.ecosystem import Ecosystem
 from crossfeed.entity_learners import learners_of
 from crossfeed.errors import InvalidDescription
+from crossfeed.notebook import Columns, listed, page
 from crossfeed.numbered import spell_out
 from crossfeed.registry import combined_learner, learner_settings, metric_settings, task_settings
 from crossfeed.settings import (
@@ -163,10 +164,16 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _can_be_listed(self) -> Self:
-        cells = math.prod(len(values) for values in self.grid.values()) * len(self.seeds)
-        if cells > _MOST_CELLS:
-            raise ValueError(f"grid: with the seeds these are {cells:,} cells, and a run has at most {_MOST_CELLS:,}")
+        if self._count > _MOST_CELLS:
+            raise ValueError(
+                f"grid: with the seeds these are {self._count:,} cells, and a run has at most {_MOST_CELLS:,}"
+            )
         return self
+
+    @property
+    def _count(self) -> int:
+        """How many cells there are, also of a grid whose values turn out to be impossible."""
+        return math.prod(map(len, self.grid.values())) * len(self.seeds)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -203,13 +210,25 @@ class Experiment(Frozen):
         return combined_learner(self.learner, dict(zip(self.ecosystem.names, self.learners, strict=True)))
 
     def __repr__(self) -> str:
-        cells = math.prod(map(len, self.grid.values())) * len(self.seeds)
-        return f"Experiment({self.name!r}, {self.learner.kind}, entities: {len(self.ecosystem.names)}, cells: {cells})"
+        kind, entities = self.learner.kind, len(self.ecosystem.names)
+        return f"Experiment({self.name!r}, {kind}, entities: {entities}, cells: {self._count})"
 
     def _repr_html_(self) -> str:
-        from crossfeed.report.reprs import experiment_html
-
-        return experiment_html(self)
+        facts = {
+            "": self.description,
+            "learner": self.learner.kind,
+            "n": "everything" if self.n is None else self.n,
+            "generations": self.generations,
+            "metrics": ", ".join(self.metrics),
+            "public": self.public.source,
+            "seeds": ", ".join(map(str, self.seeds)),
+            "cells": self._count,
+        }
+        tasks = {"task": list(self.tasks), "source": [task.source for task in self.tasks.values()]}
+        tables: dict[str, Columns] = {"Entities": self.ecosystem.columns, "Tasks": tasks}
+        if self.grid:
+            tables["Grid"] = {"field": list(self.grid), "values": list(map(listed, self.grid.values()))}
+        return page(f"Experiment {self.name}", facts, tables)
 
     @classmethod
     def from_yaml(cls, text: str, overrides: tuple[str, ...] = ()) -> Experiment:

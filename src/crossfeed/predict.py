@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from crossfeed.ecosystem import Ecosystem
 from crossfeed.errors import InvalidDescription
 from crossfeed.experiment import Cell, Experiment
-from crossfeed.records import with_coordinates
+from crossfeed.notebook import page
+from crossfeed.records import column_of, with_coordinates
 from crossfeed.settings import TaskSettings, identity
 from crossfeed.tasks.regression import RegressionSettings, RegressionTask
 from crossfeed.theory import Limit, LinearEcosystem
@@ -41,6 +42,13 @@ Numbers = Iterator[tuple[str, Any]]
 #: A limit whose spectral radius is nearer to one than this may keep what the first generations said.
 _BOUNDARY: Final = 1e-7
 _PUBLIC: Final = "public"
+#: What a notebook shows of a limit: title, metric, and how it is summed up over the models.
+_SHOWN: Final = (
+    ("spectral radius", "spectral_radius", "max"),
+    ("MSE, mean", "mse", "mean"),
+    ("MSE, worst model", "mse", "max"),
+    ("efficiency, mean", "relative_efficiency", "mean"),
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,9 +78,18 @@ class Prediction:
         return f"Prediction({self.experiment.name!r}, cells: {cells}, generations: {self.experiment.generations})"
 
     def _repr_html_(self) -> str:
-        from crossfeed.report.reprs import prediction_html
-
-        return prediction_html(self)
+        limit = self.limit[self.limit["seed"] == self.experiment.seeds[0]]
+        cells = limit.drop_duplicates("cell").set_index("cell")
+        table = cells[[*map(column_of, self.experiment.grid), "law"]].copy()
+        for title, metric, how in _SHOWN:
+            table[title] = limit[limit["metric"] == metric].groupby("cell")["value"].agg(how)
+        facts = {
+            "models": len(self.experiment.ecosystem.names),
+            "generations": f"0 to {self.experiment.generations}",
+            "cells": len(cells),
+        }
+        title = f"Prediction of {self.experiment.name} ({self.experiment.id}), exact"
+        return page(title, facts, {"In the limit": table.to_dict("list")})
 
 
 class Source:

@@ -15,7 +15,7 @@ from crossfeed.loop import run
 from crossfeed.report.exact import theory_of
 from crossfeed.report.frames import Run
 from crossfeed.report.html import write_report, write_together
-from crossfeed.report.layout import ChangeTable, change_table
+from crossfeed.report.layout import ChangeTable
 from crossfeed.report.numbers import change
 from crossfeed.report.together import lay_together
 from crossfeed.report.words import findings
@@ -74,7 +74,7 @@ def pages(runs, tmp_path_factory) -> dict[str, Path]:
 def table(runs) -> dict[str, ChangeTable]:
     """The losses that each page shows."""
     compared = lay_together([runs[name] for name in ("small", "other", "three")])
-    found = {name: change_table(runs[name], "loss", greek=True) for name in ("small", "linear")}
+    found = {name: runs[name].change_table("loss", greek=True) for name in ("small", "linear")}
     return found | {"compared": compared.table("loss")}
 
 

@@ -15,8 +15,8 @@ from crossfeed.report.frames import Run
 from crossfeed.report.landscapes import landscape, landscapes
 from crossfeed.report.matrices import gains, loss_matrices
 from crossfeed.report.numbers import change
-from crossfeed.report.text import number
 from crossfeed.store import open_store
+from crossfeed.text import number
 from crossfeed.theory.influence import influence
 
 SMALL = (

@@ -11,7 +11,7 @@ import pytest
 
 from crossfeed.errors import NewerSchema, StoreError, StoreMismatch
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import change_table, columns_of
+from crossfeed.report.layout import columns_of
 from crossfeed.store.schema import RECORD_COLUMNS, SCHEMA
 
 
@@ -99,14 +99,14 @@ def test_schedules_do_not_mix_cells(make):
 
 
 def test_rows_are_those_of_the_paper(grid):
-    table = change_table(grid, "loss")
+    table = grid.change_table("loss")
     labels = [row.label for row in table.rows]
     assert labels[:3] == ["a on warm", "b on cold", "c on wild"]
     assert labels[3:9] == ["a on cold", "a on wild", "b on warm", "b on wild", "c on warm", "c on cold"]
     assert labels[9:] == ["a on public", "b on public", "c on public"]
     assert [group.label for group in table.columns.groups] == ["beta = 0.2", "beta = 0.8"]
     assert [group.points for group in table.columns.groups] == [(0, 1), (2, 3)]
-    pairs = [row.label for row in change_table(grid, "similarity").rows]
+    pairs = [row.label for row in grid.change_table("similarity").rows]
     assert pairs[:3] == ["a+b on warm", "a+c on warm", "b+c on warm"]
 
 

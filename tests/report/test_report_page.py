@@ -17,11 +17,10 @@ from crossfeed.report.exact import theory_of
 from crossfeed.report.files import to_csv
 from crossfeed.report.frames import Run
 from crossfeed.report.html import write_report, write_together
-from crossfeed.report.layout import change_table
 from crossfeed.report.measured import measured
 from crossfeed.report.numbers import OTHERS, OWN, by_others, mixture
 from crossfeed.report.sections import sections
-from crossfeed.report.text import clip, plain, safe_cell, shorten
+from crossfeed.text import clip, plain, safe_cell, shorten
 
 ATTACK = (
     "<script>alert(1)</script></style><style>*{display:none}</style><img src=x onerror=alert(2)>"
@@ -121,7 +120,7 @@ def test_the_page_holds_all_that_was_asked(seeds, reported):
     expected = ["summary", "loss", "gains", "similarity", "outputs", "quality", "mixture", "timing"]
     expected += ["environment", "reproduce"]
     assert sections == expected
-    table = change_table(seeds, "loss")
+    table = seeds.change_table("loss")
     for row in table.rows:
         assert row.label in page.text
         for entry in row.entries.values():
@@ -148,7 +147,7 @@ def test_figures_and_tables_are_files_too(seeds, reported):
         for row in rows
         if (row["metric"], row["model"], row["task"], row["alpha"]) == ("loss", "warm", "cold", "0.5")
     )
-    entry = next(r for r in change_table(seeds, "loss").rows if r.label == "warm on cold").entries[1]
+    entry = next(r for r in seeds.change_table("loss").rows if r.label == "warm on cold").entries[1]
     assert f"{float(found['final']):.2f}" == entry.final
     assert found["seeds"] == "3"
 

@@ -218,6 +218,6 @@ def _finite(data: Any) -> Any:
 
 def complain(message: str) -> None:
     """One paragraph on standard error; nothing in it moves the cursor."""
-    from crossfeed.report.text import plain
+    from crossfeed.text import plain
 
     typer.echo(f"crossfeed: {plain(message)}", err=True)

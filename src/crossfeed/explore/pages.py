@@ -16,7 +16,7 @@ from bokeh.server.contexts import BokehSessionContext
 from jinja2 import Environment, PackageLoader
 from markupsafe import escape
 
-from crossfeed.report.text import plain
+from crossfeed.text import plain
 
 __all__ = ["Conversation", "dress", "escaped", "html", "opened"]
 

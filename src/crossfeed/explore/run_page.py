@@ -21,8 +21,8 @@ from crossfeed.report.frames import Run
 from crossfeed.report.layout import MEASURES, columns_of, other_metrics
 from crossfeed.report.numbers import by_generation
 from crossfeed.report.progress_tables import where
-from crossfeed.report.text import number, plain
 from crossfeed.status import CellStatus, RunStatus
+from crossfeed.text import number, plain
 
 __all__ = ["site"]
 
@@ -194,7 +194,7 @@ def _metrics(run: Run) -> dict[str, str]:
     """Metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
     measured = set(run.records["metric"].unique())
     known = {name: measure.title for name, measure in MEASURES.items() if name in measured and name != _SIMILARITY}
-    return known | {name: plain(name) for name in other_metrics(run)} or {"loss": "Loss"}
+    return known | {name: plain(name) for name in other_metrics(run.records)} or {"loss": "Loss"}
 
 
 def _of_model(table: pd.DataFrame, panel: _Panel, model: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from crossfeed.errors import StoreError
 from crossfeed.report.style import to_png, to_svg
-from crossfeed.report.text import plain, safe_cell
+from crossfeed.text import plain, safe_cell
 
 __all__ = ["latex", "latex_text", "markdown", "markdown_text", "pictures", "rows_of", "to_csv", "write_contents"]
 

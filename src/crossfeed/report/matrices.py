@@ -20,7 +20,7 @@ from crossfeed.report.heat import Matrix, Scale, ends, heat_maps
 from crossfeed.report.layout import Columns, columns_of, evenly
 from crossfeed.report.numbers import by_generation, change
 from crossfeed.report.samples import at
-from crossfeed.report.text import clip, number, signed
+from crossfeed.text import clip, number, signed
 
 __all__ = ["gains", "loss_matrices"]
 

@@ -15,10 +15,10 @@ from crossfeed.report import figures
 from crossfeed.report.blocks import ALT_LIMIT, Block, Changes, Picture, file_name
 from crossfeed.report.figures import Panel
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import KINDS, ChangeTable, Row, change_table
+from crossfeed.report.layout import KINDS, ChangeTable, Row
 from crossfeed.report.numbers import DEAD_BAND, by_generation
 from crossfeed.report.paper_tables import file_stem
-from crossfeed.report.text import clip
+from crossfeed.text import clip
 
 __all__ = ["changes", "curves", "measured"]
 
@@ -37,7 +37,7 @@ def measured(run: Run, metrics: tuple[str, ...], curves_of: tuple[str, ...] = ()
     """
     blocks: list[Block] = []
     for metric in metrics:
-        table = change_table(run, metric, greek=True)
+        table = run.change_table(metric, greek=True)
         if table is not None:
             blocks.append(changes(table, str(run.experiment.generations)))
             if metric in curves_of and run.records["generation"].max() > 0:

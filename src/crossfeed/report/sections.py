@@ -37,8 +37,8 @@ from crossfeed.report.measured import measured
 from crossfeed.report.numbers import OTHERS, OWN, by_others, mixture, timing
 from crossfeed.report.projections import clouds
 from crossfeed.report.samples import samples
-from crossfeed.report.text import clip, number, plain
 from crossfeed.report.words import findings, opening
+from crossfeed.text import clip, number, plain
 
 __all__ = ["environment_items", "failures", "sections"]
 
@@ -61,7 +61,7 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         Section("similarity", "Similarity of outputs", measured(run, ("similarity",), ("similarity",))),
         Section("outputs", "Outputs", [*clouds(run), *image_samples(run), *_samples(run)]),
         Section("quality", "Accuracy and diversity", measured(run, ("accuracy", "distinct_1", "distinct_2"))),
-        Section("metrics", "Other metrics", measured(run, other_metrics(run))),
+        Section("metrics", "Other metrics", measured(run, other_metrics(run.records))),
         Section("mixture", "Realised mixture", _mixture(run)),
         Section("timing", "Time", _timing(run)),
         Section("failures", "Failures", failures(run)),

@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 
 from crossfeed.plan import Plan
 from crossfeed.predict import Prediction
+from crossfeed.records import column_of
 from crossfeed.report.charts import Chart, Line, Mark, charts, landscape_chart
 from crossfeed.report.layout import evenly
-from crossfeed.report.text import plain, value_text
+from crossfeed.text import plain, value_text
 
 __all__ = [
-    "column_of",
     "efficiency_charts",
     "efficiency_figure",
     "field_label",
@@ -39,7 +39,6 @@ _PANELS: Final = 9
 _COLUMNS: Final = 4
 _LINES: Final = 6
 _WIDE_RANGE: Final = 15.0  # a larger ratio is drawn on a logarithmic axis
-_NAMES: Final = {"ecosystem.alpha": "alpha", "ecosystem.beta": "beta"}
 
 
 def field_label(path: str, value: object = None) -> str:
@@ -47,11 +46,6 @@ def field_label(path: str, value: object = None) -> str:
     name = path.rpartition(".")[2]
     name = _GREEK.get(name, plain(name))
     return name if value is None else f"{name} = {value_text(value)}"
-
-
-def column_of(path: str) -> str:
-    """The records' column of a field of the grid."""
-    return _NAMES.get(path, path)
 
 
 def efficiency_figure(prediction: Prediction) -> Figure | None:

@@ -14,9 +14,9 @@ from crossfeed.report.layout import ChangeTable, evenly
 from crossfeed.report.measured import changes, curves
 from crossfeed.report.numbers import change, timing
 from crossfeed.report.sections import environment_items, failures
-from crossfeed.report.text import clip, number, plain, signed
 from crossfeed.report.together import Together
 from crossfeed.report.words import count, gained, state
+from crossfeed.text import clip, number, plain, signed
 
 __all__ = ["together_sections"]
 

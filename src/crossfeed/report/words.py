@@ -11,9 +11,9 @@ import pandas as pd
 
 from crossfeed.mixture import PUBLIC
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import ChangeTable, Columns, Row, change_table, columns_of
+from crossfeed.report.layout import ChangeTable, Columns, Row, columns_of
 from crossfeed.report.numbers import change
-from crossfeed.report.text import number, percent, plain
+from crossfeed.text import number, percent, plain
 
 __all__ = ["count", "findings", "gained", "opening", "state"]
 
@@ -50,7 +50,7 @@ def state(run: Run) -> str:
 
 def findings(run: Run) -> list[tuple[str, str]]:
     """Statements that compare grid points, then entities one by one, then points: ``(what it is about, statement)``."""
-    table = change_table(run, "loss", greek=True)
+    table = run.change_table("loss", greek=True)
     if table is None or all(entry.final is None for row in table.rows for entry in row.entries.values()):
         return []
     numbers = change(run.records, "loss")

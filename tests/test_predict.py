@@ -16,8 +16,9 @@ from crossfeed import MemoryStore, run
 from crossfeed.description import preset_names, read_description, validate
 from crossfeed.errors import CrossfeedError, InvalidDescription
 from crossfeed.experiment import Experiment
+from crossfeed.in_theory import linear_ecosystem, settled_weights
 from crossfeed.plan import plan
-from crossfeed.predict import linear_ecosystem, predict, settled_weights
+from crossfeed.predict import predict
 from crossfeed.report.charts import Chart, Line, charts, draw_landscape
 from crossfeed.report.style import Frame, panels
 from crossfeed.report.theory_figures import efficiency_figure, plan_figure, trajectory_figure

@@ -18,12 +18,11 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from crossfeed.description import nested
 from crossfeed.notebook import listed, page
-from crossfeed.registry import filter_settings
-from crossfeed.settings import FilterSettings, Frozen, Name, Number, Sequence_, Share
+from crossfeed.parts import Filters
+from crossfeed.settings import Frozen, Name, Number, Sequence_, Share
 
 __all__ = ["Ecosystem", "Entity", "Schedule", "at_generation"]
 
@@ -52,19 +51,6 @@ def _alpha(value: Any) -> float | tuple[float, ...] | str | None:
         return _schedule(value)
     except ValueError as error:
         raise ValueError(f"{error}; or proportional") from error
-
-
-def _filters(value: Any) -> Any:
-    """Filters by name; ``true`` or an empty mapping means its defaults, ``false`` means not at all."""
-    if not isinstance(value, dict):
-        raise ValueError("curation is a mapping from filters to settings, such as {detector: {recall: 0.9}}")
-    chosen = {}
-    for name, settings in value.items():
-        known = filter_settings(name)
-        if settings is not False:
-            plain = {} if settings is True or settings is None else settings
-            chosen[name] = plain if isinstance(plain, FilterSettings) else nested(known, plain, name)
-    return chosen
 
 
 Schedule = Annotated[float | tuple[float, ...], BeforeValidator(_schedule)]
@@ -128,9 +114,7 @@ class Ecosystem(Frozen):
     history: Literal["latest", "accumulate"] | None = None
     fresh_fraction: Share = 0.0
     update: Literal["replace", "accumulate", "accumulate-and-subsample"] = "accumulate-and-subsample"
-    curation: Annotated[dict[str, SerializeAsAny[FilterSettings]], BeforeValidator(_filters)] = Field(
-        default_factory=dict
-    )
+    curation: Filters = Field(default_factory=dict)
 
     @field_validator("entities")
     @classmethod

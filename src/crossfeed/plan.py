@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.experiment import Experiment
+from crossfeed.in_theory import linear_ecosystem, settled_weights
 from crossfeed.notebook import page
-from crossfeed.predict import linear_ecosystem, settled_weights
 from crossfeed.theory import (
     Equilibrium,
     Landscape,

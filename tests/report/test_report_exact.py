@@ -8,8 +8,9 @@ import pytest
 
 from crossfeed.description import read_description
 from crossfeed.experiment import Experiment
+from crossfeed.in_theory import linear_ecosystem
 from crossfeed.loop import run
-from crossfeed.predict import linear_ecosystem, predict
+from crossfeed.predict import predict
 from crossfeed.report.exact import Exact, theory_of
 from crossfeed.report.frames import Run
 from crossfeed.report.landscapes import landscape, landscapes

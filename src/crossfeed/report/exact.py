@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable, InvalidDescription
-from crossfeed.predict import Source, linear_ecosystem
+from crossfeed.in_theory import Source, linear_ecosystem
 from crossfeed.report.frames import Run
 from crossfeed.report.numbers import change
 from crossfeed.theory import LinearEcosystem

@@ -201,6 +201,25 @@ def test_groups_of_columns_have_a_figure_each(make, reported):
     assert page.text.count("β\u00a0=\u00a00.2") > 2
 
 
+def test_of_a_large_grid_some_points_are_shown_and_all_are_in_the_files(make, reported):
+    betas = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1]
+    run = make("metrics={loss: {}}", "generations=1", f"grid={{ecosystem.alpha: [0, 0.5, 1], ecosystem.beta: {betas}}}")
+    folder = reported(run)
+    names = {path.stem for path in (folder / "figures").glob("*.pdf")}
+    curves = {f"{name}-{number}" for name in ("loss", "mixture") for number in (1, 2, 3, 4)}
+    assert names == {*curves, "loss-matrix", "gain", "landscape", "timing"}
+    text = page_of(folder).text
+    assert text.count("12 of 27 grid points, evenly chosen") == 1 + 4 + 4
+    assert "β\u00a0=\u00a00.3" in text
+    assert "β\u00a0=\u00a00.2" not in text.partition("Who learnt from whom")[0].partition("evenly chosen")[0]
+    with (folder / "tables" / "loss.csv").open(encoding="utf-8") as file:
+        assert len(next(csv.reader(file))) == 1 + 27
+
+
+def test_time_that_was_never_spent_is_no_number(seeds, reported):
+    assert "nan" not in page_of(reported(seeds)).text.partition("Seconds by stage")[2].partition("Environment")[0]
+
+
 def test_pages_of_runs_side_by_side_are_passive_too(seeds, partly, tmp_path):
     page = page_of(write_together([seeds, partly], tmp_path).parent)
     assert "Of 4 cells: 2 finished, 2 failed." in page.text

@@ -1,4 +1,4 @@
-"""A comparison with the paper as files (CSV, Markdown, LaTeX, PNG, SVG) and as plain data for programs."""
+"""A comparison with the paper as files (CSV, Markdown, LaTeX, PDF, PNG, SVG) and as plain data for programs."""
 
 from __future__ import annotations
 

@@ -162,6 +162,23 @@ class Columns:
         """All columns, group by group."""
         return tuple(point for group in self.groups for point in group.points)
 
+    def some(self, groups: int, each: int) -> Columns:
+        """At most so many groups and so many columns of each, the first and the last among them."""
+        kept = [replace(group, points=tuple(evenly(group.points, each))) for group in evenly(self.groups, groups)]
+        return replace(self, groups=tuple(kept))
+
+    def pages(self, most: int) -> list[Columns]:
+        """The same columns in parts of at most so many, broken between groups wherever one fits into a part."""
+        parts: list[list[Group]] = []
+        for group in self.groups:
+            for begin in range(0, len(group.points), most):
+                piece = replace(group, points=group.points[begin : begin + most])
+                if parts and sum(len(each.points) for each in parts[-1]) + len(piece.points) <= most:
+                    parts[-1].append(piece)
+                else:
+                    parts.append([piece])
+        return [replace(self, groups=tuple(part)) for part in parts]
+
 
 @dataclass(frozen=True)
 class ChangeTable:

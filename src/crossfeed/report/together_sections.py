@@ -172,7 +172,7 @@ def _measured(together: Together, tables: dict[str, ChangeTable]) -> list[Block]
     same = {run.experiment.generations for run in together.runs}
     final = str(same.pop()) if len(same) == 1 else ", ".join(ends)
     for metric, table in tables.items():
-        blocks.append(changes(table, final))
+        blocks.append(changes(table, final, len(together.runs)))
         if metric in _CURVES:
             blocks += _curves(together, table)
     return blocks

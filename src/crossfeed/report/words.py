@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -118,10 +117,10 @@ def gained(change: Mapping[Any, Any]) -> str:
         change: A row of `crossfeed.report.numbers.change`.
     """
     amount, error = float(change["percent"]), float(change["percent_se"])
-    size = f"{abs(amount):.1f}" + ("" if math.isnan(error) else f" ± {error:.1f}")
-    if size in ("0.0", "0.0 ± 0.0"):
+    size = percent(abs(amount), error).removeprefix("+")
+    if size in ("0.0 %", "0.0 ± 0.0 %"):
         return "did not change"
-    return f"{'gained' if amount < 0 else 'lost'} {size} %"
+    return f"{'gained' if amount < 0 else 'lost'} {size}"
 
 
 def _listed(parts: Sequence[str]) -> str:

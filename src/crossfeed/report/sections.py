@@ -152,7 +152,8 @@ def _timing(run: Run) -> list[Block]:
 
 def _seconds(value: float) -> str:
     """Seconds of a stage; of what never happens there are none."""
-    return "–" if math.isnan(value) else f"{value:.{0 if value >= 100 else 2 if value >= 0.1 else 4}f}"
+    digits = 0 if value >= 100 or value == 0 else 2 if value >= 0.1 else 4
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def failures(run: Run) -> list[Block]:

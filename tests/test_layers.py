@@ -53,6 +53,26 @@ def test_one_file_imports_ray_and_one_the_harness():
     assert importing("lm_eval") == ["harness.py"]
 
 
+def test_files_that_import_each_other_are_of_one_folder():
+    """Settings import what they build, and that imports its settings: such pairs stay small, and stay together."""
+    names = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in modules("**/*.py")}
+    known = {name.removesuffix(".__init__"): path for path, name in names.items() if path != PACKAGE / "__init__.py"}
+    arrows = {name: imports_of(path) & known.keys() - {name} for name, path in known.items()}
+
+    def reached(start: str) -> set[str]:
+        found, ahead = set(), [start]
+        while ahead:
+            new = arrows[ahead.pop()] - found
+            found |= new
+            ahead.extend(new)
+        return found
+
+    reach = {name: reached(name) for name in known}
+    folder = {name: path.parent for name, path in known.items()}
+    pairs = {(a, b) for a in known for b in reach[a] if a in reach[b] and a != b}
+    assert {(a, b) for a, b in pairs if folder[a] != folder[b] or folder[a] == PACKAGE} == set()
+
+
 FOLDERS = "store filters metrics report tasks executors cli explore tracking doctor"
 
 

@@ -16,8 +16,9 @@ from crossfeed import MemoryStore, run
 from crossfeed.description import preset_names, read_description, validate
 from crossfeed.errors import CrossfeedError, InvalidDescription
 from crossfeed.experiment import Experiment
+from crossfeed.in_theory import linear_ecosystem, settled_weights
 from crossfeed.plan import plan
-from crossfeed.predict import linear_ecosystem, predict, settled_weights
+from crossfeed.predict import predict
 from crossfeed.report.charts import Chart, Line, charts, draw_landscape
 from crossfeed.report.style import Frame, panels
 from crossfeed.report.theory_figures import efficiency_figure, plan_figure, trajectory_figure
@@ -312,6 +313,28 @@ def test_the_efficiency_figure_has_a_panel_for_each_beta_and_a_line_for_each_mod
             assert np.array_equal(line.get_ydata(), wanted)
 
 
+def test_entities_that_do_better_than_least_squares_on_all_data_stay_in_the_figure():
+    """Truths differ, and the private data alone are without bias."""
+    tasks = {n: TASK | {"rows": 40, "entity": k, "truth": TRUTHS[n]} for k, n in enumerate(NAMES)}
+    changes = {"tasks": tasks, "grid": {"ecosystem.alpha": [0, 0.1, 0.3, 0.5, 0.9]}}
+    figure = efficiency_figure(predict(experiment(changes, beta=1.0)))
+    shown = np.concatenate([line.get_ydata() for line in figure.axes[0].lines])
+    assert shown.max() > 2
+    assert figure.axes[0].get_ylim()[1] > shown.max()
+
+
+def test_figures_of_a_large_grid_say_which_part_they_show():
+    alphas, betas = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9], [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1]
+    prediction = predict(experiment({"grid": {"ecosystem.beta": betas, "ecosystem.alpha": alphas}}))
+    figure = trajectory_figure(prediction)
+    assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == ["β = 0", "β = 0.3", "β = 0.6", "β = 1"]
+    assert [text.get_text().strip() for text in figure.texts] == [
+        "24 of 70 grid points, evenly chosen; all are in records.csv"
+    ]
+    (note,) = efficiency_figure(prediction).texts
+    assert note.get_text().strip() == "9 of 10 panels, evenly chosen; all are in limit.csv"
+
+
 def test_the_trajectory_figure_has_a_row_for_each_measure():
     prediction = predict(experiment({"grid": {"ecosystem.beta": [0.2, 0.6], "ecosystem.alpha": [0, 0.5]}}))
     figure = trajectory_figure(prediction)
@@ -380,7 +403,9 @@ def test_every_law_has_words(law):
 def test_files_and_plain_data_hold_the_tables(tmp_path, planned):
     prediction = predict(experiment(alpha=1.0))
     files = write_prediction(prediction, tmp_path / "p")
-    assert {file.name for file in files} >= {"records.csv", "limit.parquet", "trajectory.png", "trajectory.svg"}
+    assert {file.name for file in files} >= {"records.csv", "limit.parquet"} | {
+        f"trajectory.{kind}" for kind in ("pdf", "png", "svg")
+    }
     assert pq.read_table(tmp_path / "p" / "records.parquet").num_rows == len(prediction.records)
     pd.testing.assert_series_equal(pd.read_csv(tmp_path / "p" / "limit.csv")["value"], prediction.limit["value"])
     assert Experiment.from_yaml((tmp_path / "p" / "experiment.yaml").read_text()) == prediction.experiment

@@ -17,7 +17,7 @@ from scipy.stats import norm
 from crossfeed import MemoryStore, run
 from crossfeed.description import validate
 from crossfeed.experiment import Experiment
-from crossfeed.predict import linear_ecosystem
+from crossfeed.in_theory import linear_ecosystem
 from crossfeed.records import state_scope_of
 
 REPLICATES = 4000

@@ -18,13 +18,18 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from crossfeed.description import nested
-from crossfeed.registry import filter_settings
-from crossfeed.settings import FilterSettings, Frozen, Name, Number, Sequence_, Share
+from crossfeed.notebook import listed, page
+from crossfeed.parts import Filters
+from crossfeed.settings import Frozen, Name, Number, Sequence_, Share
 
 __all__ = ["Ecosystem", "Entity", "Schedule", "at_generation"]
+
+
+def _own(value: float | tuple[float, ...] | None) -> str:
+    """An entity's own weight as it is shown."""
+    return "" if value is None else listed(value if isinstance(value, tuple) else [value])
 
 
 def _schedule(value: Any) -> float | tuple[float, ...]:
@@ -46,19 +51,6 @@ def _alpha(value: Any) -> float | tuple[float, ...] | str | None:
         return _schedule(value)
     except ValueError as error:
         raise ValueError(f"{error}; or proportional") from error
-
-
-def _filters(value: Any) -> Any:
-    """Filters by name; ``true`` or an empty mapping means its defaults, ``false`` means not at all."""
-    if not isinstance(value, dict):
-        raise ValueError("curation is a mapping from filters to settings, such as {detector: {recall: 0.9}}")
-    chosen = {}
-    for name, settings in value.items():
-        known = filter_settings(name)
-        if settings is not False:
-            plain = {} if settings is True or settings is None else settings
-            chosen[name] = plain if isinstance(plain, FilterSettings) else nested(known, plain, name)
-    return chosen
 
 
 Schedule = Annotated[float | tuple[float, ...], BeforeValidator(_schedule)]
@@ -122,9 +114,7 @@ class Ecosystem(Frozen):
     history: Literal["latest", "accumulate"] | None = None
     fresh_fraction: Share = 0.0
     update: Literal["replace", "accumulate", "accumulate-and-subsample"] = "accumulate-and-subsample"
-    curation: Annotated[dict[str, SerializeAsAny[FilterSettings]], BeforeValidator(_filters)] = Field(
-        default_factory=dict
-    )
+    curation: Filters = Field(default_factory=dict)
 
     @field_validator("entities")
     @classmethod
@@ -160,9 +150,26 @@ class Ecosystem(Frozen):
         return f"Ecosystem({len(self.names)} entities: {names}; alpha: {self.alpha}, beta: {self.beta})"
 
     def _repr_html_(self) -> str:
-        from crossfeed.report.reprs import ecosystem_html
+        alpha = "own" if self.alpha is None else self.alpha
+        facts = {"alpha": alpha, "beta": self.beta, "history": "all" if self.accumulates else "latest"}
+        facts |= {"update": self.update, "fresh fraction": self.fresh_fraction}
+        if self.curation:
+            facts["curation"] = ", ".join(self.curation)
+        return page(f"Ecosystem of {len(self.entities)}", facts, {"": self.columns})
 
-        return ecosystem_html(self)
+    @property
+    def columns(self) -> dict[str, list[object]]:
+        """The entities as a table to show, its columns by name; weights of their own where any entity has one."""
+        own = {
+            "own alpha": [entity.alpha for entity in self.entities],
+            "own beta": [entity.beta for entity in self.entities],
+        }
+        return {
+            "entity": list(self.names),
+            "private data": [entity.private for entity in self.entities],
+            "share of the pool": self.shares.tolist(),
+            **{name: list(map(_own, values)) for name, values in own.items() if any(v is not None for v in values)},
+        }
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ over its grid and seeds into `Cell`s. Its content id is a hash of everything tha
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -16,23 +15,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from crossfeed.description import assign, nested, override, validate
+from crossfeed.description import assign, override, validate
 from crossfeed.ecosystem import Ecosystem
 from crossfeed.entity_learners import learners_of
 from crossfeed.errors import InvalidDescription
+from crossfeed.labels import digest, label
+from crossfeed.notebook import Columns, listed, page
 from crossfeed.numbered import spell_out
-from crossfeed.registry import combined_learner, learner_settings, metric_settings, task_settings
-from crossfeed.settings import (
-    Frozen,
-    LearnerSettings,
-    MetricSettings,
-    Name,
-    Sequence_,
-    TaskSettings,
-    identity,
-)
+from crossfeed.parts import Learner, Metrics, Task
+from crossfeed.registry import combined_learner
+from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, identity
 from crossfeed.strict_yaml import dump_yaml, parse_yaml, shown, word
 
 __all__ = ["Cell", "Experiment"]
@@ -40,44 +34,9 @@ __all__ = ["Cell", "Experiment"]
 RESERVED = ("private", "public", "fresh")
 _MOST_FIELDS: Final = 50
 _MOST_CELLS: Final = 100_000
-_LONGEST_LABEL: Final = 100  # a cell's name is a folder's, and systems keep at most 255 bytes of one
-
-
-def _learner(value: Any) -> Any:
-    if isinstance(value, LearnerSettings):
-        return value
-    if not isinstance(value, dict) or "kind" not in value:
-        raise ValueError("a learner is a mapping with a kind, such as {kind: language, ...}")
-    return nested(learner_settings(value["kind"]), value)
-
-
-def _task(value: Any) -> Any:
-    if isinstance(value, TaskSettings):
-        return value
-    if isinstance(value, str):
-        value = {"source": value}
-    if not isinstance(value, dict) or "source" not in value:
-        raise ValueError("a task is the name of a source, such as math, or a mapping with a source")
-    return nested(task_settings(value["source"]), value)
-
-
-def _metrics(value: Any) -> Any:
-    """Metrics by name; ``true`` or an empty mapping means its defaults, ``false`` means not at all."""
-    if not isinstance(value, dict):
-        raise ValueError("metrics is a mapping from names to settings, such as {loss: {}, accuracy: {items: 64}}")
-    chosen = {}
-    for name, settings in value.items():
-        known = metric_settings(name)
-        if settings is False:
-            continue
-        plain = {} if settings is True or settings is None else settings
-        chosen[name] = plain if isinstance(plain, MetricSettings) else nested(known, plain, name)
-    return chosen
 
 
 Size = Annotated[int, Field(ge=1, le=100_000_000)]
-Learned = Annotated[SerializeAsAny[LearnerSettings], BeforeValidator(_learner)]
-Tasked = Annotated[SerializeAsAny[TaskSettings], BeforeValidator(_task)]
 
 
 class Experiment(Frozen):
@@ -107,16 +66,14 @@ class Experiment(Frozen):
     name: Name = "experiment"
     description: str = ""
     ecosystem: Ecosystem
-    learner: Learned
-    tasks: Annotated[dict[Name, Tasked], Field(min_length=1)]
-    public: Tasked
+    learner: Learner
+    tasks: Annotated[dict[Name, Task], Field(min_length=1)]
+    public: Task
     n: Size | None = None
     initial_n: Size | None = None
     pool_size: Size | None = None
     generations: Annotated[int, Field(ge=0, le=10_000)]
-    metrics: Annotated[dict[str, SerializeAsAny[MetricSettings]], BeforeValidator(_metrics)] = Field(
-        default={"loss": True}, validate_default=True
-    )
+    metrics: Metrics = Field(default={"loss": True}, validate_default=True)
     measured: Literal["all", "own"] = "all"
     seeds: Annotated[Sequence_[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)] = (0,)
     checkpoints: Annotated[str, Field(pattern="^(last|all|none)$")] = "last"
@@ -163,10 +120,16 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _can_be_listed(self) -> Self:
-        cells = math.prod(len(values) for values in self.grid.values()) * len(self.seeds)
-        if cells > _MOST_CELLS:
-            raise ValueError(f"grid: with the seeds these are {cells:,} cells, and a run has at most {_MOST_CELLS:,}")
+        if self._count > _MOST_CELLS:
+            raise ValueError(
+                f"grid: with the seeds these are {self._count:,} cells, and a run has at most {_MOST_CELLS:,}"
+            )
         return self
+
+    @property
+    def _count(self) -> int:
+        """How many cells there are, also of a grid whose values turn out to be impossible."""
+        return math.prod(map(len, self.grid.values())) * len(self.seeds)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -203,13 +166,25 @@ class Experiment(Frozen):
         return combined_learner(self.learner, dict(zip(self.ecosystem.names, self.learners, strict=True)))
 
     def __repr__(self) -> str:
-        cells = math.prod(map(len, self.grid.values())) * len(self.seeds)
-        return f"Experiment({self.name!r}, {self.learner.kind}, entities: {len(self.ecosystem.names)}, cells: {cells})"
+        kind, entities = self.learner.kind, len(self.ecosystem.names)
+        return f"Experiment({self.name!r}, {kind}, entities: {entities}, cells: {self._count})"
 
     def _repr_html_(self) -> str:
-        from crossfeed.report.reprs import experiment_html
-
-        return experiment_html(self)
+        facts = {
+            "": self.description,
+            "learner": self.learner.kind,
+            "n": "everything" if self.n is None else self.n,
+            "generations": self.generations,
+            "metrics": ", ".join(self.metrics),
+            "public": self.public.source,
+            "seeds": ", ".join(map(str, self.seeds)),
+            "cells": self._count,
+        }
+        tasks = {"task": list(self.tasks), "source": [task.source for task in self.tasks.values()]}
+        tables: dict[str, Columns] = {"Entities": self.ecosystem.columns, "Tasks": tasks}
+        if self.grid:
+            tables["Grid"] = {"field": list(self.grid), "values": list(map(listed, self.grid.values()))}
+        return page(f"Experiment {self.name}", facts, tables)
 
     @classmethod
     def from_yaml(cls, text: str, overrides: tuple[str, ...] = ()) -> Experiment:
@@ -237,7 +212,7 @@ class Experiment(Frozen):
 
         It hangs on the cells, not on how their grid is spelled or ordered.
         """
-        return _digest(sorted((cell.name, cell.id) for cell in self.cells()))
+        return digest(sorted((cell.name, cell.id) for cell in self.cells()))
 
     def size(self, generation: int) -> int:
         """Training-set size at a generation (for learners that read draws)."""
@@ -263,7 +238,7 @@ class Experiment(Frozen):
                 data = base | {"seeds": (seed,)}
                 for path, value in point.items():
                     data = assign(data, path, value)
-                cells.append(Cell(_label(point, seed), seed, point, validate(Experiment, data)))
+                cells.append(Cell(label(point, seed), seed, point, validate(Experiment, data)))
         first: dict[str, str] = {}
         for cell in cells:
             twin = first.setdefault(cell.id, cell.name)
@@ -299,18 +274,18 @@ class Cell:
         content: dict[str, Any] = identity(self.experiment, ("learner",)) | {"learner": self._learners(identity)}
         for entity in content["ecosystem"]["entities"]:
             entity.pop("learner", None)  # told above at full length, whatever it leaves out or repeats
-        return _digest(content)
+        return digest(content)
 
     @cached_property
     def start(self) -> str:
         """A hash of everything that affects training at generation 0; cells that agree in it share those states."""
         learner = self._learners(lambda each: each.start_identity())
-        return _digest(self._up_to_zero(without=("metrics", "measured", "learner")) | {"learner": learner})
+        return digest(self._up_to_zero(without=("metrics", "measured", "learner")) | {"learner": learner})
 
     @cached_property
     def zero(self) -> str:
         """A hash of everything that affects what is measured at generation 0; cells that agree share the numbers."""
-        return self.written_zero or _digest(self._up_to_zero())
+        return self.written_zero or digest(self._up_to_zero())
 
     def _learners(self, told: Callable[[LearnerSettings], Any]) -> Any:
         """The common learner, and each entity's where what is told of them differs, as plain data."""
@@ -339,26 +314,3 @@ def _check_paths(paths: list[Any]) -> None:
         for other in paths:
             if isinstance(path, str) and isinstance(other, str) and other.startswith(f"{path}."):
                 raise ValueError(f"grid: {other} lies within {path}; vary one of them")
-
-
-def _label(point: dict[str, Any], seed: int) -> str:
-    last = [path.rpartition(".")[2] for path in point]
-    words = [path.replace(".", "-") if last.count(word) > 1 else word for path, word in zip(point, last, strict=True)]
-    parts = [f"{word}-{_slug(value)}" for word, value in zip(words, point.values(), strict=True)]
-    label = "_".join(parts)
-    if len(label) > _LONGEST_LABEL:
-        label = f"{label[:_LONGEST_LABEL]}-{_digest(point)[:6]}"
-    return f"{label}_seed-{seed}" if label else f"seed-{seed}"
-
-
-def _slug(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # 1 and 1.0 are one value
-    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    plain = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "none"
-    return plain if plain == text and len(plain) <= 40 else f"{plain[:30]}-{_digest(value)[:6]}"
-
-
-def _digest(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

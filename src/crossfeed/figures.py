@@ -36,8 +36,8 @@ from crossfeed.report.heat import Matrix, Scale, draw_matrix
 from crossfeed.report.layout import columns_of
 from crossfeed.report.numbers import by_generation, mixture
 from crossfeed.report.style import PAPER, styled
-from crossfeed.report.text import number, value_text
 from crossfeed.report.theory_figures import efficiency_charts, marks_of
+from crossfeed.text import number, value_text
 
 __all__ = [
     "efficiency_curve",

@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from crossfeed.cache import default_cache
 from crossfeed.executors.crew import Crew
+from crossfeed.executors.executor import Executor
 from crossfeed.executors.serial import SerialExecutor
 from crossfeed.experiment import Experiment
 from crossfeed.progress import Silent
-from crossfeed.protocols import Executor, Progress, Store
+from crossfeed.protocols import Progress, Store
 from crossfeed.records import collect, collect_projection, failure_of, is_measured, state_scope_of
 from crossfeed.session import Session, Setup
 from crossfeed.store.schema import SCHEMA

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.experiment import Experiment
-from crossfeed.predict import linear_ecosystem, settled_weights
+from crossfeed.in_theory import linear_ecosystem, settled_weights
+from crossfeed.notebook import page
 from crossfeed.theory import (
     Equilibrium,
     Landscape,
@@ -72,9 +73,11 @@ class Plan:
         return f"Plan({self.experiment.name!r}, {self.objective}, {weights}, value: {best.value:.6g})"
 
     def _repr_html_(self) -> str:
-        from crossfeed.report.reprs import plan_html
-
-        return plan_html(self)
+        best = self.optimum
+        facts = {"minimised": self.objective, "best alpha": f"{best.alpha:.3f}", "best beta": f"{best.beta:.3f}"}
+        tables = {"The price of other weights": self.prices, "Each for itself (Nash)": self.entities}
+        columns = {caption: table.to_dict("list") for caption, table in tables.items()}
+        return page(f"Plan of {self.experiment.name} ({self.experiment.id})", facts, columns)
 
 
 def plan(experiment: Experiment, objective: str = "mean") -> Plan:

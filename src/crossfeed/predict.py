@@ -1,22 +1,12 @@
 """What exact theory says of an experiment: the description that `crossfeed run` takes, without simulating anything.
 
-Every cell's description becomes a `crossfeed.theory.LinearEcosystem`:
-
-| description | theory |
-|---|---|
-| features X of a task | Gram matrix X'X of the entity that owns it, also of what that entity publishes |
-| a task's ``truth`` and ``noise`` | theta*_k and sigma |
-| the linear learner's ``noise`` | sigma_generated |
-| alpha, beta, initial_beta, shares, history, update | the weights, shares and history of the same names |
-| fresh_fraction | weight of fresh rows with the public data's Gram matrix |
-
 The answer is two tables: `Prediction.records`, the moments of generations 0 to T with the columns that a run's records
 have, and `Prediction.limit`, the long run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,21 +16,27 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.ecosystem import Ecosystem
-from crossfeed.errors import InvalidDescription
 from crossfeed.experiment import Cell, Experiment
-from crossfeed.records import with_coordinates
-from crossfeed.settings import TaskSettings, identity
-from crossfeed.tasks.regression import RegressionSettings, RegressionTask
+from crossfeed.in_theory import Source, linear_ecosystem, settled_from, settled_weights
+from crossfeed.notebook import page
+from crossfeed.records import column_of, with_coordinates
+from crossfeed.tasks.regression import RegressionTask
 from crossfeed.theory import Limit, LinearEcosystem
 
-__all__ = ["Prediction", "Source", "linear_ecosystem", "long_run", "predict", "settled_weights"]
+__all__ = ["Prediction", "long_run", "predict"]
 
 Array = NDArray[np.float64]
 Numbers = Iterator[tuple[str, Any]]
 
 #: A limit whose spectral radius is nearer to one than this may keep what the first generations said.
 _BOUNDARY: Final = 1e-7
-_PUBLIC: Final = "public"
+#: What a notebook shows of a limit: title, metric, and how it is summed up over the models.
+_SHOWN: Final = (
+    ("spectral radius", "spectral_radius", "max"),
+    ("MSE, mean", "mse", "mean"),
+    ("MSE, worst model", "mse", "max"),
+    ("efficiency, mean", "relative_efficiency", "mean"),
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,44 +66,18 @@ class Prediction:
         return f"Prediction({self.experiment.name!r}, cells: {cells}, generations: {self.experiment.generations})"
 
     def _repr_html_(self) -> str:
-        from crossfeed.report.reprs import prediction_html
-
-        return prediction_html(self)
-
-
-class Source:
-    """An experiment's regression tasks; equal descriptions are drawn or read once."""
-
-    def __init__(self) -> None:
-        self._drawn: dict[str, RegressionTask] = {}
-
-    def of(self, experiment: Experiment) -> dict[str, RegressionTask]:
-        """Every task by name, the public data last.
-
-        Raises:
-            InvalidDescription: A task is no regression task, or dimensions differ.
-            DataUnavailable: Features cannot be read.
-        """
-        named = [*experiment.tasks.items(), (_PUBLIC, experiment.public)]
-        data = {name: self._task(name, settings) for name, settings in named}
-        sizes = {name: each.features.shape[1] for name, each in data.items()}
-        if len(set(sizes.values())) > 1:
-            raise InvalidDescription(
-                f"tasks: all features need the same dimension; received {_listed(sizes)}; give equal dimensions"
-            )
-        return data
-
-    def _task(self, name: str, settings: TaskSettings) -> RegressionTask:
-        key = f"{name} {identity(settings)}"
-        if key not in self._drawn:
-            if not isinstance(settings, RegressionSettings) or settings.family != "gaussian":
-                raise InvalidDescription(
-                    f"{name}: exact theory reads features with gaussian responses, and this is "
-                    f"{_listed(settings.model_dump(include={'source', 'family'}))}; give {{source: regression, ...}}, "
-                    "as the preset figure-4 does"
-                )
-            self._drawn[key] = settings.build(name, None)
-        return self._drawn[key]
+        limit = self.limit[self.limit["seed"] == self.experiment.seeds[0]]
+        cells = limit.drop_duplicates("cell").set_index("cell")
+        table = cells[[*map(column_of, self.experiment.grid), "law"]].copy()
+        for title, metric, how in _SHOWN:
+            table[title] = limit[limit["metric"] == metric].groupby("cell")["value"].agg(how)
+        facts = {
+            "models": len(self.experiment.ecosystem.names),
+            "generations": f"0 to {self.experiment.generations}",
+            "cells": len(cells),
+        }
+        title = f"Prediction of {self.experiment.name} ({self.experiment.id}), exact"
+        return page(title, facts, {"In the limit": table.to_dict("list")})
 
 
 def predict(experiment: Experiment) -> Prediction:
@@ -133,113 +103,6 @@ def predict(experiment: Experiment) -> Prediction:
         records.append(_placed(moments, cell, experiment))
         limits.append(_placed_limit(limit, cell, experiment))
     return Prediction(experiment, pd.concat(records, ignore_index=True), pd.concat(limits, ignore_index=True))
-
-
-def linear_ecosystem(experiment: Experiment, source: Source | None = None) -> LinearEcosystem:
-    """The theory's description of an experiment; its grid, if any, is at its first values.
-
-    Args:
-        experiment: With the linear learner and regression tasks.
-        source: Where data come from; default: drawn or read anew.
-
-    Raises:
-        InvalidDescription: The description has no linear theory.
-        DataUnavailable: Features cannot be read.
-    """
-    _check_linear(experiment)
-    data = (source or Source()).of(experiment)
-    own = [data[entity.private] for entity in experiment.ecosystem.entities]
-    ecosystem, public = experiment.ecosystem, data[_PUBLIC]
-    # Where no truth is told, theory must know that errors of biased estimates are not known.
-    told = any(task.settings.truth is not None for task in [*own, public])
-    lasting = _settled_from(ecosystem) == 1
-    fresh = ecosystem.fresh_fraction
-    return LinearEcosystem.from_features(
-        [each.features for each in own],
-        public.features,
-        alpha=_weight(ecosystem.alphas, lasting),
-        beta=_weight(ecosystem.betas, lasting),
-        initial_beta=ecosystem.initial_beta,
-        shares=ecosystem.shares,
-        sigma=_common_noise(experiment, data),
-        sigma_generated=_generated_noise(experiment),
-        fresh=public.features if fresh > 0 else None,
-        fresh_fraction=fresh,
-        history="accumulate" if ecosystem.accumulates else "latest",
-        truths=np.array([each.truth for each in own]) if told else None,
-        truth_public=public.truth if told else None,
-    )
-
-
-def settled_weights(ecosystem: Ecosystem) -> tuple[Array, Array] | None:
-    """The (K,) alphas and betas that hold from some generation on; None if they change for ever."""
-    settled = _settled_from(ecosystem)
-    return None if settled is None else (ecosystem.alphas(settled), ecosystem.betas(settled))
-
-
-def _settled_from(ecosystem: Ecosystem) -> int | None:
-    """The first generation from which all weights stay as they are; None if they change for ever."""
-    common = ecosystem.alpha
-    proportional = common == "proportional" or ecosystem.update == "accumulate"
-    if proportional and any(entity.alpha is None for entity in ecosystem.entities):
-        return None
-    own = [weight for entity in ecosystem.entities for weight in (entity.alpha, entity.beta)]
-    return max(len(each) if isinstance(each, tuple) else 1 for each in [common, ecosystem.beta, *own])
-
-
-def _weight(at: Callable[[int], Array], lasting: bool) -> float | Array | Callable[[int], Array]:
-    """A weight as theory takes it: one number is fastest, a function of the generation the last resort."""
-    if not lasting:
-        return at
-    values = at(1)
-    return float(values[0]) if (values == values[0]).all() else values
-
-
-def _check_linear(experiment: Experiment) -> None:
-    if experiment.learner.kind != "linear":
-        raise InvalidDescription(
-            f"learner: exact theory is of linear models, and this experiment's learner is of the kind "
-            f"{experiment.learner.kind!r}; give a description with learner: {{kind: linear}} and tasks of "
-            "{source: regression, ...}, such as the preset figure-4 (crossfeed predict figure-4)"
-        )
-    if experiment.learner.reading() != "everything":
-        raise InvalidDescription(
-            "learner.reads: exact theory is of learners that weigh all the data; give reads: everything"
-        )
-    if experiment.ecosystem.curation:
-        given = ", ".join(experiment.ecosystem.curation)
-        raise InvalidDescription(
-            f"ecosystem.curation: exact theory knows no curated pool; received {given}; leave it out "
-            "(--set ecosystem.curation={})"
-        )
-    if any(entity.learner for entity in experiment.ecosystem.entities):
-        raise InvalidDescription(
-            "ecosystem.entities: exact theory is of entities that all learn alike; leave their own learner out"
-        )
-    owned = [entity.private for entity in experiment.ecosystem.entities]
-    twice = sorted({task for task in owned if owned.count(task) > 1})
-    if twice:
-        raise InvalidDescription(
-            f"ecosystem: theory takes private data as independent, and {', '.join(twice)} belongs to more than one "
-            "entity; give each a task of its own"
-        )
-
-
-def _generated_noise(experiment: Experiment) -> float:
-    # Named, not imported: this module knows no learner, only the description that the kind "linear" has.
-    noise: float = experiment.learner.model_dump()["noise"]
-    return noise
-
-
-def _common_noise(experiment: Experiment, data: Mapping[str, RegressionTask]) -> float:
-    used = [entity.private for entity in experiment.ecosystem.entities] + [_PUBLIC]
-    noises = {name: data[name].noise for name in used}
-    if len(set(noises.values())) > 1:
-        raise InvalidDescription(
-            f"tasks: theory has one noise for all human data; received {_listed(noises)}; give equal noise (features "
-            "may be scaled instead)"
-        )
-    return noises[_PUBLIC]
 
 
 def _cell_tables(cell: Cell, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -360,12 +223,8 @@ def _placed(table: pd.DataFrame, cell: Cell, experiment: Experiment) -> pd.DataF
 
 def _placed_limit(table: pd.DataFrame, cell: Cell, experiment: Experiment) -> pd.DataFrame:
     """The same, the law in the generation's place; alpha and beta are those that last."""
-    settled = _settled_from(cell.experiment.ecosystem)
+    settled = settled_from(cell.experiment.ecosystem)
     late = cell.experiment.generations if settled is None else settled
     placed = _placed(table.assign(generation=late), cell, experiment)
     law = placed.pop("law")
     return placed.assign(generation=law).rename(columns={"generation": "law"})
-
-
-def _listed(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}: {value}" for name, value in values.items())

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from crossfeed.report.text import plain
+from crossfeed.text import plain
 
 __all__ = ["LiveProgress", "LogProgress", "Silent", "for_stream"]
 

@@ -16,6 +16,7 @@ from crossfeed.protocols import Measurement, Store
 __all__ = [
     "collect",
     "collect_projection",
+    "column_of",
     "failure_of",
     "is_measured",
     "scope_of",
@@ -128,6 +129,11 @@ def _placed(table: pa.Table, cell: Cell, generation: int) -> pa.Table:
     for name, value in (("generation", generation), ("seed", cell.seed), ("cell", cell.name)):
         table = table.add_column(0, name, pa.array([value] * table.num_rows))
     return table
+
+
+def column_of(path: str) -> str:
+    """The column of a field of the grid."""
+    return _OWN_COLUMNS.get(path, path)
 
 
 def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.Table:

@@ -23,7 +23,8 @@ pytest.importorskip("bokeh", reason="no Bokeh: install the extra explore")
 from crossfeed import Experiment, Run, open_store, run
 from crossfeed.cli import app
 from crossfeed.description import read_preset
-from crossfeed.predict import linear_ecosystem, predict
+from crossfeed.in_theory import linear_ecosystem
+from crossfeed.predict import predict
 from crossfeed.progress import Silent
 from crossfeed.theory import landscape, optimal_weights
 from crossfeed.theory.influence import influence

@@ -15,7 +15,7 @@ from crossfeed.loop import run
 from crossfeed.report.exact import theory_of
 from crossfeed.report.frames import Run
 from crossfeed.report.html import write_report, write_together
-from crossfeed.report.layout import ChangeTable, change_table
+from crossfeed.report.layout import ChangeTable
 from crossfeed.report.numbers import change
 from crossfeed.report.together import lay_together
 from crossfeed.report.words import findings
@@ -37,6 +37,8 @@ LINEAR = (
     *(f"{task}.{field}" for task in ("tasks.a", "tasks.b", "public") for field in ("dimension=5", "replicates=50")),
     *("tasks.a.rank=2", "tasks.b.rank=2", "public.rank=5"),
 )
+NINE = "grid={ecosystem.beta: [0.25, 0.5, 0.75], ecosystem.alpha: [0, 0.5, 1]}"
+PAPER = 718  # CSS pixels between the margins of A4
 SIZES = [(width, scheme) for width in (380, 1600) for scheme in ("light", "dark")]
 
 Opened = Callable[..., Any]
@@ -44,7 +46,7 @@ Opened = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Run]:
-    """Four small runs: two of one experiment at two betas, one of other models, one of linear models."""
+    """Small runs: two of one experiment at two betas, one of other models, one of linear models, one of a grid."""
     folder = tmp_path_factory.mktemp("runs")
     three = "ecosystem.entities=[{name: warm, private: warm}, {name: cold, private: cold}, {name: wild, private: wild}]"
     wanted = {
@@ -52,6 +54,7 @@ def runs(tmp_path_factory) -> dict[str, Run]:
         "other": ("fake", (*FAKE, "ecosystem.beta=0.9")),
         "three": ("fake", (*FAKE, three, "tasks.wild={source: fake, words: [fox], test: 4}", "metrics={loss: {}}")),
         "linear": ("fine-grid", LINEAR),
+        "grid": ("fake", (*FAKE, "metrics={loss: {}}", NINE)),
     }
     for name, (preset, changes) in wanted.items():
         run(Experiment.from_yaml(read_description(preset), changes), open_store(folder / name))
@@ -66,6 +69,7 @@ def pages(runs, tmp_path_factory) -> dict[str, Path]:
     return {
         "small": write_report(runs["small"], folder / "small"),
         "linear": write_report(runs["linear"], folder / "linear"),
+        "grid": write_report(runs["grid"], folder / "grid"),
         "compared": write_together(compared, folder / "compared"),
     }
 
@@ -74,7 +78,7 @@ def pages(runs, tmp_path_factory) -> dict[str, Path]:
 def table(runs) -> dict[str, ChangeTable]:
     """The losses that each page shows."""
     compared = lay_together([runs[name] for name in ("small", "other", "three")])
-    found = {name: change_table(runs[name], "loss", greek=True) for name in ("small", "linear")}
+    found = {name: runs[name].change_table("loss", greek=True) for name in ("small", "linear")}
     return found | {"compared": compared.table("loss")}
 
 
@@ -92,6 +96,20 @@ def test_a_page_is_read_at_any_width_and_scheme_without_scripts(pages, table, op
         "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
     )
     assert (brightness(ground) > brightness(ink)) == (scheme == "light")
+
+
+@pytest.mark.parametrize("name", ["grid", "compared"])
+def test_tables_fit_onto_paper(pages, runs, open_page, name):
+    page = open_page(pages[name].as_uri(), PAPER, "light")
+    page.emulate_media(media="print")
+    edges = page.eval_on_selector_all(
+        "table:not(.side)", "all => all.map(each => each.getBoundingClientRect().right - innerWidth)"
+    )
+    assert len(edges) > 1
+    assert max(edges) <= 0
+    if name == "grid":
+        heads = page.eval_on_selector_all("#loss thead th[scope=col]", "all => all.map(each => each.innerText)")
+        assert len(heads) == 9
 
 
 def assert_pictures_are_shown(page: Any) -> None:

@@ -11,7 +11,8 @@ from crossfeed.explore.answer import Answer, Data
 from crossfeed.explore.description import short_yaml
 from crossfeed.explore.settings import Start
 from crossfeed.explore.words import influence_words, summary, undetermined
-from crossfeed.predict import linear_ecosystem, predict
+from crossfeed.in_theory import linear_ecosystem
+from crossfeed.predict import predict
 from crossfeed.theory.influence import influence
 
 from .test_explore_settings import MOVED, NUMBERED, UNEQUAL

@@ -9,7 +9,7 @@ from crossfeed import Experiment
 from crossfeed.explore import landscape as explored
 from crossfeed.explore.landscape import Survey
 from crossfeed.explore.words import price
-from crossfeed.predict import linear_ecosystem
+from crossfeed.in_theory import linear_ecosystem
 from crossfeed.theory import landscape, optimal_weights
 
 from .test_explore_settings import NUMBERED

@@ -98,6 +98,41 @@ def test_the_map_marks_the_weights_that_the_sliders_stand_for():
     assert np.isnan(held(unequal, "map", 3)["x"]).all()
 
 
+def test_exact_theory_lies_beside_the_losses_of_linear_models_and_runs_ahead(tmp_path):
+    place = tmp_path / "run"
+    changes = ("grid.ecosystem.alpha=[0.2, 0.7]", "generations=4", "ecosystem.entities=2")
+    experiment = Experiment.from_yaml(NUMBERED, changes)
+    run(experiment, open_store(place))
+    for path in [place / "records.parquet", *place.rglob("generation-00[34].parquet")]:
+        path.unlink()
+    page, records = opened(run_page.site(str(place))), predict(experiment).records
+    losses = records[records["metric"] == "loss"].sort_values("generation").set_index(["alpha", "task", "model"])
+    assert "exact theory" in told(page)["html"]["key"]
+    for turn, (point, alpha) in enumerate([("1", 0.7), ("0", 0.2)]):
+        ask(page, turn + 1, point=point)
+        for panel, task in enumerate([*experiment.tasks, "public"]):
+            exact, ran = (held(page, f"panel{panel}", place) for place in (3, 1))
+            assert [len(line) for line in ran["ys"]] == [3, 3]
+            for line, model in zip(exact["ys"], experiment.ecosystem.names, strict=True):
+                np.testing.assert_allclose(line, losses.loc[(alpha, task, model), "value"])
+    assert page.get_model_by_name("similarity") is None
+    fake = opened(run_page.site(str(made(EIGHT, tmp_path / "fake"))))
+    assert "exact theory" not in told(fake)["html"]["key"]
+    assert held(fake, "panel0", 3)["ys"] == []
+
+
+def test_it_is_said_why_there_is_no_theory_of_a_run_of_linear_models(tmp_path):
+    place = made(NUMBERED, tmp_path / "run", "tasks.each.noise=2", "generations=1")
+    page = told(opened(run_page.site(str(place))))["html"]
+    assert "theory has one noise for all human data" in page["theory"]
+    assert "exact theory" not in page["key"]
+
+
+def made(description, place, *overrides):
+    run(Experiment.from_yaml(description, overrides), open_store(place))
+    return place
+
+
 def test_many_models_are_shown_by_kinds_of_task_with_their_mean(tmp_path):
     run(Experiment.from_yaml(EIGHT), open_store(tmp_path / "run"))
     page = opened(run_page.site(str(tmp_path / "run")))

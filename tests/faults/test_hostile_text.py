@@ -22,7 +22,7 @@ from crossfeed import registry
 from crossfeed.progress import LiveProgress, LogProgress
 from crossfeed.report.files import latex, markdown
 from crossfeed.report.frames import Run
-from crossfeed.report.text import plain
+from crossfeed.text import plain
 from tests.faults.cli import Answer, crossfeed_cli
 from tests.faults.hostile import ATTACKS, TAME
 

@@ -10,7 +10,7 @@ import pytest
 from tests.test_run_matches_theory import states_of
 
 from crossfeed.experiment import Experiment
-from crossfeed.predict import linear_ecosystem
+from crossfeed.in_theory import linear_ecosystem
 
 DIMENSION, ROWS, GENERATIONS = 7, 89, 100
 # Per generation: variance over that of one fit.

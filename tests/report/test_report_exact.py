@@ -8,15 +8,17 @@ import pytest
 
 from crossfeed.description import read_description
 from crossfeed.experiment import Experiment
+from crossfeed.in_theory import linear_ecosystem
 from crossfeed.loop import run
-from crossfeed.predict import linear_ecosystem, predict
+from crossfeed.predict import predict
 from crossfeed.report.exact import Exact, theory_of
 from crossfeed.report.frames import Run
 from crossfeed.report.landscapes import landscape, landscapes
 from crossfeed.report.matrices import gains, loss_matrices
+from crossfeed.report.measured import measured
 from crossfeed.report.numbers import change
-from crossfeed.report.text import number
 from crossfeed.store import open_store
+from crossfeed.text import number
 from crossfeed.theory.influence import influence
 
 SMALL = (
@@ -62,6 +64,22 @@ def test_expected_losses_are_those_that_predict_gives(linear, exact):
         for row in exact.losses(point, [0, 1, 2]).to_dict("records"):
             place = (point, row["model"], row["task"], row["generation"])
             assert row["exact"] == pytest.approx(wanted[place], rel=1e-10)
+        alone = exact.expected(point, [0, 1, 2]).set_index(["model", "task", "generation"])["exact"]
+        both = exact.losses(point, [0, 1, 2]).set_index(["model", "task", "generation"])["exact"]
+        pd.testing.assert_series_equal(alone.sort_index(), both.sort_index())
+
+
+def test_curves_of_losses_have_the_theory_beside_them(linear, exact):
+    (_, picture, _) = measured(linear, ("loss",), ("loss",), theory_of(linear))
+    first = picture.draw(10.4).axes[1]  # a on b
+    assert first.get_title(loc="left") == "a on b"
+    wanted = predicted(linear).query("model == 'a' and task == 'b'").sort_values("generation")
+    shown = [line.get_ydata() for line in first.get_lines()]
+    points = linear.points.query("beta == 0.2").index
+    for ran, theory, point in zip(shown[::2], shown[1::2], points, strict=True):
+        np.testing.assert_allclose(theory, wanted[wanted["point"] == point]["value"], rtol=1e-10)
+        assert not np.array_equal(ran, theory)
+    assert "exact theory" in picture.caption
 
 
 def test_standard_errors_are_those_of_normal_estimates(linear, exact):

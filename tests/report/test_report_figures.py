@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from crossfeed.report.figures import NARROW, WIDE, Panel, clouds, curves, draw_lines, shares, times
+from crossfeed.report.figures import NARROW, WIDE, Panel, clouds, curves, draw_lines, far_apart, shares, times
 from crossfeed.report.numbers import by_generation, mixture, timing
 from crossfeed.report.style import for_page, to_png, to_svg
 
@@ -59,6 +59,23 @@ def test_lines_differ_by_more_than_colour(seeds):
         values = {str(getattr(line, look)()) for line in axes.get_lines()}
         assert len(values) == 3 or look == "get_linestyle"
     assert len({str(line._dash_pattern) for line in axes.get_lines()}) == 3
+
+
+@pytest.mark.parametrize(("end", "log"), [(14.0, False), (16.0, True), (16_000.0, True)])
+def test_what_differs_much_has_a_logarithmic_axis_on_which_all_of_it_is_seen(end, log):
+    table = pd.DataFrame({"point": 0, "generation": [0, 1, 2], "mean": [1.0, 2.0, end], "se": np.nan})
+    table["exact"] = [0.5, 2.0, 2 * end]
+    assert far_apart(table["mean"]) == log
+    assert not far_apart(table["mean"] - 1.0)  # nothing that is not positive
+    (axes,) = curves(table, [Panel("", {})], {0: ""}, ylabel="loss", log=far_apart(table["mean"])).axes
+    assert (axes.get_yscale() == "log") == log
+    assert axes.get_ylabel() == ("loss, log scale" if log else "loss")
+    low, high = axes.get_ylim()
+    assert low < 0.5
+    assert high > 2 * end
+    assert len([tick for tick in axes.get_yticks() if low <= tick <= high]) in range(2, 9)
+    _, exact = axes.get_lines()
+    np.testing.assert_array_equal(exact.get_ydata(), table["exact"])
 
 
 def test_a_panel_can_be_drawn_into_axes_of_ones_own(seeds):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from crossfeed.errors import NewerSchema, StoreError, StoreMismatch
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import change_table, columns_of
+from crossfeed.report.layout import Columns, Group, columns_of
 from crossfeed.store.schema import RECORD_COLUMNS, SCHEMA
 
 
@@ -99,15 +100,35 @@ def test_schedules_do_not_mix_cells(make):
 
 
 def test_rows_are_those_of_the_paper(grid):
-    table = change_table(grid, "loss")
+    table = grid.change_table("loss")
     labels = [row.label for row in table.rows]
     assert labels[:3] == ["a on warm", "b on cold", "c on wild"]
     assert labels[3:9] == ["a on cold", "a on wild", "b on warm", "b on wild", "c on warm", "c on cold"]
     assert labels[9:] == ["a on public", "b on public", "c on public"]
     assert [group.label for group in table.columns.groups] == ["beta = 0.2", "beta = 0.8"]
     assert [group.points for group in table.columns.groups] == [(0, 1), (2, 3)]
-    pairs = [row.label for row in change_table(grid, "similarity").rows]
+    pairs = [row.label for row in grid.change_table("similarity").rows]
     assert pairs[:3] == ["a+b on warm", "a+c on warm", "b+c on warm"]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 100])
+def test_pages_hold_every_column_once_and_break_no_group_that_fits(most):
+    sizes = [1, 3, 2, 2, 7, 1]
+    ends = np.cumsum(sizes)
+    groups = tuple(Group(str(end), tuple(range(end - size, end))) for size, end in zip(sizes, ends, strict=True))
+    pages = Columns("alpha", groups, {}, {}, "").pages(most)
+    assert [point for page in pages for point in page.points] == list(range(sum(sizes)))
+    assert all(0 < len(page.points) <= most for page in pages)
+    for group in groups:
+        if len(group.points) <= most:
+            assert sum(group in page.groups for page in pages) == 1
+
+
+def test_some_columns_keep_both_ends():
+    groups = tuple(Group(str(n), tuple(range(10 * n, 10 * n + 10))) for n in range(7))
+    some = Columns("alpha", groups, {}, {}, "").some(3, 4)
+    assert [group.label for group in some.groups] == ["0", "3", "6"]
+    assert [point - 60 for point in some.groups[-1].points] == [0, 3, 6, 9]
 
 
 def test_any_field_can_be_a_column(partly):

@@ -11,7 +11,7 @@ from crossfeed.report.figures import NARROW, WIDE
 from crossfeed.report.heat import Matrix, Scale, draw_matrix, ends, heat_maps
 from crossfeed.report.layout import evenly
 from crossfeed.report.style import to_pdf, to_svg
-from crossfeed.report.text import number, signed
+from crossfeed.text import number, signed
 
 
 def matrix(rows: int, columns: int, seed: int = 0, **options) -> Matrix:

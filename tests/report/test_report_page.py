@@ -17,11 +17,10 @@ from crossfeed.report.exact import theory_of
 from crossfeed.report.files import to_csv
 from crossfeed.report.frames import Run
 from crossfeed.report.html import write_report, write_together
-from crossfeed.report.layout import change_table
 from crossfeed.report.measured import measured
 from crossfeed.report.numbers import OTHERS, OWN, by_others, mixture
 from crossfeed.report.sections import sections
-from crossfeed.report.text import clip, plain, safe_cell, shorten
+from crossfeed.text import clip, plain, safe_cell, shorten
 
 ATTACK = (
     "<script>alert(1)</script></style><style>*{display:none}</style><img src=x onerror=alert(2)>"
@@ -121,7 +120,7 @@ def test_the_page_holds_all_that_was_asked(seeds, reported):
     expected = ["summary", "loss", "gains", "similarity", "outputs", "quality", "mixture", "timing"]
     expected += ["environment", "reproduce"]
     assert sections == expected
-    table = change_table(seeds, "loss")
+    table = seeds.change_table("loss")
     for row in table.rows:
         assert row.label in page.text
         for entry in row.entries.values():
@@ -148,7 +147,7 @@ def test_figures_and_tables_are_files_too(seeds, reported):
         for row in rows
         if (row["metric"], row["model"], row["task"], row["alpha"]) == ("loss", "warm", "cold", "0.5")
     )
-    entry = next(r for r in change_table(seeds, "loss").rows if r.label == "warm on cold").entries[1]
+    entry = next(r for r in seeds.change_table("loss").rows if r.label == "warm on cold").entries[1]
     assert f"{float(found['final']):.2f}" == entry.final
     assert found["seeds"] == "3"
 
@@ -200,6 +199,25 @@ def test_groups_of_columns_have_a_figure_each(make, reported):
     names = {path.stem for path in (reported(run) / "figures").glob("*.svg")}
     assert names == {"loss-1", "loss-2", "loss-matrix", "gain", "landscape", "mixture-1", "mixture-2", "timing"}
     assert page.text.count("β\u00a0=\u00a00.2") > 2
+
+
+def test_of_a_large_grid_some_points_are_shown_and_all_are_in_the_files(make, reported):
+    betas = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1]
+    run = make("metrics={loss: {}}", "generations=1", f"grid={{ecosystem.alpha: [0, 0.5, 1], ecosystem.beta: {betas}}}")
+    folder = reported(run)
+    names = {path.stem for path in (folder / "figures").glob("*.pdf")}
+    curves = {f"{name}-{number}" for name in ("loss", "mixture") for number in (1, 2, 3, 4)}
+    assert names == {*curves, "loss-matrix", "gain", "landscape", "timing"}
+    text = page_of(folder).text
+    assert text.count("12 of 27 grid points, evenly chosen") == 1 + 4 + 4
+    assert "β\u00a0=\u00a00.3" in text
+    assert "β\u00a0=\u00a00.2" not in text.partition("Who learnt from whom")[0].partition("evenly chosen")[0]
+    with (folder / "tables" / "loss.csv").open(encoding="utf-8") as file:
+        assert len(next(csv.reader(file))) == 1 + 27
+
+
+def test_time_that_was_never_spent_is_no_number(seeds, reported):
+    assert "nan" not in page_of(reported(seeds)).text.partition("Seconds by stage")[2].partition("Environment")[0]
 
 
 def test_pages_of_runs_side_by_side_are_passive_too(seeds, partly, tmp_path):

@@ -8,7 +8,6 @@ import re
 
 import pytest
 
-from crossfeed.report.layout import change_table
 from crossfeed.report.paper_tables import file_stem, table_files
 
 
@@ -19,7 +18,7 @@ def nested(make):
 
 
 def test_latex_has_a_line_for_each_row_and_a_cell_for_each_point(nested):
-    table = change_table(nested, "loss", greek=True)
+    table = nested.change_table("loss", greek=True)
     text = table_files(table)["loss.tex"].decode()
     lines = text.splitlines()
     assert lines[:2] == [r"% \usepackage{booktabs}", r"\begin{tabular}{@{}lrrrr@{}}"]
@@ -40,7 +39,7 @@ def test_latex_has_a_line_for_each_row_and_a_cell_for_each_point(nested):
 
 
 def test_changes_have_their_standard_errors(nested):
-    table = change_table(nested, "loss", greek=True)
+    table = nested.change_table("loss", greek=True)
     text = table_files(table)["loss_change.tex"].decode()
     (line,) = re.findall(r"^warm on cold & (.*) \\\\$", text, re.MULTILINE)
     (row,) = (row for row in table.rows if row.label == "warm on cold")
@@ -51,7 +50,7 @@ def test_changes_have_their_standard_errors(nested):
 
 
 def test_csv_holds_the_same_cells(nested):
-    table = change_table(nested, "loss", greek=True)
+    table = nested.change_table("loss", greek=True)
     head, *rows = csv.reader(io.StringIO(table_files(table)["loss.csv"].decode()))
     assert head[1] == "α\u00a0=\u00a00, β\u00a0=\u00a00.2"
     assert [row[0] for row in rows] == [row.label for row in table.rows]
@@ -66,7 +65,7 @@ def test_names_are_no_commands_and_no_paths(make):
         "tasks={x_y: {source: fake, test: 4}}",
         "grid={ecosystem.alpha: [0.5]}",
     )
-    text = table_files(change_table(run, "loss"))["loss.tex"].decode()
+    text = table_files(run.change_table("loss"))["loss.tex"].decode()
     assert r"a\_b-1 on x\_y & " in text
     assert not re.search(r"(?<!\\)_", text)
     assert file_stem("../my metric") == "___my_metric"

@@ -8,7 +8,6 @@ import re
 import pytest
 from rich.console import Console
 
-from crossfeed.report.layout import change_table
 from crossfeed.report.numbers import change
 from crossfeed.report.tables import render
 
@@ -22,7 +21,7 @@ def printed(run, width: int = 80, **options) -> str:
 def test_numbers_and_marks_stand_at_80_columns(seeds):
     text = printed(seeds)
     assert max(map(len, text.splitlines())) <= 80
-    table = change_table(seeds, "loss")
+    table = seeds.change_table("loss")
     (line,) = re.findall(r"^cold on warm .*$", text.split("Similarity")[0], re.MULTILINE)
     (row,) = (row for row in table.rows if row.label == "cold on warm")
     for point in range(3):

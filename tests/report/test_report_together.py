@@ -12,7 +12,6 @@ import pytest
 from crossfeed.errors import InvalidInput
 from crossfeed.report.frames import Run
 from crossfeed.report.html import write_together
-from crossfeed.report.layout import change_table
 from crossfeed.report.numbers import change
 from crossfeed.report.together import lay_together
 from crossfeed.report.together_sections import together_sections
@@ -51,7 +50,7 @@ def test_every_run_keeps_its_own_numbers(seeds, other, three):
     table = together.table("loss")
     first = 0
     for run, group in zip((seeds, other, three), table.columns.groups, strict=True):
-        own = change_table(run, "loss", greek=True)
+        own = run.change_table("loss", greek=True)
         labels = {row.label: row for row in table.rows}
         for row in own.rows:
             for point, entry in row.entries.items():

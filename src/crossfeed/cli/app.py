@@ -82,7 +82,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Ecosystems of generative models that train on each other's outputs: describe, run, read what happened.",
-    epilog="Start with `crossfeed run quickstart`: two small language models, five minutes on two cores, no network.",
+    epilog="Start with `crossfeed run quickstart`: two small language models, four minutes on two cores, no network.",
 )
 
 
@@ -218,6 +218,6 @@ def _finite(data: Any) -> Any:
 
 def complain(message: str) -> None:
     """One paragraph on standard error; nothing in it moves the cursor."""
-    from crossfeed.report.text import plain
+    from crossfeed.text import plain
 
     typer.echo(f"crossfeed: {plain(message)}", err=True)

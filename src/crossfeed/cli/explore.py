@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossfeed.cli import completion
-from crossfeed.cli.app import Overrides, read_experiment
+from crossfeed.cli.app import Overrides, examples, read_experiment
 from crossfeed.errors import InvalidInput, MissingDependency
 
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ commands = typer.Typer()
 
 
 @commands.command(
-    epilog="Examples: `crossfeed explore` · `crossfeed explore figure-4 --set ecosystem.alpha=0.5` · "
-    "`crossfeed explore runs/quickstart-0123456789ab` · `crossfeed explore --port 5006 --no-browser`"
+    epilog=examples(
+        "crossfeed explore",
+        "crossfeed explore figure-4 --set ecosystem.alpha=0.5",
+        "crossfeed explore runs/quickstart-0123456789ab",
+        "crossfeed explore --port 5006 --no-browser",
+    )
 )
 def explore(
     subject: Annotated[

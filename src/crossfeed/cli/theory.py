@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,15 +23,11 @@ from crossfeed.cli.app import (
 if TYPE_CHECKING:
     from crossfeed.experiment import Experiment
 
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        parser=folder,
-        help="Where tables and figures go; with --json nowhere, unless given.",
-        show_default="predictions/NAME-ID or plans/NAME-ID",
-    ),
-]
+
+def _output(default: str) -> Any:
+    """The option that says where files go."""
+    told = "Where tables and figures go; with --json nowhere, unless given."
+    return typer.Option(metavar="FOLDER", parser=folder, help=told, show_default=default)
 
 
 commands = typer.Typer()
@@ -47,7 +43,7 @@ commands = typer.Typer()
 def predict(
     source: Source,
     overrides: Overrides = None,
-    out: Output = None,
+    out: Annotated[Path | None, _output("predictions/NAME-ID")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict an experiment of linear models exactly: every generation and the limit, without running it."""
@@ -77,7 +73,7 @@ def plan(
         str, typer.Option(metavar="mean|worst|ENTITY", help="Whose limiting error is made small.")
     ] = "mean",
     overrides: Overrides = None,
-    out: Output = None,
+    out: Annotated[Path | None, _output("plans/NAME-ID")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the best weights alpha and beta, what others cost, and what selfish entities would choose."""

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from crossfeed.protocols import Executor, Progress
+from crossfeed.executors.executor import Executor
+from crossfeed.protocols import Progress
 
 __all__ = ["Crew"]
 

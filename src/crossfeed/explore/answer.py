@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed.experiment import Experiment
-from crossfeed.predict import Source, linear_ecosystem, long_run
+from crossfeed.in_theory import Source, linear_ecosystem
+from crossfeed.predict import long_run
 from crossfeed.settings import TaskSettings
 from crossfeed.theory import LinearEcosystem, objective_value
 from crossfeed.theory.influence import influence

@@ -118,6 +118,7 @@ class Lines:
 
     def __init__(self, **options: Any) -> None:
         self._lines, self._points, self._thin = ColumnDataSource(), ColumnDataSource(), ColumnDataSource()
+        self._bare = ColumnDataSource()
         self.put([])
         self.figure = blank(**options)
         self.figure.line("x", "y", source=self._thin, color=GREY, alpha=0.45, width=1)
@@ -125,16 +126,24 @@ class Lines:
         marked = self.figure.scatter(
             "x", "y", source=self._points, size=6, color="colour", marker="marker", fill_alpha=0.25
         )
+        self.figure.multi_line("xs", "ys", source=self._bare, color=GREY, width=1.5)
         said = [("", "@name"), ("", "@said"), ("", "@y{0.0000}")]
         self.figure.add_tools(HoverTool(renderers=[marked], tooltips=said))
 
-    def put(self, lines: Sequence[Line], thin: tuple[Array, Array] | None = None) -> None:
+    def put(
+        self,
+        lines: Sequence[Line],
+        thin: tuple[Array, Array] | None = None,
+        bare: Sequence[tuple[Array, Array]] = (),
+    ) -> None:
         """Show these lines.
 
         Args:
             lines: Those that are told apart.
             thin: x and y of all the others, as one line with gaps.
+            bare: x and y of lines without marks that those are compared with.
         """
+        self._bare.data = {"xs": [x for x, _ in bare], "ys": [y for _, y in bare]}
         self._lines.data = {
             "xs": [line.x for line in lines],
             "ys": [line.y for line in lines],

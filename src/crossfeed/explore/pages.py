@@ -16,7 +16,7 @@ from bokeh.server.contexts import BokehSessionContext
 from jinja2 import Environment, PackageLoader
 from markupsafe import escape
 
-from crossfeed.report.text import plain
+from crossfeed.text import plain
 
 __all__ = ["Conversation", "dress", "escaped", "html", "opened"]
 
@@ -28,6 +28,7 @@ _MARKS: Final = {
     "diamond": "M16 2l4 5-4 5-4-5z",
     "inverted_triangle": "M16 11l4-7h-8z",
     "plus": "M16 3v8M12 7h8",
+    "": "",
 }
 
 

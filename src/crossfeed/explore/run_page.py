@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from bokeh.document import Document
-from bokeh.models import FixedTicker
 
-from crossfeed.experiment import Experiment
-from crossfeed.explore.lines import LOOKS, Line, Lines, ticks
 from crossfeed.explore.pages import Conversation, dress, escaped, html
+from crossfeed.explore.run_lines import by_task, empty, key, numbers, panels, put
 from crossfeed.explore.server import Site
 from crossfeed.explore.watch import Watch
-from crossfeed.mixture import PUBLIC
+from crossfeed.report.exact import theory_of
 from crossfeed.report.frames import Run
 from crossfeed.report.layout import MEASURES, columns_of, other_metrics
 from crossfeed.report.numbers import by_generation
 from crossfeed.report.progress_tables import where
-from crossfeed.report.text import number, plain
 from crossfeed.status import CellStatus, RunStatus
+from crossfeed.text import plain
 
 __all__ = ["site"]
 
 _EVERY: Final = 1000
 """Milliseconds between two questions whether there is something new."""
-_PANELS: Final = 6
 _LISTED: Final = 100
 _SIMILARITY: Final = "similarity"
 _MARKS: Final = {"finished": "✓", "running": "▶", "failed": "✗", "stopped": "■", "waiting": "·"}
@@ -45,23 +40,38 @@ def site(place: str) -> Site:
     """
     watch = Watch(place)
     run = watch.latest.run
-    description = run.store.read_description()
-    return Site(run.experiment.name, lambda document: _Page(watch, place, document).begin(), lambda moved: description)
+    beside, description = _Beside(run), run.store.read_description()
+    return Site(
+        run.experiment.name,
+        lambda document: _Page(watch, beside, place, document).begin(),
+        lambda moved: description,
+    )
 
 
-@dataclass(frozen=True)
-class _Panel:
-    """One figure of a metric.
+class _Beside:
+    """What exact theory expects of a run of linear models: computed point by point when first shown, for all tabs.
+
+    Args:
+        run: The run.
 
     Attributes:
-        title: Above it.
-        owners: The tasks that it shows, of each model; a line is the mean over them.
-        lines: The figure.
+        reason: Why nothing is expected of linear models; empty otherwise.
     """
 
-    title: str
-    owners: dict[str, frozenset[str]]
-    lines: Lines
+    def __init__(self, run: Run) -> None:
+        theory = theory_of(run)
+        self._exact, self.reason = theory.exact, theory.reason
+        self._generations = range(run.experiment.generations + 1)
+        self._known: dict[int, pd.DataFrame] = {}
+
+    def losses(self, point: int) -> pd.DataFrame | None:
+        """``model, task, generation, mean, se`` of all generations, those still to come among them; or None."""
+        if self._exact is None:
+            return None
+        if point not in self._known:
+            expected = self._exact.expected(point, self._generations)
+            self._known[point] = expected.rename(columns={"exact": "mean"}).assign(se=np.nan)
+        return self._known[point]
 
 
 class _Page:
@@ -69,16 +79,18 @@ class _Page:
 
     Args:
         watch: Who looks at the run.
+        beside: What exact theory expects of it.
         place: Where it is.
         document: The tab's document.
     """
 
-    def __init__(self, watch: Watch, place: str, document: Document) -> None:
-        self._watch, self._document = watch, document
+    def __init__(self, watch: Watch, beside: _Beside, place: str, document: Document) -> None:
+        self._watch, self._beside, self._document = watch, beside, document
         self._seen = watch.latest
         experiment = self._seen.run.experiment
-        self._panels = list(_panels(experiment))
-        self._similarity = _empty("similarity", experiment.generations)
+        self._panels = list(panels(experiment))
+        asked = _SIMILARITY in experiment.metrics
+        self._similarity = empty(_SIMILARITY, experiment.generations) if asked else None
         self._words = Conversation(self._move)
         self._moved: dict[str, Any] = {}
         self._draw()
@@ -86,12 +98,13 @@ class _Page:
         dress(
             document,
             self._words,
-            [*(panel.lines.figure for panel in self._panels), self._similarity.figure],
+            [lines.figure for lines in (*(panel.lines for panel in self._panels), self._similarity) if lines],
             "run.html.j2",
             name=experiment.name,
             description=plain(experiment.description),
             file=f"{experiment.name}.yaml",
             place=place,
+            similarity=asked,
             panels=[{"title": panel.title, "root": panel.lines.figure.name} for panel in self._panels],
         )
 
@@ -137,26 +150,35 @@ class _Page:
         here = run.records[run.records["point"] == int(point)]
         table = by_generation(here, metric)
         names = run.experiment.ecosystem.names
+        exact = self._beside.losses(int(point)) if metric == "loss" else None
         for panel in self._panels:
             panel.lines.figure.yaxis.axis_label = metrics[metric]
-            panel.lines.put(*_by_model(table, panel, names))
-        similar = _by_task(by_generation(here, _SIMILARITY))
-        self._similarity.put(similar)
+            put(panel, table, exact, names)
         said = {
             "averaged": _averaged(run, table),
-            "similarity-words": "" if similar else "Not measured in this run, or not yet.",
+            "theory": self._beside.reason if metric == "loss" else "",
         }
         tables = {
             "metric": html("options.html.j2", options=_options(metrics)),
             "point": html("options.html.j2", options=_options({str(n): label for n, label in labels.items()})),
-            "key": html("key.html.j2", items=_key(names)),
-            "similarity-key": html("key.html.j2", items=_key([line.name for line in similar])),
-            "numbers": html("numbers.html.j2", panels=self._panels, rows=_numbers(table, self._panels, names)),
+            "key": html("key.html.j2", items=key(names, exact=exact is not None)),
+            "numbers": html("numbers.html.j2", panels=self._panels, rows=numbers(table, self._panels, names)),
         }
         self._words.tell(
-            html=escaped(said) | tables,
+            html=escaped(said) | tables | self._draw_similarity(here),
             controls={"metric": {"value": metric, "why": ""}, "point": {"value": point, "why": ""}},
         )
+
+    def _draw_similarity(self, here: pd.DataFrame) -> dict[str, str]:
+        """How alike outputs are, where that was asked for; what is said of it, by place."""
+        if self._similarity is None:
+            return {}
+        similar = by_task(by_generation(here, _SIMILARITY))
+        self._similarity.put(similar)
+        return {
+            "similarity-words": "" if similar else "Not measured yet.",
+            "similarity-key": html("key.html.j2", items=key([line.name for line in similar])),
+        }
 
     def _chosen(self, name: str, known: dict[str, str]) -> str:
         """What the reader chose, or the first there is."""
@@ -164,93 +186,11 @@ class _Page:
         return chosen if chosen in known else next(iter(known))
 
 
-def _panels(experiment: Experiment) -> Iterator[_Panel]:
-    """A figure for each task, or, where there are many, for own, others' and public data."""
-    owners = {entity.name: entity.private for entity in experiment.ecosystem.entities}
-    tasks, last = [*experiment.tasks, PUBLIC], experiment.generations
-    if len(tasks) <= _PANELS:
-        for number, task in enumerate(tasks):
-            title = "On public data" if task == PUBLIC else f"On {plain(task)}"
-            yield _Panel(title, dict.fromkeys(owners, frozenset({task})), _empty(f"panel{number}", last))
-        return
-    own = {model: frozenset({task}) for model, task in owners.items()}
-    other = {model: frozenset(experiment.tasks) - own[model] for model in owners}
-    kinds = {
-        "On their own tasks": own,
-        "On each other's tasks, the mean": other,
-        "On public data": dict.fromkeys(owners, frozenset({PUBLIC})),
-    }
-    for number, (title, whose) in enumerate(kinds.items()):
-        yield _Panel(title, whose, _empty(f"panel{number}", last))
-
-
-def _empty(name: str, last: int) -> Lines:
-    lines = Lines(name=name, height=280, x_axis_label="generation t", x_range=(-0.04 * last - 0.1, 1.04 * last + 0.1))
-    lines.figure.xaxis.ticker = FixedTicker(ticks=ticks(0, last))
-    return lines
-
-
 def _metrics(run: Run) -> dict[str, str]:
     """Metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
     measured = set(run.records["metric"].unique())
     known = {name: measure.title for name, measure in MEASURES.items() if name in measured and name != _SIMILARITY}
-    return known | {name: plain(name) for name in other_metrics(run)} or {"loss": "Loss"}
-
-
-def _of_model(table: pd.DataFrame, panel: _Panel, model: str) -> pd.DataFrame:
-    """A model's numbers on a panel's tasks, ``mean, se`` by generation."""
-    own = table[(table["model"] == model) & table["task"].isin(panel.owners[model])]
-    return own.groupby("generation")[["mean", "se"]].mean()
-
-
-def _by_model(
-    table: pd.DataFrame, panel: _Panel, names: Sequence[str]
-) -> tuple[list[Line], tuple[np.ndarray, np.ndarray] | None]:
-    """A line for each model; for many, their mean, and all of them thin."""
-    wide = {model: _of_model(table, panel, model) for model in names}
-    if len(names) <= len(LOOKS):
-        return [_line(model, place, rows) for place, (model, rows) in enumerate(wide.items())], None
-    every = pd.concat(wide.values()).groupby("generation")["mean"]
-    mean = _line(f"mean of {len(names)}", 0, pd.DataFrame({"mean": every.mean(), "se": np.nan}))
-    gap = [np.nan]
-    x = np.concatenate([np.append(rows.index.to_numpy(dtype=float), gap) for rows in wide.values()])
-    y = np.concatenate([np.append(rows["mean"].to_numpy(dtype=float), gap) for rows in wide.values()])
-    return [mean], (x, y)
-
-
-def _numbers(table: pd.DataFrame, panels: Sequence[_Panel], names: Sequence[str]) -> list[tuple[str, list[Any]]]:
-    """Each model's first and last number in every panel."""
-    return [(plain(model), [_entry(_of_model(table, panel, model)["mean"]) for panel in panels]) for model in names]
-
-
-def _entry(values: pd.Series) -> dict[str, str]:
-    if not len(values):
-        return {"last": "", "text": "–"}
-    first, last = float(values.iloc[0]), float(values.iloc[-1])
-    text = number(last) if len(values) == 1 else f"{number(first)} → {number(last)}"
-    return {"last": repr(last), "text": text}
-
-
-def _by_task(table: pd.DataFrame) -> list[Line]:
-    """Similarity on each task, the mean over pairs of models; of many tasks, their mean."""
-    tasks = list(table["task"].unique())
-    groups = {plain(task): table[table["task"] == task] for task in tasks}
-    if len(tasks) > len(LOOKS):
-        groups = {f"mean of {len(tasks)} tasks": table}
-    means = {name: rows.groupby("generation")[["mean", "se"]].mean() for name, rows in groups.items()}
-    return [_line(name, place, rows) for place, (name, rows) in enumerate(means.items())]
-
-
-def _line(name: str, place: int, rows: pd.DataFrame) -> Line:
-    errors = ["" if np.isnan(error) else f", ± {error:.2g}" for error in rows["se"]]
-    said = [f"generation {t}{error}" for t, error in zip(rows.index, errors, strict=True)]
-    x, y = rows.index.to_numpy(dtype=float), rows["mean"].to_numpy(dtype=float)
-    return Line(plain(name), LOOKS[place], x, y, said)
-
-
-def _key(names: Sequence[str]) -> list[dict[str, Any]]:
-    shown = names if len(names) <= len(LOOKS) else [f"mean of {len(names)} models; thin: each of them"]
-    return [{"look": look, "label": plain(name)} for look, name in zip(LOOKS, shown, strict=False)]
+    return known | {name: plain(name) for name in other_metrics(run.records)} or {"loss": "Loss"}
 
 
 def _options(known: dict[str, str]) -> list[dict[str, str]]:

@@ -20,7 +20,7 @@ from crossfeed.description import preset_names, read_preset, validate
 from crossfeed.ecosystem import Ecosystem, Entity
 from crossfeed.errors import InvalidDescription
 from crossfeed.experiment import Experiment
-from crossfeed.predict import linear_ecosystem
+from crossfeed.in_theory import linear_ecosystem
 from crossfeed.settings import Frozen, Number, Share
 from crossfeed.tasks.regression import RegressionSettings
 

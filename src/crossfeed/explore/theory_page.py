@@ -22,7 +22,7 @@ from crossfeed.explore.pages import Conversation, dress, escaped, html, opened
 from crossfeed.explore.server import Site
 from crossfeed.explore.settings import Settings, Start
 from crossfeed.explore.words import as_described, influence_words, map_words, summary, undetermined
-from crossfeed.report.text import number, plain
+from crossfeed.text import number, plain
 
 __all__ = ["site"]
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from crossfeed.errors import CrossfeedError
 from crossfeed.report.frames import Run
-from crossfeed.report.text import plain
 from crossfeed.status import RunStatus, read_status
 from crossfeed.store import open_store
+from crossfeed.text import plain
 
 __all__ = ["Sight", "Watch"]
 

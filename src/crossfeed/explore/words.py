@@ -10,7 +10,7 @@ import numpy as np
 from crossfeed.ecosystem import Ecosystem
 from crossfeed.explore.answer import Answer
 from crossfeed.explore.landscape import SIDES, Survey
-from crossfeed.report.text import number, plain, shorten
+from crossfeed.text import number, plain, shorten
 
 __all__ = ["as_described", "influence_words", "map_words", "price", "summary", "undetermined"]
 

@@ -7,10 +7,9 @@ learner and its tasks agree on the columns, and the loop never looks at them.
 from crossfeed.protocols.items import Measurement, Part, Scores, State, TrainingSet
 from crossfeed.protocols.learning import Learner, LearnerContext, Task
 from crossfeed.protocols.measuring import Filter, Metric, Moment, Scraped
-from crossfeed.protocols.running import Executor, Progress, Store
+from crossfeed.protocols.running import Progress, Store
 
 __all__ = [
-    "Executor",
     "Filter",
     "Learner",
     "LearnerContext",

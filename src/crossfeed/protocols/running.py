@@ -1,20 +1,17 @@
-"""What a run needs around it: workers, a place to live, and where it says how far it is."""
+"""What a run needs around it: a place to live, and where it says how far it is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from crossfeed.protocols.items import State
 
-if TYPE_CHECKING:
-    from crossfeed.session import Session
-
-__all__ = ["Executor", "Progress", "Store"]
+__all__ = ["Progress", "Store"]
 
 
 class Progress(Protocol):
@@ -34,43 +31,6 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """One line worth keeping in a log."""
-        ...
-
-
-class Executor(Protocol):
-    """Workers that carry out calls, each one at a time (`crossfeed.executors.calls` lists the calls).
-
-    A call and its replies are mappings of plain data, tables, arrays and bytes. Replies to a call are any number of
-    progress messages, and last a ``result``, an ``error``, or ``lost`` if the worker ended.
-
-    Attributes:
-        workers: How many there are.
-    """
-
-    @property
-    def workers(self) -> int: ...  # noqa: D102 - see above
-
-    def open(self, session: Session) -> None:
-        """Start the workers on a run.
-
-        Args:
-            session: The main process's own (`crossfeed.session.Session`).
-
-        Raises:
-            InvalidInput: The workers cannot see the run.
-        """
-        ...
-
-    def submit(self, worker: int, call: Mapping[str, Any]) -> None:
-        """Have a worker begin a call; it has no other."""
-        ...
-
-    def wait(self) -> tuple[int, dict[str, Any]]:
-        """The next reply of any worker, and whose it is; a worker that was lost is there again when this returns."""
-        ...
-
-    def close(self) -> None:
-        """End the workers, whatever they are doing."""
         ...
 
 

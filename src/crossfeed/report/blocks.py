@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from matplotlib.figure import Figure
 
-from crossfeed.report.layout import ChangeTable, Group
+from crossfeed.report.layout import ChangeTable, Columns, Group
 
 __all__ = [
     "ALT_LIMIT",
@@ -24,10 +24,12 @@ __all__ = [
     "Statements",
     "Words",
     "file_name",
+    "left_out",
 ]
 
 ALT_LIMIT: Final = 900
 """Letters of a figure's text alternative."""
+_ABREAST: Final = 6
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Changes:
     legend: str
     name: str
     whole: ChangeTable
+
+    @property
+    def parts(self) -> list[Columns]:
+        """The table's columns in parts that fit onto a sheet of paper."""
+        return self.table.columns.pages(_ABREAST)
 
 
 @dataclass(frozen=True)
@@ -160,3 +167,8 @@ class Section:
 def file_name(name: str, groups: Sequence[Group], group: Group) -> str:
     """A figure's file name; groups of columns are numbered where there are several."""
     return name if len(groups) == 1 else f"{name}-{groups.index(group) + 1}"
+
+
+def left_out(shown: int, known: int, where: str) -> str:
+    """What a picture or table of some grid points says of the others: a sentence after a space, or nothing."""
+    return "" if shown >= known else f" {shown} of {known} grid points, evenly chosen; all are in {where}."

@@ -45,6 +45,8 @@ _ALL_MARKED: Final = 20
 _MARKED: Final = 9
 #: So many values of x at most are named each on a logarithmic axis.
 _NAMED: Final = 8
+_FOOT: Final = 0.45
+_NOTE: Final = 0.2
 _PRICES: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0)
 # From white to a dark blue in even steps of lightness: the same order in grey.
 _SHADES: Final = LinearSegmentedColormap.from_list("price", [PAPER, "#bcd7ea", "#5c9cc8", "#1f5f94", "#0a2f52"])
@@ -108,7 +110,9 @@ class Mark:
 
 
 @styled
-def charts(parts: Sequence[Chart], *, columns: int = 3, width: float = 8.4, height: float = 1.9) -> Figure:
+def charts(
+    parts: Sequence[Chart], *, columns: int = 3, width: float = 8.4, height: float = 1.9, note: str = ""
+) -> Figure:
     """Charts side by side, with one legend for all of them.
 
     Args:
@@ -116,17 +120,21 @@ def charts(parts: Sequence[Chart], *, columns: int = 3, width: float = 8.4, heig
         columns: Charts in a row.
         width: The figure's width in inches.
         height: Each chart's height in inches.
+        note: Said in small letters below them.
     """
     looks = _looks(parts)
     labels = [fitting(label, width - 0.8) for label in looks]
     across, top = _even_rows(labels, width) if len(labels) > 1 else (1, 0.0)
     repeated = len({part.title for part in parts}) <= columns
-    frame = Frame(width, height, columns, left=0.72, gap=0.42 if repeated else 0.72, top=top)
+    foot = _FOOT + (_NOTE if note else 0.0)
+    frame = Frame(width, height, columns, left=0.72, gap=0.42 if repeated else 0.72, top=top, foot=foot)
     figure, axes = panels(frame, len(parts))
     for place, (axis, part) in enumerate(zip(axes, parts, strict=True)):
         draw_chart(axis, part, looks)
         _say_once(axis, parts, place, columns)
         axis.set_title(fitting(axis.get_title(loc="left"), frame.panel))
+    if note:
+        figure.text(0.0, 0.0, f" {note}", fontsize=8, color=SOFT, va="bottom")
     if len(labels) > 1:
         add_legend(figure, [Line2D([], [], **look) for look in looks.values()], labels, across)
     return figure

@@ -1,4 +1,4 @@
-"""A comparison with the paper as files (CSV, Markdown, LaTeX, PNG, SVG) and as plain data for programs."""
+"""A comparison with the paper as files (CSV, Markdown, LaTeX, PDF, PNG, SVG) and as plain data for programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crossfeed.report.compare import Comparison
 from crossfeed.report.compare_figures import changes_figure, generations_figure, outputs_figure
 from crossfeed.report.compare_text import amount, notes, ours, theirs, totals
 from crossfeed.report.files import latex, markdown, markdown_text, pictures, rows_of, to_csv, write_contents
-from crossfeed.report.text import plain
+from crossfeed.text import plain
 
 __all__ = ["comparison_data", "write_comparison"]
 

@@ -17,7 +17,7 @@ from crossfeed.report.compare import AGREES, ALONE, BOTH, OPPOSITE, SMALL, UNKNO
 from crossfeed.report.compare_runs import Combined
 from crossfeed.report.layout import MEASURES
 from crossfeed.report.tables import ascii_for, say
-from crossfeed.report.text import number, plain, signed
+from crossfeed.text import number, plain, signed
 
 __all__ = ["amount", "notes", "ours", "render_comparison", "theirs", "totals"]
 

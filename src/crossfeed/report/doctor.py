@@ -12,7 +12,7 @@ from rich.text import Text
 from crossfeed.doctor import Diagnosis
 from crossfeed.doctor.hardware import Machine
 from crossfeed.report.tables import ascii_for, say
-from crossfeed.report.text import clip, plain
+from crossfeed.text import clip, plain
 
 __all__ = ["render_diagnosis"]
 

@@ -15,7 +15,7 @@ from crossfeed.report.frames import Run
 from crossfeed.report.layout import Columns, columns_of
 from crossfeed.report.numbers import by_generation
 from crossfeed.report.tables import ascii_for, say
-from crossfeed.report.text import number, plain
+from crossfeed.text import number, plain
 
 __all__ = ["render_evaluation"]
 

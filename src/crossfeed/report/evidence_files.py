@@ -1,4 +1,4 @@
-"""The survey as files (CSV, a heat map as PNG and SVG) and as plain data for programs."""
+"""The survey as files (CSV, a heat map as PDF, PNG and SVG) and as plain data for programs."""
 
 from __future__ import annotations
 

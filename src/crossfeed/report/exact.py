@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable, InvalidDescription
-from crossfeed.predict import Source, linear_ecosystem
+from crossfeed.in_theory import Source, linear_ecosystem
 from crossfeed.report.frames import Run
 from crossfeed.report.numbers import change
 from crossfeed.theory import LinearEcosystem
@@ -107,6 +107,16 @@ class Exact:
             table = pd.DataFrame({"exact": exact.ravel(), "exact_se": error.ravel()}, index=index)
             tables.append(table.reset_index().assign(task=name))
         return pd.concat(tables, ignore_index=True)
+
+    def expected(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
+        """Expected losses alone, which need no covariance of every model: ``model, task, generation, exact``."""
+        tasks = self._source.of(self.experiments[point])
+        grams = np.array([task.features.T @ task.features / len(task.features) for task in tasks.values()])
+        truths = np.array([task.truth for task in tasks.values()])
+        losses = self.ecosystem(point).moments(list(generations)).mspe(grams, truths)
+        names = [list(generations), self.experiments[point].ecosystem.names, list(tasks)]
+        index = pd.MultiIndex.from_product(names, names=["generation", "model", "task"])
+        return pd.DataFrame({"exact": losses.ravel()}, index=index).reset_index()
 
     def influence(self, point: int, generation: int) -> Array:
         """Shares of every source in every model's expected prediction, shape (K, K + 1); the last column is public."""

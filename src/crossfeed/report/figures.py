@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from crossfeed.report.style import (
     BAND,
@@ -47,6 +47,7 @@ __all__ = [
     "draw_cloud",
     "draw_lines",
     "draw_shares",
+    "far_apart",
     "shares",
     "times",
 ]
@@ -54,6 +55,9 @@ __all__ = [
 WIDE: Final = 10.4
 NARROW: Final = 4.1
 _MANY_POINTS: Final = 600
+_WIDE_RANGE: Final = 15.0
+_DECADES: Final = 60.0  # a wider axis has ticks at powers of ten alone
+_EXACT: Final[dict[str, Any]] = {"color": INK, "linewidth": 0.6, "zorder": 3}
 
 
 @dataclass(frozen=True)
@@ -84,17 +88,19 @@ def curves(
     *,
     ylabel: str,
     band: float = 0.0,
+    log: bool = False,
     width: float = WIDE,
     columns: int = 3,
 ) -> Figure:
     """A metric over generations: one panel for each part, a line for each grid point.
 
     Args:
-        table: From `crossfeed.report.numbers.by_generation`.
+        table: From `crossfeed.report.numbers.by_generation`; a column ``exact`` is drawn as thin black lines.
         parts: The panels.
         labels: The grid points to draw and what they are called.
         ylabel: The metric.
         band: Shade the values that count as the same as the first one; 0 for none.
+        log: Whether the vertical axes are logarithmic.
         width: The figure's width.
         columns: Panels side by side on a wide figure.
     """
@@ -102,6 +108,9 @@ def curves(
     if band:
         names.append(f"within {band:g} of the start")
         handles.append(Patch(color=BAND))
+    if "exact" in table:
+        names.append("exact theory")
+        handles.append(Line2D([], [], **_EXACT))
     across, top = legend_rows(names, width)
     frame = Frame(width, 1.75 if width >= WIDE else 1.3, abreast(columns, width), top=top)
     titles = [_title(part.title, frame.panel) for part in parts]
@@ -109,25 +118,26 @@ def curves(
         frame = replace(frame, gap=frame.gap + 0.16, title=frame.title + 0.16)
     figure, axes = panels(frame, len(parts))
     for place, (axis, part) in enumerate(zip(axes, parts, strict=True)):
-        draw_lines(axis, part.of(table), tuple(labels), band)
+        draw_lines(axis, part.of(table), tuple(labels), band, log=log)
         axis.set_title(titles[place])
         if place >= len(parts) - frame.columns:
             axis.set_xlabel("generation")
         if place % frame.columns == 0:
-            axis.set_ylabel(ylabel)
+            axis.set_ylabel(f"{ylabel}, log scale" if log else ylabel)
     add_legend(figure, handles, names, across)
     return figure
 
 
 @styled
-def draw_lines(axes: Axes, table: pd.DataFrame, points: Sequence[int], band: float = 0.0) -> Axes:
+def draw_lines(axes: Axes, table: pd.DataFrame, points: Sequence[int], band: float = 0.0, *, log: bool = False) -> Axes:
     """Lines over generations, with a band of one standard error where there are several seeds.
 
     Args:
         axes: Where to.
-        table: ``point, generation, mean, se`` of one model and task.
+        table: ``point, generation, mean, se`` of one model and task; perhaps ``exact``.
         points: The grid points in the order that gives them their looks.
         band: See `curves`.
+        log: See `curves`.
 
     Returns:
         The axes.
@@ -142,10 +152,31 @@ def draw_lines(axes: Axes, table: pd.DataFrame, points: Sequence[int], band: flo
         colour = COLOURS[order % len(COLOURS)]
         axes.fill_between(x, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
         axes.plot(x, mean, color=colour, label=str(point), **_line_look(order))
+        if "exact" in line:
+            axes.plot(x, line["exact"].to_numpy(dtype=float), **_EXACT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.autoscale_view()
+    if log:
+        shown = [table[name] for name in ("mean", "exact") if name in table]
+        _logarithmic(axes, pd.concat(shown))
     return axes
+
+
+def far_apart(values: pd.Series) -> bool:
+    """Whether numbers differ so much that a linear axis would show the largest of them alone."""
+    low, high = float(values.min()), float(values.max())
+    return 0 < low < high / _WIDE_RANGE
+
+
+def _logarithmic(axes: Axes, values: pd.Series) -> None:
+    """A vertical axis around some values whose ticks are plain numbers."""
+    low, high = (float(end) for end in (values.min(), values.max()))
+    axes.set_yscale("log")
+    axes.set_ylim(low / 1.25, high * 1.25)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < _DECADES * low else (1.0,)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.minorticks_off()
 
 
 @styled

@@ -1,4 +1,4 @@
-"""What any result is written as: tables in CSV, Markdown and LaTeX, figures in PNG and SVG, rows for JSON."""
+"""What any result is written as: tables in CSV, Markdown and LaTeX, figures in PDF, PNG and SVG, rows for JSON."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from crossfeed.errors import StoreError
-from crossfeed.report.style import to_png, to_svg
-from crossfeed.report.text import plain, safe_cell
+from crossfeed.report.style import to_pdf, to_png, to_svg
+from crossfeed.text import plain, safe_cell
 
 __all__ = ["latex", "latex_text", "markdown", "markdown_text", "pictures", "rows_of", "to_csv", "write_contents"]
 
@@ -58,11 +58,12 @@ def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def pictures(figures: Mapping[str, Figure | None]) -> dict[str, bytes]:
-    """Figures as PNG and SVG files, by name; those that are None are left out."""
+    """Figures as PDF, PNG and SVG files, by name; those that are None are left out."""
     contents: dict[str, bytes] = {}
     for name, figure in figures.items():
         if figure is not None:
-            contents |= {f"{name}.png": to_png(figure), f"{name}.svg": to_svg(figure).encode()}
+            contents |= {f"{name}.pdf": to_pdf(figure), f"{name}.png": to_png(figure)}
+            contents[f"{name}.svg"] = to_svg(figure).encode()
     return contents
 
 

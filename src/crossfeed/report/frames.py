@@ -19,7 +19,9 @@ import pandas as pd
 from crossfeed.ecosystem import Ecosystem
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.experiment import Cell, Experiment
+from crossfeed.notebook import Columns, page
 from crossfeed.records import collect
+from crossfeed.report.layout import ChangeTable, columns_of, lay_out, texts_of
 from crossfeed.store import open_store
 from crossfeed.store.folder import FolderStore
 from crossfeed.store.schema import check_document
@@ -93,9 +95,28 @@ class Run:
         return f"Run({str(self.store)!r}, {self.experiment.name!r}, cells: {cells}, {len(self.records)} records)"
 
     def _repr_html_(self) -> str:
-        from crossfeed.report.reprs import run_html
+        states = self.cells["state"].value_counts()
+        facts = {
+            "": str(self.store),
+            "cells": ", ".join(f"{count} {state}" for state, count in states.items()),
+            "generations": self.experiment.generations,
+            "records": len(self.records),
+        }
+        losses = self.change_table("loss")
+        tables: dict[str, Columns] = {"Loss, initial → final": texts_of(losses)} if losses else {}
+        if len(self.failures):
+            tables["Failed"] = self.failures.to_dict("list")
+        return page(f"Run {self.experiment.name} ({self.id})", facts, tables)
 
-        return run_html(self)
+    def change_table(self, metric: str, *, greek: bool = False) -> ChangeTable | None:
+        """The initial -> final table of a metric; None if nothing of it was measured.
+
+        Args:
+            metric: One of `crossfeed.report.layout.MEASURES` or of `crossfeed.report.layout.other_metrics`.
+            greek: See `crossfeed.report.layout.columns_of`.
+        """
+        targets = dict.fromkeys(range(len(self.points)), self.experiment.generations)
+        return lay_out(self.records, metric, columns_of(self.points, greek=greek), targets, [self.experiment])
 
     @property
     def folder(self) -> Path:

@@ -26,9 +26,9 @@ from crossfeed.report.paper_tables import table_files
 from crossfeed.report.sections import sections
 from crossfeed.report.sheets import sheets, together_sheets
 from crossfeed.report.style import for_page, to_pdf, to_png, to_svg
-from crossfeed.report.text import plain
 from crossfeed.report.together import lay_together
 from crossfeed.report.together_sections import together_sections
+from crossfeed.text import plain
 
 __all__ = ["write_report", "write_together"]
 

@@ -17,8 +17,8 @@ from crossfeed.report.blocks import Block, Picture, Words
 from crossfeed.report.frames import Run
 from crossfeed.report.samples import pages
 from crossfeed.report.style import Frame, fitting, panels, styled
-from crossfeed.report.text import clip
 from crossfeed.tasks.images import from_bytes
+from crossfeed.text import clip
 
 __all__ = ["image_samples"]
 

@@ -19,7 +19,7 @@ from crossfeed.report.frames import Run
 from crossfeed.report.heat import Matrix, Scale, heat_maps
 from crossfeed.report.layout import columns_of
 from crossfeed.report.numbers import change
-from crossfeed.report.text import clip, number
+from crossfeed.text import clip, number
 
 __all__ = ["landscape", "landscapes"]
 

@@ -16,9 +16,8 @@ import pandas as pd
 
 from crossfeed.experiment import Experiment
 from crossfeed.mixture import PUBLIC
-from crossfeed.report.frames import Run
 from crossfeed.report.numbers import DEAD_BAND, change, verdict
-from crossfeed.report.text import number, percent, signed, value_text
+from crossfeed.text import number, percent, signed, value_text
 
 __all__ = [
     "KINDS",
@@ -29,11 +28,11 @@ __all__ = [
     "Group",
     "Measure",
     "Row",
-    "change_table",
     "columns_of",
     "evenly",
     "lay_out",
     "other_metrics",
+    "texts_of",
 ]
 
 T = TypeVar("T")
@@ -101,6 +100,12 @@ class Entry:
     change: str
     until: int | None
 
+    @property
+    def line(self) -> str:
+        """In a line, without the amount: ``1.94 → 2.78 worse``."""
+        values = " → ".join(text for text in (self.initial, self.final) if text)
+        return f"{values} {self.mark}" if self.mark else values
+
 
 @dataclass(frozen=True)
 class Row:
@@ -157,6 +162,23 @@ class Columns:
         """All columns, group by group."""
         return tuple(point for group in self.groups for point in group.points)
 
+    def some(self, groups: int, each: int) -> Columns:
+        """At most so many groups and so many columns of each, the first and the last among them."""
+        kept = [replace(group, points=tuple(evenly(group.points, each))) for group in evenly(self.groups, groups)]
+        return replace(self, groups=tuple(kept))
+
+    def pages(self, most: int) -> list[Columns]:
+        """The same columns in parts of at most so many, broken between groups wherever one fits into a part."""
+        parts: list[list[Group]] = []
+        for group in self.groups:
+            for begin in range(0, len(group.points), most):
+                piece = replace(group, points=group.points[begin : begin + most])
+                if parts and sum(len(each.points) for each in parts[-1]) + len(piece.points) <= most:
+                    parts[-1].append(piece)
+                else:
+                    parts.append([piece])
+        return [replace(self, groups=tuple(part)) for part in parts]
+
 
 @dataclass(frozen=True)
 class ChangeTable:
@@ -202,18 +224,6 @@ def columns_of(points: pd.DataFrame, *, greek: bool = False) -> Columns:
     )
 
 
-def change_table(run: Run, metric: str, *, greek: bool = False) -> ChangeTable | None:
-    """The initial -> final table of a metric; None if nothing of it was measured.
-
-    Args:
-        run: The run.
-        metric: One of `MEASURES` or of `other_metrics`.
-        greek: See `columns_of`.
-    """
-    targets = dict.fromkeys(range(len(run.points)), run.experiment.generations)
-    return lay_out(run.records, metric, columns_of(run.points, greek=greek), targets, [run.experiment])
-
-
 def lay_out(
     records: pd.DataFrame,
     metric: str,
@@ -242,15 +252,24 @@ def lay_out(
     return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()))
 
 
+def texts_of(table: ChangeTable) -> dict[str, list[object]]:
+    """A table's columns by name, each entry in a line: ``1.94 → 2.78 worse``."""
+    columns: dict[str, list[object]] = {"": [row.label for row in table.rows]}
+    for point in table.columns.points:
+        entries = [row.entries.get(point) for row in table.rows]
+        columns[table.columns.labels[point] or table.measure.title] = ["" if e is None else e.line for e in entries]
+    return columns
+
+
 def evenly(values: Sequence[T], most: int) -> list[T]:
     """At most so many of the values, the first and the last among them, in even steps."""
     places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
     return [values[place] for place in places]
 
 
-def other_metrics(run: Run) -> tuple[str, ...]:
-    """Metrics of a run that are not among `MEASURES`: those of other packages, in the order of the records."""
-    return tuple(name for name in run.records["metric"].unique() if name not in _BOOKKEEPING and name not in MEASURES)
+def other_metrics(records: pd.DataFrame) -> tuple[str, ...]:
+    """Metrics that are not among `MEASURES`: those of other packages, in the order of the records."""
+    return tuple(name for name in records["metric"].unique() if name not in _BOOKKEEPING and name not in MEASURES)
 
 
 def _measure(metric: str) -> Measure:

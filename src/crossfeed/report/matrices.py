@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from crossfeed.mixture import PUBLIC
-from crossfeed.report.blocks import ALT_LIMIT, Block, Picture, Sheet, Words
+from crossfeed.report.blocks import ALT_LIMIT, Block, Picture, Sheet, Words, left_out
 from crossfeed.report.exact import Exact, Theory
 from crossfeed.report.figures import abreast
 from crossfeed.report.frames import Run
@@ -20,7 +20,7 @@ from crossfeed.report.heat import Matrix, Scale, ends, heat_maps
 from crossfeed.report.layout import Columns, columns_of, evenly
 from crossfeed.report.numbers import by_generation, change
 from crossfeed.report.samples import at
-from crossfeed.report.text import clip, number, signed
+from crossfeed.text import clip, number, signed
 
 __all__ = ["gains", "loss_matrices"]
 
@@ -48,7 +48,8 @@ def loss_matrices(run: Run) -> list[Block]:
     parts = [part for row in rows for part in row]
     scale = Scale("loss, from light to dark", *ends(_values(parts)), "levels", number)
     title = "The loss of every model on every task, by generation"
-    caption = f"{title}: a row for each model, a column for each data set.{_left_out(points)}"
+    some = left_out(len(rows), len(points), "by_generation.csv")
+    caption = f"{title}: a row for each model, a column for each data set.{some}"
     draw = partial(_draw, parts, scale, max(map(len, rows)), ("model", "on"))
     alt = f"{title}. {_told([row[-1] for row in rows], number)}"
     return [Picture("loss-matrix", clip(alt, ALT_LIMIT), caption, draw)]
@@ -170,13 +171,6 @@ def _matrix_told(part: Matrix, show: Callable[[float], str]) -> str:
     full = sorted((value, place) for value, place in full if np.isfinite(value))
     told = [f"{part.rows[row]} on {part.columns[column]} {show(value)}" for value, (row, column) in full]
     return ", ".join(told) if len(told) <= _TOLD else f"from {told[0]} to {told[-1]}"
-
-
-def _left_out(points: Sequence[int]) -> str:
-    """What of a large grid has no picture."""
-    if len(points) <= _POINTS:
-        return ""
-    return f" {_POINTS} of {len(points)} grid points, evenly chosen; all numbers are in by_generation.csv."
 
 
 def _whole(value: float) -> str:

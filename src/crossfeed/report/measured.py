@@ -5,52 +5,61 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from crossfeed.mixture import PUBLIC
 from crossfeed.report import figures
-from crossfeed.report.blocks import ALT_LIMIT, Block, Changes, Picture, file_name
-from crossfeed.report.figures import Panel
+from crossfeed.report.blocks import ALT_LIMIT, Block, Changes, Picture, file_name, left_out
+from crossfeed.report.exact import Exact, Theory
+from crossfeed.report.figures import Panel, far_apart
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import KINDS, ChangeTable, Row, change_table
+from crossfeed.report.layout import KINDS, ChangeTable, Row
 from crossfeed.report.numbers import DEAD_BAND, by_generation
 from crossfeed.report.paper_tables import file_stem
-from crossfeed.report.text import clip
+from crossfeed.text import clip
 
 __all__ = ["changes", "curves", "measured"]
 
 _PANELS: Final = 40
 _ROWS: Final = 150
+_COLUMNS: Final = 24
+_GROUPS: Final = 4
+_LINES: Final = 6
 _CALLED: Final = {"own": "own tasks", "other": "other models' tasks", "public": "public data"}
 
 
-def measured(run: Run, metrics: tuple[str, ...], curves_of: tuple[str, ...] = ()) -> list[Block]:
+def measured(
+    run: Run, metrics: tuple[str, ...], curves_of: tuple[str, ...] = (), theory: Theory | None = None
+) -> list[Block]:
     """Tables of a run's metrics, and curves of some of them.
 
     Args:
         run: The run.
         metrics: The metrics; those that were not measured are left out.
         curves_of: Of which to draw curves.
+        theory: What exact theory says of the run's losses.
     """
+    exact = theory.exact if theory else None
     blocks: list[Block] = []
     for metric in metrics:
-        table = change_table(run, metric, greek=True)
+        table = run.change_table(metric, greek=True)
         if table is not None:
-            blocks.append(changes(table, str(run.experiment.generations)))
+            blocks.append(changes(table, str(run.experiment.generations), _GROUPS))
             if metric in curves_of and run.records["generation"].max() > 0:
-                blocks += _by_group(run, table)
+                blocks += _by_group(run, table, exact if metric == "loss" else None)
     return blocks
 
 
-def changes(table: ChangeTable, final: str) -> Changes:
+def changes(table: ChangeTable, final: str, groups: int) -> Changes:
     """A table and its legend.
 
     Args:
         table: The table.
         final: The last generation, as text.
+        groups: Of a table with very many columns, so many groups are shown, and some columns of each.
     """
     measure = table.measure
     fall, rise = measure.words
@@ -63,8 +72,11 @@ def changes(table: ChangeTable, final: str) -> Changes:
         f"= same: by that or less. {means}; {unit}.{early}"
     )
     shown = table
+    if (known := len(table.columns.points)) > _COLUMNS:
+        shown = replace(table, columns=table.columns.some(groups, _LINES))
+        legend += left_out(len(shown.columns.points), known, "the files")
     if len(table.rows) > _ROWS:
-        shown = replace(table, rows=tuple(row for row in table.rows if row.kind != "other"))
+        shown = replace(shown, rows=tuple(row for row in table.rows if row.kind != "other"))
         legend += f" The {len(table.rows) - len(shown.rows)} rows of other models' tasks are in the files."
     return Changes(shown, legend, file_stem(measure.metric), table)
 
@@ -77,6 +89,8 @@ def curves(
     about: str,
     name: str,
     band: float = 0.0,
+    exact: Exact | None = None,
+    note: str = "",
 ) -> Picture:
     """A metric over generations, a panel for each row; of very many rows, one for each kind of row.
 
@@ -88,10 +102,14 @@ def curves(
         about: What they have in common; may be empty.
         name: The figure's file name.
         band: Shade what differs from the start by at most this; 0 for lines that start at different values.
+        exact: Exact theory of the same numbers, to be drawn beside them.
+        note: What the caption says last.
     """
-    metric = table.measure.metric
+    measure, metric = table.measure, table.measure.metric
     frame = by_generation(records, metric)
     frame = frame[frame["point"].isin(list(labels))]
+    if exact:
+        frame = _expected(frame, exact)
     panels = [Panel(row.label, {"model": row.model, "task": row.task}) for row in rows]
     across = len({row.task for row in rows})
     if len(panels) > _PANELS:
@@ -103,38 +121,43 @@ def curves(
         for point, entry in row.entries.items()
         if point in labels and entry.final is not None
     )
-    title = f"{table.measure.title} over generations" + (f" ({about})" if about else "")
+    title = f"{measure.title} over generations" + (f" ({about})" if about else "")
     shade = " The shaded band is what counts as the same." if band else ""
     errors = " Light bands: one standard error." if frame["se"].notna().any() else ""
     means = f" Means over {len(rows)} pairs of model and data set, by kind." if len(rows) > _PANELS else ""
-    draw = partial(_draw, frame, panels, labels, metric.replace("_", " "), band, max(across, 3))
-    return Picture(name, clip(f"{title}. {told}.", ALT_LIMIT), f"{title}.{shade}{errors}{means}", draw)
+    theory = " Thin black lines: exact theory, the mean of all such runs." if exact else ""
+    wide = (measure.relative or not measure.bounded) and far_apart(frame["mean"])
+    look = {"ylabel": metric.replace("_", " "), "band": band, "columns": max(across, 3), "log": wide}
+    draw = partial(_draw, frame, panels, labels, look)
+    return Picture(name, clip(f"{title}. {told}.", ALT_LIMIT), f"{title}.{shade}{errors}{theory}{means}{note}", draw)
 
 
 def _draw(
-    frame: pd.DataFrame,
-    panels: Sequence[Panel],
-    labels: Mapping[int, str],
-    ylabel: str,
-    band: float,
-    columns: int,
-    width: float,
+    frame: pd.DataFrame, panels: Sequence[Panel], labels: Mapping[int, str], look: Mapping[str, Any], width: float
 ) -> Figure:
-    return figures.curves(frame, panels, labels, ylabel=ylabel, band=band, width=width, columns=columns)
+    return figures.curves(frame, panels, labels, **look, width=width)
+
+
+def _expected(frame: pd.DataFrame, exact: Exact) -> pd.DataFrame:
+    """The same with a column ``exact``."""
+    times = sorted(frame["generation"].unique())
+    parts = [exact.expected(point, times).assign(point=point) for point in frame["point"].unique()]
+    return frame.merge(pd.concat(parts), on=["point", "model", "task", "generation"], how="left")
 
 
 def _summed(frame: pd.DataFrame, rows: Sequence[Row]) -> tuple[pd.DataFrame, list[Panel]]:
     """Means over all rows of a kind: their seeds are not independent, so they have no standard error here."""
     kinds = pd.DataFrame([(row.model, row.task, row.kind) for row in rows], columns=["model", "task", "kind"])
     joined = frame.merge(kinds, on=["model", "task"])
-    means = joined.groupby(["point", "kind", "generation"], sort=False)[["mean"]].mean().reset_index()
+    shown = [name for name in ("mean", "exact") if name in joined]
+    means = joined.groupby(["point", "kind", "generation"], sort=False)[shown].mean().reset_index()
     counts = kinds["kind"].value_counts()
     panels = [Panel(f"{_CALLED[kind]}, mean of {counts[kind]}", {"kind": kind}) for kind in KINDS if kind in counts]
     return means.assign(se=float("nan")), panels
 
 
-def _by_group(run: Run, table: ChangeTable) -> list[Picture]:
-    columns, rows = table.columns, _by_model(run, table)
+def _by_group(run: Run, table: ChangeTable, exact: Exact | None) -> list[Picture]:
+    columns, rows = table.columns.some(_GROUPS, _LINES), _by_model(run, table)
     return [
         curves(
             table,
@@ -144,6 +167,8 @@ def _by_group(run: Run, table: ChangeTable) -> list[Picture]:
             group.label,
             file_name(table.measure.metric, columns.groups, group),
             DEAD_BAND if table.measure.metric == "loss" else 0.0,
+            exact,
+            left_out(len(columns.points), len(table.columns.points), "by_generation.csv"),
         )
         for group in columns.groups
     ]

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crossfeed.report.text import plain
 from crossfeed.status import CellStatus, RunStatus
+from crossfeed.text import plain
 
 __all__ = ["render_status", "status_data"]
 

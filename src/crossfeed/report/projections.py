@@ -16,7 +16,7 @@ from crossfeed.report.figures import Panel
 from crossfeed.report.frames import Run
 from crossfeed.report.layout import Columns, Group, columns_of, evenly
 from crossfeed.report.samples import at
-from crossfeed.report.text import clip
+from crossfeed.text import clip
 
 __all__ = ["clouds"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from crossfeed.report.files import rows_of
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import MEASURES, change_table, other_metrics
+from crossfeed.report.layout import MEASURES, other_metrics
 from crossfeed.report.numbers import change, timing
 
 __all__ = ["evaluation_data", "named", "run_data"]
@@ -22,7 +22,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "tasks": list(experiment.tasks),
         "points": rows_of(run.points.reset_index()),
         "cells": rows_of(run.cells.drop(columns="zero")),
-        "changes": [row for metric in (*MEASURES, *other_metrics(run)) for row in _changes(run, metric)],
+        "changes": [row for metric in (*MEASURES, *other_metrics(run.records)) for row in _changes(run, metric)],
         "seconds": rows_of(timing(run.records, run.cells)),
         "failures": rows_of(run.failures),
         "evaluation": evaluation_data(run)["numbers"],
@@ -42,7 +42,7 @@ def named(run: Run) -> dict[str, Any]:
 
 def _changes(run: Run, metric: str) -> list[dict[str, Any]]:
     """One row for each model, task and point, with what its change amounts to."""
-    table = change_table(run, metric)
+    table = run.change_table(metric)
     if table is None:
         return []
     marks = {(row.model, row.task, point): entry.mark for row in table.rows for point, entry in row.entries.items()}

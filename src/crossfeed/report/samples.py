@@ -10,7 +10,7 @@ from crossfeed.mixture import PUBLIC
 from crossfeed.report.blocks import Sample
 from crossfeed.report.frames import Run
 from crossfeed.report.layout import columns_of
-from crossfeed.report.text import clip
+from crossfeed.text import clip
 
 __all__ = ["at", "pages", "samples"]
 

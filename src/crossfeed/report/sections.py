@@ -5,6 +5,7 @@ To add a section, write its function and add it to `sections`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -25,6 +26,7 @@ from crossfeed.report.blocks import (
     Statements,
     Words,
     file_name,
+    left_out,
 )
 from crossfeed.report.exact import Theory
 from crossfeed.report.figures import Panel
@@ -37,11 +39,13 @@ from crossfeed.report.measured import measured
 from crossfeed.report.numbers import OTHERS, OWN, by_others, mixture, timing
 from crossfeed.report.projections import clouds
 from crossfeed.report.samples import samples
-from crossfeed.report.text import clip, number, plain
 from crossfeed.report.words import findings, opening
+from crossfeed.text import clip, number, plain
 
 __all__ = ["environment_items", "failures", "sections"]
 
+_GROUPS: Final = 4
+_POINTS: Final = 4  # of each group, in figures of mixtures
 _AUTHORS: Final = 8  # of more models a training set's parts are not told apart by author, nor all shown
 
 
@@ -52,7 +56,7 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         run: The run.
         theory: What exact theory says of it.
     """
-    losses = [*measured(run, ("loss",), ("loss",)), *loss_matrices(run), *measured(run, ("completion_loss",))]
+    losses = [*measured(run, ("loss",), ("loss",), theory), *loss_matrices(run), *measured(run, ("completion_loss",))]
     made = (
         Section("summary", "Summary", _summary(run)),
         Section("loss", "Loss", losses),
@@ -61,7 +65,7 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         Section("similarity", "Similarity of outputs", measured(run, ("similarity",), ("similarity",))),
         Section("outputs", "Outputs", [*clouds(run), *image_samples(run), *_samples(run)]),
         Section("quality", "Accuracy and diversity", measured(run, ("accuracy", "distinct_1", "distinct_2"))),
-        Section("metrics", "Other metrics", measured(run, other_metrics(run))),
+        Section("metrics", "Other metrics", measured(run, other_metrics(run.records))),
         Section("mixture", "Realised mixture", _mixture(run)),
         Section("timing", "Time", _timing(run)),
         Section("failures", "Failures", failures(run)),
@@ -97,7 +101,8 @@ def _mixture(run: Run) -> list[Block]:
     frame = by_others(mixture(run.records)) if many else mixture(run.records)
     if frame.empty:
         return []
-    columns = columns_of(run.points, greek=True)
+    whole = columns_of(run.points, greek=True)
+    columns = whole.some(_GROUPS, _POINTS)
     known = {PRIVATE: "private data", PUBLIC: "public data", FRESH: "fresh human data"}
     known |= (
         {OWN: "its own outputs", OTHERS: "other models' outputs"} if many else {n: f"written by {n}" for n in names}
@@ -105,6 +110,7 @@ def _mixture(run: Run) -> list[Block]:
     present = set(frame.loc[frame["drawn"] > 0, "source"])
     sources = {source: text for source, text in known.items() if source in present}
     some = f" {_AUTHORS} of {len(names)} models, evenly chosen; all are in mixture.csv." if many else ""
+    some += left_out(len(columns.points), len(whole.points), "mixture.csv")
     blocks: list[Block] = []
     for group in columns.groups:
         panels = [
@@ -133,15 +139,21 @@ def _timing(run: Run) -> list[Block]:
     told = ", ".join(f"{stage} {number(total)} s" for stage, total in zip(spent["stage"], spent["total"], strict=True))
     caption = "Seconds in every stage, over all cells; a generation 0 that cells share is counted once."
     rows = [
-        [str(row["stage"]), *(number(float(row[name])) for name in ("first", "later", "total", "each"))]
+        [str(row["stage"]), *(_seconds(float(row[name])) for name in ("first", "later", "total", "each"))]
         for row in spent.to_dict("records")
     ]
-    rows.append(["all", *(number(float(spent[name].sum())) for name in ("first", "later", "total", "each"))])
+    rows.append(["all", *(_seconds(float(spent[name].sum())) for name in ("first", "later", "total", "each"))])
     head = ["stage", "generation 0", "later ones", "total", "each later one"]
     return [
         Picture("timing", f"Seconds by stage: {told}.", caption, lambda width: figures.times(spent, width=width)),
         Sheet("Seconds by stage", head, rows, numeric=True),
     ]
+
+
+def _seconds(value: float) -> str:
+    """Seconds of a stage; of what never happens there are none."""
+    digits = 0 if value >= 100 or value == 0 else 2 if value >= 0.1 else 4
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def failures(run: Run) -> list[Block]:

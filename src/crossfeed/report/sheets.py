@@ -22,7 +22,7 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
         run: The run.
         theory: What exact theory says of it.
     """
-    metrics = (*MEASURES, *other_metrics(run))
+    metrics = (*MEASURES, *other_metrics(run.records))
     changed = [change(run.records, metric).assign(metric=metric) for metric in metrics]
     traced = [by_generation(run.records, metric).assign(metric=metric) for metric in metrics]
     made = {

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal
 from matplotlib.text import Text
 
-from crossfeed.report.text import plain, shorten
+from crossfeed.text import plain, shorten
 
 __all__ = [
     "COLOURS",

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import MEASURES, ChangeTable, Entry, Measure, change_table, other_metrics
+from crossfeed.report.layout import MEASURES, ChangeTable, Entry, Measure, other_metrics
 from crossfeed.report.numbers import DEAD_BAND, timing
-from crossfeed.report.text import clip, plain
+from crossfeed.text import clip, plain
 
 __all__ = ["ascii_for", "render", "say"]
 
@@ -34,7 +34,7 @@ def render(run: Run, console: Console) -> None:
         console: Where to; its width decides how many columns stand side by side.
     """
     _head(run, console)
-    shown = [table for metric in (*_SHOWN, *other_metrics(run)) if (table := change_table(run, metric))]
+    shown = [table for metric in (*_SHOWN, *other_metrics(run.records)) if (table := run.change_table(metric))]
     for table in shown:
         _print_change(table, console)
     if not shown:

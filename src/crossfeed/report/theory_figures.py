@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 
 from crossfeed.plan import Plan
 from crossfeed.predict import Prediction
+from crossfeed.records import column_of
 from crossfeed.report.charts import Chart, Line, Mark, charts, landscape_chart
 from crossfeed.report.layout import evenly
-from crossfeed.report.text import plain, value_text
+from crossfeed.text import plain, value_text
 
 __all__ = [
-    "column_of",
     "efficiency_charts",
     "efficiency_figure",
     "field_label",
@@ -39,7 +39,6 @@ _PANELS: Final = 9
 _COLUMNS: Final = 4
 _LINES: Final = 6
 _WIDE_RANGE: Final = 15.0  # a larger ratio is drawn on a logarithmic axis
-_NAMES: Final = {"ecosystem.alpha": "alpha", "ecosystem.beta": "beta"}
 
 
 def field_label(path: str, value: object = None) -> str:
@@ -49,17 +48,14 @@ def field_label(path: str, value: object = None) -> str:
     return name if value is None else f"{name} = {value_text(value)}"
 
 
-def column_of(path: str) -> str:
-    """The records' column of a field of the grid."""
-    return _NAMES.get(path, path)
-
-
 def efficiency_figure(prediction: Prediction) -> Figure | None:
     """Relative efficiency against a numeric field of the grid with five values or more; None without one."""
-    parts = [chart for _, chart in efficiency_charts(prediction)[:_PANELS]]
-    if not parts:
+    known = [chart for _, chart in efficiency_charts(prediction)]
+    if not known:
         return None
-    return charts(parts, columns=min(len(parts), 3), width=8.4 if len(parts) > 1 else 4.6)
+    parts = evenly(known, _PANELS)
+    note = _left_out("panels", len(parts), len(known), "limit")
+    return charts(parts, columns=min(len(parts), 3), width=8.4 if len(parts) > 1 else 4.6, note=note)
 
 
 def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Chart]]:
@@ -76,7 +72,9 @@ def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Char
         own = _at(table, point).sort_values(column_of(axis))
         title = ", ".join(field_label(*each) for each in point.items())
         lines = _by_model(own, column_of(axis), prediction.experiment.ecosystem.names)
-        parts.append((point, Chart(title, field_label(axis), "relative efficiency", lines, span=(0.0, 1.02))))
+        # Entities with truths of their own may do better than least squares on everybody's data.
+        top = max(1.0, *(float(np.nanmax(line.y, initial=0.0)) for line in lines))
+        parts.append((point, Chart(title, field_label(axis), "relative efficiency", lines, span=(0.0, 1.02 * top))))
     return parts
 
 
@@ -86,8 +84,10 @@ def trajectory_figure(prediction: Prediction) -> Figure | None:
     if experiment.generations == 0:
         return None
     inner = next(reversed(experiment.grid), None)
-    columns = _points(experiment.grid, leave_out=inner)[:_COLUMNS]
-    chosen = [None] if inner is None else evenly(experiment.grid[inner], _LINES)
+    points = _points(experiment.grid, leave_out=inner)
+    columns = evenly(points, _COLUMNS)
+    values = [None] if inner is None else experiment.grid[inner]
+    chosen = evenly(values, _LINES)
     records = _first_seed(prediction.records, prediction)
     parts: list[Chart] = []
     for title, rows in _measures(records, prediction):
@@ -97,7 +97,9 @@ def trajectory_figure(prediction: Prediction) -> Figure | None:
             lines = _over_generations(here, inner, chosen, experiment.ecosystem.names)
             label = ", ".join(field_label(*each) for each in column.items())
             parts.append(Chart(label, "generation", title, lines, log=log, span=span))
-    return charts(parts, columns=len(columns), width=max(2.8 * len(columns), 4.6), height=1.55)
+    shown, known = len(columns) * len(chosen), len(points) * len(values)
+    note = _left_out("grid points", shown, known, "records")
+    return charts(parts, columns=len(columns), width=max(2.8 * len(columns), 4.6), height=1.55, note=note)
 
 
 def plan_figure(plan: Plan) -> Figure:
@@ -114,6 +116,11 @@ def marks_of(plan: Plan) -> list[Mark]:
     marks = [Mark(called[w], a, b) for w, a, b in shared[["where", "alpha", "beta"]].to_numpy() if w in called]
     selfish = plan.entities.dropna().head(_COLUMNS)
     return marks + [Mark(f"Nash, {m}", a, b) for m, a, b in selfish[["model", "nash_alpha", "nash_beta"]].to_numpy()]
+
+
+def _left_out(what: str, shown: int, known: int, where: str) -> str:
+    """What a figure of a part says of the others."""
+    return "" if shown >= known else f"{shown} of {known} {what}, evenly chosen; all are in {where}.csv"
 
 
 def _measures(records: pd.DataFrame, prediction: Prediction) -> list[tuple[str, pd.DataFrame]]:

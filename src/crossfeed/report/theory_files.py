@@ -1,4 +1,4 @@
-"""A prediction and a plan as files (CSV, Parquet, PNG, SVG) and as plain data for programs."""
+"""A prediction and a plan as files (CSV, Parquet, PDF, PNG, SVG) and as plain data for programs."""
 
 from __future__ import annotations
 

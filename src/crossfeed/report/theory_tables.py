@@ -15,9 +15,10 @@ from rich.text import Text
 
 from crossfeed.plan import Plan
 from crossfeed.predict import Prediction
+from crossfeed.records import column_of
 from crossfeed.report.tables import ascii_for, say
-from crossfeed.report.text import number, plain, value_text
-from crossfeed.report.theory_figures import column_of, field_label
+from crossfeed.report.theory_figures import field_label
+from crossfeed.text import number, plain, value_text
 
 Array = NDArray[np.float64]
 Show = Callable[[float], str]

@@ -54,7 +54,7 @@ class Together:
     def metrics(self) -> tuple[str, ...]:
         """Metrics with a table, in the order of a run's report."""
         found = set(self.records["metric"])
-        others = dict.fromkeys(name for run in self.runs for name in other_metrics(run))
+        others = dict.fromkeys(name for run in self.runs for name in other_metrics(run.records))
         return (*(name for name in MEASURES if name in found), *others)
 
     def run_of(self, point: int) -> int:

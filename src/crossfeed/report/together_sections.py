@@ -14,9 +14,9 @@ from crossfeed.report.layout import ChangeTable, evenly
 from crossfeed.report.measured import changes, curves
 from crossfeed.report.numbers import change, timing
 from crossfeed.report.sections import environment_items, failures
-from crossfeed.report.text import clip, number, plain, signed
 from crossfeed.report.together import Together
 from crossfeed.report.words import count, gained, state
+from crossfeed.text import clip, number, plain, signed
 
 __all__ = ["together_sections"]
 
@@ -172,7 +172,7 @@ def _measured(together: Together, tables: dict[str, ChangeTable]) -> list[Block]
     same = {run.experiment.generations for run in together.runs}
     final = str(same.pop()) if len(same) == 1 else ", ".join(ends)
     for metric, table in tables.items():
-        blocks.append(changes(table, final))
+        blocks.append(changes(table, final, len(together.runs)))
         if metric in _CURVES:
             blocks += _curves(together, table)
     return blocks

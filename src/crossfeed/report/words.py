@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -11,9 +10,9 @@ import pandas as pd
 
 from crossfeed.mixture import PUBLIC
 from crossfeed.report.frames import Run
-from crossfeed.report.layout import ChangeTable, Columns, Row, change_table, columns_of
+from crossfeed.report.layout import ChangeTable, Columns, Row, columns_of
 from crossfeed.report.numbers import change
-from crossfeed.report.text import number, percent, plain
+from crossfeed.text import number, percent, plain
 
 __all__ = ["count", "findings", "gained", "opening", "state"]
 
@@ -50,7 +49,7 @@ def state(run: Run) -> str:
 
 def findings(run: Run) -> list[tuple[str, str]]:
     """Statements that compare grid points, then entities one by one, then points: ``(what it is about, statement)``."""
-    table = change_table(run, "loss", greek=True)
+    table = run.change_table("loss", greek=True)
     if table is None or all(entry.final is None for row in table.rows for entry in row.entries.values()):
         return []
     numbers = change(run.records, "loss")
@@ -118,10 +117,10 @@ def gained(change: Mapping[Any, Any]) -> str:
         change: A row of `crossfeed.report.numbers.change`.
     """
     amount, error = float(change["percent"]), float(change["percent_se"])
-    size = f"{abs(amount):.1f}" + ("" if math.isnan(error) else f" ± {error:.1f}")
-    if size in ("0.0", "0.0 ± 0.0"):
+    size = percent(abs(amount), error).removeprefix("+")
+    if size in ("0.0 %", "0.0 ± 0.0 %"):
         return "did not change"
-    return f"{'gained' if amount < 0 else 'lost'} {size} %"
+    return f"{'gained' if amount < 0 else 'lost'} {size}"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What every executor keeps to (`crossfeed.protocols.Executor`): records do not depend on where they were made."""
+"""What every `crossfeed.executors.executor.Executor` keeps to: records do not depend on where they were made."""
 
 # ruff: noqa: S101, D102 - tests assert, and their names say what
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from crossfeed.description import read_preset
+from crossfeed.executors.executor import Executor
 from crossfeed.experiment import Experiment
 from crossfeed.loop import Outcome, run
-from crossfeed.protocols import Executor
 from crossfeed.store import open_store
 from crossfeed.store.memory import MemoryStore
 from crossfeed.sweep import Spread

@@ -63,10 +63,11 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def percent(value: float, error: float = math.nan) -> str:
-    """A change in per cent, with its standard error where there is one."""
+    """A change in per cent, with its standard error where there is one; of thousands no decimals."""
     if not math.isfinite(value):
         return ""
-    return f"{signed(value, 1)} %" if math.isnan(error) else f"{signed(value, 1)} ± {error:.1f} %"
+    digits = 0 if abs(value) >= 1000 else 1
+    return f"{signed(value, digits)} %" if math.isnan(error) else f"{signed(value, digits)} ± {error:.{digits}f} %"
 
 
 def value_text(value: object) -> str:

@@ -112,7 +112,7 @@ class WorkingModel:
     @cached_property
     def recorded(self) -> RecordedPasses | None:
         """Passes that are recorded once and replayed, on a CUDA device."""
-        return None if self.recorder is None else RecordedPasses(self, self.recorder)
+        return None if self.recorder is None else RecordedPasses(self.module, self.device, self.recorder)
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits where a batch reads them only: the head never sees the padding.

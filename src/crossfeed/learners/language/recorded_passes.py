@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -14,10 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossfeed.learners.language.text import Ids
+from crossfeed.learners.neural.device import Device
 from crossfeed.learners.neural.recording import Recorder, Replay
-
-if TYPE_CHECKING:
-    from crossfeed.learners.language.model import WorkingModel
 
 __all__ = ["RecordedPasses"]
 
@@ -53,21 +51,22 @@ class RecordedPasses:
     """Passes over padded rows, by shape.
 
     Args:
-        model: The working model, on a CUDA device. Its parameters are changed in place from then on, which loading
-            a state and AdamW do.
-        recorder: Records on that device.
+        module: A causal model of transformers, on its device. Its parameters are changed in place from then on, which
+            loading a state and AdamW do.
+        device: A CUDA device.
+        recorder: Records on it.
     """
 
-    def __init__(self, model: WorkingModel, recorder: Recorder) -> None:
-        self._model = model
-        self._device = model.device.torch_device
+    def __init__(self, module: Any, device: Device, recorder: Recorder) -> None:
+        self._module, self._autocast = module, device.autocast
+        self._device = device.torch_device
         self._recorder = recorder
-        self._parameters = list(model.parameters().values())
+        self._parameters = list(module.parameters())
         self._size = float(sum(parameter.numel() for parameter in self._parameters))
         self._gradients: list[Tensor] = []
         self._recorded: dict[tuple[Kind, int, int], _Recorded | None] = {}
         # A layer that is left out by chance would be left out always, or never, once it is recorded.
-        self._refused = bool(getattr(model.module.config, "layerdrop", 0.0))
+        self._refused = bool(getattr(module.config, "layerdrop", 0.0))
 
     def begin(self) -> None:
         """Give the parameters the gradients that recordings add to, all zero."""
@@ -149,7 +148,7 @@ class RecordedPasses:
         """Neither dropout nor what has been added so far hangs on when a shape is first met."""
         kept = [gradient.clone() for gradient in self._gradients]
         try:
-            with torch.random.fork_rng(devices=[self._device]):
+            with self._recorder.undisturbed():
                 self._recorder.rehearse(work)
                 return self._recorder.record(work)
         finally:
@@ -165,8 +164,8 @@ class RecordedPasses:
         loss.copy_(self._cross_entropy(ids, targets, "none").view_as(loss))
 
     def _cross_entropy(self, ids: Tensor, targets: Tensor, reduction: str) -> Tensor:
-        with self._model.device.autocast():
-            logits = self._model.module(input_ids=ids, use_cache=False).logits
+        with self._autocast():
+            logits = self._module(input_ids=ids, use_cache=False).logits
         flat = logits.flatten(0, 1).float()
         return functional.cross_entropy(flat, targets.flatten(), ignore_index=_NO_TARGET, reduction=reduction)
 

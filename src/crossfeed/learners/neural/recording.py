@@ -8,6 +8,7 @@ the same memory at every replay, so that inputs are copied into place before it 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -31,6 +32,10 @@ class Recorder:
         self._device = device
         self._stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call, unused-ignore]
         self._pool: Any = torch.cuda.graph_pool_handle()
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Put torch's generators back at the end, as if nothing had been drawn."""
+        return torch.random.fork_rng(devices=[self._device])
 
     def rehearse(self, work: Callable[[], None]) -> None:
         """Do work once as it will be recorded: what libraries set up at their first call cannot be recorded."""

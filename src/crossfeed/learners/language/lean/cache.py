@@ -85,7 +85,7 @@ class LayerCache:
             asked: ``(rows, (H + 2G) D)`` queries, keys and values.
 
         Returns:
-            ``(rows, H D)`` heads one after another; and nothing that were kept for a backward pass.
+            ``(rows, H D)`` heads one after another; and no weights: there is no backward pass.
         """
         shape, column = self._shape, self._cache.column
         parts = asked.view(len(asked), -1, shape.size).split_with_sizes([shape.heads, shape.groups, shape.groups], 1)

@@ -35,7 +35,6 @@ class Shape:
         heads: Heads that ask (H).
         groups: Heads of keys and values (G), each for H / G that ask.
         size: Width of a head (D).
-        inner: Width of the feed-forward part.
         epsilon: Added to mean squares.
         tied: Whether the head is the embedding.
         frequencies: ``(D / 2,)`` angles that a head's pairs turn by from one position to the next.
@@ -45,7 +44,6 @@ class Shape:
     heads: int
     groups: int
     size: int
-    inner: int
     epsilon: float
     tied: bool
     frequencies: Tensor
@@ -70,7 +68,6 @@ def shape_of(module: Any) -> Shape | None:
         heads=config.num_attention_heads,
         groups=config.num_key_value_heads,
         size=parameters["model.layers.0.self_attn.q_proj.weight"].shape[0] // config.num_attention_heads,
-        inner=config.intermediate_size,
         epsilon=config.rms_norm_eps,
         tied=tied,
         frequencies=module.model.rotary_emb.inv_freq,

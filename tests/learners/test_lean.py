@@ -5,6 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
+from test_language_kit import learner  # noqa: E402
+
 from crossfeed.learners.language.decoding import complete  # noqa: E402
 from crossfeed.learners.language.lean.cache import Cache  # noqa: E402
 from crossfeed.learners.language.lean.line import Line  # noqa: E402
@@ -34,6 +36,7 @@ def llama(rng, **changes):
         "rms_norm_eps": float(10.0 ** rng.uniform(-6, -1)),
         "rope_parameters": {"rope_type": "default", "rope_theta": float(10.0 ** rng.uniform(1, 5))},
         "max_position_embeddings": 64,
+        "pad_token_id": [None, int(rng.integers(5))][rng.integers(2)],
     }
     config = AutoConfig.for_model("llama", **shape | changes)
     with torch.random.fork_rng(devices=[]):
@@ -192,3 +195,7 @@ def test_other_precisions_are_left_to_transformers():
     device = open_device("cpu", "bf16", 1)
     assert WorkingModel(llama(rng_of(0)), device).lean is None
     assert proven(llama(rng_of(0)).to(torch.bfloat16)) is None
+
+
+def test_a_base_made_here_is_computed_by_hand():
+    assert learner()._model.lean is not None

@@ -95,6 +95,8 @@ def gradients_of(shape: Shape, weights: Weights, line: Line, factor: float) -> t
     by = by.conj_physical()
     for number in reversed(range(shape.layers)):
         found |= _backward(shape, weights.layers[number], number, kept.pop(), gradient, attention, by)
+    if shape.padding is not None:
+        gradient.masked_fill_((line.ids == shape.padding)[:, None], 0.0)
     of_head, found["model.norm.weight"] = weights.head.split(of_head)
     if shape.tied:
         found["model.embed_tokens.weight"] = of_head.index_add_(0, line.ids, gradient)

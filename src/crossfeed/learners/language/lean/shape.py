@@ -37,6 +37,7 @@ class Shape:
         size: Width of a head (D).
         epsilon: Added to mean squares.
         tied: Whether the head is the embedding.
+        padding: A token whose embedding learns nothing from being read, or None.
         frequencies: ``(D / 2,)`` angles that a head's pairs turn by from one position to the next.
     """
 
@@ -46,6 +47,7 @@ class Shape:
     size: int
     epsilon: float
     tied: bool
+    padding: int | None
     frequencies: Tensor
 
 
@@ -70,6 +72,7 @@ def shape_of(module: Any) -> Shape | None:
         size=parameters["model.layers.0.self_attn.q_proj.weight"].shape[0] // config.num_attention_heads,
         epsilon=config.rms_norm_eps,
         tied=tied,
+        padding=module.model.embed_tokens.padding_idx,
         frequencies=module.model.rotary_emb.inv_freq,
     )
 

@@ -180,15 +180,16 @@ def loss_matrix(
         InvalidInput: There is no such point, or no loss at this generation.
     """
     records, points = _numbers(source)
-    table = by_generation(records, "loss")
-    table = table[table["point"] == _one_point(points, where)]
+    table, point = by_generation(records, "loss"), _one_point(points, where)
+    table = table[table["point"] == point]
     last = int(table["generation"].max()) if generation is None and len(table) else generation
     _known("generation", last, table["generation"])
     wide = table[table["generation"] == last].pivot_table(index="model", columns="task", values="mean", sort=False)
     values = wide.to_numpy(dtype=float)
     scale = Scale("loss", float(np.nanmin(values)), float(np.nanmax(values)), "levels", number)
     axes = draw_matrix(_axes(ax), Matrix("", values, list(wide.index), list(wide.columns)), scale)
-    axes.set(xlabel="on", ylabel="model", title=f"loss, t = {last}")
+    which = f", {columns_of(points, greek=True).labels[point]}" if len(points) > 1 else ""
+    axes.set(xlabel="on", ylabel="model", title=f"loss, t = {last}{which}")
     return axes
 
 

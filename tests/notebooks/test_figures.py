@@ -98,6 +98,7 @@ def test_a_prediction_is_drawn_as_a_run_is(predicted, ax):
 
 def test_the_matrix_and_the_shares_are_those_of_the_records(measured, ax):
     figures.loss_matrix(measured, where={"alpha": 1}, generation=1, ax=ax)
+    assert ax.get_title(loc="left") == "loss, t = 1, α\u00a0=\u00a01"
     (image,) = ax.images
     rows = measured.records.query("metric == 'loss' and generation == 1 and alpha == 1")
     models = [text.get_text() for text in ax.get_yticklabels() if text.get_text()]

@@ -71,7 +71,7 @@ def test_predict(run_notebook):
         expected = rows.query("model == 'small' and task == 'giant'")["value"].item()
         assert drawn[f"α = {alpha:g}, β = 0.8"] == pytest.approx(expected, rel=1e-12)
     assert [text.get_text() for text in efficiency.get_legend().get_texts()] == ["model small", "model giant"]
-    assert matrix.get_title(loc="left") == "loss, t = 12"
+    assert matrix.get_title(loc="left") == "loss, t = 12, α\u00a0=\u00a00.5, β\u00a0=\u00a00.8"
 
 
 def test_run(run_notebook):

@@ -111,7 +111,7 @@ def test_files_hold_every_cell(comparison, tmp_path):
         "agreement.csv",
         "comparison.md",
         "comparison.tex",
-        *(f"{name}.{kind}" for name in ("changes", "figure-3", "figures-5-6") for kind in ("png", "svg")),
+        *(f"{name}.{kind}" for name in ("changes", "figure-3", "figures-5-6") for kind in ("pdf", "png", "svg")),
     }
     with (tmp_path / "out" / "cells.csv").open() as stream:
         rows = list(csv.DictReader(stream))

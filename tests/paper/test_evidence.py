@@ -116,8 +116,7 @@ def test_plain_data_and_files(found, tmp_path):
     written = write_evidence(found, tmp_path)
     assert {file.name for file in written} == {
         *(f"{name}.csv" for name in ("mentions", "overlap", "reuse", "undisclosed", "differences")),
-        "evidence.png",
-        "evidence.svg",
+        *(f"evidence.{kind}" for kind in ("pdf", "png", "svg")),
     }
     assert (tmp_path / "evidence.png").read_bytes().startswith(b"\x89PNG")
 

@@ -11,7 +11,8 @@ from ecosystems import random_grams
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory import LinearEcosystem
-from crossfeed.theory.kernels import inverse_lower, inverse_of_sum
+from crossfeed.theory.graded import inverse_of_sum
+from crossfeed.theory.kernels import inverse_lower
 
 EYE = np.eye(3)
 TWO = np.array([EYE, EYE])

@@ -265,3 +265,14 @@ def test_accumulating_past_the_boundary_grows_as_a_power():
 def test_a_schedule_has_no_limit_to_ask_for():
     with pytest.raises(InvalidInput, match="constant weights"):
         growing(alpha=lambda t: 0.5).limit()
+
+
+@pytest.mark.parametrize("weight", [1.2e-16, 1e-14, 1e-12])
+@pytest.mark.parametrize("changes", [{}, {"sigma_generated": 0.0}, {"history": "accumulate"}])
+def test_just_below_alpha_one_it_is_as_at_one(changes, weight):
+    """Real data that move an eigenvalue off one by less than counts are not heard at every generation either."""
+    below, at = (growing(alpha=1.0 - w, **changes, truth_public=[1.0, 2.0, 3.0]).limit() for w in (weight, 0.0))
+    assert below.converges == at.converges == bool(changes)
+    assert below.variance_growth == pytest.approx(at.variance_growth, rel=1e-6)
+    if changes:
+        assert below.mse == pytest.approx(at.mse, rel=1e-6)

@@ -41,7 +41,8 @@ from crossfeed.learners.replicates import (
 from crossfeed.protocols import Learner, LearnerContext, Scores, TrainingSet
 from crossfeed.settings import LearnerSettings, Number
 from crossfeed.tasks.regression import Array, features_of, regression_items, responses_of
-from crossfeed.theory.kernels import inverse_of_sum
+from crossfeed.theory.graded import grade
+from crossfeed.theory.kernels import definite_inverse
 
 __all__ = ["LinearLearner", "LinearSettings", "least_squares"]
 
@@ -78,13 +79,17 @@ def least_squares(parts: Sequence[WeightedPart]) -> Array:
         parts: One or more sources.
 
     Returns:
-        Estimates, shape (R, d). Where the features do not determine an estimate, the rank is decided as in
-        `crossfeed.theory.kernels`.
+        Estimates, shape (R, d). Where the features do not determine an estimate, or a weight is very small, what
+        decides is as in `crossfeed.theory.graded`.
     """
     grams = [(np.array([part.weight]), (part.features.T @ part.features)[None]) for part in parts]
-    inverse = inverse_of_sum(grams)[0][0]
-    moments: Array = sum((part.weight * part.moment for part in parts), np.zeros(1))
-    return np.ascontiguousarray((inverse @ moments).T)
+    inverse, suspects = definite_inverse(grams)
+    if suspects[0]:
+        graded = grade(grams)
+        estimates: Array = sum((graded.gain(i)[0] @ part.moment for i, part in enumerate(parts)), np.zeros(1))
+    else:
+        estimates = inverse[0] @ sum((part.weight * part.moment for part in parts), np.zeros(1))
+    return np.ascontiguousarray(estimates.T)
 
 
 @dataclass(frozen=True)

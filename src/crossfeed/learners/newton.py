@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from crossfeed.learners.replicates import WeightedPart
 from crossfeed.tasks.regression import Array, mean_response
-from crossfeed.theory.kernels import inverse_of_sum
+from crossfeed.theory.graded import inverse_of_sum
 
 __all__ = ["Fit", "maximum_likelihood"]
 

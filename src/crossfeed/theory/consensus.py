@@ -25,14 +25,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from crossfeed.theory.graded import grade
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import Array, inverse_of_sum, transposed, weighted_sum
+from crossfeed.theory.kernels import (
+    Array,
+    Mask,
+    Part,
+    definite_inverse,
+    selected,
+    square_root,
+    transposed,
+    weighted,
+    weighted_sum,
+)
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.weights import Weights
+
+
+class BySource(NamedTuple):
+    """One stack of matrices (b, d, d) for each source that an entity hears: private data, public data, the pool."""
+
+    private: Array
+    public: Array
+    pool: Array
 
 
 @dataclass(frozen=True)
@@ -40,26 +60,47 @@ class Response:
     """How one block of entities answers the pool at one setting of the weights.
 
     Attributes:
-        weights: p, q, a of the block.
-        gain: s p, the block's (1 - phi) w_j p_j, shape (1,) or (b,).
+        weights: p, q, a of the block; ones where they are in the inverses.
+        share: s, the block's (1 - phi) w_j, shape (1,) or (b,).
         private: S~, shape (b, d, d).
-        inverse: G^+, shape (b, d, d).
+        inverses: F = G^+ as it acts on what each source says, three times the same (b, d, d); or, if `graded`, p F, q F
+            and a F, each true on the range of its own source (`crossfeed.theory.graded`).
+        replies: R = F'S for each of the inverses, shape (b, d, d).
         singular: True where G is singular, shape (b,).
-        reply: R = G^+ S, shape (b, d, d).
+        graded: whether the inverses differ.
     """
 
     weights: Weights
-    gain: Array
+    share: Array
     private: Array
-    inverse: Array
+    inverses: BySource
+    replies: BySource
     singular: npt.NDArray[np.bool_]
-    reply: Array
+    graded: bool
+
+    @property
+    def gain(self) -> Array:
+        """The weight s p of an entity's own data in the pool, shape (1,) or (b,)."""
+        return self.share * self.weights.private
 
     def source(self) -> Array:
         """What one generation adds to the covariance of a source with the pool, s p S~ R, shape (b, d, d)."""
-        product = self.private @ self.reply
+        product = self.private @ self.replies.private
         product *= self.gain[:, None, None]
         return product
+
+    def estimate(self, private: Array, public: Array, pool: Array) -> Array:
+        """F (p x + q y + a z) of moments of the data x (b, d), y and z (d,), shape (b, d)."""
+        w, F = self.weights, self.inverses
+        said = w.private[:, None] * private, w.public[:, None] * public, w.synthetic[:, None] * pool
+        if not self.graded:
+            return _times(F.private, said[0] + said[1] + said[2])
+        return _times(F.private, said[0]) + _times(F.public, said[1]) + _times(F.pool, said[2])
+
+
+def _times(matrices: Array, vectors: Array) -> Array:
+    product: Array = np.einsum("bij,bj->bi", matrices, np.broadcast_to(vectors, matrices.shape[:2]))
+    return product
 
 
 @dataclass(frozen=True)
@@ -80,11 +121,26 @@ class Block:
     def respond(self, weights: Weights) -> Response:
         """Answer the pool under the given weights of the whole ecosystem."""
         eco, w = self.eco, weights.block(self.rows)
-        inverse, singular = inverse_of_sum(
-            [(w.private, self.private), (w.public, eco.public), (w.synthetic, eco.pool_gram)]
-        )
-        gain = eco.shares_of(self.rows) * w.private
-        return Response(w, gain, self.private, inverse, singular, inverse @ self.generated)
+        parts = [(w.private, self.private), (w.public, eco.public), (w.synthetic, eco.pool_gram)]
+        inverse, suspects = definite_inverse(parts)
+        if suspects.any():
+            return self._respond_graded(parts, inverse, suspects)
+        inverses, reply = BySource(inverse, inverse, inverse), inverse @ self.generated
+        share = eco.shares_of(self.rows)
+        return Response(w, share, self.private, inverses, BySource(reply, reply, reply), suspects, graded=False)
+
+    def _respond_graded(self, parts: Sequence[Part], inverse: Array, suspects: Mask) -> Response:
+        """Answer by gains where some entities' weights and ranks leave one inverse no digits."""
+        found = grade(selected(parts, suspects))
+        inverse[suspects] = 0.0
+        gains = [weighted(weight, inverse) for weight, _ in parts]
+        for source, gain in enumerate(gains):
+            gain[suspects] = found.gain(source)
+        singular = np.zeros_like(suspects)
+        singular[suspects] = found.singular
+        inverses, replies = BySource(*gains), BySource(*(transposed(gain) @ self.generated for gain in gains))
+        ones, share = np.ones(1), self.eco.shares_of(self.rows)
+        return Response(Weights(ones, ones, ones), share, self.private, inverses, replies, singular, graded=True)
 
 
 @dataclass(frozen=True)
@@ -134,13 +190,12 @@ class Coupling:
 
 def coupling_sums(block: Block, response: Response, estimates: Estimates) -> Coupling:
     """One block's part of A, D_* and the drive (without the public and fresh data's own)."""
-    w, reply = response.weights, response.reply
-    share = block.eco.shares_of(block.rows)
+    w, replies, share = response.weights, response.replies, response.share
     said = response.gain[:, None] * estimates.moment(block)
     return Coupling(
-        matrix=weighted_sum(share * w.synthetic, reply).T,
-        public=weighted_sum(share * w.public, reply).T,
-        drive=reply.reshape(said.size, -1).T @ said.ravel(),
+        matrix=weighted_sum(share * w.synthetic, replies.pool).T,
+        public=weighted_sum(share * w.public, replies.public).T,
+        drive=replies.private.reshape(said.size, -1).T @ said.ravel(),
     )
 
 
@@ -184,7 +239,37 @@ def fixed_settings(eco: LinearEcosystem, weights: Sequence[Weights], estimates: 
     return Settings(couplings, spread, np.concatenate([part[2] for part in parts]))
 
 
+def carried_spread(eco: LinearEcosystem, weights: Sequence[Weights], settings: Settings, gains: Array) -> Array:
+    """Covariance over sigma^2 that the real data leave in a pool with gains L_u on what was said under each setting.
+
+    It is sum_j W_j W_j' + W_* W_*', W = sum_u L_u D_u X~', as sum_uv L_u spread_uv L_v' is; but a large gain on a small
+    part of D is taken here before anything is squared, so that the error grows as the gain, not as its square.
+
+    Args:
+        eco: the ecosystem.
+        weights: the m settings.
+        settings: what the pool needs of the entities under each.
+        gains: L, shape (m, d, d).
+
+    Returns:
+        Shape (d, d).
+    """
+
+    def sums(rows: slice) -> Array:
+        block = Block.read(eco, rows)
+        root, responses = square_root(block.private), [block.respond(w) for w in weights]
+        said = [weighted(each.gain, transposed(each.replies.private) @ root) for each in responses]
+        carried = reduce(add, map(np.matmul, gains, said))
+        return weighted_sum(np.ones(1), carried @ transposed(carried))
+
+    root = square_root(eco.public[None])[0]
+    public = reduce(add, (gain @ (each.public @ root) for gain, each in zip(gains, settings.couplings, strict=True)))
+    return reduce(add, map_blocks(sums, eco.entities, eco.dimension), public @ public.T)
+
+
 def _spread(responses: Sequence[Response]) -> Array:
     """sum_j D_uj S~_j D_vj' over one block, for all pairs of settings."""
     sources = [response.source() for response in responses]
-    return np.array([[weighted_sum(u.gain, transposed(u.reply) @ source) for source in sources] for u in responses])
+    return np.array(
+        [[weighted_sum(u.gain, transposed(u.replies.private) @ source) for source in sources] for u in responses]
+    )

@@ -14,8 +14,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from crossfeed.theory.graded import pseudo_inverse
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import Array, inverse_of_sum
+from crossfeed.theory.kernels import Array
 from crossfeed.theory.limit import Limit, limit_of
 from crossfeed.theory.linear import LinearEcosystem
 
@@ -30,7 +31,7 @@ def pooled_mse(eco: LinearEcosystem) -> Array:
     parts = list(map_blocks(sums, eco.entities, eco.dimension))
     total = sum((part[0] for part in parts), eco.public)
     said = sum((part[1] for part in parts), eco.public @ eco.truth_public)
-    inverse = inverse_of_sum([(np.ones(1), total[None])])[0][0]
+    inverse = pseudo_inverse(total[None])[0]
     pooled: Array = eco.sigma**2 * np.trace(inverse) + ((inverse @ said - eco.truths) ** 2).sum(axis=1)
     return pooled
 

@@ -9,9 +9,8 @@ Cholesky factorization G = L L'. A library inverse of a stack of 15 x 15 matrice
 factorizations; inverting the triangular factor by halves, so that nearly all the work is stacked matrix products,
 costs less than one.
 
-Where G_k is singular its range decides the answer, and range(G_k) is the sum of the ranges of the parts whose
-weight is not zero, whatever the size of those weights. So the rank is decided on the parts scaled to equal size,
-never on G_k itself: a weight of 1e-13 is small, not absent.
+Where G_k is not, or one part's weight is so small that rounding errors of the others would drown what it decides, the
+sum is left to `crossfeed.theory.graded`.
 """
 
 from __future__ import annotations
@@ -26,11 +25,18 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-#: Eigenvalues of the equally scaled sum of parts below this, relative to the largest, count as zero.
+#: A weight (b,) or (1,), not negative, and what it weighs: positive semi-definite matrices (b, d, d), or one (d, d).
+Part = tuple[Array, Array]
+
+#: Eigenvalues of a Gram matrix below this, relative to its trace, count as zero.
 RANK_TOLERANCE = 1e-12
 
 # Above this condition number a Cholesky factorization may have passed on rounding errors alone.
 _SUSPECT_CONDITION = 1e10
+
+# Parts whose sizes are further apart than the first number are not added up where the condition number exceeds the
+# second: the error of what the lightest part decides would grow as the inverse square of its size.
+_UNEVEN, _UNEVEN_CONDITION = 1e-3, 1e4
 
 # Triangles up to this order are inverted element by element across the stack (measured best for d = 15 and 50).
 _LEAF = 4
@@ -105,75 +111,73 @@ def times_transposed(matrices: Array, right: Array) -> Array:
     return matrices @ np.ascontiguousarray(right.T)
 
 
+def sandwich(outer: Array, middle: Array) -> Array:
+    """Symmetric parts of the products F M F' of a stack F (b, d, d) with M (b, d, d) or (d, d)."""
+    product = outer @ middle @ transposed(outer)
+    return (product + transposed(product)) / 2
+
+
+def trace_sandwich(outer: Array, middle: Array) -> Array:
+    """Traces of the products F M F', shape (b,)."""
+    count = len(outer)
+    trace: Array = np.vecdot((outer @ middle).reshape(count, -1), outer.reshape(count, -1))
+    return trace
+
+
 def gram(rows: Array) -> Array:
     """Gram matrices X'X of a stack of feature matrices, shape (b, n, d) -> (b, d, d)."""
     # The copy keeps the product off the rank-k update that BLAS takes for X'X, three times slower at these sizes.
     return transposed(rows) @ rows.copy()
 
 
-def inverse_of_sum(parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Mask]:
-    """Pseudo-inverse of G = sum_i c_i S_i for a stack of weighted positive semi-definite parts.
+def definite_inverse(parts: Sequence[Part]) -> tuple[Array, Mask]:
+    """Inverse of G = sum_i c_i S_i by Cholesky factorization, for a stack of weighted positive semi-definite parts.
 
     Args:
-        parts: pairs (c, S): c of shape (b,) or (1,), not negative; S of shape (b, d, d) or (d, d), the first one of
-            shape (b, d, d).
+        parts: pairs (c, S), the first S of shape (b, d, d).
 
     Returns:
-        G^+ of shape (b, d, d), and a mask of shape (b,): True where G is singular (rank decided by the parts'
-        ranges, see the module's text).
+        G^{-1} of shape (b, d, d), and a mask of shape (b,): True where it is not to be trusted.
     """
     # Parts shared by the whole stack are added up first, as single matrices.
     own, *others = (weighted(c, S) for c, S in parts)
     total = own + reduce(add, others) if others else own
-    inverse, suspects = _definite_inverse(total)
-    singular = np.zeros(len(total), dtype=np.bool_)
-    if suspects.any():
-        inverse[suspects], singular[suspects] = _inverse_on_range(_select(parts, suspects), total[suspects])
-    return inverse, singular
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # then the bound is no number, or infinite
+        try:
+            lower = np.asarray(np.linalg.cholesky(total), dtype=np.float64)
+        except np.linalg.LinAlgError:
+            return np.empty_like(total), np.ones(len(total), dtype=np.bool_)
+        factor = inverse_lower(lower)
+        # The product of the traces of G and G^{-1} bounds the condition number from above.
+        bound = _squared_norm(lower) * _squared_norm(factor)
+        inverse = transposed(factor) @ factor.copy()
+    suspects = ~(bound <= _SUSPECT_CONDITION)
+    if (bound > _UNEVEN_CONDITION).any():
+        suspects |= (bound > _UNEVEN_CONDITION) & _uneven(parts)
+    return inverse, suspects
 
 
-def _definite_inverse(matrices: Array) -> tuple[Array, Mask]:
-    """Inverse by Cholesky factorization, and a mask of the matrices for which it is not to be trusted."""
-    try:
-        lower = np.asarray(np.linalg.cholesky(matrices), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        return np.empty_like(matrices), np.ones(len(matrices), dtype=np.bool_)
-    factor = inverse_lower(lower)
-    # The product of the traces of G and G^{-1} bounds the condition number from above.
-    bound = _squared_norm(lower) * _squared_norm(factor)
-    return transposed(factor) @ factor.copy(), ~(bound <= _SUSPECT_CONDITION)
+def _uneven(parts: Sequence[Part]) -> Mask:
+    sizes = np.array(np.broadcast_arrays(*(c * np.trace(S, axis1=-2, axis2=-1) for c, S in parts)))
+    lightest = np.where(sizes > 0, sizes, np.inf).min(axis=0)
+    uneven: Mask = lightest < _UNEVEN * sizes.max(axis=0)
+    return uneven
+
+
+def selected(parts: Sequence[Part], rows: Mask) -> list[Part]:
+    """Some matrices of a stack of sums, part by part."""
+    return [(c[rows] if len(c) > 1 else c, S[rows] if S.ndim == 3 and len(S) > 1 else S) for c, S in parts]
+
+
+def square_root(matrices: Array) -> Array:
+    """A stack of X' with X'X = S for positive semi-definite S (b, d, d), zero where rounding is all there is of S."""
+    values, vectors = np.linalg.eigh(matrices)
+    inside = values > RANK_TOLERANCE * values.sum(axis=1, keepdims=True)
+    root: Array = vectors * np.sqrt(np.where(inside, values, 0.0))[:, None, :]
+    return root
 
 
 def _squared_norm(matrices: Array) -> Array:
     flat = matrices.reshape(len(matrices), -1)
     norms: Array = np.vecdot(flat, flat)
     return norms
-
-
-def _trace(matrices: Array) -> Array:
-    traces: Array = np.trace(matrices, axis1=-2, axis2=-1)
-    return traces
-
-
-def _select(parts: Sequence[tuple[Array, Array]], rows: Mask) -> list[tuple[Array, Array]]:
-    return [(c[rows] if len(c) > 1 else c, S[rows] if S.ndim == 3 and len(S) > 1 else S) for c, S in parts]
-
-
-def _inverse_on_range(parts: Sequence[tuple[Array, Array]], total: Array) -> tuple[Array, Mask]:
-    """Pseudo-inverse U (U'GU)^{-1} U', U a basis of the sum of the ranges of the parts with a weight."""
-    balanced = sum(_unit_scale(c, S) for c, S in parts) + np.zeros_like(total)
-    values, vectors = np.linalg.eigh(balanced)
-    inside = values > RANK_TOLERANCE * np.maximum(values[:, -1:], np.finfo(float).tiny)
-    basis = vectors * inside[:, None, :]
-    within = transposed(basis) @ total @ basis
-    # Directions outside the range get a one on the diagonal, of G's own size, and are masked out again by U.
-    size = np.maximum(_trace(total), np.finfo(float).tiny)
-    order = np.arange(total.shape[1])
-    within[:, order, order] += np.where(inside, 0.0, size[:, None])
-    return basis @ np.linalg.inv(within) @ transposed(basis), ~inside.all(axis=1)
-
-
-def _unit_scale(weight: Array, matrices: Array) -> Array:
-    scale = _trace(matrices)
-    present = (weight > 0) & (scale > 0)
-    return weighted(np.where(present, 1.0 / np.where(scale > 0, scale, 1.0), 0.0), matrices)

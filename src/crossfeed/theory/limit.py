@@ -20,7 +20,7 @@ import numpy.typing as npt
 from crossfeed.errors import CrossfeedError, InvalidInput
 from crossfeed.theory.consensus import Block, Estimates, Settings, fixed_settings
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import Array, weighted
+from crossfeed.theory.kernels import Array, trace_sandwich
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.moments import Conditional, Moments
 from crossfeed.theory.pool import ConstantPath, Gains
@@ -167,6 +167,11 @@ def limit_of(eco: LinearEcosystem) -> Limit:
     weights = [eco.weights_at(1)]
     settings = fixed_settings(eco, weights, estimates)
     matrix = settings.couplings[0].matrix
+    if not np.isfinite(matrix).all():
+        raise InvalidInput(
+            "private, public and generated features are of sizes so far apart that numbers overflow; give features of "
+            "about one scale"
+        )
     radius, tolerance = spectral_radius(matrix), unit_tolerance(eco.pool_gram)
     found: Stationary | Growth
     if settles(matrix, accumulate, tolerance):
@@ -196,10 +201,7 @@ def _read_outs(eco: LinearEcosystem, weights: list[Weights], settings: Settings,
 def _read_drift(eco: LinearEcosystem, drift: Array) -> Array:
     def rates(rows: slice) -> Array:
         response = Block.read(eco, rows).respond(eco.weights_at(1))
-        read: Array = np.trace(
-            weighted(response.weights.synthetic**2, response.inverse @ drift @ response.inverse), axis1=1, axis2=2
-        )
-        return read
+        return response.weights.synthetic**2 * trace_sandwich(response.inverses.pool, drift)
 
     return np.concatenate(list(map_blocks(rates, eco.entities, eco.dimension)))
 

@@ -30,7 +30,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.checks import vector
 from crossfeed.theory.consensus import Block, Estimates
 from crossfeed.theory.grams import gram_source, map_blocks
-from crossfeed.theory.kernels import Array, transposed, weighted, weighted_sum
+from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted, weighted_sum
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.pool import Path, ScheduledPath, Step, constant_path
 
@@ -71,7 +71,7 @@ class Moments:
     @cached_property
     def covariance(self) -> Array:
         """Cov theta_tk of each entity, shape (n, K, d, d)."""
-        return self._per_entity(lambda step, _: _sandwich(step.response.inverse, _middle(self, step)))
+        return self._per_entity(lambda step, _: _covariance(self, step))
 
     @property
     def mse(self) -> Array:
@@ -93,7 +93,7 @@ class Moments:
         estimates = Estimates.expected(self.ecosystem)
 
         def errors(step: Step, rows: slice) -> Array:
-            variance = _trace_sandwich(step.response.inverse, _middle(self, step))
+            variance = _variance(self, step)
             if not self.ecosystem.truth_given:  # the truth is zero, and so is every mean
                 return np.stack([np.zeros_like(variance), variance], axis=-1)
             mean = _mean(self, step, rows, estimates, self.path.state.mean)
@@ -120,7 +120,7 @@ class Moments:
         estimates = Estimates.expected(self.ecosystem)
 
         def errors(step: Step, rows: slice) -> Array:
-            covariance = _sandwich(step.response.inverse, _middle(self, step))
+            covariance = _covariance(self, step)
             off = _mean(self, step, rows, estimates, self.path.state.mean) - targets[:, None]
             bias: Array = ((off @ tasks) * off).sum(axis=2).T
             bias += covariance.reshape(len(covariance), -1) @ flat
@@ -161,7 +161,7 @@ class Moments:
         pool = self.path.mean_given(estimates)
         return Conditional(
             mean=self._per_entity(lambda step, rows: _mean(self, step, rows, estimates, pool)),
-            covariance=self._per_entity(lambda step, _: _sandwich(step.response.inverse, _noise(self, step))),
+            covariance=self._per_entity(lambda step, _: _noise(self, step)),
         )
 
     @cached_property
@@ -216,15 +216,33 @@ def _generations(value: Sequence[int] | npt.ArrayLike) -> list[int]:
 
 def _mean(moments: Moments, step: Step, rows: slice, estimates: Estimates, pool: Array) -> Array:
     """F (p S~ th~ + q S_* th_* + a z), shape (b, d)."""
-    w, eco = step.response.weights, moments.ecosystem
-    private = np.einsum("bij,bj->bi", step.response.private, estimates.private[rows])
-    said = (
-        w.private[:, None] * private
-        + w.public[:, None] * (eco.public @ estimates.public)
-        + w.synthetic[:, None] * pool[step.index]
-    )
-    mean: Array = np.einsum("bij,bj->bi", step.response.inverse, said)
-    return mean
+    eco, response = moments.ecosystem, step.response
+    private = np.einsum("bij,bj->bi", response.private, estimates.private[rows])
+    return response.estimate(private, eco.public @ estimates.public, pool[step.index])
+
+
+def _covariance(moments: Moments, step: Step) -> Array:
+    """Cov theta, shape (b, d, d)."""
+    if step.response.graded:
+        return _graded_covariance(moments, step)
+    return sandwich(step.response.inverses.pool, _middle(moments, step))
+
+
+def _variance(moments: Moments, step: Step) -> Array:
+    """Trace of Cov theta, shape (b,)."""
+    if step.response.graded:
+        trace: Array = np.trace(_graded_covariance(moments, step), axis1=1, axis2=2)
+        return trace
+    return trace_sandwich(step.response.inverses.pool, _middle(moments, step))
+
+
+def _graded_covariance(moments: Moments, step: Step) -> Array:
+    """Cov theta where every source has an inverse of its own, the weights included."""
+    F, state, variance = step.response.inverses, moments.path.state, moments.ecosystem.sigma**2
+    to_pool, public, index = transposed(F.pool), moments.ecosystem.public, step.index
+    product = F.private @ (step.response.private @ transposed(F.private) + 2 * step.source @ to_pool)
+    product += F.public @ (public @ transposed(F.public) + 2 * state.public[index] @ to_pool)
+    return variance * (product + transposed(product)) / 2 + sandwich(F.pool, state.covariance[index])
 
 
 def _middle(moments: Moments, step: Step) -> Array:
@@ -243,20 +261,11 @@ def _middle(moments: Moments, step: Step) -> Array:
 
 
 def _noise(moments: Moments, step: Step) -> Array:
-    """The bracket of the covariance given the real data, shape (b, d, d)."""
-    weight = np.broadcast_to(step.response.weights.synthetic**2, (len(step.response.inverse),))
-    return weighted(weight, moments.path.state.noise[step.index])
-
-
-def _sandwich(inverse: Array, middle: Array) -> Array:
-    product = inverse @ middle @ inverse
-    return (product + transposed(product)) / 2
-
-
-def _trace_sandwich(inverse: Array, middle: Array) -> Array:
-    count = len(inverse)
-    trace: Array = np.vecdot((inverse @ middle).reshape(count, -1), inverse.reshape(count, -1))
-    return trace
+    """Cov theta given the real data, shape (b, d, d)."""
+    response = step.response
+    return weighted(
+        response.weights.synthetic**2, sandwich(response.inverses.pool, moments.path.state.noise[step.index])
+    )
 
 
 def _block_norms(moments: Moments, step: Step, rows: slice, carried: Array) -> Array:
@@ -264,15 +273,17 @@ def _block_norms(moments: Moments, step: Step, rows: slice, carried: Array) -> A
 
     |F C_j'|^2 = <F F, C_j' C_j>, so that all blocks but those two cost one matrix product for all entities.
     """
-    inverse, private, w = step.response.inverse, step.response.private, step.response.weights
-    count, width = len(inverse), carried.shape[-1] ** 2
+    F, w = step.response.inverses, step.response.weights
+    count, width = len(F.pool), carried.shape[-1] ** 2
     places = rows.start + np.arange(count)
-    squares = (inverse @ inverse).reshape(count, width) @ (transposed(carried) @ carried).reshape(-1, width).T
+    squares = (transposed(F.pool) @ F.pool).reshape(count, width) @ (transposed(carried) @ carried).reshape(-1, width).T
     norms: Array = np.sqrt(np.broadcast_to(w.synthetic**2, (count,))[:, None] * np.maximum(squares, 0.0))
-    own = weighted(w.synthetic, transposed(carried[places])) + weighted(w.private, private)
-    shared = weighted(w.synthetic, transposed(carried[-1:])) + weighted(w.public, moments.ecosystem.public)
-    norms[np.arange(count), places] = np.linalg.norm(inverse @ own, axis=(1, 2))
-    norms[:, -1] = np.linalg.norm(inverse @ shared, axis=(1, 2))
+    own = weighted(w.private, F.private @ step.response.private)
+    shared = weighted(w.public, F.public @ moments.ecosystem.public)
+    own += weighted(w.synthetic, F.pool @ transposed(carried[places]))
+    shared += weighted(w.synthetic, F.pool @ transposed(carried[-1:]))
+    norms[np.arange(count), places] = np.linalg.norm(own, axis=(1, 2))
+    norms[:, -1] = np.linalg.norm(shared, axis=(1, 2))
     return norms
 
 
@@ -282,7 +293,7 @@ class _Sums(NamedTuple):
     Attributes:
         squares: sum_k E |theta_k - theta*_0|^2.
         offset: sum_k (E theta_k - theta*_0), shape (d,).
-        private: sum_k p_k^2 tr(F_k S~_k F_k).
+        private: sum_k p_k^2 tr(F_k S~_k F_k').
         public: sum_k q_k F_k, shape (d, d).
         pool: sum_k a_k F_k, shape (d, d).
         cross: sum_k p_k F_k C_k, shape (d, d).
@@ -298,17 +309,17 @@ class _Sums(NamedTuple):
 
 def _sums(moments: Moments, step: Step, rows: slice) -> _Sums:
     eco, response = moments.ecosystem, step.response
-    w, inverse = response.weights, response.inverse
+    w, F = response.weights, response.inverses
     estimates = Estimates.expected(eco)
     offsets = _mean(moments, step, rows, estimates, moments.path.state.mean) - eco.truth_public
-    variance = _trace_sandwich(inverse, _middle(moments, step))
+    variance = _variance(moments, step)
     return _Sums(
         squares=variance.sum() + (offsets**2).sum(),
         offset=offsets.sum(axis=0),
-        private=(w.private**2 * _trace_sandwich(inverse, response.private)).sum(),
-        public=weighted_sum(w.public, inverse),
-        pool=weighted_sum(w.synthetic, inverse),
-        cross=weighted_sum(w.private, inverse @ step.source),
+        private=(w.private**2 * trace_sandwich(F.private, response.private)).sum(),
+        public=weighted_sum(w.public, F.public),
+        pool=weighted_sum(w.synthetic, F.pool),
+        cross=weighted_sum(w.private, F.private @ step.source),
     )
 
 
@@ -320,8 +331,8 @@ def _mean_over_pairs(moments: Moments, index: int, sums: _Sums) -> float:
     """(K sum_k E|theta_k|^2 - E|sum_k theta_k|^2) 2 / (K (K - 1)), with theta*_0 as the origin."""
     eco, state = moments.ecosystem, moments.path.state
     K, public, pool = eco.entities, sums.public, sums.pool
-    real = sums.private + np.trace(public @ eco.public @ public)
-    tied = np.trace((sums.cross + public @ state.public[index]) @ pool)
-    variance = eco.sigma**2 * (real + 2 * tied) + np.trace(pool @ state.covariance[index] @ pool)
+    real = sums.private + np.trace(public @ eco.public @ public.T)
+    tied = np.trace((sums.cross + public @ state.public[index]) @ pool.T)
+    variance = eco.sigma**2 * (real + 2 * tied) + np.trace(pool @ state.covariance[index] @ pool.T)
     pairs = K * sums.squares - variance - (sums.offset**2).sum()
     return max(0.0, float(2 * pairs / (K * (K - 1))))

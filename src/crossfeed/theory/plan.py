@@ -37,10 +37,6 @@ _WEIGHT_TOLERANCE = 1e-6
 # [0, 1]^2 can collapse onto it beside an optimum that is nearer to the edge than it is wide.
 _WIDTHS = (0.1, 0.03, 0.01)
 
-# A weight nearer to 0 or 1 than this is searched at 0 or 1: where it decides the rank of a Gram matrix, the error just
-# beside the edge is a difference of numbers of the size weight^-2, and rounding would make it an optimum.
-_EDGE = 1e-5
-
 
 @dataclass(frozen=True)
 class Landscape:
@@ -269,16 +265,10 @@ def _descend(
 
     inwards = np.where(start < 0.5, width, -width)
     options: Any = {"initial_simplex": start + np.vstack([np.zeros(2), np.diag(inwards)]), "xatol": _WEIGHT_TOLERANCE}
-    options["fatol"] = 1e-12 * value(*_off_the_edges(start))
+    options["fatol"] = 1e-12 * value(*start)
 
     def loss(point: npt.NDArray[np.float64], *_: Any) -> float:
-        return value(*_off_the_edges(point))
+        return value(*map(float, point))
 
     found = minimize(loss, start, method="Nelder-Mead", bounds=[(0.0, 1.0)] * 2, options=options)
-    return np.array(_off_the_edges(found.x)), float(found.fun)
-
-
-def _off_the_edges(point: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Weights on an edge of [0, 1]^2 or clearly off it."""
-    alpha, beta = (float(np.round(x)) if abs(x - np.round(x)) < _EDGE else float(x) for x in point)
-    return alpha, beta
+    return np.asarray(found.x, dtype=np.float64), float(found.fun)

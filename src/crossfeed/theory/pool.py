@@ -28,6 +28,7 @@ from crossfeed.theory.consensus import (
     Estimates,
     Response,
     Settings,
+    carried_spread,
     coupling_sums,
     fixed_settings,
     with_shared_data,
@@ -36,6 +37,9 @@ from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array, times_transposed, transposed, weighted_sum
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.weights import Weights
+
+# Gains above this are taken on each entity's data before these are squared, at the price of another pass.
+_STEEP = 1e3
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,10 @@ class ConstantPath:
         self._eco, self._weights, self._gains = eco, weights, gains
         L = gains.by_setting
         publics = np.array([coupling.public for coupling in settings.couplings])
-        spread = np.einsum("nuij,uvjk,nvlk->nil", L, settings.spread, L, optimize=True)
+        if np.abs(L).max() > _STEEP:
+            spread = np.array([carried_spread(eco, weights, settings, each) for each in L])
+        else:
+            spread = np.einsum("nuij,uvjk,nvlk->nil", L, settings.spread, L, optimize=True)
         self.state = PoolState(
             mean=_driven(L, settings.couplings),
             covariance=eco.sigma**2 * spread + gains.noise,
@@ -279,6 +286,6 @@ class ScheduledPath:
 
 def _spread_terms(response: Response, source: Array) -> tuple[Array, Array]:
     """sum_j W_j S~_j D_j' and sum_j D_j S~_j D_j' over one block, from C_j = S~_j W_j'."""
-    cross = weighted_sum(response.gain, transposed(source) @ response.reply)
-    own = weighted_sum(response.gain, transposed(response.reply) @ response.source())
+    cross = weighted_sum(response.gain, transposed(source) @ response.replies.private)
+    own = weighted_sum(response.gain, transposed(response.replies.private) @ response.source())
     return cross, own

@@ -19,7 +19,7 @@ On the boundary and beyond, what counts is the part of the eigenspace that somet
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -135,6 +135,10 @@ def discrete_lyapunov(matrix: Array, noise: Array) -> Array:
 def boundary(matrix: Array, reach: Reach, accumulate: bool, tolerance: float) -> Stationary | Growth:
     """The long run on the boundary or beyond: a limit if one exists, or the growth."""
     unit = _unit_part(matrix, accumulate, tolerance)
+    if unit.size(reach.forcing) <= tolerance * np.linalg.norm(reach.initial):
+        # Data of weight w move an eigenvalue off one by a part of w and are heard by its square: where the one counts
+        # as nothing, so does the other.
+        reach = replace(reach, forcing=np.zeros_like(reach.forcing))
     reached = _reached(unit, reach)
     growth = _growth(reached, reach, accumulate, tolerance)
     return _limit_beside(matrix, unit, reached, reach, accumulate) if growth is None else growth
@@ -156,12 +160,17 @@ class _Part:
     def projection(self) -> Array:
         return np.real(self.right @ self.left)
 
+    def size(self, source: Array) -> float:
+        """How much `source` puts into the part, over what a part of its norm may hold."""
+        longest = max(1.0, float(np.linalg.norm(self.left, 2)) ** 2) if self.left.size else 1.0
+        return float(np.linalg.norm(self.left @ source @ self.left.conj().T)) / longest
+
     def component(self, source: Array) -> ComplexArray:
         """What `source` puts into the part, scaled to norm one; zero when it is only rounding."""
         inside: ComplexArray = self.left @ source @ self.left.conj().T
-        size = float(np.linalg.norm(inside))
-        scale = np.linalg.norm(source) * max(1.0, float(np.linalg.norm(self.left, 2)) ** 2)
-        return inside / size if size > _REACH_TOLERANCE * scale else np.zeros_like(inside)
+        if self.size(source) <= _REACH_TOLERANCE * np.linalg.norm(source):
+            return np.zeros_like(inside)
+        return inside / np.linalg.norm(inside)
 
 
 def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _Part:

@@ -1,0 +1,192 @@
+r"""Sums of Gram matrices whose weights differ by any number of orders of magnitude.
+
+The estimate of least norm under G = sum_i c_i S_i answers what source i says, a moment y in range(S_i), by the gain
+
+    c_i G^+ y,        bounded whatever the weights: as c_i -> 0 it tends to what y says where no heavier source does.
+
+Formed from G itself the gain is lost: in a direction that a source of weight 1e-9 decides, the rounding errors of
+heavier sources are multiplied by 1e9, and the square of that in a variance. Here a basis follows the ranges instead.
+Order the sources by weight, heaviest first; level l of the basis spans what source l adds to the ranges of the heavier
+ones. A source has nothing in the levels of lighter ones, which is imposed, so that the graded matrix
+
+    B_kl = sum_{i >= max(k, l)} c_i (U_k' S_i U_l)
+
+holds sums of numbers of one size each. Its Cholesky factorization, heaviest level first, is as accurate as if every
+level were scaled to one (Demmel: rounding errors of L are those of the matrix scaled to a diagonal of ones).
+
+A gain depends on the ratio r of a weight to the next heavier one as 1 + O(r), so that ratios below `_FAINTEST`, far
+below rounding, are taken for it: nothing can over- or underflow, down to the smallest number there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from crossfeed.errors import InvalidInput
+from crossfeed.theory.kernels import (
+    RANK_TOLERANCE,
+    Array,
+    Mask,
+    Part,
+    definite_inverse,
+    inverse_lower,
+    selected,
+    transposed,
+    weighted,
+)
+
+# Binary logarithm of the smallest ratio of two weights that follow each other in size.
+_FAINTEST = -100.0
+
+# Binary logarithms of the sizes of G for which both G and its inverse are numbers.
+_SCALES = (-500.0, 500.0)
+
+
+@dataclass(frozen=True)
+class Graded:
+    """G = sum_i c_i S_i of a stack, factored level by level: on the basis Z, B = L L' and F = Y'Y with Y = L^{-1}.
+
+    Attributes:
+        basis: Z, shape (b, d, d), orthogonal; its columns are ordered by level.
+        level: shape (b, d), level of each column; the number of parts where none reaches.
+        factor: Y, shape (b, d, d), of the parts scaled to a trace of one; zero where none reaches.
+        place: shape (parts, b), each part's place in the order of weights.
+        weight: shape (parts, b), each part's weight in B over its trace.
+        scale: shape (b,), binary logarithm of the heaviest part's weight in G times its trace.
+    """
+
+    basis: Array
+    level: npt.NDArray[np.intp]
+    factor: Array
+    place: npt.NDArray[np.intp]
+    weight: Array
+    scale: Array
+
+    @property
+    def singular(self) -> Mask:
+        """Where G is singular, shape (b,)."""
+        singular: Mask = (self.level == len(self.place)).any(axis=1)
+        return singular
+
+    def gain(self, part: int) -> Array:
+        """c_i G^+ as it acts on the range of S_i, shape (b, d, d)."""
+        within = self.factor * (self.level <= self.place[part][:, None])[:, None, :]
+        return weighted(self.weight[part], self._read(within))
+
+    def inverse(self) -> Array:
+        """G^+, shape (b, d, d)."""
+        return weighted(np.exp2(-self.scale), self._read(self.factor))
+
+    def _read(self, factor: Array) -> Array:
+        return self.basis @ (transposed(self.factor) @ factor) @ transposed(self.basis)
+
+
+def grade(parts: Sequence[Part]) -> Graded:
+    """Factor a sum of weighted Gram matrices.
+
+    Args:
+        parts: pairs (c, S): c of shape (b,) or (1,), not negative; S of shape (b, d, d) or (d, d), the first one of
+            shape (b, d, d).
+
+    Raises:
+        InvalidInput: the Gram matrices are so near to singular ones that rounding decides.
+    """
+    count, d, _ = parts[0][1].shape
+    stacks = np.array([np.broadcast_to(S, (count, d, d)) for _, S in parts])
+    traces = np.trace(stacks, axis1=2, axis2=3)
+    weights = np.array([np.broadcast_to(c, (count,)) for c, _ in parts])
+    present = (weights > 0) & (traces > 0)
+    unit = np.where(present, 1.0 / np.where(present, traces, 1.0), 0.0)
+    logs = np.where(
+        present, np.log2(np.where(present, weights, 1.0)) + np.log2(np.where(present, traces, 1.0)), -np.inf
+    )
+    order = np.argsort(-logs, axis=0, kind="stable")
+    place = np.argsort(order, axis=0, kind="stable")
+    heights = _heights(np.take_along_axis(logs, order, axis=0))
+    ordered = np.take_along_axis(stacks * unit[:, :, None, None], order[:, :, None, None], axis=0)
+    basis, level = _levels(ordered)
+    factor = _factor(basis, level, ordered, np.exp2(heights))
+    weight = np.exp2(np.take_along_axis(heights, place, axis=0)) * unit
+    return Graded(basis, level, factor, place, weight, np.clip(logs.max(axis=0), *_SCALES))
+
+
+def pseudo_inverse(matrices: Array) -> Array:
+    """Pseudo-inverses of a stack of positive semi-definite matrices, shape (b, d, d).
+
+    Raises:
+        InvalidInput: as `grade`.
+    """
+    return inverse_of_sum([(np.ones(1), matrices)])[0]
+
+
+def inverse_of_sum(parts: Sequence[Part]) -> tuple[Array, Mask]:
+    """Pseudo-inverse of G = sum_i c_i S_i for a stack of weighted positive semi-definite parts.
+
+    Args:
+        parts: as for `grade`.
+
+    Returns:
+        G^+ of shape (b, d, d), and a mask of shape (b,): True where G is singular (rank decided by the parts'
+        ranges, whatever their weights).
+
+    Raises:
+        InvalidInput: as `grade`.
+    """
+    inverse, suspects = definite_inverse(parts)
+    singular = np.zeros(len(inverse), dtype=np.bool_)
+    if suspects.any():
+        found = grade(selected(parts, suspects))
+        inverse[suspects], singular[suspects] = found.inverse(), found.singular
+    return inverse, singular
+
+
+def _heights(logs: Array) -> Array:
+    """Binary logarithms of the weights relative to the heaviest, in order, no two further apart than the faintest."""
+    steps = np.zeros_like(logs)
+    known = np.isfinite(logs[1:])
+    steps[1:][known] = np.maximum((logs[1:] - np.where(known, logs[:-1], 0.0))[known], _FAINTEST)
+    heights: Array = np.cumsum(steps, axis=0)
+    return heights
+
+
+def _levels(ordered: Array) -> tuple[Array, npt.NDArray[np.intp]]:
+    """Z and the level of each of its columns, in order of level."""
+    none, count, d, _ = ordered.shape
+    basis, level = np.broadcast_to(np.eye(d), (count, d, d)), np.full((count, d), none)
+    for place, part in enumerate(ordered):
+        free = level == none
+        if not (free.any() and part.any()):
+            continue
+        inside = (transposed(basis) @ part @ basis) * (free[:, :, None] & free[:, None, :])
+        # What is taken keeps its level as an eigenvalue, apart from all others.
+        inside[:, np.arange(d), np.arange(d)] -= np.where(free, 0.0, 1.0 + level)
+        values, vectors = np.linalg.eigh(inside)
+        basis = basis @ vectors
+        taken = np.where(values < -0.5, np.rint(-values) - 1, none).astype(np.intp)
+        level = np.where(values > RANK_TOLERANCE, place, taken)
+    order = np.argsort(level, axis=1, kind="stable")
+    return np.take_along_axis(basis, order[:, None, :], axis=2), np.take_along_axis(level, order, axis=1)
+
+
+def _factor(basis: Array, level: npt.NDArray[np.intp], ordered: Array, weights: Array) -> Array:
+    """Y = L^{-1} of the graded matrix."""
+    reached = level < len(ordered)
+    total = np.zeros_like(basis)
+    for place, (weight, part) in enumerate(zip(weights, ordered, strict=True)):
+        within = level <= place
+        inside = (transposed(basis) @ part @ basis) * (within[:, :, None] & within[:, None, :])
+        total += weighted(weight, inside)
+    order = np.arange(basis.shape[1])
+    total[:, order, order] += ~reached
+    try:
+        lower = np.asarray(np.linalg.cholesky(total), dtype=np.float64)
+    except np.linalg.LinAlgError as error:
+        raise InvalidInput(
+            "some Gram matrices are so near to singular ones that rounding decides what they determine; give features "
+            "of a clear rank, or all of one scale"
+        ) from error
+    return inverse_lower(lower) * reached[:, :, None]

@@ -97,6 +97,7 @@ def _arguments() -> dict:
 
 
 if __name__ == "__main__":
+    given = _arguments()
     if not torch.cuda.is_available():
         sys.exit("there is no CUDA device here")
-    main(**_arguments())
+    main(**given)

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 from test_language_kit import learner  # noqa: E402
 
 from crossfeed.learners.language.decoding import complete  # noqa: E402
+from crossfeed.learners.language.lean import shape  # noqa: E402
 from crossfeed.learners.language.lean.cache import Cache  # noqa: E402
 from crossfeed.learners.language.lean.line import Line  # noqa: E402
 from crossfeed.learners.language.lean.model import proven  # noqa: E402
@@ -195,6 +196,15 @@ def test_other_precisions_are_left_to_transformers():
     device = open_device("cpu", "bf16", 1)
     assert WorkingModel(llama(rng_of(0)), device).lean is None
     assert proven(llama(rng_of(0)).to(torch.bfloat16)) is None
+
+
+def test_large_models_are_left_to_their_module(monkeypatch):
+    module = llama(rng_of(None))
+    size = sum(parameter.numel() for parameter in module.parameters())
+    monkeypatch.setattr(shape, "_LARGEST", size)
+    assert proven(module) is not None
+    monkeypatch.setattr(shape, "_LARGEST", size - 1)
+    assert proven(module) is None
 
 
 def test_a_base_made_here_is_computed_by_hand():

@@ -77,7 +77,8 @@ def _tokens(
 ) -> Ids:
     """One batch's new tokens; after the first end of text they mean nothing."""
     if model.lean is not None:
-        return LeanDecoder(model.lean, prompts, keys, settings, ends).run()
+        sampler = Sampler(settings.temperature, settings.top_p, model.lean.vocabulary, model.device.torch_device)
+        return LeanDecoder(model.lean, prompts, keys, sampler, settings.max_new_tokens, ends).run()
     decoder = RecordedDecoder if RecordedDecoder.takes(model) else _Decoder
     return decoder(model, prompts, keys, settings, ends, pad).run()
 

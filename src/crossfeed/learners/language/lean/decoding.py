@@ -16,7 +16,6 @@ from crossfeed.learners.language.lean.model import Lean
 from crossfeed.learners.language.lean.parts import turns
 from crossfeed.learners.language.lean.passes import fill, next_logits
 from crossfeed.learners.language.sampling import Sampler, position_keys
-from crossfeed.learners.language.settings import GenerationSettings
 from crossfeed.learners.language.text import Ids
 
 __all__ = ["LeanDecoder"]
@@ -32,7 +31,8 @@ class LeanDecoder:
         lean: The model's passes by hand.
         prompts: Token ids of each prompt, at least one.
         keys: ``(n,)`` key of each prompt.
-        settings: How to sample.
+        sampler: Draws tokens.
+        longest: Most new tokens.
         ends: Tokens that end a text.
     """
 
@@ -41,13 +41,13 @@ class LeanDecoder:
         lean: Lean,
         prompts: Sequence[Ids],
         keys: NDArray[np.uint64],
-        settings: GenerationSettings,
+        sampler: Sampler,
+        longest: int,
         ends: frozenset[int],
     ) -> None:
         self._shape, self._weights = lean.shape, lean.weights()
-        self._longest = settings.max_new_tokens
+        self._sampler, self._longest = sampler, longest
         self._ends = torch.tensor(sorted(ends))
-        self._sampler = Sampler(settings.temperature, settings.top_p, len(self._weights.tokens), torch.device("cpu"))
         self._found = torch.full((len(prompts), self._longest), min(ends))
         # One row for each prompt that goes on.
         self._rows = torch.arange(len(prompts))

@@ -32,6 +32,11 @@ class Lean:
     def __init__(self, shape: Shape, parameters: Mapping[str, nn.Parameter]) -> None:
         self.shape, self._parameters = shape, parameters
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return len(self._parameters["model.embed_tokens.weight"])
+
     def weights(self) -> Weights:
         """The module's numbers as they are now."""
         return Weights(self.shape, self._parameters)

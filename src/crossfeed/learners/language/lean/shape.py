@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -24,6 +24,10 @@ _INNER = frozenset(
         "mlp.down_proj.weight",
     }
 )
+
+_LARGEST: Final = 30_000_000
+"""Parameters up to which passes are by hand. Of a larger model products are nearly all of the time, and the copies that
+lie side by side would take as much memory as it has."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,15 @@ class Shape:
 
 
 def shape_of(module: Any) -> Shape | None:
-    """A module's shape if it is a plain Llama in fp32 on a CPU that attends plainly, else None."""
+    """A module's shape if it is a small plain Llama in fp32 on a CPU that attends plainly, else None."""
     from transformers import LlamaForCausalLM
 
     if type(module) is not LlamaForCausalLM or not _is_plain(module.config):
         return None
     parameters = dict(module.named_parameters())
     if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in parameters.values()):
+        return None
+    if sum(p.numel() for p in parameters.values()) > _LARGEST:
         return None
     config, tied = module.config, "lm_head.weight" not in parameters
     layers = config.num_hidden_layers

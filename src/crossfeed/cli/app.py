@@ -82,7 +82,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Ecosystems of generative models that train on each other's outputs: describe, run, read what happened.",
-    epilog="Start with `crossfeed run quickstart`: two small language models, some two minutes on two cores, no network.",
+    epilog="Start with `crossfeed run quickstart`: two small language models, two minutes on two cores, no network.",
 )
 
 

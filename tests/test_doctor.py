@@ -158,11 +158,11 @@ def test_a_container_is_given_what_its_groups_allow(monkeypatch, tmp_path):
     assert here.workers == min(1.5, here.usable_cores)
 
 
-@pytest.mark.parametrize(("cores", "slower", "seconds"), [(2, 1, 209), (1, 1, 356), (2, 3, 627), (0.5, 1, 712)])
+@pytest.mark.parametrize(("cores", "slower", "seconds"), [(2, 1, 136), (1, 1, 234), (2, 3, 408), (0.5, 1, 468)])
 def test_the_estimate_is_the_measured_run_scaled(cores, slower, seconds):
     found = estimate.quickstart(Device(kind="cpu", step=slower * estimate._STEP), cores, ())
     assert found.seconds == pytest.approx(seconds)
-    assert "209 s on two cores" in found.how
+    assert "136 s on two cores" in found.how
 
 
 def test_what_is_scaled_is_what_the_benchmarks_say():

@@ -64,7 +64,7 @@ def train(
                 norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping or torch.inf)
                 watch.see(step, loss, norm)
                 optimizer.step()
-                clear_gradients(model)
+                _clear_gradients(model)
                 advance(1)
         watch.end(len(plan), parameters)
         carried = model.device.in_host_memory(moments(optimizer, parameters)) if settings.carry_optimizer else {}
@@ -100,7 +100,7 @@ def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: i
     return total
 
 
-def clear_gradients(model: WorkingModel) -> None:
+def _clear_gradients(model: WorkingModel) -> None:
     """No gradients; recordings add to them where they are."""
     if model.recorded is not None:
         model.recorded.clear()

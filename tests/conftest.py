@@ -10,10 +10,17 @@ from crossfeed.description import read_description
 from crossfeed.experiment import Experiment
 
 
+@pytest.fixture(scope="session")
+def _kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kernels")
+
+
 @pytest.fixture(autouse=True)
-def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, _kernels: Path) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "kernels").symlink_to(_kernels, target_is_directory=True)  # compiled once, not in every test
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("CROSSFEED_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("CROSSFEED_CACHE", str(cache))
 
 
 @pytest.fixture

@@ -7,16 +7,28 @@ torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
 from test_language_kit import learner  # noqa: E402
 
+from crossfeed.learners.language.compiled.kernels import kernels  # noqa: E402
 from crossfeed.learners.language.decoding import complete  # noqa: E402
+from crossfeed.learners.language.lean import model as lean_model  # noqa: E402
 from crossfeed.learners.language.lean import shape  # noqa: E402
-from crossfeed.learners.language.lean.cache import Cache  # noqa: E402
+from crossfeed.learners.language.lean.compiled_parts import CompiledParts  # noqa: E402
 from crossfeed.learners.language.lean.line import Line  # noqa: E402
 from crossfeed.learners.language.lean.model import proven  # noqa: E402
 from crossfeed.learners.language.lean.parts import turns  # noqa: E402
-from crossfeed.learners.language.lean.passes import fill, next_logits  # noqa: E402
+from crossfeed.learners.language.lean.torch_parts import TorchParts  # noqa: E402
 from crossfeed.learners.language.model import WorkingModel  # noqa: E402
 from crossfeed.learners.language.settings import GenerationSettings  # noqa: E402
 from crossfeed.learners.neural.device import open_device  # noqa: E402
+
+
+@pytest.fixture(params=[CompiledParts, TorchParts], autouse=True)
+def parts(request, monkeypatch):
+    """Everything holds for what is compiled, and for what is there without a compiler."""
+    if request.param is TorchParts:
+        monkeypatch.setattr(lean_model, "kernels", lambda: None)
+    elif kernels() is None:
+        pytest.skip("there is no C compiler")
+    return request.param
 
 
 def llama(rng, **changes):
@@ -106,17 +118,17 @@ def test_new_tokens_see_what_came_before_them(seed):
     rng = rng_of(seed)
     module = llama(rng)
     lean, size = proven(module), module.config.vocab_size
-    shape, weights = lean.shape, lean.weights()
+    passes, weights, room = lean.passes, lean.weights(), 40
     rows = [list(rng.integers(size, size=length)) for length in rng.integers(1, 30, 7)]
     before = Line.of([np.array(row) for row in rows])
-    cache = Cache(shape, torch.tensor([len(row) - 1 for row in rows]), 40)
+    cache = passes.parts.cache(passes.shape, torch.tensor([len(row) - 1 for row in rows]), room)
     owners = [row for row, tokens in enumerate(rows) for _ in tokens[1:]]
-    fill(shape, weights, before, torch.tensor(owners), cache)
+    passes.fill(weights, before, torch.tensor(owners), cache)
     module = module.double()
     while rows:
         places = torch.tensor([len(row) - 1 for row in rows])
         last = torch.tensor([int(row[-1]) for row in rows])
-        found = next_logits(shape, weights, last, turns(shape, 64)[places], cache)
+        found = passes.next_logits(weights, last, turns(passes.shape, room)[places], cache)
         whole = [module(input_ids=torch.tensor([row])).logits[0, -1].detach() for row in rows]
         assert near(found, torch.stack(whole), 1e-4)
         left = len(rows) - int(rng.integers(0, 3))
@@ -124,7 +136,8 @@ def test_new_tokens_see_what_came_before_them(seed):
             hole = int(rng.integers(left))
             cache.keep(torch.tensor([hole]), torch.tensor([len(rows) - 1]), left)
             rows[hole] = rows[-1]
-        rows = [[*row, int(rng.integers(size))] for row in rows[: max(0, left)]] if cache.column < 40 else []
+        rows = [[*row, int(rng.integers(size))] for row in rows[: max(0, left)]]
+        rows = rows if max(map(len, rows), default=0) <= room else []
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -207,5 +220,16 @@ def test_large_models_are_left_to_their_module(monkeypatch):
     assert proven(module) is None
 
 
-def test_a_base_made_here_is_computed_by_hand():
-    assert learner()._model.lean is not None
+def test_a_base_made_here_is_computed_by_hand(parts):
+    assert type(learner()._model.lean.passes.parts) is parts
+
+
+def test_parts_that_compute_otherwise_are_left_for_those_in_torch(monkeypatch):
+    class Wrong(TorchParts):
+        def norm(self, x, epsilon):
+            return super().norm(x, epsilon + 0.1)
+
+    monkeypatch.setattr(lean_model, "kernels", lambda: "some")
+    monkeypatch.setattr(lean_model, "CompiledParts", lambda found: Wrong())
+    module = llama(rng_of(None), rms_norm_eps=1e-6)
+    assert type(proven(module).passes.parts) is TorchParts

@@ -36,6 +36,7 @@ class Device:
         memory: Bytes of an accelerator's own memory; None if it has none or does not say.
         threads: Threads that torch would use by itself; learners set their own (``learner.threads``).
         torch: Torch's version.
+        compiler: The C compiler's command; empty if there is none that works.
         step: Processor seconds of a training step of the calibration, on the CPU.
         problem: Why torch cannot be used; empty if it can, or is not installed.
     """
@@ -46,6 +47,7 @@ class Device:
     memory: int | None = None
     threads: int | None = None
     torch: str = ""
+    compiler: str = ""
     step: float | None = None
     problem: str = ""
 
@@ -74,6 +76,7 @@ def device() -> Device:
         memory=found["memory"],
         threads=found["threads"],
         torch=found["torch"],
+        compiler=found["compiler"],
         step=found["step"],
     )
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossfeed.keys import item_keys
+from crossfeed.learners.language.compiled.kernels import kernels
 
 __all__ = ["Sampler", "gumbel", "nucleus", "position_keys", "vocabulary_bits"]
 
@@ -77,13 +78,14 @@ def nucleus(logits: Tensor, top_p: float) -> Tensor:
 
 
 class Sampler:
-    """Draws the next token of every row."""
+    """Draws the next token of every row: on a CPU compiled, where nothing is truncated and something compiles."""
 
     def __init__(self, temperature: float, top_p: float, vocabulary: int, device: torch.device) -> None:
         self._temperature = temperature
         self._top_p = top_p
         self._bits = vocabulary_bits(vocabulary, device)
         self._rows = max(1, _IN_CACHE // vocabulary) if device.type == "cpu" else None
+        self._compiled = kernels() if device.type == "cpu" and temperature > 0.0 and top_p == 1.0 else None
 
     def draw(self, logits: Tensor, words: Tensor) -> Tensor:
         """``(n,)`` tokens.
@@ -92,6 +94,8 @@ class Sampler:
             logits: ``(n, V)``.
             words: ``(n, 2)`` from `position_keys`.
         """
+        if self._compiled is not None:
+            return self._compiled.draw(logits.float().contiguous(), words, self._bits, self._temperature)
         if self._rows is None or len(logits) <= self._rows:
             return self._draw(logits, words)
         pieces = [slice(first, first + self._rows) for first in range(0, len(logits), self._rows)]

@@ -28,7 +28,7 @@ from crossfeed.settings import identity
 
 __all__ = ["make_base", "train_tokenizer"]
 
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 """Part of the cache's names: raise it when the same settings would give another base."""
 _END: Final = "<|endoftext|>"
 _PAD: Final = "<|pad|>"

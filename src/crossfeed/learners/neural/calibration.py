@@ -14,6 +14,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from crossfeed.learners.language.compiled.library import compiler, library
 from crossfeed.learners.neural.device import open_device
 
 __all__ = ["calibrate"]
@@ -24,12 +25,13 @@ _SECONDS: Final = 1.5
 
 
 def calibrate() -> dict[str, Any]:
-    """The device that learners choose by themselves, and the processor seconds of a step on the CPU."""
+    """The device that learners choose by themselves, the C compiler, and the processor seconds of a step on the CPU."""
     threads = torch.get_num_threads()
     device = open_device("auto", "auto", 1)
     memory = torch.cuda.mem_get_info(device.torch_device)[1] if device.torch_device.type == "cuda" else None
     described = {"kind": device.torch_device.type, "memory": memory, **device.describe(), "threads": threads}
-    return described | {"step": _step_seconds(), "torch": torch.__version__}
+    compiled = " ".join(compiler() or []) if library() is not None else ""
+    return described | {"compiler": compiled, "step": _step_seconds(), "torch": torch.__version__}
 
 
 def _step_seconds() -> float:

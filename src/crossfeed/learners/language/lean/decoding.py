@@ -10,11 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossfeed.learners.language.lean.cache import Cache
 from crossfeed.learners.language.lean.line import Line
 from crossfeed.learners.language.lean.model import Lean
 from crossfeed.learners.language.lean.parts import turns
-from crossfeed.learners.language.lean.passes import fill, next_logits
 from crossfeed.learners.language.sampling import Sampler, position_keys
 from crossfeed.learners.language.text import Ids
 
@@ -45,7 +43,7 @@ class LeanDecoder:
         longest: int,
         ends: frozenset[int],
     ) -> None:
-        self._shape, self._weights = lean.shape, lean.weights()
+        self._passes, self._weights = lean.passes, lean.weights()
         self._sampler, self._longest = sampler, longest
         self._ends = torch.tensor(sorted(ends))
         self._found = torch.full((len(prompts), self._longest), min(ends))
@@ -55,15 +53,16 @@ class LeanDecoder:
         self._places = torch.tensor([len(prompt) - 1 for prompt in prompts])
         self._token = torch.tensor([int(prompt[-1]) for prompt in prompts])
         capacity = int(self._places.max()) + self._longest
-        self._turns = turns(self._shape, capacity)
-        self._cache = Cache(self._shape, self._places, capacity)
+        self._turns = turns(lean.passes.shape, capacity)
+        self._cache = lean.passes.parts.cache(lean.passes.shape, self._places, capacity)
         for first in range(0, len(prompts), _PROMPTS):
             self._read(prompts[first : first + _PROMPTS], first)
 
     def run(self) -> Ids:
         """``(rows, max_new_tokens)`` tokens; after the first end of text they mean nothing."""
         for position in range(self._longest):
-            logits = next_logits(self._shape, self._weights, self._token, self._turns[self._places], self._cache)
+            turned = self._turns[self._places]
+            logits = self._passes.next_logits(self._weights, self._token, turned, self._cache)
             self._token = self._sampler.draw(logits, self._words[:, position])
             self._found[self._rows, position] = self._token
             self._places += 1
@@ -77,7 +76,7 @@ class LeanDecoder:
         line = Line.of(prompts)
         if len(line.ids):
             rows = [first + row for row, prompt in enumerate(prompts) for _ in prompt[1:]]
-            fill(self._shape, self._weights, line, torch.tensor(rows), self._cache)
+            self._passes.fill(self._weights, line, torch.tensor(rows), self._cache)
 
     def _leave(self, ended: Tensor) -> None:
         """Have the last rows that go on take the places of those that have ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crossfeed.learners.language.compiled.kernels import kernels
+from crossfeed.learners.language.lean.compiled_parts import CompiledParts
 from crossfeed.learners.language.lean.line import Line
-from crossfeed.learners.language.lean.passes import gradients_of, losses_of
-from crossfeed.learners.language.lean.shape import Shape, shape_of
+from crossfeed.learners.language.lean.parts import Parts
+from crossfeed.learners.language.lean.passes import Passes
+from crossfeed.learners.language.lean.shape import shape_of
+from crossfeed.learners.language.lean.torch_parts import TorchParts
 from crossfeed.learners.language.lean.weights import Weights
 from crossfeed.learners.language.text import Ids
 
@@ -25,12 +29,12 @@ class Lean:
     Nothing is kept from one call to the next.
 
     Args:
-        shape: The model's.
+        passes: The model's.
         parameters: The module's, by name; they may change between calls.
     """
 
-    def __init__(self, shape: Shape, parameters: Mapping[str, nn.Parameter]) -> None:
-        self.shape, self._parameters = shape, parameters
+    def __init__(self, passes: Passes, parameters: Mapping[str, nn.Parameter]) -> None:
+        self.passes, self._parameters = passes, parameters
 
     @property
     def vocabulary(self) -> int:
@@ -39,15 +43,15 @@ class Lean:
 
     def weights(self) -> Weights:
         """The module's numbers as they are now."""
-        return Weights(self.shape, self._parameters)
+        return Weights(self.passes.shape, self._parameters)
 
     def losses(self, texts: Sequence[Ids]) -> Tensor:
         """``(N,)`` losses of all tokens but the first of each text."""
-        return losses_of(self.shape, self.weights(), Line.of(texts))
+        return self.passes.losses(self.weights(), Line.of(texts))
 
     def gradients(self, texts: Sequence[Ids], factor: float, weights: Weights) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum of the losses times a factor, and its gradients by parameter."""
-        return gradients_of(self.shape, weights, Line.of(texts), factor)
+        return self.passes.gradients(weights, Line.of(texts), factor)
 
     def backward(self, texts: Sequence[Ids], factor: float) -> Tensor:
         """Add `gradients` to those of the module's parameters, and give the loss; without tokens there are none."""
@@ -65,16 +69,28 @@ class Lean:
 
 
 def proven(module: Any) -> Lean | None:
-    """A module's passes by hand, if they give the same losses and gradients as the module itself does."""
+    """A module's passes by hand, if they give the same losses and gradients as the module itself does.
+
+    Compiled, where that can be had, and in torch otherwise.
+    """
     shape = shape_of(module)
     if shape is None:
         return None
-    lean = Lean(shape, dict(module.named_parameters()))
     texts = [np.arange(length) % module.config.vocab_size for length in (7, 2, 4)]
     losses, gradients = _by_the_module(module, texts)
-    found, by_hand = lean.gradients(texts, 1.0, lean.weights())
-    same = _alike(found, losses) and all(_alike(by_hand[name], each) for name, each in gradients.items())
-    return lean if same else None
+    for parts in _parts():
+        lean = Lean(Passes(shape, parts), dict(module.named_parameters()))
+        found, by_hand = lean.gradients(texts, 1.0, lean.weights())
+        if _alike(found, losses) and all(_alike(by_hand[name], each) for name, each in gradients.items()):
+            return lean
+    return None
+
+
+def _parts() -> Iterator[Parts]:
+    compiled = kernels()
+    if compiled is not None:
+        yield CompiledParts(compiled)
+    yield TorchParts()
 
 
 def _by_the_module(module: Any, texts: Sequence[Ids]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""Keys and values of texts that are being written, a row each, aligned on the right."""
+"""Keys and values of texts that are being written, in torch: a row each, aligned on the right."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from torch import Tensor
 
 from crossfeed.learners.language.lean.shape import Shape
 
-__all__ = ["Cache", "LayerCache"]
+__all__ = ["TorchCache"]
 
 
-class Cache:
-    """Every layer's keys and values, and what each row may see.
-
-    Args:
-        shape: The model's.
-        lengths: ``(rows,)`` tokens that each row has before the first new one.
-        capacity: Most tokens that a row will have, the longest one's.
+class TorchCache:
+    """Every layer's keys and values, and what each row may see (see `crossfeed.learners.language.lean.parts.Cache`).
 
     Attributes:
-        layers: One for each layer.
         column: Where the next tokens go, in all rows.
+        mask: ``(rows G, 1, capacity)`` added to scores.
     """
 
     def __init__(self, shape: Shape, lengths: Tensor, capacity: int) -> None:
@@ -30,16 +25,14 @@ class Cache:
         mask = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
         self.mask = mask.repeat_interleave(shape.groups, dim=0)[:, None]
         self._first = torch.arange(len(lengths)) * shape.groups * capacity + self.column - lengths
-        self.layers = [LayerCache(self, shape, capacity, len(lengths)) for _ in range(shape.layers)]
+        self.layers = [_Layer(self, shape, capacity, len(lengths)) for _ in range(shape.layers)]
+
+    def step(self) -> None:
+        """See `Cache.step`."""
+        self.column += 1
 
     def keep(self, holes: Tensor, movers: Tensor, left: int) -> None:
-        """Put some rows into others' places, and go on with the first ones.
-
-        Args:
-            holes: Rows that are given up.
-            movers: As many rows, which take their places.
-            left: How many rows go on.
-        """
+        """See `Cache.keep`."""
         groups = self._shape.groups
         mask = self.mask.view(-1, groups, self.mask.shape[-1])
         for block in (mask, *(block for layer in self.layers for block in (layer.keys, layer.values))):
@@ -49,14 +42,7 @@ class Cache:
             layer.keys, layer.values = layer.keys[:left], layer.values[:left]
 
     def fill(self, number: int, asked: Tensor, rows: Tensor, places: Tensor) -> None:
-        """Put in keys and values of tokens that come before the first new ones.
-
-        Args:
-            number: The layer's.
-            asked: ``(N, (H + 2G) D)`` queries, keys and values.
-            rows: ``(N,)`` each token's row.
-            places: ``(N,)`` its place among its row's tokens.
-        """
+        """See `Cache.fill`."""
         shape, layer = self._shape, self.layers[number]
         capacity = layer.keys.shape[2]
         where = (self._first[rows] + places)[:, None] + torch.arange(shape.groups) * capacity
@@ -65,7 +51,7 @@ class Cache:
             block.view(-1, shape.size).index_copy_(0, where.flatten(), part.flatten(0, 1))
 
 
-class LayerCache:
+class _Layer:
     """One layer's keys and values.
 
     Attributes:
@@ -73,7 +59,7 @@ class LayerCache:
         values: The same.
     """
 
-    def __init__(self, cache: Cache, shape: Shape, capacity: int, rows: int) -> None:
+    def __init__(self, cache: TorchCache, shape: Shape, capacity: int, rows: int) -> None:
         self._cache, self._shape = cache, shape
         # Zeros, since what is hidden is multiplied by zero all the same.
         self.keys, self.values = (torch.zeros(rows, shape.groups, capacity, shape.size) for _ in range(2))

@@ -1,0 +1,479 @@
+/* What lies between a Llama's products, each in one pass over its numbers: lean/torch_parts.py says the same in torch,
+   and sampling.py what `draw` does.
+
+   C with vectors of a fixed size, as GCC and Clang know them. Matrices lie row by row, numbers are fp32, indices int64.
+   Nothing is kept between calls. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#define ROWS 6 /* rows of a product that are made at once: with two vectors each they fill the registers */
+
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES)));
+typedef int64_t size;
+
+static inline vec load(const float *from) {
+  vec found;
+  memcpy(&found, from, sizeof found);
+  return found;
+}
+
+static inline void store(float *into, vec numbers) { memcpy(into, &numbers, sizeof numbers); }
+
+static inline vec all(float number) { return number - (vec){0}; }
+
+static inline vec chosen(ivec where, vec yes, vec no) { return (vec)(((ivec)yes & where) | ((ivec)no & ~where)); }
+
+static inline vec larger(vec one, vec other) { return chosen(one > other, one, other); }
+
+static inline float sum(vec numbers) {
+  float found = 0;
+  for (int lane = 0; lane < LANES; lane++) found += numbers[lane];
+  return found;
+}
+
+static inline float largest(vec numbers) {
+  float found[LANES];
+  store(found, numbers);
+  for (int half = LANES / 2; half; half /= 2)
+    for (int lane = 0; lane < half; lane++)
+      found[lane] = found[lane] > found[lane + half] ? found[lane] : found[lane + half];
+  return found[0];
+}
+
+/* The first numbers of a vector, zeros after them. */
+static inline vec load_some(const float *from, size count) {
+  vec found = {0};
+  memcpy(&found, from, count * sizeof(float));
+  return found;
+}
+
+static inline size up(size number, size unit) { return (number + unit - 1) / unit * unit; }
+
+/* exp and log after Cephes (Moshier, 1989), to about one unit in the last place. */
+static inline vec exponential(vec x) {
+  const ivec tiny = x < -87.33654f;
+  x = chosen(tiny, all(-87.33654f), x);
+  x = chosen(x > 88.0f, all(88.0f), x);
+  const vec shift = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to a whole number */
+  vec n = x * 1.44269504088896341f + shift;
+  n -= shift;
+  const vec r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  vec p = all(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const vec power = (vec)((__builtin_convertvector(n, ivec) + 127) << 23);
+  return (vec)((ivec)(p * power) & ~tiny);
+}
+
+static inline vec logarithm(vec x) {
+  ivec bits = (ivec)x;
+  ivec exponent = ((bits >> 23) & 255) - 126;
+  vec m = (vec)((bits & 0x007fffff) | 0x3f000000); /* in [1/2, 1) */
+  const ivec low = m < 0.707106781186547524f;
+  exponent += low; /* a true comparison is -1 */
+  m = m - 1.0f + (vec)((ivec)m & low);
+  const vec e = __builtin_convertvector(exponent, vec), z = m * m;
+  vec p = all(7.0376836292e-2f);
+  p = p * m - 1.1514610310e-1f;
+  p = p * m + 1.1676998740e-1f;
+  p = p * m - 1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f;
+  p = p * m - 1.6668057665e-1f;
+  p = p * m + 2.0000714765e-1f;
+  p = p * m - 2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  p = p * m * z + e * -2.12194440e-4f - z * 0.5f;
+  return m + p + e * 0.693359375f;
+}
+
+/* y = x / rms(x), and the factors that made it so. */
+void norm(const float *x, float *y, float *factors, size n, size width, float epsilon) {
+  const size whole = width / LANES * LANES;
+  for (size row = 0; row < n; row++, x += width, y += width) {
+    vec squares = {0};
+    for (size j = 0; j < whole; j += LANES) squares += load(x + j) * load(x + j);
+    float total = sum(squares);
+    for (size j = whole; j < width; j++) total += x[j] * x[j];
+    const float factor = 1.0f / sqrtf(total / width + epsilon);
+    for (size j = 0; j < width; j++) y[j] = x[j] * factor;
+    factors[row] = factor;
+  }
+}
+
+/* into += factor (dy - y mean(dy y)) */
+void norm_backward(const float *gradient, const float *y, const float *factors, float *into, size n, size width) {
+  const size whole = width / LANES * LANES;
+  for (size row = 0; row < n; row++, gradient += width, y += width, into += width) {
+    vec along = {0};
+    for (size j = 0; j < whole; j += LANES) along += load(gradient + j) * load(y + j);
+    float total = sum(along);
+    for (size j = whole; j < width; j++) total += gradient[j] * y[j];
+    const float mean = total / width, factor = factors[row];
+    for (size j = 0; j < width; j++) into[j] += factor * (gradient[j] - y[j] * mean);
+  }
+}
+
+static inline vec sigmoid(vec x) { return 1.0f / (1.0f + exponential(-x)); }
+
+/* gated = gates sigmoid(gates) ups, from rows of gates and ups */
+void gate(const float *opened, float *gated, size n, size inner) {
+  for (size row = 0; row < n; row++, opened += 2 * inner, gated += inner)
+    for (size j = 0; j < inner; j += LANES) {
+      const size left = inner - j;
+      if (left >= LANES) {
+        const vec gates = load(opened + j);
+        store(gated + j, gates * sigmoid(gates) * load(opened + inner + j));
+      } else {
+        const vec gates = load_some(opened + j, left), ups = load_some(opened + inner + j, left);
+        const vec found = gates * sigmoid(gates) * ups;
+        memcpy(gated + j, &found, left * sizeof(float));
+      }
+    }
+}
+
+static inline void gate_slopes(vec *gates, vec *ups, vec gradient) {
+  const vec chances = sigmoid(*gates), silu = *gates * chances;
+  *gates = gradient * *ups * (chances - chances * silu + silu);
+  *ups = gradient * silu;
+}
+
+/* The gradients of gates and ups, written over them. */
+void gate_backward(const float *gradient, float *opened, size n, size inner) {
+  for (size row = 0; row < n; row++, opened += 2 * inner, gradient += inner)
+    for (size j = 0; j < inner; j += LANES) {
+      const size left = inner - j;
+      if (left >= LANES) {
+        vec gates = load(opened + j), ups = load(opened + inner + j);
+        gate_slopes(&gates, &ups, load(gradient + j));
+        store(opened + j, gates);
+        store(opened + inner + j, ups);
+      } else {
+        vec gates = load_some(opened + j, left), ups = load_some(opened + inner + j, left);
+        gate_slopes(&gates, &ups, load_some(gradient + j, left));
+        memcpy(opened + j, &gates, left * sizeof(float));
+        memcpy(opened + inner + j, &ups, left * sizeof(float));
+      }
+    }
+}
+
+/* Softmax of rows in place; losses of targets; and, if asked, the targets' ones taken off: the gradient of the loss. */
+void losses(float *logits, const int64_t *targets, float *losses, size n, size vocabulary, int slopes) {
+  const size whole = vocabulary / LANES * LANES, left = vocabulary - whole;
+  for (size row = 0; row < n; row++, logits += vocabulary) {
+    vec most = all(logits[0]);
+    for (size j = 0; j < whole; j += LANES) most = larger(load(logits + j), most);
+    float top = largest(most);
+    for (size j = whole; j < vocabulary; j++) top = logits[j] > top ? logits[j] : top;
+    const float own = logits[targets[row]];
+    vec totals = {0};
+    for (size j = 0; j < whole; j += LANES) {
+      const vec each = exponential(load(logits + j) - top);
+      store(logits + j, each);
+      totals += each;
+    }
+    float total = sum(totals);
+    if (left) {
+      const vec each = exponential(load_some(logits + whole, left) - top);
+      for (size lane = 0; lane < left; lane++) total += each[lane];
+      memcpy(logits + whole, &each, left * sizeof(float));
+    }
+    losses[row] = (top - own) + logf(total);
+    if (slopes) {
+      const float share = 1.0f / total;
+      for (size j = 0; j < vocabulary; j++) logits[j] *= share;
+      logits[targets[row]] -= 1.0f;
+    }
+  }
+}
+
+/* c = sum over k of a[i row + k column] b[k], for some rows i and two vectors of columns. */
+static inline __attribute__((always_inline)) void block(const float *a, size row, size column, const float *b, size ldb,
+                                                        size k, float *c, size ldc, const int rows) {
+  vec left[ROWS], right[ROWS];
+  for (int i = 0; i < rows; i++) left[i] = right[i] = (vec){0};
+  for (size j = 0; j < k; j++, b += ldb, a += column) {
+    const vec one = load(b), other = load(b + LANES);
+    for (int i = 0; i < rows; i++) {
+      const vec factor = all(a[i * row]);
+      left[i] += factor * one;
+      right[i] += factor * other;
+    }
+  }
+  for (int i = 0; i < rows; i++, c += ldc) {
+    store(c, left[i]);
+    store(c + LANES, right[i]);
+  }
+}
+
+/* `block` over many columns, a multiple of two vectors. */
+static void strip(const float *a, size row, size column, const float *b, size ldb, size k, float *c, size ldc, size rows,
+                  size columns) {
+  for (size j = 0; j < columns; j += 2 * LANES) switch (rows) {
+      case 6: block(a, row, column, b + j, ldb, k, c + j, ldc, 6); break;
+      case 5: block(a, row, column, b + j, ldb, k, c + j, ldc, 5); break;
+      case 4: block(a, row, column, b + j, ldb, k, c + j, ldc, 4); break;
+      case 3: block(a, row, column, b + j, ldb, k, c + j, ldc, 3); break;
+      case 2: block(a, row, column, b + j, ldb, k, c + j, ldc, 2); break;
+      default: block(a, row, column, b + j, ldb, k, c + j, ldc, 1);
+    }
+}
+
+/* Rows of one head, side by side and filled up with zeros. */
+static void gather(const float *from, size stride, float *into, size length, size d, size padded) {
+  for (size i = 0; i < length; i++, from += stride, into += padded) {
+    memcpy(into, from, d * sizeof(float));
+    memset(into + d, 0, (padded - d) * sizeof(float));
+  }
+}
+
+static void flip(const float *from, size stride, float *into, size length, size d, size padded) {
+  for (size j = 0; j < d; j++) {
+    for (size i = 0; i < length; i++) into[j * padded + i] = from[i * stride + j];
+    memset(into + j * padded + length, 0, (padded - length) * sizeof(float));
+  }
+}
+
+static void scatter(const float *from, size padded, float *into, size stride, size length, size d, int add) {
+  for (size i = 0; i < length; i++, from += padded, into += stride)
+    if (add)
+      for (size j = 0; j < d; j++) into[j] += from[j];
+    else
+      memcpy(into, from, d * sizeof(float));
+}
+
+static inline size least(size one, size other) { return one < other ? one : other; }
+
+/* Softmax of the first `count` numbers; zeros up to `room`, a multiple of LANES. */
+static void softmax(float *scores, size count, size room) {
+  const size used = up(count, LANES);
+  for (size j = count; j < used; j++) scores[j] = -INFINITY;
+  vec most = load(scores), totals = {0};
+  for (size j = LANES; j < used; j += LANES) most = larger(load(scores + j), most);
+  const float top = largest(most);
+  for (size j = 0; j < used; j += LANES) {
+    const vec each = exponential(load(scores + j) - top);
+    store(scores + j, each);
+    totals += each;
+  }
+  const float share = 1.0f / sum(totals);
+  for (size j = 0; j < used; j += LANES) store(scores + j, load(scores + j) * share);
+  memset(scores + used, 0, (room - used) * sizeof(float));
+}
+
+/* Below: `heads` ask, `groups` of them share keys and values, each `d` wide. */
+
+/* Floats that `attend` keeps for a text: every head's weights, rows filled up to two vectors. */
+size attention_room(size length, size heads) { return heads * length * up(length, 2 * LANES); }
+
+/* What each token of each text attends to. `asked` holds rows of turned queries and keys, and values. Returns 0, or 1
+   where there is no memory. */
+int attend(const float *asked, float *seen, float *weights, const int64_t *lengths, size texts, size heads, size groups,
+           size d) {
+  size longest = 0;
+  for (size t = 0; t < texts; t++) longest = lengths[t] > longest ? lengths[t] : longest;
+  const size dp = up(d, 2 * LANES), lp = up(longest, 2 * LANES), ld = (heads + 2 * groups) * d, shared = heads / groups;
+  float *space = malloc((3 * longest * dp + d * lp) * sizeof(float));
+  if (!space) return 1;
+  float *q = space, *v = q + longest * dp, *o = v + longest * dp, *k = o + longest * dp;
+  for (size t = 0; t < texts; t++) {
+    const size length = lengths[t], p = up(length, 2 * LANES);
+    for (size h = 0; h < heads; h++) {
+      if (h % shared == 0) {
+        flip(asked + (heads + h / shared) * d, ld, k, length, d, p);
+        gather(asked + (heads + groups + h / shared) * d, ld, v, length, d, dp);
+      }
+      gather(asked + h * d, ld, q, length, d, dp);
+      for (size i = 0; i < length; i += ROWS) {
+        const size rows = least(ROWS, length - i), seen_by = i + rows;
+        float *scores = weights + i * p;
+        strip(q + i * dp, dp, 1, k, p, d, scores, p, rows, up(seen_by, 2 * LANES));
+        for (size r = 0; r < rows; r++) softmax(scores + r * p, i + r + 1, p);
+        strip(scores, p, 1, v, dp, seen_by, o + i * dp, dp, rows, dp);
+      }
+      scatter(o, dp, seen + h * d, heads * d, length, d, 0);
+      weights += length * p;
+    }
+    asked += length * ld;
+    seen += length * heads * d;
+  }
+  free(space);
+  return 0;
+}
+
+/* The gradients of queries, keys and values, from that of what `attend` gave, and what it kept. */
+int attend_backward(const float *gradient, const float *asked, const float *weights, float *into, const int64_t *lengths,
+                    size texts, size heads, size groups, size d) {
+  size longest = 0;
+  for (size t = 0; t < texts; t++) longest = lengths[t] > longest ? lengths[t] : longest;
+  const size dp = up(d, 2 * LANES), lp = up(longest, 2 * LANES), ld = (heads + 2 * groups) * d, shared = heads / groups;
+  float *space = malloc((4 * longest * dp + d * lp + longest * lp) * sizeof(float));
+  if (!space) return 1;
+  float *q = space, *k = q + longest * dp, *given = k + longest * dp, *o = given + longest * dp;
+  float *v = o + longest * dp, *slopes = v + d * lp;
+  for (size t = 0; t < texts; t++) {
+    const size length = lengths[t], p = up(length, 2 * LANES);
+    for (size h = 0; h < heads; h++) {
+      const size of_key = (heads + h / shared) * d, of_value = of_key + groups * d;
+      const int add = h % shared != 0;
+      if (!add) {
+        gather(asked + of_key, ld, k, length, d, dp);
+        flip(asked + of_value, ld, v, length, d, p);
+      }
+      gather(asked + h * d, ld, q, length, d, dp);
+      gather(gradient + h * d, heads * d, given, length, d, dp);
+      for (size i = 0; i < length; i += ROWS) {
+        const size rows = least(ROWS, length - i), seen_by = i + rows, used = up(seen_by, 2 * LANES);
+        float *of_scores = slopes + i * p;
+        strip(given + i * dp, dp, 1, v, p, d, of_scores, p, rows, used);
+        for (size r = 0; r < rows; r++) {
+          const float *chances = weights + (i + r) * p;
+          float *row = of_scores + r * p;
+          vec along = {0};
+          for (size j = 0; j < used; j += LANES) along += load(row + j) * load(chances + j);
+          const float mean = sum(along);
+          for (size j = 0; j < used; j += LANES) store(row + j, load(chances + j) * (load(row + j) - mean));
+        }
+        strip(of_scores, p, 1, k, dp, seen_by, o + i * dp, dp, rows, dp);
+      }
+      scatter(o, dp, into + h * d, ld, length, d, 0);
+      /* Tokens from i on see token i; rows before the first of a block have zeros there. */
+      for (size i = 0; i < length; i += ROWS)
+        strip(weights + i * p + i, 1, p, given + i * dp, dp, length - i, o + i * dp, dp, least(ROWS, length - i), dp);
+      scatter(o, dp, into + of_value, ld, length, d, add);
+      for (size i = 0; i < length; i += ROWS)
+        strip(slopes + i * p + i, 1, p, q + i * dp, dp, length - i, o + i * dp, dp, least(ROWS, length - i), dp);
+      scatter(o, dp, into + of_key, ld, length, d, add);
+      weights += length * p;
+    }
+    asked += length * ld;
+    into += length * ld;
+    gradient += length * heads * d;
+  }
+  free(space);
+  return 0;
+}
+
+/* Numbers that rows are filled up to. */
+size unit(void) { return 2 * LANES; }
+
+/* Keys and values of tokens, put where their text's are. Keys: (slot, group, d, capacity); values: (slot, group,
+   capacity, d filled up). The capacity is a multiple of the unit. */
+void fill(const float *asked, const int64_t *slots, const int64_t *places, size tokens, float *keys, float *values,
+          size heads, size groups, size d, size capacity) {
+  const size dp = up(d, 2 * LANES);
+  for (size t = 0; t < tokens; t++, asked += (heads + 2 * groups) * d)
+    for (size g = 0; g < groups; g++) {
+      const float *key = asked + (heads + g) * d, *value = key + groups * d;
+      const size group = slots[t] * groups + g;
+      float *column = keys + group * d * capacity + places[t], *row = values + (group * capacity + places[t]) * dp;
+      for (size j = 0; j < d; j++) column[j * capacity] = key[j];
+      gather(value, d, row, 1, d, dp);
+    }
+}
+
+/* What each text's next token attends to, its own key and value put in. Returns 0, or 1 where there is no memory. */
+int attend_next(const float *asked, const int64_t *slots, const int64_t *places, size rows, float *keys, float *values,
+                float *seen, size heads, size groups, size d, size capacity) {
+  const size dp = up(d, 2 * LANES), shared = heads / groups, ld = (heads + 2 * groups) * d;
+  float *scores = malloc((capacity + dp) * sizeof(float));
+  if (!scores) return 1;
+  float *found = scores + capacity;
+  fill(asked, slots, places, rows, keys, values, heads, groups, d, capacity);
+  for (size row = 0; row < rows; row++, asked += ld, seen += heads * d)
+    for (size h = 0; h < heads; h++) {
+      const size group = slots[row] * groups + h / shared, seen_by = places[row] + 1, used = up(seen_by, 2 * LANES);
+      strip(asked + h * d, 0, 1, keys + group * d * capacity, capacity, d, scores, 0, 1, used);
+      softmax(scores, seen_by, used);
+      strip(scores, 0, 1, values + group * capacity * dp, dp, seen_by, found, 0, 1, dp);
+      memcpy(seen + h * d, found, d * sizeof(float));
+    }
+  free(scores);
+  return 0;
+}
+
+/* Some vocabulary indices' bits for a row, as fractions w in (0, 1) (see sampling.py). */
+static inline vec fractions(uvec bits, uint32_t low, uint32_t high) {
+  uvec x = bits ^ low;
+  x *= 0x7feb352du;
+  x ^= x >> 15;
+  x += high;
+  x *= 0x846ca68bu;
+  x ^= x >> 16;
+  const vec w = (__builtin_convertvector((ivec)(x & 0x7fffffffu), vec) + 0.5f) * 0x1p-31f;
+  const vec below = all(1.0f - 0x1p-24f);
+  return chosen(w > below, below, w);
+}
+
+/* Standard Gumbel noise, -log(-log1p(-w)). */
+static inline vec noise(vec w) {
+  /* log1p as Kahan has it: what rounding 1 - w loses is put right by a factor. */
+  const vec rest = 1.0f - w;
+  const ivec same = rest == 1.0f;
+  return -logarithm(chosen(same, w, -logarithm(rest) * (w / chosen(same, all(1.0f), 1.0f - rest))));
+}
+
+/* More than `noise` can be: it is at most -log(w), and w is at least the power of two in its exponent. */
+static inline vec most_noise(vec w) {
+  return __builtin_convertvector(127 - ((ivec)w >> 23), vec) * 0.69314718f + 0.01f;
+}
+
+#define AT_ONCE 4 /* vectors that are looked at before any noise is made */
+
+/* The first index of the largest of logits / temperature + noise, for each row. `words` are two for a row, `apart` from
+   those of the next. Most indices cannot win, and have no noise made. */
+void draw(const float *logits, const uint32_t *words, size apart, const uint32_t *bits, int64_t *tokens, size n,
+          size vocabulary, float temperature) {
+  ivec lanes;
+  for (int lane = 0; lane < LANES; lane++) lanes[lane] = lane;
+  for (size row = 0; row < n; row++, logits += vocabulary, words += apart) {
+    vec best = all(-INFINITY);
+    ivec where = {0};
+    float top = -INFINITY;
+    for (size from = 0; from < vocabulary; from += AT_ONCE * LANES) {
+      vec scores[AT_ONCE], w[AT_ONCE], bound = all(-INFINITY);
+      for (int i = 0; i < AT_ONCE; i++) {
+        const size left = vocabulary - from - i * LANES;
+        uvec of_each = {0};
+        scores[i] = all(-INFINITY);
+        if (left >= LANES) {
+          scores[i] = load(logits + from + i * LANES);
+          memcpy(&of_each, bits + from + i * LANES, sizeof of_each);
+        } else if (left > 0) {
+          memcpy(&scores[i], logits + from + i * LANES, left * sizeof(float));
+          memcpy(&of_each, bits + from + i * LANES, left * sizeof(float));
+        }
+        scores[i] /= temperature;
+        w[i] = fractions(of_each, words[0], words[1]);
+        bound = larger(scores[i] + most_noise(w[i]), bound);
+      }
+      if (!(largest(bound) >= top)) continue;
+      for (int i = 0; i < AT_ONCE; i++) {
+        const vec each = scores[i] + noise(w[i]);
+        const ivec more = each > best;
+        best = chosen(more, each, best);
+        where = ((lanes + (int32_t)(from + i * LANES)) & more) | (where & ~more);
+      }
+      top = largest(best);
+    }
+    size first = 0;
+    for (int lane = 1; lane < LANES; lane++)
+      if (best[lane] > best[first] || (best[lane] == best[first] && where[lane] < where[first])) first = lane;
+    tokens[row] = where[first];
+  }
+}

@@ -1,0 +1,169 @@
+"""The functions of `kernels.c` for tensors."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from crossfeed.learners.language.compiled.library import library
+
+__all__ = ["Kernels", "kernels"]
+
+_POINTER, _SIZE, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
+_ARGUMENTS: Final = {
+    "norm": [*[_POINTER] * 3, _SIZE, _SIZE, _FLOAT],
+    "norm_backward": [*[_POINTER] * 4, _SIZE, _SIZE],
+    "gate": [*[_POINTER] * 2, _SIZE, _SIZE],
+    "gate_backward": [*[_POINTER] * 2, _SIZE, _SIZE],
+    "losses": [*[_POINTER] * 3, _SIZE, _SIZE, _INT],
+    "attend": [*[_POINTER] * 4, *[_SIZE] * 4],
+    "attend_backward": [*[_POINTER] * 5, *[_SIZE] * 4],
+    "fill": [*[_POINTER] * 3, _SIZE, *[_POINTER] * 2, *[_SIZE] * 4],
+    "attend_next": [*[_POINTER] * 3, _SIZE, *[_POINTER] * 3, *[_SIZE] * 4],
+    "draw": [*[_POINTER] * 2, _SIZE, *[_POINTER] * 2, _SIZE, _SIZE, _FLOAT],
+}
+
+
+@cache
+def kernels() -> Kernels | None:
+    """The kernels, or None where they cannot be compiled."""
+    found = library()
+    return None if found is None else Kernels(found)
+
+
+class Kernels:
+    """Kernels over contiguous tensors in host memory: numbers in fp32, indices in int64.
+
+    Shapes are written with N tokens, H heads that ask, G of keys and values, each D wide; ``asked`` is
+    ``(N, (H + 2G) D)``, queries, keys and values of each token.
+
+    Args:
+        found: The library.
+
+    Attributes:
+        unit: Numbers that rows of attention are filled up to.
+    """
+
+    def __init__(self, found: ctypes.CDLL) -> None:
+        for name, arguments in _ARGUMENTS.items():
+            function = getattr(found, name)
+            function.argtypes = arguments
+            function.restype = _INT if name.startswith("attend") else None
+        found.unit.restype = _SIZE
+        self._found = found
+        self.unit: int = found.unit()
+
+    def norm(self, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+        """``(N, width)`` numbers of mean square 1, and the ``(N, 1)`` factors that made them so."""
+        y, factors = torch.empty_like(x), x.new_empty(len(x), 1)
+        self._found.norm(_at(x), _at(y), _at(factors), *x.shape, epsilon)
+        return y, factors
+
+    def norm_backward(self, gradient: Tensor, y: Tensor, factors: Tensor, into: Tensor) -> None:
+        """Add the gradient of a norm's input to another."""
+        self._found.norm_backward(_at(gradient), _at(y), _at(factors), _at(into), *y.shape)
+
+    def gate(self, opened: Tensor) -> Tensor:
+        """``(N, inner)`` gated numbers from ``(N, 2 inner)`` gates and ups."""
+        n, inner = len(opened), opened.shape[1] // 2
+        gated = opened.new_empty(n, inner)
+        self._found.gate(_at(opened), _at(gated), n, inner)
+        return gated
+
+    def gate_backward(self, gradient: Tensor, opened: Tensor) -> None:
+        """Write the gradients of gates and ups over them."""
+        self._found.gate_backward(_at(gradient), _at(opened), *gradient.shape)
+
+    def losses(self, logits: Tensor, targets: Tensor, into: Tensor, slopes: bool) -> None:
+        """Write ``(N,)`` losses; ``(N, vocabulary)`` logits become the gradients of their sum, or are used up."""
+        self._found.losses(_at(logits), _at(targets), _at(into), *logits.shape, slopes)
+
+    def attention_room(self, lengths: Sequence[int], heads: int) -> int:
+        """Numbers that `attend` keeps of texts of such lengths."""
+        return heads * sum(length * self.filled(length) for length in lengths)
+
+    def filled(self, count: int) -> int:
+        """A count filled up to a multiple of `unit`."""
+        return -(-count // self.unit) * self.unit
+
+    def attend(self, asked: Tensor, weights: Tensor, lengths: Tensor, heads: int, groups: int, size: int) -> Tensor:
+        """``(N, H D)`` what each token attends to, itself and those before it in its text.
+
+        Args:
+            asked: Of texts one after another.
+            weights: `attention_room`, to be kept for `attend_backward`.
+            lengths: Each text's tokens.
+            heads: H.
+            groups: G.
+            size: D.
+        """
+        seen = asked.new_empty(len(asked), heads * size)
+        given = (_at(asked), _at(seen), _at(weights), _at(lengths), len(lengths))
+        _check(self._found.attend(*given, heads, groups, size))
+        return seen
+
+    def attend_backward(
+        self, gradient: Tensor, asked: Tensor, weights: Tensor, lengths: Tensor, heads: int, groups: int, size: int
+    ) -> Tensor:
+        """``(N, (H + 2G) D)`` gradients of queries, keys and values."""
+        into, given = torch.empty_like(asked), (_at(gradient), _at(asked), _at(weights))
+        _check(self._found.attend_backward(*given, _at(into), _at(lengths), len(lengths), heads, groups, size))
+        return into
+
+    def fill(
+        self, asked: Tensor, slots: Tensor, places: Tensor, keys: Tensor, values: Tensor, heads: int, groups: int
+    ) -> None:
+        """Put keys and values of tokens into a cache.
+
+        Args:
+            asked: Of the tokens.
+            slots: ``(N,)`` their texts' places in the cache.
+            places: ``(N,)`` their places in their texts.
+            keys: ``(slots, G, D, capacity)``; the capacity is a multiple of `unit`.
+            values: ``(slots, G, capacity, D)``, D filled up to a multiple of `unit`.
+            heads: H.
+            groups: G.
+        """
+        size, capacity = keys.shape[2:]
+        given = (_at(asked), _at(slots), _at(places), len(asked))
+        self._found.fill(*given, _at(keys), _at(values), heads, groups, size, capacity)
+
+    def attend_next(
+        self, asked: Tensor, slots: Tensor, places: Tensor, keys: Tensor, values: Tensor, heads: int, groups: int
+    ) -> Tensor:
+        """``(N, H D)`` what one more token of each text attends to, put into the cache as by `fill`."""
+        size, capacity = keys.shape[2:]
+        seen = asked.new_empty(len(asked), heads * size)
+        given = (_at(asked), _at(slots), _at(places), len(asked), _at(keys), _at(values), _at(seen))
+        _check(self._found.attend_next(*given, heads, groups, size, capacity))
+        return seen
+
+    def draw(self, logits: Tensor, words: Tensor, bits: Tensor, temperature: float) -> Tensor:
+        """``(N,)`` tokens: see `crossfeed.learners.language.sampling`.
+
+        Args:
+            logits: ``(N, V)``.
+            words: ``(N, 2)`` int32, each row's side by side.
+            bits: ``(V,)`` int32.
+            temperature: Above zero.
+        """
+        tokens = torch.empty(len(logits), dtype=torch.int64)
+        where = (_at(logits), words.data_ptr(), words.stride(0), _at(bits), _at(tokens))
+        self._found.draw(*where, *logits.shape, temperature)
+        return tokens
+
+
+def _at(tensor: Tensor) -> int:
+    if not tensor.is_contiguous():
+        raise ValueError(f"a contiguous tensor is needed, not one of strides {tensor.stride()}")
+    return tensor.data_ptr()
+
+
+def _check(failed: int) -> None:
+    if failed:
+        raise MemoryError("no memory for attention")

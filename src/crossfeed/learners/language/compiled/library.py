@@ -1,0 +1,75 @@
+"""The library of `kernels.c`: compiled once by the machine's own compiler, kept in the cache, and loaded."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from crossfeed.cache import cached_folder, default_cache
+
+__all__ = ["compiler", "library"]
+
+_SOURCE: Final = Path(__file__).with_name("kernels.c")
+_LIBRARY: Final = "kernels.so"
+_FLAGS: Final = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+_MACHINES: Final = {"AVX512": ("-march=skylake-avx512",), "AVX2": ("-march=haswell",)}
+"""Instructions beyond what every processor of an architecture has, by torch's names."""
+_LONGEST_S: Final = 60.0
+
+
+def library(capability: str | None = None) -> ctypes.CDLL | None:
+    """The compiled library, or None where there is no compiler that makes one, or no place for it.
+
+    It is compiled in half a second, and found in the cache from then on, in a folder that nobody else can write into.
+
+    Args:
+        capability: The instructions to use, by torch's names; default: those that torch uses here.
+    """
+    found = compiler()
+    if found is None:
+        return None
+    flags = (*_FLAGS, *_MACHINES.get(capability or torch.backends.cpu.get_cpu_capability(), ()))
+    try:
+        version = _output([*found, "--version"])
+        described = "\n".join([_SOURCE.read_text(encoding="utf-8"), *found, *flags, version, platform.machine()])
+        name = hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+
+        def make(folder: Path) -> None:
+            _output([*found, *flags, str(_SOURCE), "-o", str(folder / _LIBRARY), "-lm"])
+
+        folder = cached_folder(default_cache() / "kernels" / name, make)
+        return ctypes.CDLL(str(folder / _LIBRARY)) if _is_own(folder) else None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def compiler() -> list[str] | None:
+    """The command of the C compiler: ``$CC``, or the first of cc, gcc and clang that is there; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    given = os.environ.get("CC")
+    if given is not None:
+        return shlex.split(given) or None
+    return next(([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nobody else could have put code there."""
+    about = folder.lstat()
+    return about.st_uid == os.getuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _output(command: list[str]) -> str:
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_LONGEST_S)  # noqa: S603
+    return answer.stdout

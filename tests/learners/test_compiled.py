@@ -54,14 +54,13 @@ def near(found, expected, tolerance=2e-6):
 
 @pytest.mark.parametrize("seed", [*range(8), None])
 def test_norms_and_gates_are_those_in_double_precision(kernels, seed):
-    rng, exact, parts = rng_of(seed), TorchParts(), CompiledParts(kernels)
+    rng, exact, parts = rng_of(seed), TorchParts(), CompiledParts(kernels, torch.float32)
     n, width, epsilon = int(rng.integers(1, 40)), int(rng.integers(1, 70)), float(10 ** rng.uniform(-6, 0))
     x, gradient, into = (numbers(rng, n, width, scale=10 ** rng.uniform(-3, 3)) for _ in range(3))
-    (y, factors), expected = parts.norm(x, epsilon), exact.norm(x.double(), epsilon)
-    assert near(y, expected[0])
-    assert near(factors, expected[1])
+    (y, factors), (wanted, wanted_factors) = parts.norm(x, epsilon), exact.norm(x.double(), epsilon)
+    assert near(y, wanted)
     twin = into.double()
-    exact.norm_backward(gradient.double(), y.double(), factors.double(), twin)
+    exact.norm_backward(gradient.double(), wanted, wanted_factors, twin)
     parts.norm_backward(gradient, y, factors, into)
     assert near(into, twin)
 
@@ -75,7 +74,7 @@ def test_norms_and_gates_are_those_in_double_precision(kernels, seed):
 
 @pytest.mark.parametrize("seed", [*range(8), None])
 def test_losses_and_slopes_are_those_in_double_precision(kernels, seed):
-    rng, exact, parts = rng_of(seed), TorchParts(), CompiledParts(kernels)
+    rng, exact, parts = rng_of(seed), TorchParts(), CompiledParts(kernels, torch.float32)
     n, vocabulary = int(rng.integers(1, 20)), int(rng.integers(1, 200))
     logits = numbers(rng, n, vocabulary, scale=10 ** rng.uniform(-2, 2.3))
     targets = torch.from_numpy(rng.integers(vocabulary, size=n))
@@ -90,9 +89,36 @@ def test_losses_and_slopes_are_those_in_double_precision(kernels, seed):
     assert torch.equal(again, found)
 
 
+@pytest.mark.parametrize("seed", [*range(6), None])
+def test_parts_in_bf16_differ_from_those_in_fp32_by_one_rounding(kernels, seed):
+    """Numbers that bf16 holds are given to both: what comes out is the same, rounded once."""
+    rng, exact, parts = rng_of(seed), CompiledParts(kernels, torch.float32), CompiledParts(kernels, torch.bfloat16)
+    n, width = int(rng.integers(1, 40)), int(rng.integers(1, 70))
+    x, gradient, opened = (numbers(rng, n, width * k).bfloat16() for k in (1, 1, 2))
+
+    (y, factors), (whole, same) = parts.norm(x.float(), 1e-6), exact.norm(x.float(), 1e-6)
+    assert torch.equal(y, whole.bfloat16())
+    assert torch.equal(factors, same)
+    into, twin = torch.zeros(n, width), torch.zeros(n, width)
+    parts.norm_backward(gradient, y, factors, into)
+    exact.norm_backward(gradient.float(), y.float(), factors, twin)
+    assert torch.equal(into, twin)
+
+    assert torch.equal(parts.gate(opened)[0], exact.gate(opened.float())[0].bfloat16())
+    slopes = exact.gate_backward(gradient.float(), opened.float(), [])
+    assert torch.equal(parts.gate_backward(gradient, opened.clone(), []), slopes.bfloat16())
+
+    targets, logits = torch.from_numpy(rng.integers(width, size=n)), x.float()
+    found, wanted = torch.empty(n), torch.empty(n)
+    parts.losses(x, targets, found, slopes=True)
+    exact.losses(logits, targets, wanted, slopes=True)
+    assert torch.equal(found, wanted)
+    assert torch.equal(x, logits.bfloat16())
+
+
 @pytest.mark.parametrize("seed", [*range(12), None])
 def test_attention_is_that_in_double_precision(kernels, seed):
-    rng, exact, parts = rng_of(seed), TorchParts(), CompiledParts(kernels)
+    rng, exact, parts = rng_of(seed), TorchParts(), CompiledParts(kernels, torch.float32)
     groups, shared, size = int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.choice([2, 8, 16, 31, 32, 48, 64]))
     shape = Shape(1, groups * shared, groups, size, 1e-6, True, None, torch.ones(1))
     lengths = rng.integers(1, 80, size=int(rng.integers(1, 6))).tolist()
@@ -161,7 +187,7 @@ def test_drawn_tokens_have_the_chances_of_their_logits(kernels):
 
 def test_tensors_that_are_not_side_by_side_are_refused(kernels):
     with pytest.raises(ValueError, match="contiguous"):
-        kernels.norm(torch.ones(4, 6)[:, ::2], 1e-6)
+        kernels.norm(torch.ones(4, 6)[:, ::2], 1e-6, torch.float32)
 
 
 @needs_compiler

@@ -52,7 +52,7 @@ class WorkingModel:
     def __init__(self, module: Any, device: Device) -> None:
         self.module = module.to(device.torch_device).eval()
         self.device = device
-        self.lean = proven(self.module) if device.on_host and not device.bf16 else None
+        self.lean = proven(self.module, torch.bfloat16 if device.bf16 else torch.float32) if device.on_host else None
         self._loaded: Tensors | None = None
         self._read: Tensor | None = None
         head = module.get_output_embeddings()

@@ -52,13 +52,6 @@ static inline float largest(vec numbers) {
   return found[0];
 }
 
-/* The first numbers of a vector, zeros after them. */
-static inline vec load_some(const float *from, size count) {
-  vec found = {0};
-  memcpy(&found, from, count * sizeof(float));
-  return found;
-}
-
 static inline size up(size number, size unit) { return (number + unit - 1) / unit * unit; }
 
 /* exp and log after Cephes (Moshier, 1989), to about one unit in the last place. */
@@ -102,105 +95,42 @@ static inline vec logarithm(vec x) {
   return m + p + e * 0.693359375f;
 }
 
-/* y = x / rms(x), and the factors that made it so. */
-void norm(const float *x, float *y, float *factors, size n, size width, float epsilon) {
-  const size whole = width / LANES * LANES;
-  for (size row = 0; row < n; row++, x += width, y += width) {
-    vec squares = {0};
-    for (size j = 0; j < whole; j += LANES) squares += load(x + j) * load(x + j);
-    float total = sum(squares);
-    for (size j = whole; j < width; j++) total += x[j] * x[j];
-    const float factor = 1.0f / sqrtf(total / width + epsilon);
-    for (size j = 0; j < width; j++) y[j] = x[j] * factor;
-    factors[row] = factor;
-  }
+/* bf16 is the upper half of fp32; what does not fit is rounded to the nearest, to even in a tie. */
+typedef uint16_t half;
+typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+
+static inline vec load_half(const half *from) {
+  halves found;
+  memcpy(&found, from, sizeof found);
+  return (vec)(__builtin_convertvector(found, uvec) << 16);
 }
 
-/* into += factor (dy - y mean(dy y)) */
-void norm_backward(const float *gradient, const float *y, const float *factors, float *into, size n, size width) {
-  const size whole = width / LANES * LANES;
-  for (size row = 0; row < n; row++, gradient += width, y += width, into += width) {
-    vec along = {0};
-    for (size j = 0; j < whole; j += LANES) along += load(gradient + j) * load(y + j);
-    float total = sum(along);
-    for (size j = whole; j < width; j++) total += gradient[j] * y[j];
-    const float mean = total / width, factor = factors[row];
-    for (size j = 0; j < width; j++) into[j] += factor * (gradient[j] - y[j] * mean);
-  }
+static inline void store_half(half *into, vec numbers) {
+  const uvec bits = (uvec)numbers;
+  const halves found = __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, halves);
+  memcpy(into, &found, sizeof found);
 }
 
 static inline vec sigmoid(vec x) { return 1.0f / (1.0f + exponential(-x)); }
 
-/* gated = gates sigmoid(gates) ups, from rows of gates and ups */
-void gate(const float *opened, float *gated, size n, size inner) {
-  for (size row = 0; row < n; row++, opened += 2 * inner, gated += inner)
-    for (size j = 0; j < inner; j += LANES) {
-      const size left = inner - j;
-      if (left >= LANES) {
-        const vec gates = load(opened + j);
-        store(gated + j, gates * sigmoid(gates) * load(opened + inner + j));
-      } else {
-        const vec gates = load_some(opened + j, left), ups = load_some(opened + inner + j, left);
-        const vec found = gates * sigmoid(gates) * ups;
-        memcpy(gated + j, &found, left * sizeof(float));
-      }
-    }
-}
-
+/* What gates and ups become: the slopes of gates sigmoid(gates) ups, times a gradient. */
 static inline void gate_slopes(vec *gates, vec *ups, vec gradient) {
   const vec chances = sigmoid(*gates), silu = *gates * chances;
   *gates = gradient * *ups * (chances - chances * silu + silu);
   *ups = gradient * silu;
 }
 
-/* The gradients of gates and ups, written over them. */
-void gate_backward(const float *gradient, float *opened, size n, size inner) {
-  for (size row = 0; row < n; row++, opened += 2 * inner, gradient += inner)
-    for (size j = 0; j < inner; j += LANES) {
-      const size left = inner - j;
-      if (left >= LANES) {
-        vec gates = load(opened + j), ups = load(opened + inner + j);
-        gate_slopes(&gates, &ups, load(gradient + j));
-        store(opened + j, gates);
-        store(opened + inner + j, ups);
-      } else {
-        vec gates = load_some(opened + j, left), ups = load_some(opened + inner + j, left);
-        gate_slopes(&gates, &ups, load_some(gradient + j, left));
-        memcpy(opened + j, &gates, left * sizeof(float));
-        memcpy(opened + inner + j, &ups, left * sizeof(float));
-      }
-    }
-}
+#define NUMBER float
+#define NAMED(name) name
+#define LOAD load
+#define STORE store
+#include "rows.h"
 
-/* Softmax of rows in place; losses of targets; and, if asked, the targets' ones taken off: the gradient of the loss. */
-void losses(float *logits, const int64_t *targets, float *losses, size n, size vocabulary, int slopes) {
-  const size whole = vocabulary / LANES * LANES, left = vocabulary - whole;
-  for (size row = 0; row < n; row++, logits += vocabulary) {
-    vec most = all(logits[0]);
-    for (size j = 0; j < whole; j += LANES) most = larger(load(logits + j), most);
-    float top = largest(most);
-    for (size j = whole; j < vocabulary; j++) top = logits[j] > top ? logits[j] : top;
-    const float own = logits[targets[row]];
-    vec totals = {0};
-    for (size j = 0; j < whole; j += LANES) {
-      const vec each = exponential(load(logits + j) - top);
-      store(logits + j, each);
-      totals += each;
-    }
-    float total = sum(totals);
-    if (left) {
-      const vec each = exponential(load_some(logits + whole, left) - top);
-      for (size lane = 0; lane < left; lane++) total += each[lane];
-      memcpy(logits + whole, &each, left * sizeof(float));
-    }
-    losses[row] = (top - own) + logf(total);
-    if (slopes) {
-      const float share = 1.0f / total;
-      for (size j = 0; j < vocabulary; j++) logits[j] *= share;
-      logits[targets[row]] -= 1.0f;
-    }
-  }
-}
+#define NUMBER half
+#define NAMED(name) name##_half
+#define LOAD load_half
+#define STORE store_half
+#include "rows.h"
 
 /* c = sum over k of a[i row + k column] b[k], for some rows i and two vectors of columns. */
 static inline __attribute__((always_inline)) void block(const float *a, size row, size column, const float *b, size ldb,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -15,12 +15,17 @@ from crossfeed.learners.language.compiled.library import library
 __all__ = ["Kernels", "kernels"]
 
 _POINTER, _SIZE, _FLOAT, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
-_ARGUMENTS: Final = {
+_HALVES: Final = {
     "norm": [*[_POINTER] * 3, _SIZE, _SIZE, _FLOAT],
     "norm_backward": [*[_POINTER] * 4, _SIZE, _SIZE],
     "gate": [*[_POINTER] * 2, _SIZE, _SIZE],
     "gate_backward": [*[_POINTER] * 2, _SIZE, _SIZE],
-    "losses": [*[_POINTER] * 3, _SIZE, _SIZE, _INT],
+    "losses": [*[_POINTER] * 4, _SIZE, _SIZE, _INT],
+}
+"""Functions that are there for fp32 and for bf16."""
+_ARGUMENTS: Final = {
+    **_HALVES,
+    **{f"{name}_half": arguments for name, arguments in _HALVES.items()},
     "attend": [*[_POINTER] * 4, *[_SIZE] * 4],
     "attend_backward": [*[_POINTER] * 5, *[_SIZE] * 4],
     "fill": [*[_POINTER] * 3, _SIZE, *[_POINTER] * 2, *[_SIZE] * 4],
@@ -38,6 +43,8 @@ def kernels() -> Kernels | None:
 
 class Kernels:
     """Kernels over contiguous tensors in host memory: numbers in fp32, indices in int64.
+
+    What takes rows one by one also takes bf16 where fp32 is not said.
 
     Shapes are written with N tokens, H heads that ask, G of keys and values, each D wide; ``asked`` is
     ``(N, (H + 2G) D)``, queries, keys and values of each token.
@@ -58,30 +65,35 @@ class Kernels:
         self._found = found
         self.unit: int = found.unit()
 
-    def norm(self, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-        """``(N, width)`` numbers of mean square 1, and the ``(N, 1)`` factors that made them so."""
-        y, factors = torch.empty_like(x), x.new_empty(len(x), 1)
-        self._found.norm(_at(x), _at(y), _at(factors), *x.shape, epsilon)
+    def norm(self, x: Tensor, epsilon: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """``(N, width)`` numbers of mean square 1 from such in fp32; the ``(N, 1)`` factors, in fp32, made them so."""
+        y, factors = torch.empty_like(x, dtype=dtype), x.new_empty(len(x), 1)
+        self._of(y, "norm")(_at(x), _at(y), _at(factors), *x.shape, epsilon)
         return y, factors
 
     def norm_backward(self, gradient: Tensor, y: Tensor, factors: Tensor, into: Tensor) -> None:
-        """Add the gradient of a norm's input to another."""
-        self._found.norm_backward(_at(gradient), _at(y), _at(factors), _at(into), *y.shape)
+        """Add the gradient of a norm's input to another, in fp32."""
+        self._of(y, "norm_backward")(_at(gradient), _at(y), _at(factors), _at(into), *y.shape)
 
     def gate(self, opened: Tensor) -> Tensor:
         """``(N, inner)`` gated numbers from ``(N, 2 inner)`` gates and ups."""
         n, inner = len(opened), opened.shape[1] // 2
         gated = opened.new_empty(n, inner)
-        self._found.gate(_at(opened), _at(gated), n, inner)
+        self._of(opened, "gate")(_at(opened), _at(gated), n, inner)
         return gated
 
     def gate_backward(self, gradient: Tensor, opened: Tensor) -> None:
         """Write the gradients of gates and ups over them."""
-        self._found.gate_backward(_at(gradient), _at(opened), *gradient.shape)
+        self._of(opened, "gate_backward")(_at(gradient), _at(opened), *gradient.shape)
 
     def losses(self, logits: Tensor, targets: Tensor, into: Tensor, slopes: bool) -> None:
-        """Write ``(N,)`` losses; ``(N, vocabulary)`` logits become the gradients of their sum, or are used up."""
-        self._found.losses(_at(logits), _at(targets), _at(into), *logits.shape, slopes)
+        """Write ``(N,)`` losses in fp32; ``(N, vocabulary)`` logits become the slopes of their sum, or are used up."""
+        room = into.new_empty(logits.shape[1])
+        self._of(logits, "losses")(_at(logits), _at(targets), _at(into), _at(room), *logits.shape, slopes)
+
+    def _of(self, tensor: Tensor, name: str) -> Any:
+        """The function for a tensor's numbers."""
+        return getattr(self._found, f"{name}_half" if tensor.dtype is torch.bfloat16 else name)
 
     def attention_room(self, lengths: Sequence[int], heads: int) -> int:
         """Numbers that `attend` keeps of texts of such lengths."""

@@ -20,7 +20,7 @@ from crossfeed.cache import cached_folder, default_cache
 
 __all__ = ["compiler", "library"]
 
-_SOURCE: Final = Path(__file__).with_name("kernels.c")
+_SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("kernels.c", "rows.h"))
 _LIBRARY: Final = "kernels.so"
 _FLAGS: Final = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 _MACHINES: Final = {"AVX512": ("-march=skylake-avx512",), "AVX2": ("-march=haswell",)}
@@ -42,11 +42,12 @@ def library(capability: str | None = None) -> ctypes.CDLL | None:
     flags = (*_FLAGS, *_MACHINES.get(capability or torch.backends.cpu.get_cpu_capability(), ()))
     try:
         version = _output([*found, "--version"])
-        described = "\n".join([_SOURCE.read_text(encoding="utf-8"), *found, *flags, version, platform.machine()])
+        sources = [source.read_text(encoding="utf-8") for source in _SOURCES]
+        described = "\n".join([*sources, *found, *flags, version, platform.machine()])
         name = hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
 
         def make(folder: Path) -> None:
-            _output([*found, *flags, str(_SOURCE), "-o", str(folder / _LIBRARY), "-lm"])
+            _output([*found, *flags, str(_SOURCES[0]), "-o", str(folder / _LIBRARY), "-lm"])
 
         folder = cached_folder(default_cache() / "kernels" / name, make)
         return ctypes.CDLL(str(folder / _LIBRARY)) if _is_own(folder) else None

@@ -18,11 +18,16 @@ class CompiledParts:
 
     Args:
         kernels: The compiled functions.
+        dtype: Of what is multiplied.
     """
 
-    def __init__(self, kernels: Kernels) -> None:
-        self._kernels = kernels
-        self.norm, self.norm_backward, self.losses = kernels.norm, kernels.norm_backward, kernels.losses
+    def __init__(self, kernels: Kernels, dtype: torch.dtype) -> None:
+        self._kernels, self.dtype = kernels, dtype
+        self.norm_backward, self.losses = kernels.norm_backward, kernels.losses
+
+    def norm(self, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+        """See `Parts.norm`."""
+        return self._kernels.norm(x, epsilon, self.dtype)
 
     def gate(self, opened: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `Parts.gate`."""

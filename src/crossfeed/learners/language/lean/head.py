@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossfeed.learners.language.lean.parts import Parts
 
-__all__ = ["losses", "losses_and_gradients"]
+__all__ = ["add_product", "losses", "losses_and_gradients"]
 
 _IN_CACHE = 1 << 18
 """Logits in a piece: a megabyte."""
@@ -24,7 +24,7 @@ def losses(parts: Parts, y: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         head: ``(vocabulary, width)``.
         targets: ``(N,)`` tokens.
     """
-    found = y.new_empty(len(y))
+    found = torch.empty(len(y))
     for piece in _pieces(len(y), len(head)):
         parts.losses(torch.mm(y[piece], head.t()), targets[piece], found[piece], slopes=False)
     return found
@@ -38,13 +38,21 @@ def losses_and_gradients(
     Returns:
         ``(N,)`` losses; ``(N, width)`` gradients of y and ``(vocabulary, width)`` of the head.
     """
-    found, of_y, of_head = y.new_empty(len(y)), torch.empty_like(y), torch.zeros_like(head)
+    found, of_y, of_head = torch.empty(len(y)), torch.empty_like(y), torch.zeros(head.shape)
     for piece in _pieces(len(y), len(head)):
         slopes = torch.mm(y[piece], head.t())
         parts.losses(slopes, targets[piece], found[piece], slopes=True)
         torch.addmm(of_y[piece], slopes, head, beta=0.0, alpha=factor, out=of_y[piece])
-        of_head.addmm_(slopes.t(), y[piece], alpha=factor)
+        add_product(of_head, slopes.t(), y[piece], factor)
     return found, of_y, of_head
+
+
+def add_product(into: Tensor, one: Tensor, other: Tensor, factor: float = 1.0) -> None:
+    """Add a product, times a factor, to numbers in fp32."""
+    if one.dtype is torch.float32:
+        into.addmm_(one, other, alpha=factor)
+    else:
+        into.add_(torch.mm(one, other), alpha=factor)
 
 
 def _pieces(n: int, vocabulary: int) -> Iterator[slice]:

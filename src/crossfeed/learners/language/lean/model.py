@@ -43,7 +43,7 @@ class Lean:
 
     def weights(self) -> Weights:
         """The module's numbers as they are now."""
-        return Weights(self.passes.shape, self._parameters)
+        return Weights(self.passes.shape, self._parameters, self.passes.parts.dtype)
 
     def losses(self, texts: Sequence[Ids]) -> Tensor:
         """``(N,)`` losses of all tokens but the first of each text."""
@@ -68,29 +68,43 @@ class Lean:
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def proven(module: Any) -> Lean | None:
-    """A module's passes by hand, if they give the same losses and gradients as the module itself does.
+def proven(module: Any, dtype: torch.dtype = torch.float32) -> Lean | None:
+    """A module's passes by hand, if they give the same losses and gradients as the module itself does in fp32.
 
     Compiled, where that can be had, and in torch otherwise.
+
+    Args:
+        module: The module, in fp32.
+        dtype: Of what is multiplied. In bf16 all is compiled, or nothing is by hand.
     """
     shape = shape_of(module)
     if shape is None:
         return None
     texts = [np.arange(length) % module.config.vocab_size for length in (7, 2, 4)]
-    losses, gradients = _by_the_module(module, texts)
-    for parts in _parts():
-        lean = Lean(Passes(shape, parts), dict(module.named_parameters()))
-        found, by_hand = lean.gradients(texts, 1.0, lean.weights())
-        if _alike(found, losses) and all(_alike(by_hand[name], each) for name, each in gradients.items()):
-            return lean
+    by_module, parameters = _by_the_module(module, texts), dict(module.named_parameters())
+    for exact, parts in _parts(dtype):
+        lean = Lean(Passes(shape, exact), parameters)
+        if _same(lean, texts, by_module):
+            return lean if parts is exact else Lean(Passes(shape, parts), parameters)
     return None
 
 
-def _parts() -> Iterator[Parts]:
+def _parts(dtype: torch.dtype) -> Iterator[tuple[Parts, Parts]]:
+    """What could be used, and its like in fp32, by which it is known."""
     compiled = kernels()
     if compiled is not None:
-        yield CompiledParts(compiled)
-    yield TorchParts()
+        exact = CompiledParts(compiled, torch.float32)
+        yield exact, exact if dtype is torch.float32 else CompiledParts(compiled, dtype)
+    if dtype is torch.float32:
+        yield (in_torch := TorchParts()), in_torch
+
+
+def _same(lean: Lean, texts: Sequence[Ids], by_module: tuple[Tensor, dict[str, Tensor]]) -> bool:
+    """Whether losses and gradients differ from the module's by rounding only."""
+    losses, gradients = by_module
+    found, by_hand = lean.gradients(texts, 1.0, lean.weights())
+    alike = [_alike(found, losses)]
+    return all(alike + [_alike(by_hand[name], each) for name, each in gradients.items()])
 
 
 def _by_the_module(module: Any, texts: Sequence[Ids]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -81,6 +81,11 @@ class Cache(Protocol):
 class Parts(Protocol):
     """All of it but turns: in torch, or compiled."""
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what is multiplied: fp32 or bf16. What a layer adds to, and attention, is fp32."""
+        ...
+
     def norm(self, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
         """``(N, width)`` numbers of mean square 1, and the ``(N, 1)`` factors that made them so."""
         ...

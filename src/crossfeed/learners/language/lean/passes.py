@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossfeed.learners.language.lean.head import losses, losses_and_gradients
+from crossfeed.learners.language.lean.head import add_product, losses, losses_and_gradients
 from crossfeed.learners.language.lean.line import Line
 from crossfeed.learners.language.lean.parts import Attends, Attention, Cache, Kept, Parts, turn, turns
 from crossfeed.learners.language.lean.shape import Shape
@@ -118,7 +118,7 @@ class Passes:
     def _asked(self, layer: Layer, x: Tensor, by: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A layer's turned queries and keys, and its values; and the norm that they are made from."""
         read, factors = self.parts.norm(x, self.shape.epsilon)
-        asked = torch.mm(read, layer.asked.matrix.t())
+        asked = torch.mm(read, layer.asked.matrix.t()).float()
         turn(asked, by)
         return asked, read, factors
 
@@ -126,11 +126,12 @@ class Passes:
         """Add a layer's two parts to x."""
         asked, read, factors = self._asked(layer, x, by)
         seen, attended = attends.forward(asked)
-        x.addmm_(seen, layer.joined.t())
+        seen = seen.to(self.parts.dtype)
+        add_product(x, seen, layer.joined.t())
         read_again, factors_again = self.parts.norm(x, self.shape.epsilon)
         opened = torch.mm(read_again, layer.opened.matrix.t())
         gated, gates = self.parts.gate(opened)
-        x.addmm_(gated, layer.closed.t())
+        add_product(x, gated, layer.closed.t())
         return _Layer(read, factors, asked, seen, attended, read_again, factors_again, opened, gated, gates)
 
     def _backward(
@@ -139,15 +140,18 @@ class Passes:
         """A layer's gradients by parameter; that of its output becomes that of its input."""
         parts, where = self.parts, f"model.layers.{number}"
         found: dict[str, Tensor] = {}
-        found[f"{where}.mlp.down_proj.weight"] = torch.mm(gradient.t(), kept.gated)
-        opened = parts.gate_backward(torch.mm(gradient, layer.closed), kept.opened, kept.gates)
+        given = gradient.to(parts.dtype)
+        found[f"{where}.mlp.down_proj.weight"] = torch.mm(given.t(), kept.gated).float()
+        opened = parts.gate_backward(torch.mm(given, layer.closed), kept.opened, kept.gates)
         of_opened, found[f"{where}.post_attention_layernorm.weight"] = layer.opened.split(
             torch.mm(opened.t(), kept.read_again)
         )
         parts.norm_backward(torch.mm(opened, layer.opened.matrix), kept.read_again, kept.factors_again, gradient)
-        found[f"{where}.self_attn.o_proj.weight"] = torch.mm(gradient.t(), kept.seen)
-        asked = attention.backward(torch.mm(gradient, layer.joined), kept.asked, kept.attended)
+        given = gradient.to(parts.dtype)
+        found[f"{where}.self_attn.o_proj.weight"] = torch.mm(given.t(), kept.seen).float()
+        asked = attention.backward(torch.mm(given, layer.joined).float(), kept.asked, kept.attended)
         turn(asked, by)
+        asked = asked.to(parts.dtype)
         of_asked, found[f"{where}.input_layernorm.weight"] = layer.asked.split(torch.mm(asked.t(), kept.read))
         parts.norm_backward(torch.mm(asked, layer.asked.matrix), kept.read, kept.factors, gradient)
         return found | unfused(self.shape, number, of_asked, of_opened)

@@ -14,7 +14,9 @@ __all__ = ["TorchParts"]
 
 
 class TorchParts:
-    """Where nothing can be compiled."""
+    """Where nothing can be compiled; in fp32."""
+
+    dtype = torch.float32
 
     def norm(self, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
         """See `Parts.norm`."""

@@ -24,13 +24,14 @@ class Fused:
         matrix: ``(outputs, width)`` what normed inputs are multiplied by.
     """
 
-    def __init__(self, parts: list[Tensor], norm: Tensor) -> None:
+    def __init__(self, parts: list[Tensor], norm: Tensor, dtype: torch.dtype) -> None:
         self._bare = torch.cat(parts) if len(parts) > 1 else parts[0]
         self._norm = norm
-        self.matrix = self._bare * norm
+        self.matrix = (self._bare * norm).to(dtype)
 
     def split(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients of the bare matrices and of the norm's weight; the given one is used up."""
+        gradient = gradient.float()
         norm = (gradient * self._bare).sum(dim=0)
         return gradient.mul_(self._norm), norm
 
@@ -55,17 +56,22 @@ class Layer:
 class Weights:
     """All of a model's matrices, as they are now: they do not change with the module's.
 
+    Args:
+        shape: The model's.
+        parameters: The module's.
+        dtype: Of the matrices, but for the embeddings, which are fp32.
+
     Attributes:
         tokens: ``(vocabulary, width)`` embeddings.
         layers: The layers.
         head: The head, ``(vocabulary, width)``, with the last norm.
     """
 
-    def __init__(self, shape: Shape, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, shape: Shape, parameters: Mapping[str, Tensor], dtype: torch.dtype) -> None:
         self.tokens = parameters["model.embed_tokens.weight"].detach()
-        self.layers = [_layer(shape, parameters, f"model.layers.{number}") for number in range(shape.layers)]
+        self.layers = [_layer(shape, parameters, f"model.layers.{number}", dtype) for number in range(shape.layers)]
         head = self.tokens if shape.tied else parameters["lm_head.weight"].detach()
-        self.head = Fused([head], parameters["model.norm.weight"].detach())
+        self.head = Fused([head], parameters["model.norm.weight"].detach(), dtype)
 
 
 def unfused(shape: Shape, layer: int, asked: Tensor, opened: Tensor) -> dict[str, Tensor]:
@@ -90,16 +96,16 @@ def unfused(shape: Shape, layer: int, asked: Tensor, opened: Tensor) -> dict[str
     return {f"model.layers.{layer}.{name}.weight": gradient for name, gradient in named.items()}
 
 
-def _layer(shape: Shape, parameters: Mapping[str, Tensor], where: str) -> Layer:
+def _layer(shape: Shape, parameters: Mapping[str, Tensor], where: str, dtype: torch.dtype) -> Layer:
     def weight(name: str) -> Tensor:
         return parameters[f"{where}.{name}.weight"].detach()
 
     q, k = (_paired(weight(f"self_attn.{name}_proj"), shape.size) for name in "qk")
     return Layer(
-        Fused([q, k, weight("self_attn.v_proj")], weight("input_layernorm")),
-        weight("self_attn.o_proj"),
-        Fused([weight("mlp.gate_proj"), weight("mlp.up_proj")], weight("post_attention_layernorm")),
-        weight("mlp.down_proj"),
+        Fused([q, k, weight("self_attn.v_proj")], weight("input_layernorm"), dtype),
+        weight("self_attn.o_proj").to(dtype),
+        Fused([weight("mlp.gate_proj"), weight("mlp.up_proj")], weight("post_attention_layernorm"), dtype),
+        weight("mlp.down_proj").to(dtype),
     )
 
 

@@ -19,8 +19,9 @@ attention, cache, processes and threads) is searched for before the rounds, and 
   All end in the same losses, or nothing is printed. Bars: 1.7 times, and not slower than the loop.
 - generate: the completions of both entities' whole pools of generation 1, against `generate`. Bar: 1.5 times.
 - long: four entities (two on each task, 3,200 examples at generation 0, losses measured) for twenty generations, by one
-  process, by two workers, and by two workers in bf16, a generation in turn each. The records of the first two are the
-  same, or nothing is printed. Bars: 1.8 times, and in bf16 1.4 times more (on a processor that has such instructions).
+  process, by two workers, by two workers without a compiler, and by two workers in bf16, a generation in turn each. The
+  records of the first two are the same, or nothing is printed. Bars: 1.8 times for two workers, and for compiling and
+  bf16 1.4 times more (on a processor that has such instructions).
 
 Sampled texts differ in length by chance. Where rivals' texts or training sets have over 2 % more or fewer tokens than
 crossfeed's, their seconds of that stage are taken per token, and that is told. Lengths of texts are counted in the
@@ -30,6 +31,7 @@ same way for all: tokens of the text, and its end.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -38,6 +40,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 from paced import PacedRun, described
 from rivals.crew import Crew
@@ -285,6 +288,9 @@ def long(bench: Bench) -> None:
         "two workers, bf16": PacedRun(in_bf16, bench.folder / "bf16", workers=2),
     }
     times: dict[str, list[float]] = {name: [run.turn()] for name, run in runs.items()}
+    with patch.dict(os.environ, CC=""):  # its workers, which start now, find no compiler
+        runs["two workers, not compiled"] = PacedRun(experiment, bench.folder / "plain", workers=2)
+        times["two workers, not compiled"] = [runs["two workers, not compiled"].turn()]
     say("  generation 0: " + ", ".join(f"{name} {each[0]:.0f} s" for name, each in times.items()))
     in_turns(generations, {n: lambda _, n=n, run=run: times[n].append(run.turn()) for n, run in runs.items()})
     for name, run in runs.items():
@@ -292,7 +298,7 @@ def long(bench: Bench) -> None:
     for t in range(generations + 1):
         if runs["one process"].numbers(t) != runs["two workers"].numbers(t):
             sys.exit(f"the records of generation {t} differ")
-    one, two, bf16 = times.values()
+    one, two, bf16, plain = times.values()
     parts = {
         "a generation (median)": (
             lambda each: statistics.median(each[1:-1]),
@@ -302,11 +308,12 @@ def long(bench: Bench) -> None:
         "all": (sum, lambda slow, fast: sum(slow) / sum(fast)),
     }
     rows = [
-        [name, seconds(one), seconds(two), over(one, two), seconds(bf16), over(two, bf16)]
+        [name, *map(seconds, (one, two, plain, bf16)), over(one, two), over(plain, two), over(plain, bf16)]
         for name, (seconds, over) in parts.items()
     ]
-    head = ("one process, s", "two workers, s", "ratio", "two workers in bf16, s", "ratio to fp32")
-    show((f"K = 4, T = {generations}", *head), rows)
+    head = ("one process, s", "two workers, s", "not compiled, s", "in bf16, s")
+    ratios = ("two workers", "compiled", "compiled and in bf16")
+    show((f"K = 4, T = {generations}", *head, *ratios), rows)
 
 
 PARTS = {"whole": whole, "train": train, "generate": generate, "long": long}

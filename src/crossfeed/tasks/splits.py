@@ -132,6 +132,8 @@ def assemble(
                 f"give at most {len(order)}, or leave {split} out to take all"
             )
         tables[split] = _table(order[:cap])
+        if split == "train":
+            tables["spare"] = _table(order[len(tables[split]) :])
     for split in ("train", "test"):
         if not tables[split].num_rows:
             raise DataUnavailable(f"{name}: {settings.source} has no usable {split} items")

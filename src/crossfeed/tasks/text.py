@@ -48,6 +48,7 @@ class TextTask:
         train: Items of `SCHEMA` that training sets and prompts are drawn from.
         validation: Items for choosing settings.
         test: Items that metrics are measured on.
+        spare: Training items that a cap leaves out: nobody in the experiment trains on them. A base may have read them.
         answers: How answers are graded; None where there are none.
         content: A hash of all the splits.
     """
@@ -57,6 +58,7 @@ class TextTask:
     validation: pa.Table
     test: pa.Table
     answers: Answers | None = None
+    spare: pa.Table = field(default_factory=SCHEMA.empty_table)
     content: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -49,15 +51,16 @@ def make_base(settings: ScratchSettings, context: LearnerContext, device: Device
     seed = context.seed if settings.seed is None else settings.seed
     public = _task_texts(context, ["public"])
     others = _task_texts(context, sorted(set(context.tasks) - {"public"}))
+    spare = _spare_texts(context) if settings.spare else {}
     longest = max(longest, settings.length)
-    name = _name(settings, seed, device, longest, [public, others])
+    name = _name(settings, seed, device, longest, [public, others, *spare.values()])
 
     def make(folder: Path) -> None:
-        codec = Codec(train_tokenizer(public + others, settings.vocabulary))
-        stream = codec.documents(public)
+        codec = Codec(train_tokenizer([*public, *others, *itertools.chain(*spare.values())], settings.vocabulary))
+        streams = {name: codec.documents(found) for name, found in {"public": public, **spare}.items()}
         model = _new_model(settings, codec, device, longest, seed)
         with context.progress.stage("base", total=settings.steps, detail=_detail(settings, model)) as advance:
-            for _ in _pretrain(model, stream, settings, seed):
+            for _ in _pretrain(model, streams, settings, seed):
                 advance(1)
         codec.tokenizer.save_pretrained(folder)
         model.save(model.weights(), folder)
@@ -97,13 +100,24 @@ def train_tokenizer(found: Sequence[str], vocabulary: int) -> Any:
 
 
 def _task_texts(context: LearnerContext, names: Sequence[str]) -> list[str]:
-    return [
-        prompt + completion
-        for name in names
-        if name in context.tasks
-        for items in [context.tasks[name].train]
-        for prompt, completion in zip(texts(items, "prompt"), texts(items, "completion"), strict=True)
-    ]
+    return [text for name in names if name in context.tasks for text in _texts(context.tasks[name].train)]
+
+
+def _spare_texts(context: LearnerContext) -> dict[str, list[str]]:
+    """The texts of tasks' spare items, by task, of those that have any."""
+    found = {name: getattr(context.tasks[name], "spare", None) for name in sorted(set(context.tasks) - {"public"})}
+    spare = {name: _texts(items) for name, items in found.items() if items is not None and items.num_rows}
+    if not spare:
+        raise InvalidInput(
+            "base.scratch.spare: a base can only read training items that a task's cap leaves out, and none does here; "
+            "give `train` of some task fewer items than it has, or leave base.scratch.spare out"
+        )
+    return spare
+
+
+def _texts(items: pa.Table) -> list[str]:
+    both = zip(texts(items, "prompt"), texts(items, "completion"), strict=True)
+    return [prompt + completion for prompt, completion in both]
 
 
 def _name(settings: ScratchSettings, seed: int, device: Device, longest: int, found: Sequence[Sequence[str]]) -> str:
@@ -170,14 +184,16 @@ def _config(settings: ScratchSettings, codec: Codec, longest: int) -> Any:
         raise InvalidInput(f"base.scratch.config: {error}") from error
 
 
-def _pretrain(model: WorkingModel, stream: NDArray[np.int64], settings: ScratchSettings, seed: int) -> Iterator[None]:
+def _pretrain(
+    model: WorkingModel, streams: Mapping[str, NDArray[np.int64]], settings: ScratchSettings, seed: int
+) -> Iterator[None]:
     """Train on packed blocks; yields after each step."""
     parameters = model.parameters()
     optimizer = adamw(parameters, settings.learning_rate, settings.betas, settings.weight_decay)
     watch = Watch(model.device.on_host, "base")
     model.training()
     with model.device.seeded(address(seed, "base", "dropout")), Halves(model) as halves:
-        for step, block in zip(range(settings.steps), _blocks(stream, settings, seed), strict=False):
+        for step, block in zip(range(settings.steps), _blocks(streams, settings, seed), strict=False):
             factor = trapezoid(step, settings.steps, settings.warmup, settings.flat)
             set_rate(optimizer, settings.learning_rate * factor)
             loss = halves.gradients(torch.from_numpy(block).to(model.device.torch_device))
@@ -190,29 +206,34 @@ def _pretrain(model: WorkingModel, stream: NDArray[np.int64], settings: ScratchS
     model.module.eval()
 
 
-def _blocks(stream: NDArray[np.int64], settings: ScratchSettings, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Batches of blocks of ``length + 1`` tokens without end; each pass cuts at other places and in another order."""
+def _blocks(
+    streams: Mapping[str, NDArray[np.int64]], settings: ScratchSettings, seed: int
+) -> Iterator[NDArray[np.int64]]:
+    """Batches of blocks of ``length + 1`` tokens without end.
+
+    Each block comes from the public stream or, with the chance that `ScratchSettings.spare` says, from any of the
+    others alike.
+    """
+    rows = [_rows(stream, settings, seed, name) for name, stream in streams.items()]
+    random = generator(seed, "base", "spare")
+    while True:
+        spare = random.random(settings.batch_size) < settings.spare
+        sources = spare * random.integers(1, max(2, len(rows)), settings.batch_size)
+        yield np.stack([next(rows[source]) for source in sources])
+
+
+def _rows(stream: NDArray[np.int64], settings: ScratchSettings, seed: int, name: str) -> Iterator[NDArray[np.int64]]:
+    """Blocks without end; each pass over the stream cuts at other places and in another order."""
     size = settings.length + 1
     if len(stream) < size:
+        whose = "public" if name == "public" else f"spare {name}"
         raise InvalidInput(
-            f"base.scratch: the public training text has {len(stream)} tokens, one block needs {size}; "
-            "give more public text or a smaller base.scratch.length"
+            f"base.scratch: the {whose} training text has {len(stream)} tokens, one block needs {size}; "
+            f"give more {whose} text or a smaller base.scratch.length"
         )
-    waiting = np.zeros((0, size), dtype=np.int64)
-    number = 0
-    while True:
-        while len(waiting) < settings.batch_size:
-            waiting = np.concatenate([waiting, _pass(stream, settings, seed, number)])
-            number += 1
-        yield waiting[: settings.batch_size]
-        waiting = waiting[settings.batch_size :]
-
-
-def _pass(stream: NDArray[np.int64], settings: ScratchSettings, seed: int, number: int) -> NDArray[np.int64]:
-    random = generator(seed, "base", "pass", number)
-    length = settings.length
-    start = int(random.integers(min(length, len(stream) - length)))
-    count = (len(stream) - 1 - start) // length
-    places = start + length * random.permutation(count)
-    found: NDArray[np.int64] = stream[places[:, None] + np.arange(length + 1)]
-    return found
+    for number in itertools.count():
+        random = generator(seed, "base", "pass", *([] if name == "public" else [name]), number)
+        start = int(random.integers(min(settings.length, len(stream) - settings.length)))
+        count = (len(stream) - 1 - start) // settings.length
+        for place in start + settings.length * random.permutation(count):
+            yield stream[place : place + size]

@@ -50,6 +50,9 @@ class ScratchSettings(Frozen):
         warmup: Number of steps over which the rate rises to its peak.
         flat: Share of the steps, warmup included, after which the rate falls linearly to zero.
         clipping: Largest norm of a gradient.
+        spare: Share of the blocks that come from tasks' spare training items, those that their caps leave out
+            (`train`), from each such task alike: what a model that was pretrained on the web has seen of tasks like
+            these. The others are public.
         seed: Seed of the initial weights and the order of the data; None takes the cell's seed, so that every
             seed has a base of its own.
     """
@@ -66,6 +69,7 @@ class ScratchSettings(Frozen):
     warmup: Annotated[int, Field(ge=0)] = 100
     flat: Share = 0.3
     clipping: Rate = 1.0
+    spare: Share = 0.0
     seed: Annotated[int, Field(ge=0)] | None = 0
 
     @field_validator("config")

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from crossfeed.errors import DataUnavailable, InvalidInput  # noqa: E402
 from crossfeed.learners.language import LanguageSettings  # noqa: E402
 from crossfeed.learners.language.halves import Halves  # noqa: E402
 from crossfeed.learners.language.model import WorkingModel  # noqa: E402
+from crossfeed.learners.language.scratch import _blocks  # noqa: E402
+from crossfeed.learners.language.settings import ScratchSettings  # noqa: E402
 from crossfeed.learners.neural.device import open_device  # noqa: E402
 from crossfeed.learners.neural.optimizer import constant_with_warmup, trapezoid  # noqa: E402
 from crossfeed.settings import identity  # noqa: E402
@@ -83,6 +87,50 @@ def test_an_interrupted_base_leaves_nothing_in_its_place(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
     cached_folder(tmp_path / "x", lambda folder: (folder / "whole").write_text("x"))
     assert (tmp_path / "x" / "whole").exists()
+
+
+def with_spare(cache, spare):
+    """A world in which nobody trains on some of the sums."""
+    where = context(cache)
+    whole = where.tasks["sums"]
+    left_out = whole.train.slice(100 if spare else whole.train.num_rows)
+    capped = SimpleNamespace(name="sums", train=whole.train.slice(0, 100), test=whole.test, spare=left_out)
+    return replace(where, tasks={**where.tasks, "sums": capped})
+
+
+def test_a_base_reads_what_caps_leave_out(tmp_path):
+    def loss(spare):
+        where = with_spare(tmp_path, spare=True)
+        made = settings({"scratch": SCRATCH | {"steps": 60, "spare": spare}}).build(where)
+        [[scores]] = made.score(made.start(range(1)), [where.tasks["sums"].test])
+        return scores.loss.sum() / scores.size.sum()
+
+    assert loss(0.5) < 0.7 * loss(0.0)
+
+
+def test_without_anything_left_out_there_is_nothing_to_read(tmp_path):
+    made = settings({"scratch": SCRATCH | {"spare": 0.5}}).build(with_spare(tmp_path, spare=False))
+    with pytest.raises(InvalidInput, match="none does here; give `train` of some task fewer items"):
+        made.start(range(1))
+
+
+def test_spare_texts_make_their_share_of_the_blocks():
+    """In standard errors; each block once in a pass, and public blocks are the same whatever else is read."""
+    streams = {"public": np.arange(0, 640), "one": np.arange(1000, 1100), "other": np.arange(2000, 2700)}
+    rng = np.random.default_rng()
+    share, seed = float(rng.uniform(0.1, 0.9)), int(rng.integers(1 << 30))
+    described = ScratchSettings(length=10, batch_size=4, spare=share)
+    rows = np.concatenate([block for block, _ in zip(_blocks(streams, described, seed), range(1000), strict=False)])
+    assert (np.diff(rows, axis=1) == 1).all()
+    source = rows[:, 0] // 1000
+    assert abs((source > 0).mean() - share) < 5 * (share * (1 - share) / 4000) ** 0.5
+    assert abs((source[source > 0] == 1).mean() - 0.5) < 5 * (0.25 / (source > 0).sum()) ** 0.5
+    once = rows[source == 0][:63, 0]
+    assert len(set(once)) == len(once)
+    alone = _blocks({"public": streams["public"]}, described.model_copy(update={"spare": 0.0}), seed)
+    alone = np.concatenate([block for block, _ in zip(alone, range(1000), strict=False)])
+    public = rows[source == 0]
+    assert np.array_equal(alone[: len(public)], public)
 
 
 def test_pretraining_learns(tmp_path):

@@ -125,7 +125,11 @@ def test_caps_and_seed(published):
     assert [getattr(small, split).num_rows for split in SPLITS] == [50, 10, 20]
     assert settings("sciq", train=50, validation=10, test=20).build("mine", published).content == small.content
     assert settings("sciq", train=50, validation=10, test=20, seed=1).build("mine", published).content != small.content
+    whole = settings("sciq").build("mine", published)
+    assert pa.concat_tables([small.train, small.spare]).equals(whole.train)
+    assert whole.spare.num_rows == 0
     kept, fresh = small.reserve(5)
+    assert kept.spare.equals(small.spare)
     assert kept.train.num_rows == 25
     assert [items.num_rows for items in fresh] == [5] * 5
     with pytest.raises(InvalidInput, match="sciq has 884; give at most 884"):

@@ -218,7 +218,7 @@ int attend(const float *asked, float *seen, float *weights, const int64_t *lengt
   size longest = 0;
   for (size t = 0; t < texts; t++) longest = lengths[t] > longest ? lengths[t] : longest;
   const size dp = up(d, 2 * LANES), lp = up(longest, 2 * LANES), ld = (heads + 2 * groups) * d, shared = heads / groups;
-  float *space = malloc((3 * longest * dp + d * lp) * sizeof(float));
+  float *space = malloc((3 * longest * dp + d * lp + 1) * sizeof(float));
   if (!space) return 1;
   float *q = space, *v = q + longest * dp, *o = v + longest * dp, *k = o + longest * dp;
   for (size t = 0; t < texts; t++) {
@@ -252,7 +252,7 @@ int attend_backward(const float *gradient, const float *asked, const float *weig
   size longest = 0;
   for (size t = 0; t < texts; t++) longest = lengths[t] > longest ? lengths[t] : longest;
   const size dp = up(d, 2 * LANES), lp = up(longest, 2 * LANES), ld = (heads + 2 * groups) * d, shared = heads / groups;
-  float *space = malloc((4 * longest * dp + d * lp + longest * lp) * sizeof(float));
+  float *space = malloc((4 * longest * dp + d * lp + longest * lp + 1) * sizeof(float));
   if (!space) return 1;
   float *q = space, *k = q + longest * dp, *given = k + longest * dp, *o = given + longest * dp;
   float *v = o + longest * dp, *slopes = v + d * lp;

@@ -24,11 +24,14 @@ from crossfeed.learners.neural.device import open_device  # noqa: E402
 @pytest.fixture(params=[CompiledParts, TorchParts], autouse=True)
 def parts(request, monkeypatch):
     """Everything holds for what is compiled, and for what is there without a compiler."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     if request.param is TorchParts:
         monkeypatch.setattr(lean_model, "kernels", lambda: None)
     elif kernels() is None:
         pytest.skip("there is no C compiler")
-    return request.param
+    yield request.param
+    torch.set_num_threads(before)
 
 
 def llama(rng, **changes):
@@ -249,6 +252,15 @@ def test_large_models_are_left_to_their_module(monkeypatch):
 
 def test_a_base_made_here_is_computed_by_hand(parts):
     assert type(learner()._model.lean.passes.parts) is parts
+
+
+def test_many_threads_share_what_is_in_torch():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert type(proven(llama(rng_of(None))).passes.parts) is TorchParts
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_parts_that_compute_otherwise_are_left_for_those_in_torch(monkeypatch):

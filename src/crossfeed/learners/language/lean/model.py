@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from crossfeed.learners.language.lean.weights import Weights
 from crossfeed.learners.language.text import Ids
 
 __all__ = ["Lean", "proven"]
+
+_FEW_THREADS: Final = 2
+"""What is compiled runs on one thread, torch's parts on all of them: two are still slower than the one."""
 
 
 class Lean:
@@ -91,8 +94,8 @@ def proven(module: Any, dtype: torch.dtype = torch.float32) -> Lean | None:
 
 def _parts(dtype: torch.dtype) -> Iterator[tuple[Parts, Parts]]:
     """What could be used, and its like in fp32, by which it is known."""
-    compiled = kernels()
-    if compiled is not None:
+    compiled, few = kernels(), torch.get_num_threads() <= _FEW_THREADS
+    if compiled is not None and (few or dtype is not torch.float32):
         exact = CompiledParts(compiled, torch.float32)
         yield exact, exact if dtype is torch.float32 else CompiledParts(compiled, dtype)
     if dtype is torch.float32:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from crossfeed.keys import address
@@ -64,7 +64,7 @@ def train(
                 norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping or torch.inf)
                 watch.see(step, loss, norm)
                 optimizer.step()
-                _clear_gradients(model)
+                _clear_gradients(model, parameters)
                 advance(1)
         watch.end(len(plan), parameters)
         carried = model.device.in_host_memory(moments(optimizer, parameters)) if settings.carry_optimizer else {}
@@ -100,12 +100,13 @@ def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: i
     return total
 
 
-def _clear_gradients(model: WorkingModel) -> None:
+def _clear_gradients(model: WorkingModel, parameters: Mapping[str, nn.Parameter]) -> None:
     """No gradients; recordings add to them where they are."""
     if model.recorded is not None:
         model.recorded.clear()
     else:
-        model.module.zero_grad()
+        for parameter in parameters.values():
+            parameter.grad = None
 
 
 def _backward(model: WorkingModel, examples: Sequence[Ids], tokens: int, pad: int) -> Tensor:

@@ -141,7 +141,7 @@ class Passes:
         parts, where = self.parts, f"model.layers.{number}"
         found: dict[str, Tensor] = {}
         given = gradient.to(parts.dtype)
-        found[f"{where}.mlp.down_proj.weight"] = torch.mm(given.t(), kept.gated).float()
+        found[f"{where}.mlp.down_proj.weight"] = torch.mm(kept.gated.t(), given).t().float().contiguous()
         opened = parts.gate_backward(torch.mm(given, layer.closed), kept.opened, kept.gates)
         of_opened, found[f"{where}.post_attention_layernorm.weight"] = layer.opened.split(
             torch.mm(opened.t(), kept.read_again)

@@ -43,7 +43,7 @@ class LeanDecoder:
         longest: int,
         ends: frozenset[int],
     ) -> None:
-        self._passes, self._weights = lean.passes, lean.weights()
+        self._passes, self._weights = lean.writing, lean.weights_for_writing()
         self._sampler, self._longest = sampler, longest
         self._ends = torch.tensor(sorted(ends))
         self._found = torch.full((len(prompts), self._longest), min(ends))
@@ -53,8 +53,8 @@ class LeanDecoder:
         self._places = torch.tensor([len(prompt) - 1 for prompt in prompts])
         self._token = torch.tensor([int(prompt[-1]) for prompt in prompts])
         capacity = int(self._places.max()) + self._longest
-        self._turns = turns(lean.passes.shape, capacity)
-        self._cache = lean.passes.parts.cache(lean.passes.shape, self._places, capacity)
+        self._turns = turns(lean.writing.shape, capacity)
+        self._cache = lean.writing.parts.cache(lean.writing.shape, self._places, capacity)
         for first in range(0, len(prompts), _PROMPTS):
             self._read(prompts[first : first + _PROMPTS], first)
 

@@ -31,9 +31,9 @@ def losses(parts: Parts, y: Tensor, head: Tensor, targets: Tensor) -> Tensor:
 
 
 def losses_and_gradients(
-    parts: Parts, y: Tensor, head: Tensor, targets: Tensor, factor: float
+    parts: Parts, y: Tensor, head: Tensor, targets: Tensor, tokens: int, factor: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`losses`, and the gradients of their sum times a factor.
+    """`losses`, and the gradients of the sum of the first `tokens` times a factor.
 
     Returns:
         ``(N,)`` losses; ``(N, width)`` gradients of y and ``(vocabulary, width)`` of the head.
@@ -43,6 +43,7 @@ def losses_and_gradients(
     for piece in _pieces(len(y), len(head)):
         slopes = torch.mm(y[piece], head.t())
         parts.losses(slopes, targets[piece], found[piece], slopes=True)
+        slopes[max(0, tokens - piece.start) :] = 0.0
         torch.addmm(of_y[piece], slopes, head, beta=0.0, alpha=factor, out=of_y[piece])
         add_product(on_side, y[piece].t(), slopes, factor)
     return found, of_y, on_side.t().contiguous()

@@ -23,17 +23,27 @@ class Line:
         targets: ``(N,)`` the tokens after them.
         places: ``(N,)`` positions, from 0 in each text.
         lengths: Tokens of each text.
+        tokens: How many are read; those after them fill the line up, a text that means nothing.
     """
 
     ids: Tensor
     targets: Tensor
     places: Tensor
     lengths: tuple[int, ...]
+    tokens: int
 
     @classmethod
-    def of(cls, texts: Sequence[Ids]) -> Line:
-        """Lay texts out, in their order; those of fewer than two tokens are left out."""
+    def of(cls, texts: Sequence[Ids], unit: int = 1) -> Line:
+        """Lay texts out, in their order; those of fewer than two tokens are left out.
+
+        Args:
+            texts: Token ids.
+            unit: What the line's length is a multiple of.
+        """
         kept = [ids for ids in texts if len(ids) > 1]
+        tokens = sum(len(ids) - 1 for ids in kept)
+        if tokens % unit:
+            kept.append(np.zeros(unit - tokens % unit + 1, dtype=np.int64))
         lengths = np.array([len(ids) - 1 for ids in kept], dtype=np.int64)
         starts = np.cumsum(lengths) - lengths
         empty = np.zeros(0, dtype=np.int64)
@@ -41,4 +51,4 @@ class Line:
         targets = np.concatenate([empty, *(ids[1:] for ids in kept)])
         places = np.arange(lengths.sum()) - np.repeat(starts, lengths)
         read, after, at = (torch.from_numpy(part) for part in (ids, targets, places))
-        return cls(read, after, at, tuple(lengths.tolist()))
+        return cls(read, after, at, tuple(lengths.tolist()), tokens)

@@ -33,11 +33,12 @@ class Lean:
 
     Args:
         passes: The model's.
+        writing: Those by which texts are written, in fp32: a token's products are too small to gain by bf16.
         parameters: The module's, by name; they may change between calls.
     """
 
-    def __init__(self, passes: Passes, parameters: Mapping[str, nn.Parameter]) -> None:
-        self.passes, self._parameters = passes, parameters
+    def __init__(self, passes: Passes, writing: Passes, parameters: Mapping[str, nn.Parameter]) -> None:
+        self.passes, self.writing, self._parameters = passes, writing, parameters
 
     @property
     def vocabulary(self) -> int:
@@ -46,15 +47,22 @@ class Lean:
 
     def weights(self) -> Weights:
         """The module's numbers as they are now."""
-        return Weights(self.passes.shape, self._parameters, self.passes.parts.dtype)
+        return self._weights(self.passes)
+
+    def weights_for_writing(self) -> Weights:
+        """The same, for `writing`."""
+        return self._weights(self.writing)
+
+    def _weights(self, passes: Passes) -> Weights:
+        return Weights(passes.shape, self._parameters, passes.parts.dtype)
 
     def losses(self, texts: Sequence[Ids]) -> Tensor:
         """``(N,)`` losses of all tokens but the first of each text."""
-        return self.passes.losses(self.weights(), Line.of(texts))
+        return self.passes.losses(self.weights(), Line.of(texts, self.passes.unit))
 
     def gradients(self, texts: Sequence[Ids], factor: float, weights: Weights) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum of the losses times a factor, and its gradients by parameter."""
-        return self.passes.gradients(weights, Line.of(texts), factor)
+        return self.passes.gradients(weights, Line.of(texts, self.passes.unit), factor)
 
     def backward(self, texts: Sequence[Ids], factor: float) -> Tensor:
         """Add `gradients` to those of the module's parameters, and give the loss; without tokens there are none."""
@@ -86,9 +94,10 @@ def proven(module: Any, dtype: torch.dtype = torch.float32) -> Lean | None:
     texts = [np.arange(length) % module.config.vocab_size for length in (7, 2, 4)]
     by_module, parameters = _by_the_module(module, texts), dict(module.named_parameters())
     for exact, parts in _parts(dtype):
-        lean = Lean(Passes(shape, exact), parameters)
+        writing = Passes(shape, exact)
+        lean = Lean(writing, writing, parameters)
         if _same(lean, texts, by_module):
-            return lean if parts is exact else Lean(Passes(shape, parts), parameters)
+            return lean if parts is exact else Lean(Passes(shape, parts), writing, parameters)
     return None
 
 

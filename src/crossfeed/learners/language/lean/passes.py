@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from crossfeed.learners.language.lean.shape import Shape
 from crossfeed.learners.language.lean.weights import Layer, Weights, unfused
 
 __all__ = ["Passes"]
+
+_UNIT: Final = 64
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,14 @@ class Passes:
     shape: Shape
     parts: Parts
 
+    @property
+    def unit(self) -> int:
+        """What the length of a line should be a multiple of.
+
+        Torch prepares products in bf16 for every new shape, which takes as long as many of them: there are few shapes.
+        """
+        return 1 if self.parts.dtype is torch.float32 else _UNIT
+
     @torch.inference_mode()
     def losses(self, weights: Weights, line: Line) -> Tensor:
         """``(N,)`` losses of the tokens that follow those of a line."""
@@ -52,7 +63,7 @@ class Passes:
         for layer in weights.layers:
             self._forward(layer, x, attention, by)
         y, _ = self.parts.norm(x, self.shape.epsilon)
-        return losses(self.parts, y, weights.head.matrix, line.targets)
+        return losses(self.parts, y, weights.head.matrix, line.targets)[: line.tokens]
 
     def fill(self, weights: Weights, line: Line, rows: Tensor, cache: Cache) -> None:
         """Put the keys and values of a line's tokens into a cache.
@@ -94,7 +105,7 @@ class Passes:
         attention, by = parts.attention(shape, line.lengths), self._turns(line)
         kept = [self._forward(layer, x, attention, by) for layer in weights.layers]
         y, factors = parts.norm(x, shape.epsilon)
-        each, of_y, of_head = losses_and_gradients(parts, y, weights.head.matrix, line.targets, factor)
+        each, of_y, of_head = losses_and_gradients(parts, y, weights.head.matrix, line.targets, line.tokens, factor)
         gradient = torch.zeros_like(x)
         parts.norm_backward(of_y, y, factors, gradient)
         found: dict[str, Tensor] = {}
@@ -109,7 +120,7 @@ class Passes:
         else:
             found["lm_head.weight"] = of_head
             found["model.embed_tokens.weight"] = torch.zeros_like(weights.tokens).index_add_(0, line.ids, gradient)
-        return each.sum() * factor, found
+        return each[: line.tokens].sum() * factor, found
 
     def _turns(self, line: Line) -> Tensor:
         """``(N, (H + G) D / 2)`` turns of a line's tokens."""

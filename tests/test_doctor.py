@@ -158,11 +158,11 @@ def test_a_container_is_given_what_its_groups_allow(monkeypatch, tmp_path):
     assert here.workers == min(1.5, here.usable_cores)
 
 
-@pytest.mark.parametrize(("cores", "slower", "seconds"), [(2, 1, 136), (1, 1, 234), (2, 3, 408), (0.5, 1, 468)])
+@pytest.mark.parametrize(("cores", "slower", "seconds"), [(2, 1, 112), (1, 1, 190), (2, 3, 336), (0.5, 1, 380)])
 def test_the_estimate_is_the_measured_run_scaled(cores, slower, seconds):
     found = estimate.quickstart(Device(kind="cpu", step=slower * estimate._STEP), cores, ())
     assert found.seconds == pytest.approx(seconds)
-    assert "136 s on two cores" in found.how
+    assert "112 s on two cores" in found.how
 
 
 def test_what_is_scaled_is_what_the_benchmarks_say():
@@ -177,10 +177,13 @@ def test_more_workers_than_cells_do_not_help():
 
 def test_torch_is_tried_in_a_process_of_its_own(monkeypatch, tmp_path):
     pytest.importorskip("torch", reason="needs the extra 'lm'")
+    from crossfeed.learners.language.compiled.library import compiler, library
+
     found = estimate.device()
     assert found.problem == ""
     assert found.kind in ("cpu", "cuda", "mps")
     assert found.step > 0
+    assert found.compiler == ("" if library() is None else " ".join(compiler()))
     (tmp_path / "torch.py").write_text("raise ImportError('libtorch is\\nnot what it was')")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     assert estimate.device().problem == "torch cannot be used: not what it was"

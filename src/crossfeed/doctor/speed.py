@@ -17,8 +17,8 @@ _PATIENCE: Final = 120.0
 # Measured on the same two cores (x86, AVX-512): a step of `crossfeed.learners.neural.calibration`, and the processor
 # time and the whole time of the quickstart with an empty cache (docs/benchmarks.md).
 _STEP: Final = 0.022
-_PROCESSOR: Final = 234.0
-_WALL: Final = 136.0
+_PROCESSOR: Final = 190.0
+_WALL: Final = 112.0
 _CELLS: Final = 3  # workers of the quickstart, at most
 # Amdahl's law through the two: what several workers share out, and what one of them does while the others wait.
 _SHARED: Final = 2 * (_PROCESSOR - _WALL)

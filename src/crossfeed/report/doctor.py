@@ -76,7 +76,9 @@ def _device(found: Diagnosis) -> Iterator[tuple[str, str]]:
     if about.kind:
         memory = "" if about.memory is None else f", {_bytes(about.memory)}"
         yield about.kind, f"{about.name}{memory}, {about.precision}; torch {about.torch}, {about.threads} threads"
-        without = "none that works: small models take longer on a CPU; install gcc or clang, or name one in CC"
+        without = (
+            "none that works, or its work cannot be kept in the cache: small models take longer on a CPU; CC names one"
+        )
         yield "C compiler", about.compiler or without
     elif about.problem:
         yield "nothing", about.problem

@@ -48,7 +48,7 @@ class TextTask:
         train: Items of `SCHEMA` that training sets and prompts are drawn from.
         validation: Items for choosing settings.
         test: Items that metrics are measured on.
-        spare: Training items that a cap leaves out: nobody in the experiment trains on them. A base may have read them.
+        spare: Items that a cap leaves out of `train`: no training set draws them from this task. A base may read them.
         answers: How answers are graded; None where there are none.
         content: A hash of all the splits.
     """
@@ -63,9 +63,10 @@ class TextTask:
 
     def __post_init__(self) -> None:
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
-        for split, table in splits.items():
+        every = splits | {"spare": self.spare}
+        for split, table in every.items():
             _check_items(f"{self.name}: {split}", table, self.answers)
-        _check_disjoint(self.name, splits)
+        _check_disjoint(self.name, every)
         object.__setattr__(self, "content", _content(splits))
 
     def reserve(self, generations: int) -> tuple[TextTask, Sequence[pa.Table]]:

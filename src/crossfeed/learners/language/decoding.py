@@ -25,7 +25,8 @@ __all__ = ["Completion", "complete"]
 _WORTH_SHRINKING = 0.75
 """Finished rows leave the batch once at most this share of its rows goes on: leaving copies the cache."""
 _BY_HAND = 96
-"""Rows that passes by hand write at once: more have keys and values that a processor's last cache does not hold."""
+"""Rows that passes by hand write at once: of the quickstart's model more have keys and values that a processor's last
+cache does not hold."""
 _CHECK_EVERY = 8
 """Positions between looks at what is finished, where each look waits for an accelerator."""
 
@@ -81,9 +82,8 @@ def _tokens(
     if model.lean is not None:
         sampler = Sampler(settings.temperature, settings.top_p, model.lean.vocabulary, model.device.torch_device)
         pieces = [slice(first, first + _BY_HAND) for first in range(0, len(prompts), _BY_HAND)]
-        decoders = (
-            LeanDecoder(model.lean, prompts[p], keys[p], sampler, settings.max_new_tokens, ends) for p in pieces
-        )
+        passes, weights, longest = model.lean.writing, model.lean.weights_for_writing(), settings.max_new_tokens
+        decoders = (LeanDecoder(passes, weights, prompts[p], keys[p], sampler, longest, ends) for p in pieces)
         return np.concatenate([decoder.run() for decoder in decoders])
     decoder = RecordedDecoder if RecordedDecoder.takes(model) else _Decoder
     return decoder(model, prompts, keys, settings, ends, pad).run()

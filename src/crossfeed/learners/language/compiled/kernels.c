@@ -208,11 +208,8 @@ static void softmax(float *scores, size count, size room) {
 
 /* Below: `heads` ask, `groups` of them share keys and values, each `d` wide. */
 
-/* Floats that `attend` keeps for a text: every head's weights, rows filled up to two vectors. */
-size attention_room(size length, size heads) { return heads * length * up(length, 2 * LANES); }
-
-/* What each token of each text attends to. `asked` holds rows of turned queries and keys, and values. Returns 0, or 1
-   where there is no memory. */
+/* What each token of each text attends to. `asked` holds rows of turned queries and keys, and values; `weights` has room
+   for every head's, rows filled up to two vectors. Returns 0, or 1 where there is no memory. */
 int attend(const float *asked, float *seen, float *weights, const int64_t *lengths, size texts, size heads, size groups,
            size d) {
   size longest = 0;
@@ -304,8 +301,8 @@ size unit(void) { return 2 * LANES; }
 
 /* Keys and values of tokens, put where their text's are. Keys: (slot, group, d, capacity); values: (slot, group,
    capacity, d filled up). The capacity is a multiple of the unit. */
-void fill(const float *asked, const int64_t *slots, const int64_t *places, size tokens, float *keys, float *values,
-          size heads, size groups, size d, size capacity) {
+static void put(const float *asked, const int64_t *slots, const int64_t *places, size tokens, float *keys,
+                float *values, size heads, size groups, size d, size capacity) {
   const size dp = up(d, 2 * LANES);
   for (size t = 0; t < tokens; t++, asked += (heads + 2 * groups) * d)
     for (size g = 0; g < groups; g++) {
@@ -317,6 +314,11 @@ void fill(const float *asked, const int64_t *slots, const int64_t *places, size 
     }
 }
 
+void fill(const float *asked, const int64_t *slots, const int64_t *places, size tokens, float *keys, float *values,
+          size heads, size groups, size d, size capacity) {
+  put(asked, slots, places, tokens, keys, values, heads, groups, d, capacity);
+}
+
 /* What each text's next token attends to, its own key and value put in. Returns 0, or 1 where there is no memory. */
 int attend_next(const float *asked, const int64_t *slots, const int64_t *places, size rows, float *keys, float *values,
                 float *seen, size heads, size groups, size d, size capacity) {
@@ -324,7 +326,7 @@ int attend_next(const float *asked, const int64_t *slots, const int64_t *places,
   float *scores = malloc((capacity + dp) * sizeof(float));
   if (!scores) return 1;
   float *found = scores + capacity;
-  fill(asked, slots, places, rows, keys, values, heads, groups, d, capacity);
+  put(asked, slots, places, rows, keys, values, heads, groups, d, capacity);
   for (size row = 0; row < rows; row++, asked += ld, seen += heads * d)
     for (size h = 0; h < heads; h++) {
       const size group = slots[row] * groups + h / shared, seen_by = places[row] + 1, used = up(seen_by, 2 * LANES);

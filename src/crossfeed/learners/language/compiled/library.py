@@ -36,11 +36,11 @@ def library(capability: str | None = None) -> ctypes.CDLL | None:
     Args:
         capability: The instructions to use, by torch's names; default: those that torch uses here.
     """
-    found = compiler()
-    if found is None:
-        return None
     flags = (*_FLAGS, *_MACHINES.get(capability or torch.backends.cpu.get_cpu_capability(), ()))
     try:
+        found = compiler()
+        if found is None:
+            return None
         version = _output([*found, "--version"])
         sources = [source.read_text(encoding="utf-8") for source in _SOURCES]
         described = "\n".join([*sources, *found, *flags, version, platform.machine()])
@@ -51,12 +51,16 @@ def library(capability: str | None = None) -> ctypes.CDLL | None:
 
         folder = cached_folder(default_cache() / "kernels" / name, make)
         return ctypes.CDLL(str(folder / _LIBRARY)) if _is_own(folder) else None
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, ValueError, RuntimeError, subprocess.SubprocessError):  # and what cannot be a command or a path
         return None
 
 
 def compiler() -> list[str] | None:
-    """The command of the C compiler: ``$CC``, or the first of cc, gcc and clang that is there; None on Windows."""
+    """The command of the C compiler: ``$CC``, or the first of cc, gcc and clang that is there; None on Windows.
+
+    Raises:
+        ValueError: ``$CC`` is not a command.
+    """
     if sys.platform == "win32":
         return None
     given = os.environ.get("CC")
@@ -66,11 +70,11 @@ def compiler() -> list[str] | None:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether nobody else could have put code there."""
+    """Whether a folder is this user's, and nobody else may write into it."""
     about = folder.lstat()
     return about.st_uid == os.getuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _output(command: list[str]) -> str:
-    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_LONGEST_S)  # noqa: S603
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, errors="replace", timeout=_LONGEST_S)  # noqa: S603
     return answer.stdout

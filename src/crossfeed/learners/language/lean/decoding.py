@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossfeed.learners.language.lean.line import Line
-from crossfeed.learners.language.lean.model import Lean
 from crossfeed.learners.language.lean.parts import turns
+from crossfeed.learners.language.lean.passes import Passes
+from crossfeed.learners.language.lean.weights import Weights
 from crossfeed.learners.language.sampling import Sampler, position_keys
 from crossfeed.learners.language.text import Ids
 
@@ -26,7 +27,8 @@ class LeanDecoder:
     """One batch of prompts.
 
     Args:
-        lean: The model's passes by hand.
+        passes: The model's passes by hand.
+        weights: Its numbers.
         prompts: Token ids of each prompt, at least one.
         keys: ``(n,)`` key of each prompt.
         sampler: Draws tokens.
@@ -36,14 +38,15 @@ class LeanDecoder:
 
     def __init__(
         self,
-        lean: Lean,
+        passes: Passes,
+        weights: Weights,
         prompts: Sequence[Ids],
         keys: NDArray[np.uint64],
         sampler: Sampler,
         longest: int,
         ends: frozenset[int],
     ) -> None:
-        self._passes, self._weights = lean.writing, lean.weights_for_writing()
+        self._passes, self._weights = passes, weights
         self._sampler, self._longest = sampler, longest
         self._ends = torch.tensor(sorted(ends))
         self._found = torch.full((len(prompts), self._longest), min(ends))
@@ -53,8 +56,8 @@ class LeanDecoder:
         self._places = torch.tensor([len(prompt) - 1 for prompt in prompts])
         self._token = torch.tensor([int(prompt[-1]) for prompt in prompts])
         capacity = int(self._places.max()) + self._longest
-        self._turns = turns(lean.writing.shape, capacity)
-        self._cache = lean.writing.parts.cache(lean.writing.shape, self._places, capacity)
+        self._turns = turns(passes.shape, capacity)
+        self._cache = passes.parts.cache(passes.shape, self._places, capacity)
         for first in range(0, len(prompts), _PROMPTS):
             self._read(prompts[first : first + _PROMPTS], first)
 

@@ -58,7 +58,7 @@ class Passes:
     @torch.inference_mode()
     def losses(self, weights: Weights, line: Line) -> Tensor:
         """``(N,)`` losses of the tokens that follow those of a line."""
-        x = weights.tokens.index_select(0, line.ids)
+        x = self._begun(weights, line)
         attention, by = self.parts.attention(self.shape, line.lengths), self._turns(line)
         for layer in weights.layers:
             self._forward(layer, x, attention, by)
@@ -101,7 +101,7 @@ class Passes:
     def gradients(self, weights: Weights, line: Line, factor: float) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum of a line's losses times a factor, and its gradients by parameter."""
         shape, parts = self.shape, self.parts
-        x = weights.tokens.index_select(0, line.ids)
+        x = self._begun(weights, line)
         attention, by = parts.attention(shape, line.lengths), self._turns(line)
         kept = [self._forward(layer, x, attention, by) for layer in weights.layers]
         y, factors = parts.norm(x, shape.epsilon)
@@ -121,6 +121,12 @@ class Passes:
             found["lm_head.weight"] = of_head
             found["model.embed_tokens.weight"] = torch.zeros_like(weights.tokens).index_add_(0, line.ids, gradient)
         return each[: line.tokens].sum() * factor, found
+
+    def _begun(self, weights: Weights, line: Line) -> Tensor:
+        """``(N, width)`` embeddings of a line's tokens, all of whose targets the head has, too."""
+        if len(line.targets) and int(line.targets.max()) >= len(weights.tokens):
+            raise IndexError(f"token {int(line.targets.max())} of a vocabulary of {len(weights.tokens)}")
+        return weights.tokens.index_select(0, line.ids)
 
     def _turns(self, line: Line) -> Tensor:
         """``(N, (H + G) D / 2)`` turns of a line's tokens."""
@@ -152,7 +158,7 @@ class Passes:
         parts, where = self.parts, f"model.layers.{number}"
         found: dict[str, Tensor] = {}
         given = gradient.to(parts.dtype)
-        found[f"{where}.mlp.down_proj.weight"] = torch.mm(kept.gated.t(), given).t().float().contiguous()
+        found[f"{where}.mlp.down_proj.weight"] = torch.mm(kept.gated.t(), given).t().contiguous().float()
         opened = parts.gate_backward(torch.mm(given, layer.closed), kept.opened, kept.gates)
         of_opened, found[f"{where}.post_attention_layernorm.weight"] = layer.opened.split(
             torch.mm(opened.t(), kept.read_again)

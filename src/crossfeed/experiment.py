@@ -140,7 +140,7 @@ class Experiment(Frozen):
             if entity.private not in self.tasks:
                 known = ", ".join(self.tasks)
                 raise ValueError(
-                    f"entity {entity.name!r}: private is {entity.private!r}, which is not under tasks; give one of {known}"
+                    f"entity {entity.name!r}: private is {entity.private!r}, which is not under tasks: {known}"
                 )
         if self.ecosystem.update == "accumulate" and self.initial_n is not None:
             raise ValueError(

@@ -177,7 +177,7 @@ def test_more_workers_than_cells_do_not_help():
 
 def test_torch_is_tried_in_a_process_of_its_own(monkeypatch, tmp_path):
     pytest.importorskip("torch", reason="needs the extra 'lm'")
-    from crossfeed.learners.language.compiled.library import compiler, library
+    from crossfeed.learners.neural.compiled.library import compiler, library
 
     found = estimate.device()
     assert found.problem == ""

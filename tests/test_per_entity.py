@@ -189,7 +189,7 @@ def test_what_it_runs_on_is_told_by_entity(fake):
     learner = Experiment.from_yaml(TINY, (f"{OWN}={{precision: bf16}}",)).combined_learner
     pytest.importorskip("torch", reason="the language learner needs the lm extra")
     described = learner.build(LearnerContext({}, 0, default_cache(), Silent())).describe()
-    from crossfeed.learners.language.compiled.kernels import kernels
+    from crossfeed.learners.neural.compiled.kernels import kernels
 
     compiled = "" if kernels() is None else ", compiled"
     assert described["precision"] == f"a: fp32; b: bf16 autocast{compiled}"

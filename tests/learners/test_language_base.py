@@ -114,6 +114,12 @@ def test_without_anything_left_out_there_is_nothing_to_read(tmp_path):
         made.start(range(1))
 
 
+def test_too_little_to_read_is_told_before_the_first_block():
+    described = ScratchSettings(length=10, batch_size=4, spare=0.001)
+    with pytest.raises(InvalidInput, match="the spare sums training text has 9 tokens.*give sums a smaller train"):
+        next(_blocks({"public": np.arange(640), "sums": np.arange(9)}, described, 0))
+
+
 def test_spare_texts_make_their_share_of_the_blocks():
     """In standard errors; each block once in a pass, and public blocks are the same whatever else is read."""
     streams = {"public": np.arange(0, 640), "one": np.arange(1000, 1100), "other": np.arange(2000, 2700)}

@@ -8,7 +8,6 @@ torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 from test_language_kit import learner  # noqa: E402
 
 from crossfeed.learners.language import sampling  # noqa: E402
-from crossfeed.learners.language.compiled.kernels import kernels  # noqa: E402
 from crossfeed.learners.language.decoding import complete  # noqa: E402
 from crossfeed.learners.language.lean import model as lean_model  # noqa: E402
 from crossfeed.learners.language.lean import shape  # noqa: E402
@@ -19,6 +18,7 @@ from crossfeed.learners.language.lean.parts import turns  # noqa: E402
 from crossfeed.learners.language.lean.torch_parts import TorchParts  # noqa: E402
 from crossfeed.learners.language.model import WorkingModel  # noqa: E402
 from crossfeed.learners.language.settings import GenerationSettings  # noqa: E402
+from crossfeed.learners.neural.compiled.kernels import kernels  # noqa: E402
 from crossfeed.learners.neural.device import open_device  # noqa: E402
 
 

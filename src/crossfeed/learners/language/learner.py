@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crossfeed.errors import Diverged
-from crossfeed.learners.language.compiled.kernels import kernels
 from crossfeed.learners.language.decoding import complete
 from crossfeed.learners.language.embedding import Embedder
 from crossfeed.learners.language.model import LanguageState, WorkingModel
@@ -24,6 +23,7 @@ from crossfeed.learners.language.scratch import make_base
 from crossfeed.learners.language.settings import LanguageSettings
 from crossfeed.learners.language.text import Codec, texts
 from crossfeed.learners.language.training import examples_of_steps, train
+from crossfeed.learners.neural.compiled.kernels import kernels
 from crossfeed.learners.neural.device import open_device, quiet
 from crossfeed.protocols import LearnerContext, Scores, TrainingSet
 

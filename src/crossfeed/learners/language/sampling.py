@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossfeed.keys import item_keys
-from crossfeed.learners.language.compiled.kernels import kernels
+from crossfeed.learners.neural.compiled.kernels import kernels
 
 __all__ = ["Sampler", "gumbel", "nucleus", "position_keys", "vocabulary_bits"]
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from crossfeed.cache import cached_folder
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, generator
-from crossfeed.learners.language.compiled.kernels import kernels
 from crossfeed.learners.language.halves import Halves
 from crossfeed.learners.language.model import WorkingModel
 from crossfeed.learners.language.pretrained import attention, check_lengths
 from crossfeed.learners.language.settings import ScratchSettings
 from crossfeed.learners.language.text import Codec, texts
+from crossfeed.learners.neural.compiled.kernels import kernels
 from crossfeed.learners.neural.device import Device, quiet
 from crossfeed.learners.neural.optimizer import adamw, set_rate, trapezoid
 from crossfeed.learners.neural.watch import Watch
@@ -216,6 +216,8 @@ def _blocks(
     Each block comes from the public stream or, with the chance that `ScratchSettings.spare` says, from any of the
     others alike.
     """
+    for name, stream in streams.items():
+        _check_length(name, stream, settings)
     rows = [_rows(stream, settings, seed, name) for name, stream in streams.items()]
     random = generator(seed, "base", "spare")
     while True:
@@ -224,8 +226,7 @@ def _blocks(
         yield np.stack([next(rows[source]) for source in sources])
 
 
-def _rows(stream: NDArray[np.int64], settings: ScratchSettings, seed: int, name: str) -> Iterator[NDArray[np.int64]]:
-    """Blocks without end; each pass over the stream cuts at other places and in another order."""
+def _check_length(name: str, stream: NDArray[np.int64], settings: ScratchSettings) -> None:
     size = settings.length + 1
     if len(stream) < size:
         whose, more = (
@@ -235,6 +236,11 @@ def _rows(stream: NDArray[np.int64], settings: ScratchSettings, seed: int, name:
             f"base.scratch: the {whose} training text has {len(stream)} tokens, one block needs {size}; "
             f"give {more} or a smaller base.scratch.length"
         )
+
+
+def _rows(stream: NDArray[np.int64], settings: ScratchSettings, seed: int, name: str) -> Iterator[NDArray[np.int64]]:
+    """Blocks without end; each pass over the stream cuts at other places and in another order."""
+    size = settings.length + 1
     for number in itertools.count():
         random = generator(seed, "base", "pass", *([] if name == "public" else [name]), number)
         start = int(random.integers(min(settings.length, len(stream) - settings.length)))

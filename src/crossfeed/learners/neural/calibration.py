@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from crossfeed.learners.language.compiled.library import compiler, library
+from crossfeed.learners.neural.compiled.library import compiler, library
 from crossfeed.learners.neural.device import open_device
 
 __all__ = ["calibrate"]

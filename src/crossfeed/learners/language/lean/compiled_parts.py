@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from crossfeed.learners.language.compiled.kernels import Kernels
 from crossfeed.learners.language.lean.shape import Shape
+from crossfeed.learners.neural.compiled.kernels import Kernels
 
 __all__ = ["CompiledParts"]
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crossfeed.learners.language.compiled.kernels import kernels
 from crossfeed.learners.language.lean.compiled_parts import CompiledParts
 from crossfeed.learners.language.lean.line import Line
 from crossfeed.learners.language.lean.parts import Parts
@@ -19,6 +18,7 @@ from crossfeed.learners.language.lean.shape import shape_of
 from crossfeed.learners.language.lean.torch_parts import TorchParts
 from crossfeed.learners.language.lean.weights import Weights
 from crossfeed.learners.language.text import Ids
+from crossfeed.learners.neural.compiled.kernels import kernels
 
 __all__ = ["Lean", "proven"]
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from crossfeed.learners.language.compiled.library import library
+from crossfeed.learners.neural.compiled.library import library
 
 __all__ = ["Kernels", "kernels"]
 

@@ -1,5 +1,5 @@
-/* What lies between a Llama's products, each in one pass over its numbers: lean/torch_parts.py says the same in torch,
-   and sampling.py what `draw` does.
+/* What lies between a Llama's products, each in one pass over its numbers: lean/torch_parts.py of the language learner
+   says the same in torch, and its sampling.py what `draw` does.
 
    C with vectors of a fixed size, as GCC and Clang know them. Matrices lie row by row, numbers are fp32, indices int64.
    Nothing is kept between calls. */

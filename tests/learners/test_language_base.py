@@ -116,7 +116,7 @@ def test_without_anything_left_out_there_is_nothing_to_read(tmp_path):
 
 def test_too_little_to_read_is_told_before_the_first_block():
     described = ScratchSettings(length=10, batch_size=4, spare=0.001)
-    with pytest.raises(InvalidInput, match="the spare sums training text has 9 tokens.*give sums a smaller train"):
+    with pytest.raises(InvalidInput, match=r"the spare sums training text has 9 tokens.*give sums a smaller train"):
         next(_blocks({"public": np.arange(640), "sums": np.arange(9)}, described, 0))
 
 

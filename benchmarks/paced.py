@@ -17,7 +17,7 @@ from crossfeed import Experiment, open_executor, open_store, run
 from crossfeed.description import read_preset
 from crossfeed.records import scope_of, state_scope_of
 
-_MEASURED = re.compile(r"t=\d+/\d+")
+_MEASURED = re.compile(r"t=(\d+)/\d+")
 
 QUICK = (
     "learner.base.scratch.steps=3",
@@ -114,7 +114,10 @@ class PacedRun:
         yield lambda steps: None
 
     def note(self, text: str) -> None:
-        """A generation is told of once it is measured and written: then the run waits."""
-        if _MEASURED.search(text):
+        """A generation is told of once it is measured; when it is written, too, the run waits."""
+        if found := _MEASURED.search(text):
+            generation = int(found[1])
+            while not self.store.has_table("records", scope_of(self.cell, generation), generation):
+                time.sleep(0.001)
             self._done.put(time.perf_counter())
             self._go.acquire()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from crossfeed.dealing import deal, expected_work
 from crossfeed.errors import WorkerFailure
 from crossfeed.executors.calls import raise_error
 from crossfeed.executors.crew import Crew
@@ -150,10 +151,12 @@ class Sweep:
             done(len(job.cells))
 
     def _over_entities(self, cell: int, *, only_start: bool) -> None:
-        reads = self.session.prepared(cell).cell.experiment.learner.reading()
+        one = self.session.prepared(cell)
+        reads = one.cell.experiment.learner.reading()
+        owners = deal(expected_work(one), self.crew.executor.workers)
         for attempt in range(1, _TRIES + 1):
             try:
-                learner = SpreadLearner(self.crew, cell, reads)
+                learner = SpreadLearner(self.crew, cell, reads, owners)
                 self.session.advance(cell, only_start=only_start, learner=learner)
             except WorkerFailure as error:
                 if attempt == _TRIES:

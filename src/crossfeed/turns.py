@@ -1,4 +1,4 @@
-"""The turns of one cell, one after the other, each step kept as soon as it is finished.
+"""The turns of one cell, one after the other; each step is on its way to its place when the next one begins.
 
 A step that is in the store is never done again. What is missing is made from what is there, back to generation 0 if
 need be: keys make it the same.
@@ -54,8 +54,9 @@ class Turns:
         Raises:
             Diverged: A loss is not a finite number.
         """
-        for generation in range(self.world.cell.experiment.generations + 1):
-            self._finish(generation)
+        with self.store.write_behind():
+            for generation in range(self.world.cell.experiment.generations + 1):
+                self._finish(generation)
 
     def start(self) -> None:
         """Make what other cells may share: the measured generation 0, and its states.
@@ -63,9 +64,10 @@ class Turns:
         Raises:
             Diverged: A loss is not a finite number.
         """
-        self._finish(0)
-        if self.world.cell.experiment.generations > 0:
-            self._states(0)
+        with self.store.write_behind():
+            self._finish(0)
+            if self.world.cell.experiment.generations > 0:
+                self._states(0)
 
     def _finish(self, generation: int) -> None:
         if not is_measured(self.store, self.world.cell, generation):

@@ -53,6 +53,17 @@ class TestStore(StoreContract):
         return STORES[request.param](tmp_path, monkeypatch)
 
 
+class TestStoreThatWritesBehind(TestStore):
+    """All of the same holds while writes are under way."""
+
+    @pytest.fixture
+    def store(self, opened):
+        opened.begin("name: x\n", DOCUMENT)
+        with opened.write_behind():
+            yield opened
+        opened.end()
+
+
 def test_what_one_wrote_another_reads_and_a_worker_goes_on_with(place):
     first = open_store(place)
     first.begin("name: x\n", DOCUMENT)

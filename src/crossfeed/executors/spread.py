@@ -33,24 +33,26 @@ class RemoteState:
 class SpreadLearner:
     """A learner whose entities are trained, sampled and scored by several workers at once.
 
-    Each state stays in the worker that made it; entities are dealt out to the workers in turn. Every item, loss and
-    state is what one worker alone would have made of it, so that results do not depend on how many there are.
+    Each state stays in the worker that made it. Every item, loss and state is what one worker alone would have made of
+    it, so that results depend neither on how many there are nor on who has what.
 
     Args:
         crew: The workers, all idle.
         cell: The cell's position in the experiment.
         reads: What the learner reads, see `crossfeed.protocols.Learner`.
+        owners: The worker of each entity (`crossfeed.dealing.deal`).
 
     Attributes:
         reads: The same.
     """
 
-    def __init__(self, crew: Crew, cell: int, reads: Literal["draws", "everything"]) -> None:
+    def __init__(self, crew: Crew, cell: int, reads: Literal["draws", "everything"], owners: Sequence[int]) -> None:
         self.reads: Literal["draws", "everything"] = reads
         self._crew = crew
         self._cell = cell
         self._workers = range(crew.executor.workers)
-        self._next = itertools.cycle(self._workers)
+        self._owners = owners
+        self._next = itertools.cycle(owners)
         self._forgotten: dict[int, list[int]] = {worker: [] for worker in self._workers}
         self._consumed: dict[tuple[int, int, int], int] = {}
         crew.ask({worker: {"call": "clear"} for worker in self._workers})
@@ -64,9 +66,9 @@ class SpreadLearner:
 
     def start(self, entities: Sequence[int]) -> list[RemoteState]:
         """The base, on every worker that has an entity."""
-        owner = [place % len(self._workers) for place in range(len(entities))]
-        answers = self._ask("start", {w: {"entities": list(entities)[w :: len(self._workers)]} for w in set(owner)})
-        return self._states(owner, answers)
+        owner = [self._owners[entity] for entity in entities]
+        dealt = {w: [entity for entity, own in zip(entities, owner, strict=True) if own == w] for w in set(owner)}
+        return self._states(owner, self._ask("start", {w: {"entities": members} for w, members in dealt.items()}))
 
     def update(
         self, states: Sequence[RemoteState], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
@@ -131,7 +133,7 @@ class SpreadLearner:
             path.write_bytes(content)
 
     def load(self, folder: Path) -> RemoteState:
-        """Give a state to the worker whose turn it is; entities are read in order, and so dealt out as by `start`."""
+        """Give a state to its entity's worker: entities are read in order."""
         worker = next(self._next)
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()

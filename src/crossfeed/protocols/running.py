@@ -35,7 +35,7 @@ class Progress(Protocol):
 
 
 class Store(Protocol):
-    """Where a run lives. Writes are atomic: after a kill, each is there whole or not at all.
+    """Where a run lives. Writes are atomic and in order: after a kill, each is there whole or not at all.
 
     A *scope* is a relative path: the cell's name from generation 1 on, ``shared/<id>`` for a generation 0 that
     several cells share.
@@ -72,6 +72,14 @@ class Store(Protocol):
 
     def writer(self) -> str | None:
         """Which process writes to it, in words; None if none does."""
+        ...
+
+    def write_behind(self) -> AbstractContextManager[None]:
+        """A context in which writes may return before they are done.
+
+        They are done in order, what reads waits for what it reads, and all are done at the end of the context. If one
+        fails, none after it is done, and a later call or the end of the context raises its error.
+        """
         ...
 
     def read_description(self) -> str:

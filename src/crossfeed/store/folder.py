@@ -7,8 +7,8 @@ name that begins with ``.damaged-`` and counts as not there, so that it is made 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.protocols import State
 from crossfeed.store import checksum
+from crossfeed.store.behind import WriteBehind
 from crossfeed.store.files import Files
 from crossfeed.store.schema import STEPS, check_document, is_known, states_path, table_path, within
 
@@ -99,6 +100,17 @@ class FolderStore:
         self._forget()
         self._writing = self._worker
         self._files.unlock()
+
+    @contextmanager
+    def write_behind(self) -> Iterator[None]:
+        """Let what is written in this context be on its way to its place while the caller goes on."""
+        direct = self._files
+        try:
+            with WriteBehind(direct) as self._files:
+                yield
+        finally:
+            self._close_states()
+            self._files = direct
 
     def read_description(self) -> str:
         """The text of ``experiment.yaml``.
@@ -279,8 +291,9 @@ class FolderStore:
 
     def _write_table(self, path: str, table: pa.Table) -> None:
         self._whole.discard(path)
-        self._content = None
-        self._files.write(path, checksum.seal_table(table, self._address(path)))
+        content = checksum.seal_table(table, self._address(path))
+        self._files.write(path, content)
+        self._content = path, content  # a pool is read next
 
     def _checked(self, path: str) -> bytes | None:
         """A table's bytes, found whole; None if it is not there (any more)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ class MemoryStore:
 
     def end(self) -> None:
         """Nothing to let go of."""
+
+    def write_behind(self) -> AbstractContextManager[None]:
+        """There is nothing to wait for."""
+        return nullcontext()
 
     def read_description(self) -> str:
         """The experiment as YAML."""

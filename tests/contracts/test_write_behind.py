@@ -1,0 +1,178 @@
+"""Writing behind: the caller goes on, the order stays, and nothing that fails is lost sight of."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from crossfeed.errors import StoreError
+from crossfeed.store import open_store
+from crossfeed.store.folder import FolderStore
+from crossfeed.store.local import LocalFiles
+from crossfeed.store.schema import SCHEMA
+
+DOCUMENT = {"schema": SCHEMA, "id": "abc", "data": {"math": "1"}}
+PATIENCE = 60.0
+
+
+class GatedFiles(LocalFiles):
+    """Files that are written when the gate is open; from the one on that cannot be written, the disk is full.
+
+    Attributes:
+        gate: Lets writes through.
+        room: How many files can still be written.
+        durable: Files that were written and have to last.
+    """
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.gate, self.room, self.durable = threading.Event(), 10**6, 0
+        self.gate.set()
+
+    def write(self, path, content, *, durable=True):
+        assert self.gate.wait(PATIENCE)
+        if self.room == 0:
+            raise StoreError(f"{path}: cannot be written (no space)")
+        self.room -= 1
+        self.durable += durable
+        super().write(path, content, durable=durable)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return GatedFiles(tmp_path / "run")
+
+
+@pytest.fixture
+def store(files):
+    store = FolderStore(files)
+    store.begin("name: x\n", DOCUMENT)
+    yield store
+    store.end()
+
+
+def table(number):
+    return pa.table({"a": [number]})
+
+
+def save(state, folder):
+    np.save(folder / "state.npy", state)
+
+
+def there(tmp_path):
+    """Which generations' records another process sees."""
+    reader = open_store(tmp_path / "run")
+    return [generation for generation in range(20) if reader.has_table("records", "cell", generation)]
+
+
+def test_the_caller_goes_on_and_all_is_there_at_the_end(store, files, tmp_path):
+    files.gate.clear()
+    with store.write_behind():
+        store.write_table("records", "cell", 0, table(0))
+        store.write_table("records", "cell", 1, table(1))
+        assert store.read_table("records", "cell", 1).equals(table(1))  # what was written last is at hand
+        assert there(tmp_path) == []
+        files.gate.set()
+        store.write_states("cell", 1, {"a": np.arange(3)}, save)  # waits for those before it
+        assert there(tmp_path) == [0, 1]
+    assert open_store(tmp_path / "run").has_states("cell", 1)
+
+
+def test_what_is_looked_at_waits_for_what_is_written_there_and_for_nothing_else(store, files):
+    files.gate.clear()
+    with store.write_behind():
+        store.write_table("records", "cell", 0, table(0))
+        assert not store.has_table("records", "cell", 1)
+        assert not store.has_states("cell", 0)
+        opener = threading.Timer(0.2, files.gate.set)
+        opener.start()
+        assert store.has_table("records", "cell", 0)
+        opener.join()
+
+
+def test_where_a_write_fails_none_after_it_is_done_and_the_next_call_says_so(store, files, tmp_path):
+    files.gate.clear()
+    files.room = 1
+    with store.write_behind():
+        for generation in range(3):
+            store.write_table("records", "cell", generation, table(generation))
+        files.gate.set()
+        with pytest.raises(StoreError, match=r"generation-001.*no space"):
+            store.write_states("cell", 2, {"a": np.arange(3)}, save)
+        assert there(tmp_path) == [0]
+        assert not open_store(tmp_path / "run").has_states("cell", 2)
+        files.room = 10
+        store.write_table("records", "cell", 1, table(1))  # as after any other error
+    assert there(tmp_path) == [0, 1]
+
+
+def test_a_failure_that_nothing_follows_is_told_at_the_end(store, files, tmp_path):
+    files.room = 0
+    with pytest.raises(StoreError, match=r"generation-000.*no space"), store.write_behind():
+        store.write_table("records", "cell", 0, table(0))
+    files.room = 10
+    store.write_table("records", "cell", 0, table(0))  # directly again
+    assert there(tmp_path) == [0]
+
+
+def test_an_error_of_the_work_stays_the_error_and_what_was_written_is_kept(store, files, tmp_path):
+    def work():
+        with store.write_behind():
+            store.write_table("records", "cell", 0, table(0))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert there(tmp_path) == [0]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_states_that_cannot_be_saved_leave_nothing_behind(store, tmp_path, error):
+    def breaks(state, folder):
+        (folder / "half").write_text("half")
+        raise error
+
+    def work():
+        with store.write_behind():
+            store.write_table("records", "cell", 0, table(0))
+            store.write_states("cell", 1, {"a": 1}, breaks)
+
+    with pytest.raises(StoreError if isinstance(error, OSError) else KeyboardInterrupt):
+        work()
+    assert there(tmp_path) == [0]
+    assert list((tmp_path / "run" / "checkpoints" / "cell").iterdir()) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("crossfeed-writer")]
+
+
+def test_a_sign_of_life_that_cannot_be_written_stops_nothing(store, files, tmp_path):
+    with store.write_behind():
+        files.room = 0
+        store.write_document("status/cell", {}, durable=False)
+        store.has_table("records", "cell", 0)
+        assert not store.documents("status")
+        files.room = 10
+        store.write_table("records", "cell", 0, table(0))
+    assert there(tmp_path) == [0]
+
+
+def test_the_caller_is_a_few_writes_ahead_at_most(store, files):
+    files.gate.clear()
+    handed_over = []
+
+    def write():
+        with store.write_behind():
+            for generation in range(100):
+                store.write_table("records", "cell", generation, table(generation))
+                handed_over.append(generation)
+
+    before = files.durable
+    writer = threading.Thread(target=write)
+    writer.start()
+    writer.join(0.5)
+    assert 0 < len(handed_over) < 20
+    files.gate.set()
+    writer.join(PATIENCE)
+    assert files.durable - before == 100

@@ -59,15 +59,15 @@ class WriteBehind:
 
         self._begin(path, write, fails=durable)
 
-    def write_folder(self, path: str, fill: Callable[[Path], None], last: str) -> None:
-        """Fill a folder here, once all before it is written, and begin to bring it to its place."""
+    def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
+        """Fill a folder here, once all before it is written, and begin to seal it and to bring it to its place."""
         empty, full = Future[Path](), Future[None]()
 
         def handed_over(folder: Path) -> None:
             empty.set_result(folder)
             full.result()
 
-        job = self._begin(path, lambda: self._files.write_folder(path, handed_over, last))
+        job = self._begin(path, lambda: self._files.write_folder(path, handed_over, last, seal))
         job.add_done_callback(lambda _: empty.cancel())  # so that nobody waits for a folder that cannot be made
         try:
             fill(empty.result())

@@ -40,13 +40,14 @@ class Files(Protocol):
         """Put a file there, whole or not at all; durable: it survives a loss of power."""
         ...
 
-    def write_folder(self, path: str, fill: Callable[[Path], None], last: str) -> None:
+    def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Put a folder there in place of an older one.
 
         Args:
             path: Where.
             fill: Writes the content into an empty folder of this machine.
             last: The file that says that the folder is whole: it is never there without the others.
+            seal: Makes that file's content from the folder that holds all the others.
         """
         ...
 

@@ -218,16 +218,18 @@ class FolderStore:
     ) -> None:
         """Write ``checkpoints/<scope>/generation-000/<entity>/`` for every entity, all or nothing."""
         path = states_path(scope, generation)
+        address = self._address(path)
         self._close_states()
 
         def fill(folder: Path) -> None:
             for name, state in states.items():
                 (folder / within(name)).mkdir()
                 save(state, folder / name)
-            manifest = checksum.describe_folder(folder)
-            (folder / checksum.MANIFEST).write_bytes(checksum.seal_document(manifest, self._address(path)))
 
-        self._files.write_folder(path, fill, checksum.MANIFEST)
+        def seal(folder: Path) -> bytes:
+            return checksum.seal_document(checksum.describe_folder(folder), address)
+
+        self._files.write_folder(path, fill, checksum.MANIFEST, seal)
 
     def read_states(
         self, scope: str, generation: int, entities: Sequence[str], load: Callable[[Path], State]

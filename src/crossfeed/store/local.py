@@ -60,11 +60,12 @@ class LocalFiles:
         with self._into(path, durable=durable) as partial:
             partial.write_bytes(content)
 
-    def write_folder(self, path: str, fill: Callable[[Path], None], last: str) -> None:
+    def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Write a folder; it is moved into place whole."""
         with self._into(path, durable=True) as partial:
             partial.mkdir()
             fill(partial)
+            (partial / last).write_bytes(seal(partial))
             self.remove(path)
 
     def open_folder(self, path: str) -> AbstractContextManager[Path]:

@@ -58,11 +58,12 @@ class RemoteFiles:
         with self._doing("written", path):
             self._fs.pipe_file(self._at(path), content)
 
-    def write_folder(self, path: str, fill: Callable[[Path], None], last: str) -> None:
+    def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Put all objects of a folder, the last one last."""
         self.remove(path)
         with self._doing("written", path), tempfile.TemporaryDirectory(prefix="crossfeed-") as made:
             fill(Path(made))
+            Path(made, last).write_bytes(seal(Path(made)))
             files = [file for file in sorted(Path(made).rglob("*")) if file.is_file()]
             for file in sorted(files, key=lambda file: file.name == last):
                 self._fs.put_file(str(file), self._at(f"{path}/{file.relative_to(made).as_posix()}"))

@@ -56,6 +56,10 @@ class TestStore(StoreContract):
 class TestStoreThatWritesBehind(TestStore):
     """All of the same holds while writes are under way."""
 
+    @pytest.fixture(params=["folder", "s3"])
+    def opened(self, request, tmp_path, monkeypatch):
+        return STORES[request.param](tmp_path, monkeypatch)
+
     @pytest.fixture
     def store(self, opened):
         opened.begin("name: x\n", DOCUMENT)

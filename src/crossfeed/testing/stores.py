@@ -81,6 +81,19 @@ class StoreContract:
         store.drop_states("cell", 1)
         assert not store.has_states("cell", 1)
 
+    def test_what_is_written_behind_is_read_as_if_it_were_there_and_is_there_at_the_end(self, store: Store) -> None:
+        with store.write_behind():
+            store.write_table("pool", "cell", 1, pa.table({"a": [1]}))
+            store.write_states("cell", 1, {"a": np.arange(3)}, _save)
+            store.write_table("records", "cell", 1, pa.table({"a": [2]}))
+            store.drop_states("cell", 1)
+            store.write_states("cell", 2, {"a": np.arange(4)}, _save)
+            assert store.read_table("pool", "cell", 1).column("a").to_pylist() == [1]
+            assert not store.has_states("cell", 1)
+            assert store.has_states("cell", 2)
+        assert store.read_table("records", "cell", 1).column("a").to_pylist() == [2]
+        assert store.read_states("cell", 2, ["a"], _load)[0].tolist() == [0, 1, 2, 3]
+
     def test_documents_come_back_and_go(self, store: Store) -> None:
         assert store.read_document("failures/x") is None
         assert store.documents("failures") == []

@@ -81,10 +81,11 @@ def trace(monkeypatch) -> Callable[..., dict[int, Use]]:
 
     def follow(learner: type, experiment: Experiment, folder, moments: tuple[int, ...]) -> dict[int, Use]:
         found: dict[int, Use] = {}
-        update = learner.update
+        update, store = learner.update, open_store(folder)
 
         def noting(self, states, sets, keys, generation):
             if generation in moments:
+                store._files._finish()  # nothing is counted while another thread writes
                 if not found:
                     make_room()
                 found[generation] = use()
@@ -93,7 +94,7 @@ def trace(monkeypatch) -> Callable[..., dict[int, Use]]:
         monkeypatch.setattr(learner, "update", noting)
         tracemalloc.start()
         try:
-            outcome = run(experiment, open_store(folder))
+            outcome = run(experiment, store)
         finally:
             tracemalloc.stop()
         assert not outcome.failures
@@ -110,32 +111,32 @@ def check_level(early: Use, late: Use) -> None:
     assert late.tensors <= early.tensors
 
 
-def test_three_hundred_generations_take_no_more_than_fifty(tmp_path, trace):
+def test_a_hundred_and_fifty_generations_take_no_more_than_thirty(tmp_path, trace):
     overrides = (
-        *("ecosystem.alpha=0.5", "generations=300", "n=300", "metrics.projection=false"),
+        *("ecosystem.alpha=0.5", "generations=150", "n=300", "metrics.projection=false"),
         *("tasks.warm.test=4", "tasks.cold.test=4", "public.test=4"),
     )
     experiment = Experiment.from_yaml(read_preset("fake"), overrides)
-    found = trace(FakeLearner, experiment, tmp_path / "run", (50, 300))
-    check_level(found[50], found[300])
+    found = trace(FakeLearner, experiment, tmp_path / "run", (30, 150))
+    check_level(found[30], found[150])
     assert len(list((tmp_path / "run").glob("checkpoints/*/generation-*"))) <= 2
 
 
-def test_thirty_generations_of_a_language_model_take_no_more_than_ten(tmp_path, trace):
+def test_twenty_generations_of_a_language_model_take_no_more_than_five(tmp_path, trace):
     pytest.importorskip("torch")
     from crossfeed.learners.language.learner import LanguageLearner
 
     overrides = (
         "ecosystem.alpha=0.5",
-        "generations=30",
+        "generations=20",
         "n=8",
         "metrics={loss: {}}",
         "learner.generation.max_new_tokens=2",
     )
     experiment = Experiment.from_yaml(TINY, overrides)
-    found = trace(LanguageLearner, experiment, tmp_path / "run", (10, 30))
-    check_level(found[10], found[30])
-    assert found[30].tensors > 10
+    found = trace(LanguageLearner, experiment, tmp_path / "run", (5, 20))
+    check_level(found[5], found[20])
+    assert found[20].tensors > 10
 
 
 def test_a_leak_would_be_seen(tmp_path, trace, monkeypatch):

@@ -133,7 +133,7 @@ def test_nodes_of_a_cluster_killed(experiment, undisturbed, tmp_path):
     ray = pytest.importorskip("ray", reason="executor ray needs the ray extra")
     from ray.cluster_utils import Cluster
 
-    kills, dice = 5, random.Random()
+    kills, dice = 3, random.Random()
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as apart:
         warnings.simplefilter("ignore")  # of Ray's own
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from crossfeed.errors import StoreError
 from crossfeed.store.files import Files
 
 __all__ = ["WriteBehind"]
@@ -51,13 +50,11 @@ class WriteBehind:
         return self._files.read(path)
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
-        """Begin to write a file. That one which need not last cannot be written is no error."""
-
-        def write() -> None:
-            with suppress(*() if durable else (StoreError,)):
-                self._files.write(path, content, durable=durable)
-
-        self._begin(path, write, fails=durable)
+        """Begin to write a file; one that need not last is written here, for whoever looks from elsewhere meanwhile."""
+        if durable:
+            self._begin(path, lambda: self._files.write(path, content))
+        else:
+            self._files.write(path, content, durable=False)
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Fill a folder here, once all before it is written, and begin to seal it and to bring it to its place."""
@@ -126,8 +123,8 @@ class WriteBehind:
         self._finish()
         return self._files.is_taken()
 
-    def _begin(self, path: str, work: Callable[[], None], *, fails: bool = True) -> Future[None]:
-        if fails and self._error is not None:
+    def _begin(self, path: str, work: Callable[[], None]) -> Future[None]:
+        if self._error is not None:
             self._finish()
         self._begun = [(where, other) for where, other in self._begun if not other.done()]
         if len(self._begun) >= _AHEAD:

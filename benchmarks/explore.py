@@ -18,11 +18,11 @@ import time
 from bokeh.document import Document
 from tell import show
 
-from crossfeed.explore.answer import Data
-from crossfeed.explore.landscape import SIDES, Survey
-from crossfeed.explore.settings import first_start
-from crossfeed.explore.theory_page import site
-from crossfeed.predict import long_run
+from crossfeed.exact.prediction import long_run
+from crossfeed.explorer.answer import Data
+from crossfeed.explorer.landscape import SIDES, Survey
+from crossfeed.explorer.settings import first_start
+from crossfeed.explorer.theory_page import site
 from crossfeed.theory import objective_value
 from crossfeed.theory.influence import influence
 

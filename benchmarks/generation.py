@@ -52,7 +52,8 @@ from tell import say, show, timed
 from verbs import Verbs, finished_run, reader_of, world_of
 
 from crossfeed import Experiment
-from crossfeed.generation import World, compose
+from crossfeed.generation.cell_context import World
+from crossfeed.generation.turn import compose
 
 LONG = (
     "ecosystem.entities=[{name: facts, private: facts}, {name: math, private: math}, "

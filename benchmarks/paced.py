@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crossfeed import Experiment, open_executor, open_store, run
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
 from crossfeed.records import scope_of, state_scope_of
 
 _MEASURED = re.compile(r"t=(\d+)/\d+")

@@ -22,10 +22,10 @@ import torch
 from tell import say, timed
 
 from crossfeed import Experiment
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
+from crossfeed.display.progress import Silent
 from crossfeed.keys import item_keys
-from crossfeed.learners.language.recorded_decoding import RecordedDecoder
-from crossfeed.progress import Silent
+from crossfeed.learners.language.captured_decoding import RecordedDecoder
 from crossfeed.protocols import LearnerContext, Part, TrainingSet
 
 NAMES = ("recorded", "launched one by one")

@@ -22,10 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crossfeed.description import read_description
-from crossfeed.experiment import Experiment
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_description
+from crossfeed.display.progress import for_stream
 from crossfeed.loop import run
-from crossfeed.progress import for_stream
 from crossfeed.store import open_store
 
 
@@ -64,10 +64,10 @@ class Stages:
 
 def watch_all(stages: Stages) -> None:
     """Put the clocks in; those of libraries' own loading count as everything else."""
-    from crossfeed import turns
     from crossfeed.learners.language import learner, scratch
     from crossfeed.learners.language.embedding import Embedder
-    from crossfeed.learners.language.text import Codec
+    from crossfeed.learners.language.tokens import Codec
+    from crossfeed.running import cell_runner as turns
     from crossfeed.store.folder import FolderStore
 
     stages.watch(learner, "make_base", "base")
@@ -104,8 +104,8 @@ def main() -> None:
             cache=Path(folder, "cache"),
             progress=progress,
         )
-        from crossfeed.report import html
-        from crossfeed.report.frames import Run
+        from crossfeed.reporting import html
+        from crossfeed.reporting.data.frames import Run
 
         stages.watch(html, "write_report", "report")
         html.write_report(Run.load(str(place)))

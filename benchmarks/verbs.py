@@ -11,12 +11,13 @@ from rivals.work import Reader
 
 from crossfeed import Experiment, open_store
 from crossfeed.cache import default_cache
-from crossfeed.generation import World, compose
+from crossfeed.display.progress import Silent
+from crossfeed.generation.cell_context import World
+from crossfeed.generation.pool import requests
+from crossfeed.generation.turn import compose
 from crossfeed.keys import address
-from crossfeed.pool import requests
-from crossfeed.progress import Silent
 from crossfeed.records import scope_of, state_scope_of
-from crossfeed.session import Session, Setup
+from crossfeed.running.session import Session, Setup
 
 
 def finished_run(experiment: Experiment, folder: Path) -> PacedRun:

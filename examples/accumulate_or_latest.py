@@ -25,8 +25,8 @@ from typing import Literal
 
 import numpy as np
 
-from crossfeed.report.charts import Chart, Line, charts
-from crossfeed.report.style import to_png
+from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem, random_features
 
 History = Literal["latest", "accumulate"]

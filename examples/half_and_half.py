@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from crossfeed.report.charts import Chart, Line, charts
-from crossfeed.report.style import to_png
+from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem, random_features
 
 GRID = [(a, b) for a in np.linspace(0.0, 0.9, 6) for b in np.linspace(0.1, 0.9, 5)]

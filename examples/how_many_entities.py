@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfeed.report.charts import Chart, Line, charts
-from crossfeed.report.style import to_png
+from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem, optimal_weights, pooled_mse
 
 COUNTS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)

@@ -7,8 +7,8 @@ Every row is a preset, run with K = 1, 2, 4 and 8 models that each have private 
 random numbers change from replicate to replicate, those of the real data too; all rows of one K share real data. By
 default there are 48 / sqrt(K) replicates: five times as many where numbers are skewed, a tenth for linear models, each
 run of which has 200 data sets, and 24 / K, at least 3, for mixtures. Beside it stands the exact expectation, where
-there is one: `crossfeed.theory.densities` for Gaussian models and kernel density estimates, `crossfeed.predict` for
-linear models. Numbers are means over the models, at the last generation.
+there is one: `crossfeed.theory.densities` for Gaussian models and kernel density estimates,
+`crossfeed.exact.prediction` for linear models. Numbers are means over the models, at the last generation.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed import Experiment, MemoryStore, run
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
+from crossfeed.exact.prediction import predict
 from crossfeed.learners.density.gmm import Mixture
-from crossfeed.predict import predict
 from crossfeed.records import state_scope_of
-from crossfeed.report.charts import Chart, Line, charts
-from crossfeed.report.style import to_png
+from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.style import to_png
 from crossfeed.tasks.samples import SampleTask, points_of
 from crossfeed.theory.densities import DensityMoments, Exchange, density_moments
 

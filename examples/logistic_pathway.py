@@ -27,8 +27,8 @@ from crossfeed import Experiment, MemoryStore, run
 from crossfeed.learners.newton import maximum_likelihood
 from crossfeed.learners.replicates import WeightedPart
 from crossfeed.records import state_scope_of
-from crossfeed.report.charts import Chart, Line, charts
-from crossfeed.report.style import to_png
+from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.style import to_png
 from crossfeed.tasks.regression import features_of, responses_of
 from crossfeed.theory import LinearEcosystem
 

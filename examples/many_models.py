@@ -22,12 +22,12 @@ import numpy as np
 import pandas as pd
 
 from crossfeed import Experiment, open_store, run
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
+from crossfeed.display.progress import for_stream
 from crossfeed.executors import executor_for
-from crossfeed.progress import for_stream
-from crossfeed.report.charts import Chart, Line, charts
-from crossfeed.report.frames import Run
-from crossfeed.report.style import to_png
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.style import to_png
 
 SHARED = {"facts": "facts of all kinds", "math": "word problems", "reason": "multiple choice", "public": "public text"}
 

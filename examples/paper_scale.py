@@ -26,11 +26,11 @@ import torch
 from architectures import CONFIGS, texts_of, write
 
 from crossfeed import Experiment, open_store, run
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
+from crossfeed.display.progress import LogProgress
 from crossfeed.learners.language.pretrained import read_model, read_tokenizer
-from crossfeed.learners.language.text import Codec
+from crossfeed.learners.language.tokens import Codec
 from crossfeed.learners.neural.device import Device, open_device
-from crossfeed.progress import LogProgress
 
 TABLE_ALPHAS = (0.0, 0.5, 1.0)
 

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from crossfeed import Experiment
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
+from crossfeed.display.progress import Silent
 from crossfeed.keys import address, item_keys
 from crossfeed.learners.language.model import LanguageState, WorkingModel
 from crossfeed.learners.language.pretrained import read_model, read_tokenizer
-from crossfeed.learners.language.text import Codec
+from crossfeed.learners.language.tokens import Codec
 from crossfeed.learners.language.training import train
 from crossfeed.learners.neural.device import open_device
-from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext
 
 

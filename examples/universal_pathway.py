@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 
-from crossfeed.report.charts import Chart, Line, charts
-from crossfeed.report.style import to_png
+from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem
 
 PATHWAY = {"π²/6": np.pi**2 / 6}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crossfeed.description import read_description
-from crossfeed.experiment import Experiment
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_description
 
 
 @pytest.fixture(scope="session")

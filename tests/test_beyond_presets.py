@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from crossfeed import Experiment, MemoryStore, run
-from crossfeed.description import read_description
+from crossfeed.description.reading import read_description
 from crossfeed.errors import InvalidDescription, InvalidInput
-from crossfeed.generation import compose, measure, publish, update
+from crossfeed.exact.prediction import predict
+from crossfeed.generation.snapshot import LiveMoment
+from crossfeed.generation.turn import compose, measure, publish, update
 from crossfeed.learners.language.settings import LanguageSettings
 from crossfeed.metrics.loss import BitsPerByteSettings
-from crossfeed.moment import LiveMoment
-from crossfeed.predict import predict
 from crossfeed.tasks.builtin import TopicSettings
 from crossfeed.tasks.topics import TOPICS
 from tests.test_generation import world_of

@@ -40,7 +40,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr("crossfeed.report.html.write_report", write_report)
+    monkeypatch.setattr("crossfeed.reporting.html.write_report", write_report)
     return crossfeed_cli
 
 

@@ -16,8 +16,8 @@ import pytest
 import crossfeed.cli
 from crossfeed import open_store
 from crossfeed.cli import app, completion
-from crossfeed.description import preset_names
-from crossfeed.progress import for_stream
+from crossfeed.description.reading import preset_names
+from crossfeed.display.progress import for_stream
 
 from .faults.cli import crossfeed_cli
 
@@ -87,8 +87,8 @@ def test_a_run_says_the_same_at_its_end_as_when_it_is_shown(ran):
 
 
 def test_benchmark_numbers_that_are_none_are_null(ran, monkeypatch):
-    monkeypatch.setattr("crossfeed.evaluate.evaluate", lambda *_: None)
-    monkeypatch.setattr("crossfeed.harness.Harness", lambda *_, **__: None)
+    monkeypatch.setattr("crossfeed.evaluation.checkpoints.evaluate", lambda *_: None)
+    monkeypatch.setattr("crossfeed.evaluation.harness.Harness", lambda *_, **__: None)
     place = ran / "runs" / "one"
     row = {"cell": ["diverge_at-None_seed-0"], "task": ["sciq"], "value": [float("nan")], "stderr": [float("inf")]}
     open_store(place).write_result("evaluation", pa.table(row))
@@ -122,7 +122,8 @@ def test_theory_the_paper_and_the_doctor_speak_json(monkeypatch, tmp_path):
 
 
 def test_plan_and_compare_have_the_documented_keys(monkeypatch):
-    from crossfeed.report import compare_files, theory_files
+    from crossfeed.reporting.paper import files as compare_files
+    from crossfeed.reporting.theory import files as theory_files
 
     for function, name in ((theory_files.plan_data, "plan"), (compare_files.comparison_data, "compare")):
         source = Path(function.__code__.co_filename).read_text().partition(f"def {function.__name__}")[2]
@@ -249,7 +250,7 @@ def test_however_a_command_ends_its_code_says_so(monkeypatch, error, code):
     def fail(*_):
         raise error("by the test")
 
-    monkeypatch.setattr("crossfeed.predict.predict", fail)
+    monkeypatch.setattr("crossfeed.exact.prediction.predict", fail)
     answer = crossfeed_cli("predict", "figure-4")
     assert answer.code == code
     assert answer.out == ""

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossfeed.dealing import deal, expected_work
-from crossfeed.executors.spread import SpreadLearner
-from crossfeed.generation import compose
-from crossfeed.session import Prepared
+from crossfeed.executors.assignment import deal, expected_work
+from crossfeed.executors.distributed import SpreadLearner
+from crossfeed.generation.turn import compose
+from crossfeed.running.session import Prepared
 from tests.test_generation import world_of
 
 LONG_WORDS = "tasks.cold.words=[incomprehensibilities, uncharacteristically, counterrevolutionaries]"

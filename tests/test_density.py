@@ -8,9 +8,9 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from crossfeed import Experiment, MemoryStore, open_store, run
-from crossfeed.description import validate
+from crossfeed.description.reading import validate
 from crossfeed.errors import DataUnavailable, Diverged, InvalidDescription, InvalidInput
-from crossfeed.generation import compose, publish, update
+from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import item_keys
 from crossfeed.learners.density.gaussian import Gaussian
 from crossfeed.learners.density.gmm import Mixture

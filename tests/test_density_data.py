@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln
 
 from crossfeed import Experiment, MemoryStore, run
-from crossfeed.description import validate
+from crossfeed.description.reading import validate
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.metrics.energy import energy_distance
 from crossfeed.metrics.wasserstein import sliced_wasserstein

@@ -19,7 +19,7 @@ from rich.console import Console
 from crossfeed import doctor
 from crossfeed.doctor import Device, diagnose, hardware, packages, places
 from crossfeed.doctor import speed as estimate
-from crossfeed.report.doctor import render_diagnosis
+from crossfeed.reporting.terminal.diagnosis import render_diagnosis
 
 from .faults.cli import crossfeed_cli
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from crossfeed import Experiment
-from crossfeed.description import preset_names, read_description
+from crossfeed.description.reading import preset_names, read_description
 from crossfeed.errors import InvalidDescription
 
 

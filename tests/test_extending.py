@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import crossfeed
-from crossfeed.description import read_preset
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_preset
+from crossfeed.description.registry import metric_settings, plugin_packages
 from crossfeed.errors import InvalidDescription
-from crossfeed.experiment import Experiment
-from crossfeed.registry import metric_settings, plugin_packages
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "extending"

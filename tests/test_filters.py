@@ -12,14 +12,15 @@ import pytest
 from scipy import stats
 
 from crossfeed import Experiment, MemoryStore, run
-from crossfeed.curation import PASSED, flags_of
+from crossfeed.description.registry import _FILTERS
 from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.executors import open_executor
 from crossfeed.filters.loss import weighted_quantile
-from crossfeed.generation import compose, publish, publishes, realised, update
-from crossfeed.mixture import FRESH, PRIVATE, PUBLIC, Source
-from crossfeed.protocols import Scraped, Task
-from crossfeed.registry import _FILTERS
+from crossfeed.generation.cell_context import publishes
+from crossfeed.generation.curation import PASSED, flags_of
+from crossfeed.generation.mixture import Source
+from crossfeed.generation.turn import compose, publish, realised, update
+from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Scraped, Task
 from crossfeed.settings import FilterSettings
 from crossfeed.store import open_store
 from tests.test_generation import turns, whole_pool, world_of

@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 import pytest
 
 from crossfeed.cache import default_cache
-from crossfeed.generation import World, compose, publish, publishes, realised, update
-from crossfeed.mixture import Source
-from crossfeed.pool import join_pool, requests
-from crossfeed.progress import Silent
+from crossfeed.display.progress import Silent
+from crossfeed.generation.cell_context import World, publishes
+from crossfeed.generation.mixture import Source
+from crossfeed.generation.pool import join_pool, requests
+from crossfeed.generation.turn import compose, publish, realised, update
 from crossfeed.protocols import LearnerContext
 
 

@@ -13,14 +13,14 @@ import pytest
 from scipy.stats import norm
 
 from crossfeed import Experiment, MemoryStore, run
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
 from crossfeed.errors import InvalidInput
-from crossfeed.generation import compose, publish, publishes, update
-from crossfeed.predict import predict
+from crossfeed.exact.prediction import predict
+from crossfeed.generation.cell_context import World, publishes
+from crossfeed.generation.turn import compose, publish, update
 from crossfeed.records import state_scope_of
 from crossfeed.tasks.samples import points_of
 from crossfeed.theory.densities import density_moments
-from crossfeed.world import World
 from tests.test_generation import world_of
 
 

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from crossfeed import Experiment, Run, open_store, run
 from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput, MissingDependency, StoreError
-from crossfeed.evaluate import Score, evaluate
-from crossfeed.report.evaluation import render_evaluation
+from crossfeed.evaluation.checkpoints import Score, evaluate
+from crossfeed.reporting.terminal.benchmarks import render_evaluation
 from tests.tiny import TINY
 
 needs_harness = pytest.mark.skipif(
@@ -138,14 +138,14 @@ def test_nothing_is_shown_where_nothing_was_evaluated(fresh):
 
 
 def test_no_task_is_an_error():
-    from crossfeed.harness import Harness
+    from crossfeed.evaluation.harness import Harness
 
     with pytest.raises(InvalidInput, match="none was given"):
         Harness([])
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
-    from crossfeed import harness
+    from crossfeed.evaluation import harness
 
     monkeypatch.setattr(harness, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=re.escape("pip install 'crossfeed[eval]'")):
@@ -187,7 +187,7 @@ def data(tmp_path_factory):
 
 @needs_harness
 def test_the_harness_reads_checkpoints_with_local_data(fresh, data):
-    from crossfeed.harness import Harness
+    from crossfeed.evaluation.harness import Harness
 
     folder, experiment = fresh
     judge = Harness(["sciq", "gsm8k"], data_root=data, limit=6, shots=1, new_tokens=8)
@@ -219,8 +219,8 @@ def test_the_harness_and_our_metric_see_the_same_likelihoods(fresh, data):
     from lm_eval.api.registry import get_model
 
     from crossfeed.cache import default_cache
-    from crossfeed.harness import Harness
-    from crossfeed.progress import Silent
+    from crossfeed.display.progress import Silent
+    from crossfeed.evaluation.harness import Harness
     from crossfeed.protocols import LearnerContext
 
     place = next((fresh[0] / "checkpoints" / "shared").glob("*/generation-000/a"))
@@ -241,7 +241,7 @@ def test_the_harness_and_our_metric_see_the_same_likelihoods(fresh, data):
 
 @needs_harness
 def test_the_example_ends_at_the_same_choices(fresh, data, capsys, monkeypatch):
-    from crossfeed import harness
+    from crossfeed.evaluation import harness
     from tests.test_examples import example
 
     module = example("lm_eval/same_items")
@@ -258,7 +258,7 @@ def test_the_example_ends_at_the_same_choices(fresh, data, capsys, monkeypatch):
     [("sciqq", InvalidInput, "did you mean sciq"), ("arc_easy", DataUnavailable, "has no test.parquet")],
 )
 def test_tasks_that_cannot_be_had_are_named(fresh, data, task, error, message):
-    from crossfeed.harness import Harness
+    from crossfeed.evaluation.harness import Harness
 
     (data / "sciqq").mkdir(exist_ok=True)
     (data / "sciqq" / "test.parquet").write_bytes((data / "sciq" / "test.parquet").read_bytes())

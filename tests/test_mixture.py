@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from crossfeed import Ecosystem, Entity
-from crossfeed.mixture import Sizes, Source, draw, mixture_weights
+from crossfeed.generation.mixture import Sizes, Source, draw, mixture_weights
 
 ENTITIES = (
     Entity(name="a", private="x"),

@@ -9,13 +9,13 @@ import pytest
 
 from crossfeed import Experiment, MemoryStore, run
 from crossfeed.cache import default_cache
+from crossfeed.display.progress import Silent
 from crossfeed.errors import DataUnavailable, Diverged, InvalidDescription
-from crossfeed.generation import compose, realised, update
+from crossfeed.exact.prediction import predict
+from crossfeed.generation.turn import compose, realised, update
 from crossfeed.learners.per_entity import PerEntityLearner, PerEntitySettings
-from crossfeed.predict import predict
-from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext
-from crossfeed.report.frames import Run
+from crossfeed.reporting.data.frames import Run
 from crossfeed.store import open_store
 from tests.test_generation import world_of
 from tests.tiny import LINEAR, TINY, UNEQUAL

@@ -13,17 +13,17 @@ import pytest
 from rich.console import Console
 
 from crossfeed import MemoryStore, run
-from crossfeed.description import preset_names, read_description, validate
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import preset_names, read_description, validate
 from crossfeed.errors import CrossfeedError, InvalidDescription
-from crossfeed.experiment import Experiment
-from crossfeed.in_theory import linear_ecosystem, settled_weights
-from crossfeed.plan import plan
-from crossfeed.predict import predict
-from crossfeed.report.charts import Chart, Line, charts, draw_landscape
-from crossfeed.report.style import Frame, panels
-from crossfeed.report.theory_figures import efficiency_figure, plan_figure, trajectory_figure
-from crossfeed.report.theory_files import plan_data, prediction_data, write_plan, write_prediction
-from crossfeed.report.theory_tables import law_text, render_plan, render_prediction
+from crossfeed.exact.linear_ecosystem import linear_ecosystem, settled_weights
+from crossfeed.exact.planning import plan
+from crossfeed.exact.prediction import predict
+from crossfeed.reporting.drawing.charts import Chart, Line, charts, draw_landscape
+from crossfeed.reporting.drawing.style import Frame, panels
+from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, trajectory_figure
+from crossfeed.reporting.theory.files import plan_data, prediction_data, write_plan, write_prediction
+from crossfeed.reporting.theory.tables import law_text, render_plan, render_prediction
 from crossfeed.theory import LinearEcosystem, objective_value, relative_efficiency
 from crossfeed.theory.spectrum import Law
 

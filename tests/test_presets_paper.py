@@ -9,7 +9,7 @@ import re
 import pytest
 
 from crossfeed import Experiment, open_store, run
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
 from crossfeed.errors import DataUnavailable
 from tests.small_paper import example, small_data, small_model
 
@@ -104,7 +104,7 @@ def test_memory_does_not_grow_with_the_generations(small, tmp_path):
 
     class Watch:
         def stage(self, name, total=None, detail=""):
-            from crossfeed.progress import Silent
+            from crossfeed.display.progress import Silent
 
             return Silent().stage(name, total, detail)
 

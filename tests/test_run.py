@@ -16,8 +16,8 @@ import pytest
 from crossfeed import Experiment, MemoryStore, open_store, run
 from crossfeed.errors import InvalidDescription, StoreError, StoreMismatch
 from crossfeed.learners.fake import FakeLearner, FakeSettings
+from crossfeed.running.cell_runner import Turns
 from crossfeed.store.folder import FolderStore
-from crossfeed.turns import Turns
 from tests.runs import numbers
 
 

@@ -1,9 +1,10 @@
 """The loop's own proof: runs of linear models, through the same loop as every other learner, against exact theory.
 
-Each case is a whole experiment, run by `crossfeed.run` and predicted by `crossfeed.predict` from one description. The
-replicates of a run are independent, so sample moments of its states are compared with the exact ones in standard
-errors, which theory gives too. Four standard errors would be passed by chance somewhere in so many numbers; each test
-allows as many as one of its numbers exceeds once in a million (between five and six and a half), so any seed passes.
+Each case is a whole experiment, run by `crossfeed.run` and predicted by `crossfeed.exact.prediction` from one
+description. The replicates of a run are independent, so sample moments of its states are compared with the exact ones
+in standard errors, which theory gives too. Four standard errors would be passed by chance somewhere in so many numbers;
+each test allows as many as one of its numbers exceeds once in a million (between five and six and a half), so any seed
+passes.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import pytest
 from scipy.stats import norm
 
 from crossfeed import MemoryStore, run
-from crossfeed.description import validate
-from crossfeed.experiment import Experiment
-from crossfeed.in_theory import linear_ecosystem
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import validate
+from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.records import state_scope_of
 
 REPLICATES = 4000

@@ -12,9 +12,9 @@ import time
 import pytest
 
 from crossfeed import run
+from crossfeed.display.progress import Silent
 from crossfeed.errors import StoreError
-from crossfeed.progress import Silent
-from crossfeed.status import SignsOfLife, read_status
+from crossfeed.running.status import SignsOfLife, read_status
 from crossfeed.store import open_store
 
 
@@ -60,7 +60,7 @@ def test_signs_of_life_are_few_and_go_on_within_a_stage(tmp_path, fake, monkeypa
     store = open_store(tmp_path / "run")
     run(fake("ecosystem.alpha=0.5"), store)
     clock = [1000.0]
-    monkeypatch.setattr("crossfeed.status.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("crossfeed.running.status.time.monotonic", lambda: clock[0])
     signs = SignsOfLife(store, Silent())
     for generation in range(1000):
         signs.sign("cell", generation, "update")

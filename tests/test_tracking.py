@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from crossfeed import open_executor, open_store, open_tracker, run
+from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput, MissingDependency, StoreMismatch
-from crossfeed.progress import Silent
 from crossfeed.store.memory import MemoryStore
 
 from .faults.cli import crossfeed_cli

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from crossfeed.generation import World, wanted
-from crossfeed.pool import requests
+from crossfeed.generation.cell_context import World, wanted
+from crossfeed.generation.pool import requests
 
 Ids = list[int]
 Item = Ids | tuple[int, int]

@@ -21,11 +21,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import crossfeed.cli
-from crossfeed import registry
-from crossfeed.description import preset_names, read_preset
-from crossfeed.experiment import Experiment
+from crossfeed.description import registry
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import preset_names, read_preset
+from crossfeed.description.strict_yaml import dump_yaml
 from crossfeed.settings import FilterSettings, LearnerSettings, MetricSettings, TaskSettings
-from crossfeed.strict_yaml import dump_yaml
 
 _LIMITS = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {}", "exclusiveMaximum": "below {}"}
 _PLAIN = {

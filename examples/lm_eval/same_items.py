@@ -26,7 +26,7 @@ from lm_eval.tasks import TaskManager
 
 from crossfeed import Experiment
 from crossfeed.cache import default_cache
-from crossfeed.progress import Silent
+from crossfeed.display.progress import Silent
 from crossfeed.protocols import LearnerContext
 
 DESCRIPTION = """

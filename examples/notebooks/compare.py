@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from crossfeed import Experiment, Run, figures, open_store, run
-from crossfeed.predict import predict
+from crossfeed.exact.prediction import predict
 
 experiment = Experiment.from_yaml("""
 name: two-histories

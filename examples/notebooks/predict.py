@@ -9,7 +9,7 @@
 from matplotlib import pyplot as plt
 
 from crossfeed import Experiment, figures
-from crossfeed.predict import predict
+from crossfeed.exact.prediction import predict
 
 experiment = Experiment.from_yaml("""
 name: small-and-giant
@@ -37,8 +37,8 @@ prediction = predict(experiment)
 prediction.limit.query("metric == 'mse' and beta == 0.8").pivot_table(index="alpha", columns="model", values="value")
 
 # %% [markdown]
-# A figure of one's own is a few lines: each function draws one panel. (`crossfeed.plan` finds the best weights, and
-# `figures.landscape` draws what others cost.)
+# A figure of one's own is a few lines: each function draws one panel. (`crossfeed.exact.planning` finds the best
+# weights, and `figures.landscape` draws what others cost.)
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")

@@ -9,7 +9,7 @@
 from matplotlib import pyplot as plt
 
 from crossfeed import Experiment, Run, figures, open_store, run
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
 
 experiment = Experiment.from_yaml(read_preset("fake"), ("seeds=[0, 1, 2]", "generations=6"))
 experiment

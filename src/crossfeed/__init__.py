@@ -11,12 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from crossfeed.ecosystem import Ecosystem, Entity
+    from crossfeed.description.ecosystem import Ecosystem, Entity
+    from crossfeed.description.experiment import Cell, Experiment
     from crossfeed.errors import CrossfeedError
     from crossfeed.executors import open_executor
-    from crossfeed.experiment import Cell, Experiment
     from crossfeed.loop import Outcome, run
-    from crossfeed.report.frames import Run
+    from crossfeed.reporting.data.frames import Run
     from crossfeed.store import open_store
     from crossfeed.store.memory import MemoryStore
     from crossfeed.tracking import open_tracker
@@ -37,14 +37,14 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Cell": "crossfeed.experiment",
+    "Cell": "crossfeed.description.experiment",
     "CrossfeedError": "crossfeed.errors",
-    "Ecosystem": "crossfeed.ecosystem",
-    "Entity": "crossfeed.ecosystem",
-    "Experiment": "crossfeed.experiment",
+    "Ecosystem": "crossfeed.description.ecosystem",
+    "Entity": "crossfeed.description.ecosystem",
+    "Experiment": "crossfeed.description.experiment",
     "MemoryStore": "crossfeed.store.memory",
     "Outcome": "crossfeed.loop",
-    "Run": "crossfeed.report.frames",
+    "Run": "crossfeed.reporting.data.frames",
     "open_executor": "crossfeed.executors",
     "open_store": "crossfeed.store",
     "open_tracker": "crossfeed.tracking",

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from crossfeed.registry import plugin_packages
+from crossfeed.description.registry import plugin_packages
 
 __all__ = ["WORKER_NUMBER", "environment"]
 

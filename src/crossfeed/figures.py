@@ -25,19 +25,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from crossfeed.display.formatting import number, value_text
 from crossfeed.errors import InvalidInput
-from crossfeed.mixture import PUBLIC
-from crossfeed.plan import Plan
-from crossfeed.predict import Prediction
-from crossfeed.report.charts import draw_chart, draw_landscape
-from crossfeed.report.figures import draw_cloud, draw_lines, draw_shares
-from crossfeed.report.frames import Run, points_of
-from crossfeed.report.heat import Matrix, Scale, draw_matrix
-from crossfeed.report.layout import columns_of
-from crossfeed.report.numbers import by_generation, mixture
-from crossfeed.report.style import PAPER, styled
-from crossfeed.report.theory_figures import efficiency_charts, marks_of
-from crossfeed.text import number, value_text
+from crossfeed.exact.planning import Plan
+from crossfeed.exact.prediction import Prediction
+from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.frames import Run, points_of
+from crossfeed.reporting.data.layout import columns_of
+from crossfeed.reporting.data.numbers import by_generation, mixture
+from crossfeed.reporting.drawing.charts import draw_chart, draw_landscape
+from crossfeed.reporting.drawing.figures import draw_cloud, draw_lines, draw_shares
+from crossfeed.reporting.drawing.heat import Matrix, Scale, draw_matrix
+from crossfeed.reporting.drawing.style import PAPER, styled
+from crossfeed.reporting.theory.figures import efficiency_charts, marks_of
 
 __all__ = [
     "efficiency_curve",

@@ -15,16 +15,16 @@ from typing import Any, Final
 import pyarrow as pa
 
 from crossfeed.cache import default_cache
-from crossfeed.executors.crew import Crew
+from crossfeed.description.experiment import Experiment
+from crossfeed.display.progress import Silent
 from crossfeed.executors.executor import Executor
 from crossfeed.executors.serial import SerialExecutor
-from crossfeed.experiment import Experiment
-from crossfeed.progress import Silent
+from crossfeed.executors.sweep import Spread, Sweep
+from crossfeed.executors.worker_pool import Crew
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import collect, collect_projection, failure_of, is_measured, state_scope_of
-from crossfeed.session import Session, Setup
+from crossfeed.running.session import Session, Setup
 from crossfeed.store.schema import SCHEMA
-from crossfeed.sweep import Spread, Sweep
 from crossfeed.tracking.follow import Tracker, followed
 
 __all__ = ["Outcome", "run"]

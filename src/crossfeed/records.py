@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crossfeed.experiment import Cell, Experiment
+from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.metrics.projection import project
 from crossfeed.protocols import Measurement, Store
 

@@ -22,10 +22,10 @@ pytest.importorskip("bokeh", reason="no Bokeh: install the extra explore")
 
 from crossfeed import Experiment, Run, open_store, run
 from crossfeed.cli import app
-from crossfeed.description import read_preset
-from crossfeed.in_theory import linear_ecosystem
-from crossfeed.predict import predict
-from crossfeed.progress import Silent
+from crossfeed.description.reading import read_preset
+from crossfeed.display.progress import Silent
+from crossfeed.exact.linear_ecosystem import linear_ecosystem
+from crossfeed.exact.prediction import predict
 from crossfeed.theory import landscape, optimal_weights
 from crossfeed.theory.influence import influence
 from tests.explore.test_explore_settings import NUMBERED

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from crossfeed.description import read_description
-from crossfeed.experiment import Experiment
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_description
 from crossfeed.loop import run
-from crossfeed.report.exact import theory_of
-from crossfeed.report.frames import Run
-from crossfeed.report.html import write_report, write_together
-from crossfeed.report.layout import ChangeTable
-from crossfeed.report.numbers import change
-from crossfeed.report.together import lay_together
-from crossfeed.report.words import findings
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.layout import ChangeTable
+from crossfeed.reporting.data.numbers import change
+from crossfeed.reporting.html import write_report, write_together
+from crossfeed.reporting.page.exact import theory_of
+from crossfeed.reporting.page.findings import findings
+from crossfeed.reporting.side_by_side.runs import lay_together
 from crossfeed.store import open_store
 
 FAKE = (

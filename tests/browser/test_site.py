@@ -79,9 +79,9 @@ def test_every_page_begins_with_a_title_and_a_sentence(site):
 
 
 def test_what_is_generated_is_all_there(site):
-    from crossfeed.description import preset_names
-    from crossfeed.experiment import Experiment
-    from crossfeed.registry import _FILTERS, _LEARNERS, _METRICS, _TASKS
+    from crossfeed.description.experiment import Experiment
+    from crossfeed.description.reading import preset_names
+    from crossfeed.description.registry import _FILTERS, _LEARNERS, _METRICS, _TASKS
 
     named = {
         "learners": _LEARNERS,

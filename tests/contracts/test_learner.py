@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.tiny import GLM, LINEAR, TINY, UNEQUAL
 
-from crossfeed.description import read_description
+from crossfeed.description.reading import read_description
 from crossfeed.testing import LearnerContract
 
 LEARNERS = {

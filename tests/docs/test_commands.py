@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from crossfeed import Experiment
 from crossfeed.cli import app
-from crossfeed.description import preset_names, read_preset
+from crossfeed.description.reading import preset_names, read_preset
 from tests.docs.blocks import (
     PAGES,
     PROGRAMS,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from crossfeed import Experiment, open_store, run
-from crossfeed.description import preset_names, read_preset
-from crossfeed.plan import linear_ecosystem
-from crossfeed.predict import predict
-from crossfeed.report.evidence import evidence
+from crossfeed.description.reading import preset_names, read_preset
+from crossfeed.exact.planning import linear_ecosystem
+from crossfeed.exact.prediction import predict
+from crossfeed.reporting.evidence.survey import evidence
 from crossfeed.theory import objective_value
 from tests.docs.blocks import ROOT, blocks
 

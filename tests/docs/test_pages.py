@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from crossfeed import Experiment, Run, open_store, run
 from crossfeed.cli import app
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
 from tests.docs.blocks import PAGES, Block, blocks, commands_in, is_excerpt, name_of, write_descriptions
 
 LIVE = {
@@ -67,7 +67,7 @@ def test_a_page_does_what_it_says(page, ran, tmp_path, monkeypatch, capsys):
     shutil.copytree(ran, tmp_path / "runs" / "mine")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("crossfeed.report.html.write_report", _unreported)
+    monkeypatch.setattr("crossfeed.reporting.html.write_report", _unreported)
     write_descriptions(LIVE[page], tmp_path)
     PREPARED.get(page, lambda folder: None)(tmp_path)
     names: dict[str, object] = {"__name__": "page"}

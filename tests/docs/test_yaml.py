@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from crossfeed import Experiment
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
 from tests.docs.blocks import PAGES, blocks, described, is_excerpt
 
 DESCRIPTIONS = [block for page in PAGES for block in blocks(page, "yaml") if not is_excerpt(block.text)]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from crossfeed import Experiment
-from crossfeed.description import read_preset
-from crossfeed.explore.answer import Answer, Data
-from crossfeed.explore.description import short_yaml
-from crossfeed.explore.settings import Start
-from crossfeed.explore.words import influence_words, summary, undetermined
-from crossfeed.in_theory import linear_ecosystem
-from crossfeed.predict import predict
+from crossfeed.description.reading import read_preset
+from crossfeed.exact.linear_ecosystem import linear_ecosystem
+from crossfeed.exact.prediction import predict
+from crossfeed.explorer.answer import Answer, Data
+from crossfeed.explorer.settings import Start
+from crossfeed.explorer.short_yaml import short_yaml
+from crossfeed.explorer.summary import influence_words, summary, undetermined
 from crossfeed.theory.influence import influence
 
 from .test_explore_settings import MOVED, NUMBERED, UNEQUAL

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from crossfeed import Experiment
-from crossfeed.explore import landscape as explored
-from crossfeed.explore.landscape import Survey
-from crossfeed.explore.words import price
-from crossfeed.in_theory import linear_ecosystem
+from crossfeed.exact.linear_ecosystem import linear_ecosystem
+from crossfeed.explorer import landscape as explored
+from crossfeed.explorer.landscape import Survey
+from crossfeed.explorer.summary import price
 from crossfeed.theory import landscape, optimal_weights
 
 from .test_explore_settings import NUMBERED

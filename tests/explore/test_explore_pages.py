@@ -9,9 +9,9 @@ import pytest
 from bokeh.document import Document
 
 from crossfeed import Experiment, Run, open_store, run
-from crossfeed.explore import run_page, theory_page
-from crossfeed.explore.settings import Start
-from crossfeed.predict import predict
+from crossfeed.exact.prediction import predict
+from crossfeed.explorer import run_page, theory_page
+from crossfeed.explorer.settings import Start
 
 from .test_explore_settings import NUMBERED, UNEQUAL
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from crossfeed import Experiment
-from crossfeed.description import preset_names, read_preset
+from crossfeed.description.reading import preset_names, read_preset
 from crossfeed.errors import InvalidDescription
-from crossfeed.explore.description import short_yaml
-from crossfeed.explore.settings import GENERATIONS, Start, first_start
-from crossfeed.explore.words import as_described
+from crossfeed.explorer.settings import GENERATIONS, Start, first_start
+from crossfeed.explorer.short_yaml import short_yaml
+from crossfeed.explorer.summary import as_described
 
 NUMBERED = """
 ecosystem: {entities: 3, alpha: 0.4, beta: 0.7}

@@ -8,10 +8,10 @@ import time
 import pytest
 
 from crossfeed import Experiment, open_store, run
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
 from crossfeed.errors import StoreError
-from crossfeed.explore import watch
-from crossfeed.explore.watch import Watch
+from crossfeed.explorer import watch
+from crossfeed.explorer.watch import Watch
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from crossfeed import MemoryStore, run
-from crossfeed.description import read_description
-from crossfeed.experiment import Experiment
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_description
 from tests.runs import numbers
 
 SMALL = (

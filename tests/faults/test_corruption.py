@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from crossfeed import run
-from crossfeed.description import read_description
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_description
 from crossfeed.errors import StoreError
-from crossfeed.experiment import Experiment
 from crossfeed.learners.fake import FakeLearner, FakeSettings
-from crossfeed.report.frames import Run
+from crossfeed.reporting.data.frames import Run
 from crossfeed.store import open_store
 from tests.faults.conftest import SMALL, refused
 from tests.runs import numbers

@@ -15,7 +15,7 @@ import pytest
 
 from crossfeed import run
 from crossfeed.errors import StoreError
-from crossfeed.report.frames import Run
+from crossfeed.reporting.data.frames import Run
 from crossfeed.store import open_store
 from tests.faults.conftest import refused
 from tests.runs import numbers

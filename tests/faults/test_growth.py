@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 
-from crossfeed.description import read_preset
-from crossfeed.experiment import Experiment
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_preset
 from crossfeed.learners.fake import FakeLearner
 from crossfeed.loop import run
 from crossfeed.store import open_store

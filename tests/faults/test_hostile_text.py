@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from crossfeed import registry
-from crossfeed.progress import LiveProgress, LogProgress
-from crossfeed.report.files import latex, markdown
-from crossfeed.report.frames import Run
-from crossfeed.text import plain
+from crossfeed.description import registry
+from crossfeed.display.formatting import plain
+from crossfeed.display.progress import LiveProgress, LogProgress
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.files import latex, markdown
 from tests.faults.cli import Answer, crossfeed_cli
 from tests.faults.hostile import ATTACKS, TAME
 

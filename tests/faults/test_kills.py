@@ -20,13 +20,13 @@ from pathlib import Path
 import pytest
 
 from crossfeed import Experiment, MemoryStore, run
-from crossfeed.description import read_description
+from crossfeed.description.reading import read_description
+from crossfeed.display.progress import Silent
 from crossfeed.executors import open_executor
 from crossfeed.executors.calls import wire
 from crossfeed.executors.messages import decode, encode
 from crossfeed.executors.processes import SILENT, ProcessExecutor
-from crossfeed.progress import Silent
-from crossfeed.session import Setup
+from crossfeed.running.session import Setup
 from crossfeed.store import open_store
 from crossfeed.store.schema import SCHEMA
 from tests.runs import numbers
@@ -174,7 +174,7 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 from crossfeed import Experiment, run
-from crossfeed.description import read_description
+from crossfeed.description.reading import read_description
 from crossfeed.executors import open_executor
 from crossfeed.store import open_store
 limit = int(sys.argv[3])

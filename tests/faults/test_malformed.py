@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 import crossfeed.loop
-from crossfeed.description import assign
-from crossfeed.experiment import Experiment
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import assign
 from crossfeed.store import open_store
 from tests.faults.cli import Answer, accept, check_refused, check_tame, crossfeed_cli
 from tests.faults.corpus.commands import COMMANDS, FINE_COMMANDS, places

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import crossfeed.loop
-from crossfeed.description import read_preset
-from crossfeed.experiment import Experiment
-from crossfeed.strict_yaml import word
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_preset
+from crossfeed.display.formatting import word
 from tests.faults.cli import Answer, accept, check_refused, check_tame, crossfeed_cli
 from tests.faults.corpus.fields import BASE
 from tests.tiny import LINEAR

@@ -13,8 +13,8 @@ import pytest
 
 from crossfeed import run
 from crossfeed.errors import StoreError
-from crossfeed.report.frames import Run
-from crossfeed.report.html import write_report
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.html import write_report
 from crossfeed.store import open_store
 from tests.object_store import new_url
 from tests.runs import numbers

@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import crossfeed
+from crossfeed.description.experiment import Experiment
 from crossfeed.errors import DataUnavailable, InvalidDescription
-from crossfeed.experiment import Experiment
 from crossfeed.loop import run
 from crossfeed.store import open_store
 
@@ -44,7 +44,7 @@ ONLY_IN = {
     # A subclass of the safe loader.
     "yaml.load": {"strict_yaml.py"},
     # Our own style sheet.
-    "Markup": {"report/html.py"},
+    "Markup": {"reporting/html.py"},
 }
 
 

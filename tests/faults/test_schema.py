@@ -10,8 +10,8 @@ import pytest
 
 from crossfeed import run
 from crossfeed.errors import StoreError
-from crossfeed.report.frames import Run
-from crossfeed.report.html import write_report
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.html import write_report
 from crossfeed.store import open_store
 from crossfeed.store.schema import SCHEMA
 from tests.faults.conftest import refused

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crossfeed import Experiment, MemoryStore, run
-from crossfeed.description import read_description
+from crossfeed.description.reading import read_description
 
 GOLDEN = Path(__file__).with_name("trajectories.json")
 RUNS = {

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from crossfeed import registry
-from crossfeed.description import preset_names, read_preset
-from crossfeed.experiment import Experiment
+from crossfeed.description import registry
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import preset_names, read_preset
 from crossfeed.settings import Frozen, identity
 
 GOLDEN = Path(__file__).with_name("ids.json")

@@ -12,13 +12,14 @@ from tests.images.test_images_learner import SMALL
 
 pytest.importorskip("torch", reason="images need the images extra")
 
+from crossfeed.description.experiment import Experiment
+from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput
-from crossfeed.experiment import Experiment
-from crossfeed.generation import World, compose, publish, update
+from crossfeed.generation.cell_context import World
+from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import item_keys
 from crossfeed.learners.captions.learner import caption_in, spelled
 from crossfeed.metrics.caption_match import CaptionMatchSettings
-from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext
 from crossfeed.tasks.images import images_of, table_of
 from crossfeed.tasks.images_sources import DigitsSettings

@@ -15,19 +15,19 @@ from scipy.special import ndtri
 torch = pytest.importorskip("torch", reason="images need the images extra")
 pytest.importorskip("diffusers", reason="images need the images extra")
 
+from crossfeed.description.experiment import Experiment  # noqa: E402
+from crossfeed.display.progress import Silent  # noqa: E402
 from crossfeed.errors import DataUnavailable, Diverged, InvalidInput  # noqa: E402
-from crossfeed.experiment import Experiment  # noqa: E402
 from crossfeed.keys import address, item_keys, uniforms  # noqa: E402
 from crossfeed.learners.images.flow import draw, images_of_steps, noised, score  # noqa: E402
 from crossfeed.learners.images.noise import normals  # noqa: E402
 from crossfeed.learners.images.settings import FlowTrainingSettings  # noqa: E402
 from crossfeed.learners.neural.device import open_device  # noqa: E402
 from crossfeed.loop import run  # noqa: E402
-from crossfeed.progress import Silent  # noqa: E402
 from crossfeed.protocols import LearnerContext, Part, TrainingSet  # noqa: E402
-from crossfeed.report.frames import Run  # noqa: E402
-from crossfeed.report.html import write_report  # noqa: E402
-from crossfeed.report.image_samples import _classes, _sheet  # noqa: E402
+from crossfeed.reporting.data.frames import Run  # noqa: E402
+from crossfeed.reporting.html import write_report  # noqa: E402
+from crossfeed.reporting.page.image_samples import _classes, _sheet  # noqa: E402
 from crossfeed.store import open_store  # noqa: E402
 from crossfeed.tasks.images import to_png  # noqa: E402
 from crossfeed.testing import LearnerContract  # noqa: E402

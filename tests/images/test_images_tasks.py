@@ -181,7 +181,7 @@ def test_what_cannot_be_read_is_named(rng, tmp_path):
 
 def test_describing_images_loads_neither_scikit_learn_nor_pillow():
     code = (
-        "import sys, crossfeed.registry as r\n"
+        "import sys, crossfeed.description.registry as r\n"
         "r.task_settings('digits'); r.task_settings('images'); r.learner_settings('images')\n"
         "r.metric_settings('frechet'); r.metric_settings('precision_recall')\n"
         "print(*{name.split('.')[0] for name in sys.modules})"

@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
 from crossfeed.learners.language import sampling  # noqa: E402
-from crossfeed.learners.language.lean.compiled_parts import CompiledParts  # noqa: E402
-from crossfeed.learners.language.lean.shape import Shape  # noqa: E402
-from crossfeed.learners.language.lean.torch_parts import TorchParts  # noqa: E402
+from crossfeed.learners.language.handwritten.compiled_ops import CompiledParts  # noqa: E402
+from crossfeed.learners.language.handwritten.config import Shape  # noqa: E402
+from crossfeed.learners.language.handwritten.torch_ops import TorchParts  # noqa: E402
 from crossfeed.learners.neural.compiled.kernels import Kernels  # noqa: E402
 from crossfeed.learners.neural.compiled.library import compiler, library  # noqa: E402
 

@@ -10,12 +10,12 @@ if not torch.cuda.is_available():
 
 from test_language_kit import LLAMA_3, OPT_350M, keys, learner, prose, random_model, sums, training_set  # noqa: E402
 
+from crossfeed.learners.language.captured_decoding import RecordedDecoder  # noqa: E402
 from crossfeed.learners.language.decoding import complete  # noqa: E402
 from crossfeed.learners.language.model import LanguageState  # noqa: E402
-from crossfeed.learners.language.recorded_decoding import RecordedDecoder  # noqa: E402
 from crossfeed.learners.language.settings import GenerationSettings  # noqa: E402
-from crossfeed.learners.language.text import Batch  # noqa: E402
-from crossfeed.learners.neural.recording import Recorder  # noqa: E402
+from crossfeed.learners.language.tokens import Batch  # noqa: E402
+from crossfeed.learners.neural.cuda_graphs import Recorder  # noqa: E402
 
 CONFIGS = {"opt": OPT_350M, "llama": LLAMA_3}
 

@@ -14,9 +14,9 @@ from tests.learners.test_linear import world_of
 from tests.tiny import GLM
 
 from crossfeed import MemoryStore, run
+from crossfeed.description.experiment import Experiment
 from crossfeed.errors import Diverged
-from crossfeed.experiment import Experiment
-from crossfeed.generation import compose, update
+from crossfeed.generation.turn import compose, update
 from crossfeed.keys import item_keys
 from crossfeed.learners.glm import divergence, poisson_quantiles
 from crossfeed.learners.newton import maximum_likelihood

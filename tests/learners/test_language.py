@@ -22,7 +22,7 @@ from test_language_kit import (  # noqa: E402
 )
 
 from crossfeed.errors import Diverged  # noqa: E402
-from crossfeed.learners.language.text import Batch  # noqa: E402
+from crossfeed.learners.language.tokens import Batch  # noqa: E402
 from crossfeed.learners.language.training import summed_gradients  # noqa: E402
 
 

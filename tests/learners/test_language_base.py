@@ -16,7 +16,7 @@ from test_language_kit import LLAMA_3, SCRATCH, context, keys, random_model, set
 from crossfeed.cache import cached_folder  # noqa: E402
 from crossfeed.errors import DataUnavailable, InvalidInput  # noqa: E402
 from crossfeed.learners.language import LanguageSettings  # noqa: E402
-from crossfeed.learners.language.halves import Halves  # noqa: E402
+from crossfeed.learners.language.gradient_shards import Halves  # noqa: E402
 from crossfeed.learners.language.model import WorkingModel  # noqa: E402
 from crossfeed.learners.language.scratch import _blocks  # noqa: E402
 from crossfeed.learners.language.settings import ScratchSettings  # noqa: E402

@@ -9,13 +9,13 @@ from test_language_kit import learner  # noqa: E402
 
 from crossfeed.learners.language import sampling  # noqa: E402
 from crossfeed.learners.language.decoding import complete  # noqa: E402
-from crossfeed.learners.language.lean import model as lean_model  # noqa: E402
-from crossfeed.learners.language.lean import shape  # noqa: E402
-from crossfeed.learners.language.lean.compiled_parts import CompiledParts  # noqa: E402
-from crossfeed.learners.language.lean.line import Line  # noqa: E402
-from crossfeed.learners.language.lean.model import proven  # noqa: E402
-from crossfeed.learners.language.lean.parts import turns  # noqa: E402
-from crossfeed.learners.language.lean.torch_parts import TorchParts  # noqa: E402
+from crossfeed.learners.language.handwritten import config as shape  # noqa: E402
+from crossfeed.learners.language.handwritten import model as lean_model  # noqa: E402
+from crossfeed.learners.language.handwritten.compiled_ops import CompiledParts  # noqa: E402
+from crossfeed.learners.language.handwritten.model import proven  # noqa: E402
+from crossfeed.learners.language.handwritten.ops import turns  # noqa: E402
+from crossfeed.learners.language.handwritten.packed import Line  # noqa: E402
+from crossfeed.learners.language.handwritten.torch_ops import TorchParts  # noqa: E402
 from crossfeed.learners.language.model import WorkingModel  # noqa: E402
 from crossfeed.learners.language.settings import GenerationSettings  # noqa: E402
 from crossfeed.learners.neural.compiled.kernels import kernels  # noqa: E402

@@ -8,13 +8,14 @@ import pytest
 from tests.tiny import GLM, LINEAR
 
 from crossfeed import MemoryStore, open_store, run
+from crossfeed.description.experiment import Experiment
+from crossfeed.display.progress import Silent
 from crossfeed.errors import Diverged, InvalidInput
-from crossfeed.experiment import Experiment
-from crossfeed.generation import World, compose, publish, update
+from crossfeed.generation.cell_context import World
+from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import item_keys
 from crossfeed.learners.linear import LinearSettings, least_squares
 from crossfeed.learners.replicates import WeightedPart, angles, keyed_normals, keyed_uniforms
-from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext, Part, TrainingSet
 from crossfeed.tasks.regression import features_of, regression_items, responses_of
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tests.test_run_matches_theory import states_of
 
-from crossfeed.experiment import Experiment
-from crossfeed.in_theory import linear_ecosystem
+from crossfeed.description.experiment import Experiment
+from crossfeed.exact.linear_ecosystem import linear_ecosystem
 
 DIMENSION, ROWS, GENERATIONS = 7, 89, 100
 # Per generation: variance over that of one fit.

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
 from test_language_kit import LLAMA_3, OPT_350M, keys, learner, prose, random_model, sums, training_set  # noqa: E402
 
-from crossfeed.learners.language.recorded_decoding import RecordedDecoder  # noqa: E402
-from crossfeed.learners.language.recorded_passes import RecordedPasses  # noqa: E402
+from crossfeed.learners.language.captured_decoding import RecordedDecoder  # noqa: E402
+from crossfeed.learners.language.captured_passes import RecordedPasses  # noqa: E402
 
 CONFIGS = {"opt": OPT_350M | {"dropout": 0.0}, "llama": LLAMA_3}
 ACCUMULATED = {"training": {"initial_steps": 6, "batch_size": 4, "gradient_accumulation": 3}}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossfeed import Experiment
-from crossfeed.plan import Plan, plan
+from crossfeed.exact.planning import Plan, plan
 
 ONE = """
 ecosystem: {entities: [{name: a, private: p}], beta: 0.5}
@@ -22,5 +22,5 @@ grid: {ecosystem.alpha: [0.1, 0.3, 0.5, 0.7, 0.9]}
 def planned() -> Plan:
     with pytest.MonkeyPatch.context() as patch:
         for axis in ("_ALPHAS", "_BETAS"):
-            patch.setattr(f"crossfeed.plan.{axis}", np.linspace(0.0, 1.0, 9))
+            patch.setattr(f"crossfeed.exact.planning.{axis}", np.linspace(0.0, 1.0, 9))
         return plan(Experiment.from_yaml(ONE))

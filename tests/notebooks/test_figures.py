@@ -9,9 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from crossfeed import Experiment, Run, figures, open_store, run
-from crossfeed.description import read_preset
+from crossfeed.description.reading import read_preset
 from crossfeed.errors import InvalidInput
-from crossfeed.predict import predict
+from crossfeed.exact.prediction import predict
 
 from .conftest import ONE
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from crossfeed import Ecosystem, Experiment, Run, open_store, run
-from crossfeed.description import preset_names, read_preset
-from crossfeed.predict import predict
+from crossfeed.description.reading import preset_names, read_preset
+from crossfeed.exact.prediction import predict
 
 from .conftest import ONE
 

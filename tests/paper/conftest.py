@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from crossfeed import paper
-from crossfeed.description import read_description
-from crossfeed.experiment import Experiment
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_description
 from crossfeed.loop import run
-from crossfeed.report.frames import Run
+from crossfeed.reporting.data.frames import Run
 from crossfeed.store import open_store
 
 GRID = "grid={ecosystem.alpha: [0, 0.5, 1], ecosystem.beta: [0, 0.5, 1]}"

@@ -11,9 +11,9 @@ import pytest
 
 from crossfeed import paper
 from crossfeed.errors import InvalidInput
-from crossfeed.report.compare import compare
-from crossfeed.report.compare_files import comparison_data
-from crossfeed.report.compare_runs import combine
+from crossfeed.reporting.paper.agreement import compare
+from crossfeed.reporting.paper.files import comparison_data
+from crossfeed.reporting.paper.runs import combine
 
 from .conftest import GRID, THREE, as_in, tell
 

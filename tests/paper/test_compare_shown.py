@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from crossfeed.errors import StoreError
-from crossfeed.report.compare import compare
-from crossfeed.report.compare_figures import changes_figure, generations_figure, outputs_figure
-from crossfeed.report.compare_files import write_comparison
-from crossfeed.report.compare_runs import combine
-from crossfeed.report.compare_text import render_comparison
-from crossfeed.report.files import latex, markdown, write_contents
+from crossfeed.reporting.files import latex, markdown, write_contents
+from crossfeed.reporting.paper.agreement import compare
+from crossfeed.reporting.paper.figures import changes_figure, generations_figure, outputs_figure
+from crossfeed.reporting.paper.files import write_comparison
+from crossfeed.reporting.paper.runs import combine
+from crossfeed.reporting.paper.tables import render_comparison
 
 from .conftest import GRID, THREE, as_in, tell
 

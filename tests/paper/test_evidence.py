@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from crossfeed import paper
-from crossfeed.report.evidence import SOURCES, evidence
-from crossfeed.report.evidence_files import evidence_data, evidence_figure, write_evidence
-from crossfeed.report.evidence_text import beta_words, render_evidence
+from crossfeed.reporting.evidence.files import evidence_data, evidence_figure, write_evidence
+from crossfeed.reporting.evidence.survey import SOURCES, evidence
+from crossfeed.reporting.evidence.tables import beta_words, render_evidence
 
 
 @pytest.fixture(scope="module")

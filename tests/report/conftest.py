@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from crossfeed.description import read_description
-from crossfeed.experiment import Experiment
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_description
 from crossfeed.loop import run
-from crossfeed.report.frames import Run
+from crossfeed.reporting.data.frames import Run
 from crossfeed.store import open_store
 
 SMALL = ("generations=2", "n=40", "tasks.warm.test=4", "tasks.cold.test=4", "public.test=4")

@@ -16,8 +16,8 @@ def quick(monkeypatch):
         folder.mkdir(parents=True, exist_ok=True)
         return folder / "index.html"
 
-    monkeypatch.setattr("crossfeed.report.html.write_report", write)
-    monkeypatch.setattr("crossfeed.report.html.write_together", write)
+    monkeypatch.setattr("crossfeed.reporting.html.write_report", write)
+    monkeypatch.setattr("crossfeed.reporting.html.write_together", write)
     return made
 
 

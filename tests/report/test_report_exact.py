@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossfeed.description import read_description
-from crossfeed.experiment import Experiment
-from crossfeed.in_theory import linear_ecosystem
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_description
+from crossfeed.display.formatting import number
+from crossfeed.exact.linear_ecosystem import linear_ecosystem
+from crossfeed.exact.prediction import predict
 from crossfeed.loop import run
-from crossfeed.predict import predict
-from crossfeed.report.exact import Exact, theory_of
-from crossfeed.report.frames import Run
-from crossfeed.report.landscapes import landscape, landscapes
-from crossfeed.report.matrices import gains, loss_matrices
-from crossfeed.report.measured import measured
-from crossfeed.report.numbers import change
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.numbers import change
+from crossfeed.reporting.page.exact import Exact, theory_of
+from crossfeed.reporting.page.landscapes import landscape, landscapes
+from crossfeed.reporting.page.matrices import gains, loss_matrices
+from crossfeed.reporting.page.measured import measured
 from crossfeed.store import open_store
-from crossfeed.text import number
 from crossfeed.theory.influence import influence
 
 SMALL = (

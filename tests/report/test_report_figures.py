@@ -11,9 +11,19 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from crossfeed.report.figures import NARROW, WIDE, Panel, clouds, curves, draw_lines, far_apart, shares, times
-from crossfeed.report.numbers import by_generation, mixture, timing
-from crossfeed.report.style import for_page, to_png, to_svg
+from crossfeed.reporting.data.numbers import by_generation, mixture, timing
+from crossfeed.reporting.drawing.figures import (
+    NARROW,
+    WIDE,
+    Panel,
+    clouds,
+    curves,
+    draw_lines,
+    far_apart,
+    shares,
+    times,
+)
+from crossfeed.reporting.drawing.style import for_page, to_png, to_svg
 
 HOSTILE = "$\\frac{<script>--></svg>\u202e中"
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from crossfeed.errors import NewerSchema, StoreError, StoreMismatch
-from crossfeed.report.frames import Run
-from crossfeed.report.layout import Columns, Group, columns_of
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.layout import Columns, Group, columns_of
 from crossfeed.store.schema import RECORD_COLUMNS, SCHEMA
 
 

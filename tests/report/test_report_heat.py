@@ -7,11 +7,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from crossfeed.report.figures import NARROW, WIDE
-from crossfeed.report.heat import Matrix, Scale, draw_matrix, ends, heat_maps
-from crossfeed.report.layout import evenly
-from crossfeed.report.style import to_pdf, to_svg
-from crossfeed.text import number, signed
+from crossfeed.display.formatting import number, signed
+from crossfeed.reporting.data.layout import evenly
+from crossfeed.reporting.drawing.figures import NARROW, WIDE
+from crossfeed.reporting.drawing.heat import Matrix, Scale, draw_matrix, ends, heat_maps
+from crossfeed.reporting.drawing.style import to_pdf, to_svg
 
 
 def matrix(rows: int, columns: int, seed: int = 0, **options) -> Matrix:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossfeed.report.numbers import DEAD_BAND, by_generation, change, mixture, timing, verdict
+from crossfeed.reporting.data.numbers import DEAD_BAND, by_generation, change, mixture, timing, verdict
 
 WORDS = ("better", "worse")
 

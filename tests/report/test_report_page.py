@@ -12,15 +12,15 @@ from xml.etree import ElementTree
 
 import pytest
 
+from crossfeed.display.formatting import clip, plain, safe_cell, shorten
 from crossfeed.errors import StoreError
-from crossfeed.report.exact import theory_of
-from crossfeed.report.files import to_csv
-from crossfeed.report.frames import Run
-from crossfeed.report.html import write_report, write_together
-from crossfeed.report.measured import measured
-from crossfeed.report.numbers import OTHERS, OWN, by_others, mixture
-from crossfeed.report.sections import sections
-from crossfeed.text import clip, plain, safe_cell, shorten
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture
+from crossfeed.reporting.files import to_csv
+from crossfeed.reporting.html import write_report, write_together
+from crossfeed.reporting.page.exact import theory_of
+from crossfeed.reporting.page.measured import measured
+from crossfeed.reporting.page.sections import sections
 
 ATTACK = (
     "<script>alert(1)</script></style><style>*{display:none}</style><img src=x onerror=alert(2)>"

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from crossfeed.report.paper_tables import file_stem, table_files
+from crossfeed.reporting.page.table_files import file_stem, table_files
 
 
 @pytest.fixture(scope="module")

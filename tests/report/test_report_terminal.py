@@ -8,8 +8,8 @@ import re
 import pytest
 from rich.console import Console
 
-from crossfeed.report.numbers import change
-from crossfeed.report.tables import render
+from crossfeed.reporting.data.numbers import change
+from crossfeed.reporting.terminal.tables import render
 
 
 def printed(run, width: int = 80, **options) -> str:

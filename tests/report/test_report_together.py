@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from crossfeed.errors import InvalidInput
-from crossfeed.report.frames import Run
-from crossfeed.report.html import write_together
-from crossfeed.report.numbers import change
-from crossfeed.report.together import lay_together
-from crossfeed.report.together_sections import together_sections
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.numbers import change
+from crossfeed.reporting.html import write_together
+from crossfeed.reporting.side_by_side.runs import lay_together
+from crossfeed.reporting.side_by_side.sections import together_sections
 
 THREE = (
     "ecosystem.entities=[{name: a, private: warm}, {name: b, private: cold}, {name: c, private: wild}]",

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from crossfeed.report.numbers import change
-from crossfeed.report.words import findings, gained
+from crossfeed.reporting.data.numbers import change
+from crossfeed.reporting.page.findings import findings, gained
 
 
 def changes(run):

@@ -9,8 +9,8 @@ from functools import lru_cache
 import pytest
 from pydantic import ValidationError
 
+from crossfeed.description.registry import task_settings
 from crossfeed.errors import DataUnavailable, InvalidInput
-from crossfeed.registry import task_settings
 from crossfeed.tasks import docs
 from crossfeed.tasks.text import SCHEMA
 
@@ -67,7 +67,7 @@ def test_seeds_differ(source):
 
 def test_the_same_data_in_every_process():
     code = (
-        "from crossfeed.registry import task_settings\n"
+        "from crossfeed.description.registry import task_settings\n"
         "for source in ('facts', 'math', 'reason', 'stdlib-docs'):\n"
         "    task = task_settings(source)(source=source).build('x', None)\n"
         "    print(task.content)\n"
@@ -80,7 +80,7 @@ def test_the_same_data_in_every_process():
 
 def test_describing_a_task_imports_nothing_heavy():
     code = (
-        "import sys\nfrom crossfeed.registry import task_settings\n"
+        "import sys\nfrom crossfeed.description.registry import task_settings\n"
         "for name in ('facts', 'math', 'reason', 'stdlib-docs', 'sciq', 'hub', 'files'): task_settings(name)\n"
         "task_settings('math')(source='math').build('x', None)\n"
         "print([name for name in ('torch', 'datasets', 'huggingface_hub', 'transformers') if name in sys.modules])"

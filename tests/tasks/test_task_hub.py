@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from crossfeed.description.registry import task_settings
 from crossfeed.errors import DataUnavailable, InvalidInput
-from crossfeed.registry import task_settings
 from crossfeed.tasks import loading
 
 NAMED = ("sciq", "gsm8k", "arc_challenge", "bookcorpus")
@@ -138,7 +138,7 @@ def test_caps_and_seed(published):
 
 def test_the_same_data_in_every_process(published, built):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom crossfeed.registry import task_settings\n"
+        "import sys\nfrom pathlib import Path\nfrom crossfeed.description.registry import task_settings\n"
         "for name in ('sciq', 'gsm8k', 'arc_challenge'):\n"
         "    print(task_settings(name)(source=name).build('x', Path(sys.argv[1])).content)\n"
     )
@@ -324,8 +324,10 @@ def test_nothing_to_test_is_an_error(folder):
         files(folder)
 
 
-SAYS = "import sys\nfrom crossfeed.registry import task_settings\nfrom crossfeed.errors import DataUnavailable\n" + (
-    "try: task_settings('sciq')(source='sciq').build('mine', None)\nexcept DataUnavailable as error: print(error)\n"
+SAYS = (
+    "import sys\nfrom crossfeed.description.registry import task_settings\n"
+    "from crossfeed.errors import DataUnavailable\n"
+    + ("try: task_settings('sciq')(source='sciq').build('mine', None)\nexcept DataUnavailable as error: print(error)\n")
 )
 
 

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from crossfeed import Experiment, MemoryStore, run
-from crossfeed.description import read_preset
-from crossfeed.registry import task_settings
+from crossfeed.description.reading import read_preset
+from crossfeed.description.registry import task_settings
 from crossfeed.tasks.facts import asked_facts
 from crossfeed.tasks.languages import LANGUAGES, names
 from crossfeed.tasks.word_problems import problems

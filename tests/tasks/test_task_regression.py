@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crossfeed.description import validate
+from crossfeed.description.reading import validate
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.tasks.regression import RegressionSettings, features_of, responses_of
 from crossfeed.theory import random_features

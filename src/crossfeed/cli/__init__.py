@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 import traceback
 
-from crossfeed.cli import doctor, evaluation, explore, paper, runs, theory
+from crossfeed.cli import doctor, evaluation, paper, runs, theory
+from crossfeed.cli import explorer as explore
 from crossfeed.cli.app import BUG, STOPPED, UNUSABLE, app, complain
 from crossfeed.errors import CrossfeedError
 

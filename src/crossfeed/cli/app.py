@@ -17,8 +17,8 @@ from crossfeed.cli import completion
 from crossfeed.errors import CrossfeedError
 
 if TYPE_CHECKING:
-    from crossfeed.experiment import Experiment
-    from crossfeed.report.frames import Run
+    from crossfeed.description.experiment import Experiment
+    from crossfeed.reporting.data.frames import Run
 
 __all__ = [
     "BUG",
@@ -175,8 +175,8 @@ def _options(
 
 def read_experiment(source: str, overrides: list[str] | None) -> Experiment:
     """The experiment that a preset's name or a file describes."""
-    from crossfeed.description import read_description
-    from crossfeed.experiment import Experiment
+    from crossfeed.description.experiment import Experiment
+    from crossfeed.description.reading import read_description
 
     return Experiment.from_yaml(read_description(source), tuple(overrides or ()))
 
@@ -218,6 +218,6 @@ def _finite(data: Any) -> Any:
 
 def complain(message: str) -> None:
     """One paragraph on standard error; nothing in it moves the cursor."""
-    from crossfeed.text import plain
+    from crossfeed.display.formatting import plain
 
     typer.echo(f"crossfeed: {plain(message)}", err=True)

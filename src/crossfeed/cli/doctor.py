@@ -13,7 +13,7 @@ commands = typer.Typer()
 def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     """Look at this machine: cores, memory, device, packages, hub, data, and how long the quickstart should take."""
     from crossfeed.doctor import diagnose
-    from crossfeed.report.doctor import render_diagnosis
+    from crossfeed.reporting.terminal.diagnosis import render_diagnosis
 
     check_data_root(data_root)
     found = diagnose(data_root)

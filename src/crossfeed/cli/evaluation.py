@@ -36,12 +36,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Put benchmarks to every checkpoint that a run keeps, with lm-evaluation-harness (extra `eval`)."""
-    from crossfeed.evaluate import evaluate as evaluate_run
-    from crossfeed.harness import Harness
-    from crossfeed.progress import for_stream
-    from crossfeed.report.evaluation import render_evaluation
-    from crossfeed.report.frames import Run
-    from crossfeed.report.run_data import evaluation_data
+    from crossfeed.display.progress import for_stream
+    from crossfeed.evaluation.checkpoints import evaluate as evaluate_run
+    from crossfeed.evaluation.harness import Harness
+    from crossfeed.reporting.data.frames import Run
+    from crossfeed.reporting.terminal.benchmarks import render_evaluation
+    from crossfeed.reporting.terminal.run_data import evaluation_data
 
     check_data_root(data_root)
     names = [name.strip() for name in tasks.split(",") if name.strip()]

@@ -55,11 +55,11 @@ def compare(
 
     `crossfeed report A B` lays runs beside each other.
     """
-    from crossfeed.report.compare import compare as compare_runs
-    from crossfeed.report.compare_files import comparison_data, write_comparison
-    from crossfeed.report.compare_runs import combine
-    from crossfeed.report.compare_text import render_comparison
-    from crossfeed.report.frames import Run
+    from crossfeed.reporting.data.frames import Run
+    from crossfeed.reporting.paper.agreement import compare as compare_runs
+    from crossfeed.reporting.paper.files import comparison_data, write_comparison
+    from crossfeed.reporting.paper.runs import combine
+    from crossfeed.reporting.paper.tables import render_comparison
 
     found = [Run.load(place) for place in places]
     comparison = compare_runs(combine(found), table)
@@ -84,9 +84,9 @@ def evidence(
     as_json: AsJson = False,
 ) -> None:
     """Print what makers say their models were trained on, how it overlaps, and where a default beta could come from."""
-    from crossfeed.report.evidence import evidence as survey
-    from crossfeed.report.evidence_files import evidence_data, write_evidence
-    from crossfeed.report.evidence_text import render_evidence
+    from crossfeed.reporting.evidence.files import evidence_data, write_evidence
+    from crossfeed.reporting.evidence.survey import evidence as survey
+    from crossfeed.reporting.evidence.tables import render_evidence
 
     found = survey()
     if as_json:

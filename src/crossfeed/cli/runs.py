@@ -34,7 +34,7 @@ from crossfeed.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from crossfeed.report.frames import Run
+    from crossfeed.reporting.data.frames import Run
 
 ReportFolder = Annotated[
     Path | None,
@@ -86,9 +86,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run an experiment, or go on with one that was stopped: type the same command again."""
+    from crossfeed.display.progress import for_stream
     from crossfeed.executors import executor_for
     from crossfeed.loop import run as run_experiment
-    from crossfeed.progress import for_stream
     from crossfeed.store import open_store
     from crossfeed.tracking import open_tracker
 
@@ -149,8 +149,8 @@ def show(place: Location, as_json: AsJson = False) -> None:
 @commands.command(epilog=examples("crossfeed status runs/quickstart-0123456789ab"))
 def status(place: Location, as_json: AsJson = False) -> None:
     """Say how far a run is: which cells are finished, running, failed (where, and why) and still to come."""
-    from crossfeed.report.progress_tables import render_status, status_data
-    from crossfeed.status import read_status
+    from crossfeed.reporting.terminal.progress_tables import render_status, status_data
+    from crossfeed.running.status import read_status
     from crossfeed.store import open_store
 
     found = read_status(open_store(place))
@@ -184,8 +184,8 @@ def presets(
     as_json: AsJson = False,
 ) -> None:
     """List the experiments that come with crossfeed, or print one."""
-    from crossfeed.description import preset_names, read_preset
-    from crossfeed.experiment import Experiment
+    from crossfeed.description.experiment import Experiment
+    from crossfeed.description.reading import preset_names, read_preset
 
     if name is not None and not as_json:
         typer.echo(read_preset(name), nl=False)
@@ -201,10 +201,10 @@ def presets(
 
 
 def _show(place: str, *, as_json: bool) -> None:
-    from crossfeed.report.evaluation import render_evaluation
-    from crossfeed.report.frames import Run
-    from crossfeed.report.run_data import run_data
-    from crossfeed.report.tables import render
+    from crossfeed.reporting.data.frames import Run
+    from crossfeed.reporting.terminal.benchmarks import render_evaluation
+    from crossfeed.reporting.terminal.run_data import run_data
+    from crossfeed.reporting.terminal.tables import render
 
     found = Run.load(place)
     if as_json:
@@ -216,7 +216,7 @@ def _show(place: str, *, as_json: bool) -> None:
 
 def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
     """Write a run's report; one that was made from the same files is left as it is, unless it is asked for again."""
-    from crossfeed.report.frames import Run
+    from crossfeed.reporting.data.frames import Run
 
     found = Run.load(place)
     where = out or report_folder(found)
@@ -224,7 +224,7 @@ def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
     known = made_from.read_text(encoding="ascii", errors="replace") if made_from.exists() and page.exists() else ""
     if now and now == known and not again:
         return page
-    from crossfeed.report.html import write_report  # what it draws with takes a second to load
+    from crossfeed.reporting.html import write_report  # what it draws with takes a second to load
 
     page = write_report(found, where)
     made_from.write_text(now, encoding="ascii")
@@ -233,8 +233,8 @@ def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
 
 def _write_together(places: list[str], out: Path | None) -> Path:
     """Write a page that lays runs beside each other, unless told otherwise in a folder named after them."""
-    from crossfeed.report.frames import Run
-    from crossfeed.report.html import write_together
+    from crossfeed.reporting.data.frames import Run
+    from crossfeed.reporting.html import write_together
 
     runs = [Run.load(place) for place in places]
     named = "-".join(run.id for run in runs)

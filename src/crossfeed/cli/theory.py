@@ -21,7 +21,7 @@ from crossfeed.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from crossfeed.experiment import Experiment
+    from crossfeed.description.experiment import Experiment
 
 
 def _output(default: str) -> Any:
@@ -47,9 +47,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict an experiment of linear models exactly: every generation and the limit, without running it."""
-    from crossfeed.predict import predict as predict_experiment
-    from crossfeed.report.theory_files import prediction_data, write_prediction
-    from crossfeed.report.theory_tables import render_prediction
+    from crossfeed.exact.prediction import predict as predict_experiment
+    from crossfeed.reporting.theory.files import prediction_data, write_prediction
+    from crossfeed.reporting.theory.tables import render_prediction
 
     experiment = read_experiment(source, overrides)
     prediction = predict_experiment(experiment)
@@ -77,9 +77,9 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Find the best weights alpha and beta, what others cost, and what selfish entities would choose."""
-    from crossfeed.plan import plan as plan_experiment
-    from crossfeed.report.theory_files import plan_data, write_plan
-    from crossfeed.report.theory_tables import render_plan
+    from crossfeed.exact.planning import plan as plan_experiment
+    from crossfeed.reporting.theory.files import plan_data, write_plan
+    from crossfeed.reporting.theory.tables import render_plan
 
     experiment = read_experiment(source, overrides)
     planned = plan_experiment(experiment, objective)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from crossfeed.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from crossfeed.description.experiment import Experiment
     from crossfeed.executors.executor import Executor
-    from crossfeed.experiment import Experiment
 
 __all__ = ["EXECUTORS", "executor_for", "open_executor"]
 

@@ -2,7 +2,8 @@
 
 ``advance`` carries a cell on by the worker's own session: everything stays in the worker and the store. The verbs of
 a learner (``start``, ``update``, ``generate``, ``score``, ``embed``, ``save``, ``load``, ...) serve a cell whose turns
-are taken elsewhere (`crossfeed.executors.spread`): states stay in the worker under numbers, and only numbers travel.
+are taken elsewhere (`crossfeed.executors.distributed`): states stay in the worker under numbers, and only numbers
+travel.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from crossfeed import errors
+from crossfeed.description.experiment import Experiment
 from crossfeed.errors import CrossfeedError, Diverged, InvalidInput, StoreError, WorkerFailure
 from crossfeed.executors.messages import pack_scores, unpack_set
-from crossfeed.experiment import Experiment
 from crossfeed.protocols import Learner, State
-from crossfeed.session import Session, Setup
+from crossfeed.running.session import Session, Setup
 from crossfeed.store import open_store
 
 __all__ = ["Desk", "Emit", "open_desk", "raise_error", "refusal", "wire"]

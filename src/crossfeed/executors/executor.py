@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from crossfeed.session import Session
+    from crossfeed.running.session import Session
 
 __all__ = ["Executor"]
 
@@ -28,7 +28,7 @@ class Executor(Protocol):
         """Start the workers on a run.
 
         Args:
-            session: The main process's own (`crossfeed.session.Session`).
+            session: The main process's own (`crossfeed.running.session.Session`).
 
         Raises:
             InvalidInput: The workers cannot see the run.

@@ -17,7 +17,7 @@ from crossfeed.environment import WORKER_NUMBER
 from crossfeed.errors import CrossfeedError, InvalidInput
 from crossfeed.executors.calls import wire
 from crossfeed.executors.messages import decode, encode
-from crossfeed.session import Session
+from crossfeed.running.session import Session
 
 __all__ = ["SILENT", "THREADS", "ProcessExecutor"]
 

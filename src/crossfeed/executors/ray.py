@@ -12,7 +12,7 @@ from crossfeed.errors import CrossfeedError, MissingDependency
 from crossfeed.executors.calls import open_desk, refusal, wire
 from crossfeed.executors.messages import decode, encode
 from crossfeed.executors.processes import THREADS
-from crossfeed.session import Session
+from crossfeed.running.session import Session
 
 try:
     import ray

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossfeed.executors.calls import Desk
-from crossfeed.session import Session
+from crossfeed.running.session import Session
 
 __all__ = ["SerialExecutor"]
 

@@ -1,1 +1,1 @@
-"""Filters of the pool: which published items may be drawn (`crossfeed.curation` says how they are applied)."""
+"""Filters of the pool: which published items may be drawn (applied by `crossfeed.generation.curation`)."""

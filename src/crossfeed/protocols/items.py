@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["Measurement", "Part", "Scores", "State", "TrainingSet"]
+__all__ = ["FRESH", "PRIVATE", "PUBLIC", "Measurement", "Part", "Scores", "State", "TrainingSet"]
+
+PRIVATE: Final = "private"
+"""The source of an entity's own real data."""
+
+PUBLIC: Final = "public"
+"""The source, and the task, of the real data that all entities share."""
+
+FRESH: Final = "fresh"
+"""The source of new human items that are collected together with a pool."""
 
 State = Any
 """One entity's parameters at one generation; only its learner looks inside. A state is never changed in place."""

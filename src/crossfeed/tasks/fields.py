@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, model_validator
 
+from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput
 from crossfeed.settings import Frozen, Sequence_
-from crossfeed.strict_yaml import shown
 from crossfeed.tasks.prose import passages, prose_row
 from crossfeed.tasks.splits import Row
 

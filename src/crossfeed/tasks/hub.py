@@ -16,9 +16,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from crossfeed.display.formatting import shown
 from crossfeed.errors import DataUnavailable
 from crossfeed.settings import Frozen, Name
-from crossfeed.strict_yaml import shown
 from crossfeed.tasks.choice_problems import listed
 from crossfeed.tasks.fields import Fields, rows_of
 from crossfeed.tasks.loading import Table, from_folder, from_hub

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +19,10 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
 from crossfeed.tasks.fresh import set_aside
+from crossfeed.tasks.images_classifier import Classifier
+from crossfeed.tasks.pictures import Images
 
-if TYPE_CHECKING:
-    from crossfeed.tasks.images_classifier import Classifier
-
-__all__ = ["FORMATS", "SCHEMA", "ImageTask", "Images", "Labelled", "from_bytes", "images_of", "table_of", "to_png"]
-
-Images = NDArray[np.uint8]
-"""``(n, height, width, channels)`` images of one size."""
+__all__ = ["FORMATS", "SCHEMA", "ImageTask", "Labelled", "from_bytes", "images_of", "table_of", "to_png"]
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "WEBP")
 """What is read; others would start programs or decoders that nobody asked for."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from crossfeed.cache import cached_folder
 from crossfeed.errors import InvalidInput, MissingDependency
-from crossfeed.tasks.images import Images
+from crossfeed.tasks.pictures import Images
 
 __all__ = ["Classifier", "fixed_classifier"]
 

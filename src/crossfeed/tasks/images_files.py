@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossfeed.errors import DataUnavailable, InvalidInput
-from crossfeed.tasks.images import Images, Labelled, from_bytes
+from crossfeed.tasks.images import Labelled, from_bytes
+from crossfeed.tasks.pictures import Images
 from crossfeed.tasks.splits import SPLITS
 
 __all__ = ["read_folder"]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from crossfeed.cache import default_cache
+from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput, MissingDependency
 from crossfeed.keys import generator
 from crossfeed.settings import Sequence_, TaskSettings
-from crossfeed.strict_yaml import shown
 from crossfeed.tasks.images import ImageTask, Labelled, table_of
 from crossfeed.tasks.images_classifier import Classifier, fixed_classifier
 from crossfeed.tasks.images_files import read_folder

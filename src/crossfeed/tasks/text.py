@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput
-from crossfeed.strict_yaml import shown
 from crossfeed.tasks.fresh import set_aside
 from crossfeed.tasks.grading import number_in, same_number, same_text
 

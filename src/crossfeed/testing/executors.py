@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from crossfeed.description import read_preset
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_preset
 from crossfeed.executors.executor import Executor
-from crossfeed.experiment import Experiment
+from crossfeed.executors.sweep import Spread
 from crossfeed.loop import Outcome, run
 from crossfeed.store import open_store
 from crossfeed.store.memory import MemoryStore
-from crossfeed.sweep import Spread
 
 __all__ = ["ExecutorContract"]
 

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from crossfeed.experiment import Experiment
-from crossfeed.generation import World, compose, publish, update
+from crossfeed.description.experiment import Experiment
+from crossfeed.display.progress import Silent
+from crossfeed.generation.cell_context import World
+from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import address, item_keys
-from crossfeed.progress import Silent
 from crossfeed.protocols import LearnerContext, State, TrainingSet
 
 __all__ = ["LearnerContract"]

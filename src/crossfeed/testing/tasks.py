@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pytest
 
+from crossfeed.description.registry import task_settings
 from crossfeed.protocols import Task
-from crossfeed.registry import task_settings
 
 __all__ = ["TaskContract"]
 

@@ -9,7 +9,7 @@ from crossfeed.theory.features import Features, random_features
 from crossfeed.theory.limit import Limit, NoLimit, lemma_1
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.moments import Conditional, Moments
-from crossfeed.theory.plan import (
+from crossfeed.theory.planning import (
     Equilibrium,
     Landscape,
     Optimum,

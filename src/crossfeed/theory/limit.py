@@ -23,7 +23,7 @@ from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array, trace_sandwich
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.moments import Conditional, Moments
-from crossfeed.theory.pool import ConstantPath, Gains
+from crossfeed.theory.pool_path import ConstantPath, Gains
 from crossfeed.theory.spectrum import (
     Growth,
     Reach,

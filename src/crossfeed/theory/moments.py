@@ -32,7 +32,7 @@ from crossfeed.theory.consensus import Block, Estimates
 from crossfeed.theory.grams import gram_source, map_blocks
 from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted, weighted_sum
 from crossfeed.theory.linear import LinearEcosystem
-from crossfeed.theory.pool import Path, ScheduledPath, Step, constant_path
+from crossfeed.theory.pool_path import Path, ScheduledPath, Step, constant_path
 
 _Result = TypeVar("_Result")
 

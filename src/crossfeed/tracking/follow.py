@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, Protocol
 
-from crossfeed.experiment import Cell, Experiment
+from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import scope_of
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.errors import MissingDependency
-from crossfeed.experiment import Cell, Experiment
 
 __all__ = ["TensorBoard"]
 

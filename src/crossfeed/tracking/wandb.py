@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.errors import InvalidInput, MissingDependency
-from crossfeed.experiment import Cell, Experiment
 
 __all__ = ["WeightsAndBiases"]
 

@@ -25,7 +25,7 @@ from crossfeed.learners.images.settings import FlowTrainingSettings
 from crossfeed.learners.neural.optimizer import adamw, set_rate, trapezoid
 from crossfeed.learners.neural.steps import rows_of_steps
 from crossfeed.learners.neural.watch import Watch
-from crossfeed.tasks.images import Images
+from crossfeed.tasks.pictures import Images
 
 __all__ = ["Noised", "draw", "images_of_steps", "noised", "score", "to_model", "train"]
 

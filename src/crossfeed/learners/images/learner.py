@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from crossfeed.display.formatting import shown
 from crossfeed.errors import Diverged, InvalidInput
 from crossfeed.keys import address
 from crossfeed.learners.images.flow import draw, images_of_steps, noised, score, train
@@ -19,7 +20,6 @@ from crossfeed.learners.images.model import Weights, WorkingModel, make_network,
 from crossfeed.learners.images.settings import ImagesSettings
 from crossfeed.learners.neural.device import open_device
 from crossfeed.protocols import LearnerContext, Scores, TrainingSet
-from crossfeed.strict_yaml import shown
 from crossfeed.tasks.images import images_of, to_png
 from crossfeed.tasks.images_classifier import Classifier, fixed_classifier
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from crossfeed.learners.language.lean.decoding import LeanDecoder
+from crossfeed.learners.language.captured_decoding import RecordedDecoder
+from crossfeed.learners.language.handwritten.decoding import LeanDecoder
 from crossfeed.learners.language.model import WorkingModel
-from crossfeed.learners.language.recorded_decoding import RecordedDecoder
 from crossfeed.learners.language.sampling import Sampler, position_keys
 from crossfeed.learners.language.settings import GenerationSettings
-from crossfeed.learners.language.text import Ids, left_padded
+from crossfeed.learners.language.tokens import Ids, left_padded
 
 __all__ = ["Completion", "complete"]
 

@@ -21,7 +21,7 @@ from crossfeed.learners.language.pretrained import read_model, read_tokenizer
 from crossfeed.learners.language.scoring import score
 from crossfeed.learners.language.scratch import make_base
 from crossfeed.learners.language.settings import LanguageSettings
-from crossfeed.learners.language.text import Codec, texts
+from crossfeed.learners.language.tokens import Codec, texts
 from crossfeed.learners.language.training import examples_of_steps, train
 from crossfeed.learners.neural.compiled.kernels import kernels
 from crossfeed.learners.neural.device import open_device, quiet

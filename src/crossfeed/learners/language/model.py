@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossfeed.learners.language.lean.model import proven
-from crossfeed.learners.language.recorded_passes import RecordedPasses
-from crossfeed.learners.language.text import Batch
+from crossfeed.learners.language.captured_passes import RecordedPasses
+from crossfeed.learners.language.handwritten.model import proven
+from crossfeed.learners.language.tokens import Batch
+from crossfeed.learners.neural.cuda_graphs import Recorder
 from crossfeed.learners.neural.device import Device, quiet
-from crossfeed.learners.neural.recording import Recorder
 
 __all__ = ["LanguageState", "WorkingModel"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from crossfeed.learners.language.model import WorkingModel
-from crossfeed.learners.language.text import Batch, Example, Ids
+from crossfeed.learners.language.tokens import Batch, Example, Ids
 from crossfeed.protocols import Scores
 
 __all__ = ["score"]

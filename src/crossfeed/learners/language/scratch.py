@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from crossfeed.cache import cached_folder
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, generator
-from crossfeed.learners.language.halves import Halves
+from crossfeed.learners.language.gradient_shards import Halves
 from crossfeed.learners.language.model import WorkingModel
 from crossfeed.learners.language.pretrained import attention, check_lengths
 from crossfeed.learners.language.settings import ScratchSettings
-from crossfeed.learners.language.text import Codec, texts
+from crossfeed.learners.language.tokens import Codec, texts
 from crossfeed.learners.neural.compiled.kernels import kernels
 from crossfeed.learners.neural.device import Device, quiet
 from crossfeed.learners.neural.optimizer import adamw, set_rate, trapezoid

@@ -13,7 +13,7 @@ from torch.nn import functional
 from crossfeed.keys import address
 from crossfeed.learners.language.model import LanguageState, WorkingModel
 from crossfeed.learners.language.settings import TrainingSettings
-from crossfeed.learners.language.text import Batch, Ids
+from crossfeed.learners.language.tokens import Batch, Ids
 from crossfeed.learners.neural.optimizer import adamw, constant_with_warmup, moments, restore, set_rate
 from crossfeed.learners.neural.steps import rows_of_steps
 from crossfeed.learners.neural.watch import Watch

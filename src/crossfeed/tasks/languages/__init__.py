@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal, get_args
 
-from crossfeed.strict_yaml import parse_yaml
+from crossfeed.description.strict_yaml import parse_yaml
 
 __all__ = ["LANGUAGES", "Language", "names", "templates"]
 

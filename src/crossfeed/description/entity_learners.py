@@ -1,0 +1,44 @@
+"""What each entity is: the experiment's learner, with what the entity's own `learner` says laid over it."""
+
+from __future__ import annotations
+
+from crossfeed.description.ecosystem import Ecosystem, Entity
+from crossfeed.description.reading import nested
+from crossfeed.description.registry import learner_settings
+from crossfeed.settings import LearnerSettings
+
+__all__ = ["learners_of"]
+
+
+def learners_of(common: LearnerSettings, ecosystem: Ecosystem) -> tuple[LearnerSettings, ...]:
+    """Each entity's learner.
+
+    Entities may differ in their learner, but not in what they read, nor in what all of them share.
+
+    Raises:
+        ValueError: An entity's own fields, laid over the common ones, are no learner, or not one of the same reading;
+            the message names the field.
+    """
+    return tuple(
+        common if entity.learner is None else _own(common, entity, f"ecosystem.entities.{place}.learner")
+        for place, entity in enumerate(ecosystem.entities)
+    )
+
+
+def _own(common: LearnerSettings, entity: Entity, where: str) -> LearnerSettings:
+    own = entity.learner or {}
+    try:
+        described = own if "kind" in own else common.changed(own)
+        known = learner_settings(described["kind"])
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    learner = nested(known, described, where)
+    shared = sorted(learner.shared & set(own))
+    if shared:
+        raise ValueError(f"{where}: entities cannot differ in {', '.join(shared)}; set learner.{shared[0]}")
+    if learner.reading() != common.reading():
+        raise ValueError(
+            f"{where}: it reads {learner.reading()}, and the common learner reads {common.reading()}; give learners "
+            "that read alike"
+        )
+    return learner

@@ -1,0 +1,317 @@
+"""An experiment: an ecosystem, what its entities are, what they train on, and what is measured.
+
+`Experiment` is a frozen value. It is read from and written to YAML, overridden by ``path.to.key=value``, and spread
+over its grid and seeds into `Cell`s. Its content id is a hash of everything that affects results.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from crossfeed.description.ecosystem import Ecosystem
+from crossfeed.description.entity_learners import learners_of
+from crossfeed.description.labels import digest, label
+from crossfeed.description.many_entities import spell_out
+from crossfeed.description.parts import Learner, Metrics, Task
+from crossfeed.description.reading import assign, override, validate
+from crossfeed.description.registry import combined_learner
+from crossfeed.description.strict_yaml import dump_yaml, parse_yaml
+from crossfeed.display.formatting import shown, word
+from crossfeed.display.notebook import Columns, listed, page
+from crossfeed.errors import InvalidDescription
+from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, identity
+
+__all__ = ["Cell", "Experiment"]
+
+RESERVED = ("private", "public", "fresh")
+_MOST_FIELDS: Final = 50
+_MOST_CELLS: Final = 100_000
+
+
+Size = Annotated[int, Field(ge=1, le=100_000_000)]
+
+
+class Experiment(Frozen):
+    """Everything that a run needs to be described, and nothing else.
+
+    Attributes:
+        name: Names the run's folder, together with the content id.
+        description: What it is for, in a sentence or two.
+        ecosystem: Who trains on what.
+        learner: What every entity is: a kind of generative model and how it is trained.
+        tasks: Data sets by name; entities own them, and all of them are measured for every entity.
+        public: The public data that all entities share; measured as the task ``public``.
+        n: Size of each training set (for learners that read draws).
+        initial_n: Size of the training sets of generation 0; default n.
+        pool_size: Items that each entity publishes at each generation; default n.
+        generations: Number of generations T after generation 0.
+        metrics: What to measure, by name.
+        measured: On which tasks: ``all``: every entity on every task. ``own``: every entity on its own task and on
+            those that nobody owns, so that the cost grows with the number of entities, not with its square.
+        seeds: One cell of every grid point for each.
+        checkpoints: Which states are kept in the run folder: those of the ``last`` generation, ``all``, ``none``.
+        grid: Lists of values for any fields, by dotted path; every combination is a cell.
+    """
+
+    no_effect = frozenset({"name", "description", "checkpoints"})
+
+    name: Name = "experiment"
+    description: str = ""
+    ecosystem: Ecosystem
+    learner: Learner
+    tasks: Annotated[dict[Name, Task], Field(min_length=1)]
+    public: Task
+    n: Size | None = None
+    initial_n: Size | None = None
+    pool_size: Size | None = None
+    generations: Annotated[int, Field(ge=0, le=10_000)]
+    metrics: Metrics = Field(default={"loss": True}, validate_default=True)
+    measured: Literal["all", "own"] = "all"
+    seeds: Annotated[Sequence_[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)] = (0,)
+    checkpoints: Annotated[str, Field(pattern="^(last|all|none)$")] = "last"
+    grid: dict[str, Annotated[Sequence_[Any], Field(min_length=1)]] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grid_leads(cls, data: Any) -> Any:
+        """A field on the grid takes its first value, so that it need not be given twice."""
+        grid = data.get("grid") if isinstance(data, dict) else None
+        if not isinstance(grid, dict):
+            return spell_out(data)
+        if len(grid) > _MOST_FIELDS:
+            raise ValueError(f"grid: at most {_MOST_FIELDS} fields can be varied; received {len(grid)}")
+        _check_paths(list(grid))
+        for path, values in grid.items():
+            if not isinstance(path, str) or not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", path, re.ASCII):
+                raise ValueError(f"grid: {shown(path)} is not a dotted path such as ecosystem.alpha")
+            if path.split(".")[0] in {"grid", "seeds", "name", "description", "checkpoints"}:
+                raise ValueError(f"grid: {path} cannot be varied; give more seeds under seeds:")
+            if isinstance(values, list | tuple) and values:
+                try:
+                    data = assign(data, path, values[0])
+                except ValueError as error:
+                    raise ValueError(f"grid: {word(path)}: {error}") from error
+        return spell_out(data)
+
+    @field_validator("grid")
+    @classmethod
+    def _plain_grid(cls, grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        for path, values in grid.items():
+            try:
+                json.dumps(values, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}: only finite numbers, words, truth values and lists of them") from error
+        return grid
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("seeds must differ: a repeated seed is the same run twice")
+        return seeds
+
+    @model_validator(mode="after")
+    def _can_be_listed(self) -> Self:
+        if self._count > _MOST_CELLS:
+            raise ValueError(
+                f"grid: with the seeds these are {self._count:,} cells, and a run has at most {_MOST_CELLS:,}"
+            )
+        return self
+
+    @property
+    def _count(self) -> int:
+        """How many cells there are, also of a grid whose values turn out to be impossible."""
+        return math.prod(map(len, self.grid.values())) * len(self.seeds)
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        for reserved in RESERVED:
+            if reserved in self.tasks or reserved in self.ecosystem.names:
+                raise ValueError(f"{reserved!r} is taken: it names a kind of data; choose another name")
+        for entity in self.ecosystem.entities:
+            if entity.private not in self.tasks:
+                known = ", ".join(self.tasks)
+                raise ValueError(
+                    f"entity {entity.name!r}: private is {entity.private!r}, which is not under tasks: {known}"
+                )
+        if self.ecosystem.update == "accumulate" and self.initial_n is not None:
+            raise ValueError(
+                "update: accumulate adds n examples at every generation to the n of generation 0; leave initial_n out"
+            )
+        _ = self.learners  # impossible ones are found here
+        sizes = {"n": self.n, "initial_n": self.initial_n, "pool_size": self.pool_size}
+        if self.learner.reading() == "draws" and self.n is None:
+            raise ValueError("n is missing: give the size of each training set")
+        given = [name for name, size in sizes.items() if size is not None]
+        if self.learner.reading() == "everything" and given:
+            raise ValueError(f"{', '.join(given)}: this learner weighs all the data and draws nothing; leave it out")
+        return self
+
+    @cached_property
+    def learners(self) -> tuple[LearnerSettings, ...]:
+        """Each entity's learner: the common one, with what the entity's own fields say laid over it."""
+        return learners_of(self.learner, self.ecosystem)
+
+    @cached_property
+    def combined_learner(self) -> LearnerSettings:
+        """What all the entities are: the common learner, or, where some differ, one that tells them apart."""
+        return combined_learner(self.learner, dict(zip(self.ecosystem.names, self.learners, strict=True)))
+
+    def __repr__(self) -> str:
+        kind, entities = self.learner.kind, len(self.ecosystem.names)
+        return f"Experiment({self.name!r}, {kind}, entities: {entities}, cells: {self._count})"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "": self.description,
+            "learner": self.learner.kind,
+            "n": "everything" if self.n is None else self.n,
+            "generations": self.generations,
+            "metrics": ", ".join(self.metrics),
+            "public": self.public.source,
+            "seeds": ", ".join(map(str, self.seeds)),
+            "cells": self._count,
+        }
+        tasks = {"task": list(self.tasks), "source": [task.source for task in self.tasks.values()]}
+        tables: dict[str, Columns] = {"Entities": self.ecosystem.columns, "Tasks": tasks}
+        if self.grid:
+            tables["Grid"] = {"field": list(self.grid), "values": list(map(listed, self.grid.values()))}
+        return page(f"Experiment {self.name}", facts, tables)
+
+    @classmethod
+    def from_yaml(cls, text: str, overrides: tuple[str, ...] = ()) -> Experiment:
+        """Read a description.
+
+        Args:
+            text: YAML.
+            overrides: ``path.to.key=value`` each, the value in YAML.
+
+        Raises:
+            InvalidDescription: Names every key that is unknown or impossible, with what was received.
+        """
+        data = parse_yaml(text)
+        for assignment in overrides:
+            data = override(data, assignment)
+        return validate(cls, data)
+
+    def to_yaml(self) -> str:
+        """The whole description, defaults included; reading it back gives an equal experiment."""
+        return dump_yaml(self.model_dump(mode="json"))
+
+    @cached_property
+    def id(self) -> str:
+        """A hash of everything that affects results, 12 hexadecimal digits.
+
+        It hangs on the cells, not on how their grid is spelled or ordered.
+        """
+        return digest(sorted((cell.name, cell.id) for cell in self.cells()))
+
+    def size(self, generation: int) -> int:
+        """Training-set size at a generation (for learners that read draws)."""
+        assert self.n is not None  # noqa: S101 - for the type checker; validated on construction
+        first = self.n if self.initial_n is None else self.initial_n
+        return first if generation == 0 else self.ecosystem.set_size(self.n, generation)
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Every point of the grid with every seed.
+
+        Raises:
+            InvalidDescription: A grid value is impossible, the message names its path; or two cells are the same.
+        """
+        return self._cells
+
+    @cached_property
+    def _cells(self) -> tuple[Cell, ...]:
+        base = self.model_dump(mode="python") | {"grid": {}}
+        cells = []
+        for values in itertools.product(*self.grid.values()):
+            point = dict(zip(self.grid, values, strict=True))
+            for seed in self.seeds:
+                data = base | {"seeds": (seed,)}
+                for path, value in point.items():
+                    data = assign(data, path, value)
+                cells.append(Cell(label(point, seed), seed, point, validate(Experiment, data)))
+        first: dict[str, str] = {}
+        for cell in cells:
+            twin = first.setdefault(cell.id, cell.name)
+            if twin is not cell.name:
+                raise InvalidDescription(
+                    f"grid: the cells {twin} and {cell.name} are the same experiment; list each value once, and only "
+                    "fields that change results"
+                )
+        return tuple(cells)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid with one seed.
+
+    Attributes:
+        name: A readable label, safe as a path.
+        seed: The seed.
+        point: The grid's values by path.
+        experiment: The experiment with these values, this one seed and no grid.
+        written_zero: The `zero` that a run was written with, where one is read; it names a folder of that run.
+    """
+
+    name: str
+    seed: int
+    point: dict[str, Any]
+    experiment: Experiment
+    written_zero: str | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """A hash of everything that affects the cell's results."""
+        content: dict[str, Any] = identity(self.experiment, ("learner",)) | {"learner": self._learners(identity)}
+        for entity in content["ecosystem"]["entities"]:
+            entity.pop("learner", None)  # told above at full length, whatever it leaves out or repeats
+        return digest(content)
+
+    @cached_property
+    def start(self) -> str:
+        """A hash of everything that affects training at generation 0; cells that agree in it share those states."""
+        learner = self._learners(lambda each: each.start_identity())
+        return digest(self._up_to_zero(without=("metrics", "measured", "learner")) | {"learner": learner})
+
+    @cached_property
+    def zero(self) -> str:
+        """A hash of everything that affects what is measured at generation 0; cells that agree share the numbers."""
+        return self.written_zero or digest(self._up_to_zero())
+
+    def _learners(self, told: Callable[[LearnerSettings], Any]) -> Any:
+        """The common learner, and each entity's where what is told of them differs, as plain data."""
+        common, own = told(self.experiment.learner), [told(each) for each in self.experiment.learners]
+        return common if all(each == common for each in own) else {"common": common, "entities": own}
+
+    def _up_to_zero(self, without: tuple[str, ...] = ()) -> dict[str, Any]:
+        experiment, ecosystem = self.experiment, self.experiment.ecosystem
+        content: dict[str, Any] = identity(
+            experiment, ("n", "initial_n", "pool_size", "generations", "ecosystem", "learner", *without)
+        )
+        if "learner" not in without:
+            content["learner"] = self._learners(identity)
+        content["size"] = experiment.size(0) if experiment.learner.reading() == "draws" else None
+        content["ecosystem"] = {
+            "entities": [(entity.name, entity.private) for entity in ecosystem.entities],
+            "betas": ecosystem.betas(0).tolist(),
+            "reserved": experiment.generations if ecosystem.fresh_fraction > 0 else 0,
+        }
+        return content
+
+
+def _check_paths(paths: list[Any]) -> None:
+    """No field of the grid may lie within another one: the later would undo the earlier."""
+    for path in paths:
+        for other in paths:
+            if isinstance(path, str) and isinstance(other, str) and other.startswith(f"{path}."):
+                raise ValueError(f"grid: {other} lies within {path}; vary one of them")

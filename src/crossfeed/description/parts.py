@@ -1,0 +1,65 @@
+"""Parts of a description that are chosen by a name: a learner by its kind, a task by its source, metrics and filters.
+
+They are types for fields of frozen descriptions: a mapping becomes the settings class that the registry knows under the
+name, and an unknown name, or a key that the class does not have, is an error that says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from crossfeed.description.reading import nested
+from crossfeed.description.registry import filter_settings, learner_settings, metric_settings, task_settings
+from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
+
+__all__ = ["Filters", "Learner", "Metrics", "Task"]
+
+
+def _learner(value: Any) -> Any:
+    if isinstance(value, LearnerSettings):
+        return value
+    if not isinstance(value, dict) or "kind" not in value:
+        raise ValueError("a learner is a mapping with a kind, such as {kind: language, ...}")
+    return nested(learner_settings(value["kind"]), value)
+
+
+def _task(value: Any) -> Any:
+    if isinstance(value, TaskSettings):
+        return value
+    if isinstance(value, str):
+        value = {"source": value}
+    if not isinstance(value, dict) or "source" not in value:
+        raise ValueError("a task is the name of a source, such as math, or a mapping with a source")
+    return nested(task_settings(value["source"]), value)
+
+
+def _metrics(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError("metrics is a mapping from names to settings, such as {loss: {}, accuracy: {items: 64}}")
+    return _chosen(value, metric_settings)
+
+
+def _filters(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError("curation is a mapping from filters to settings, such as {detector: {recall: 0.9}}")
+    return _chosen(value, filter_settings)
+
+
+def _chosen(value: dict[Any, Any], settings_of: Callable[[Any], type[Frozen]]) -> dict[Any, Any]:
+    """Settings by name; ``true`` or an empty mapping means the defaults, ``false`` means not at all."""
+    chosen = {}
+    for name, given in value.items():
+        known = settings_of(name)
+        if given is not False:
+            plain = {} if given is True or given is None else given
+            chosen[name] = plain if isinstance(plain, known) else nested(known, plain, name)
+    return chosen
+
+
+Learner = Annotated[SerializeAsAny[LearnerSettings], BeforeValidator(_learner)]
+Task = Annotated[SerializeAsAny[TaskSettings], BeforeValidator(_task)]
+Metrics = Annotated[dict[str, SerializeAsAny[MetricSettings]], BeforeValidator(_metrics)]
+Filters = Annotated[dict[str, SerializeAsAny[FilterSettings]], BeforeValidator(_filters)]

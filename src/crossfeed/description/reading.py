@@ -1,0 +1,227 @@
+"""Reading descriptions written by people: presets and files, overrides, and errors that name the key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from crossfeed.description.strict_yaml import DEEPEST, MOST_CHARACTERS, load_yaml
+from crossfeed.display.formatting import reason, shown, word
+from crossfeed.errors import InvalidDescription
+
+__all__ = [
+    "Nested",
+    "assign",
+    "nested",
+    "override",
+    "preset_names",
+    "read_description",
+    "read_preset",
+    "validate",
+]
+
+M = TypeVar("M", bound=BaseModel)
+_MOST_LINES: Final = 20
+
+
+def assign(data: Any, path: str, value: Any) -> Any:
+    """A copy of nested plain data with the value at a dotted path replaced or added.
+
+    Raises:
+        ValueError: The path goes through something that is neither a mapping nor a list entry, or is no path.
+    """
+    head, dot, rest = path.partition(".")
+    if not head or (dot and not rest):
+        raise ValueError(f"{shown(path)} is not a dotted path such as ecosystem.alpha")
+    if path.count(".") >= DEEPEST:
+        raise ValueError(f"{shown(path)} leads deeper than {DEEPEST} levels")
+    if isinstance(data, BaseModel):
+        data = data.model_dump(mode="python")
+    if isinstance(data, list | tuple):
+        if not re.fullmatch(r"[0-9]{1,9}", head) or int(head) >= len(data):
+            raise ValueError(f"{shown(head)} is not an entry of a list of {len(data)} (counted from 0)")
+        entries = list(data)
+        entries[int(head)] = assign(entries[int(head)], rest, value) if rest else value
+        return entries
+    if not isinstance(data, dict):
+        raise ValueError(f"{shown(head)} cannot be set: there is {shown(data)}, not a mapping")
+    return data | {head: assign(data.get(head, {}), rest, value) if rest else value}
+
+
+def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:
+    """Apply one ``path.to.key=value``; a field that was on the grid leaves it.
+
+    Raises:
+        InvalidDescription: It is not of that form, or its path cannot be followed.
+    """
+    path, equals, value = assignment.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise InvalidDescription(f"--set {word(assignment)}: give path.to.key=value, such as ecosystem.alpha=0.5")
+    try:
+        parsed = load_yaml(value)
+    except InvalidDescription as error:
+        raise InvalidDescription(f"--set {word(path)}: {error}") from error
+    data = _spelled_out(data)
+    grid = data.get("grid")
+    try:
+        if path.startswith("grid."):  # the rest is one key, dots and all
+            varied = dict(grid) if isinstance(grid, dict) else {}
+            return data | {"grid": varied | {path.removeprefix("grid."): parsed}}
+        if isinstance(grid, dict):
+            # What is set as a whole leaves the grid with all its parts; a part of what is varied cannot be set.
+            above = [key for key in grid if isinstance(key, str) and path.startswith(f"{key}.")]
+            if above:
+                raise ValueError(f"{above[0]} is on the grid; change it there, or set all of it")
+            kept = {key: v for key, v in grid.items() if key != path and not str(key).startswith(f"{path}.")}
+            data = data | {"grid": kept}
+        changed: dict[str, Any] = assign(data, path, parsed)
+    except ValueError as error:
+        raise InvalidDescription(f"--set {word(assignment)}: {error}") from error
+    return changed
+
+
+def _spelled_out(data: dict[str, Any]) -> dict[str, Any]:
+    """Short forms at length, so that paths can lead into them: ``math`` is ``{source: math}``, ``true`` is ``{}``."""
+    named = data.get("tasks"), data.get("metrics")
+    tasks, metrics = (part if isinstance(part, dict) else {} for part in named)
+    long = dict(data)
+    if tasks:
+        long["tasks"] = {name: {"source": task} if isinstance(task, str) else task for name, task in tasks.items()}
+    if metrics:
+        long["metrics"] = {name: {} if how is True or how is None else how for name, how in metrics.items()}
+    if isinstance(data.get("public"), str):
+        long["public"] = {"source": data["public"]}
+    return long
+
+
+def preset_names() -> tuple[str, ...]:
+    """The presets that come with the package."""
+    folder = resources.files("crossfeed") / "presets"
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
+
+
+def read_preset(name: str) -> str:
+    """The text of a preset.
+
+    Raises:
+        InvalidDescription: There is none of that name; the message lists them.
+    """
+    if name not in preset_names():
+        raise InvalidDescription(f"{shown(name)} is not a preset; there are {', '.join(preset_names())}")
+    return (resources.files("crossfeed") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def read_description(source: str) -> str:
+    """The text of a preset or of a file.
+
+    Args:
+        source: A preset's name, or a path.
+
+    Raises:
+        InvalidDescription: Neither exists; the message lists the presets.
+    """
+    if source in preset_names():
+        return read_preset(source)
+    try:
+        with Path(source).open(encoding="utf-8") as file:
+            return file.read(MOST_CHARACTERS + 1)  # `parse_yaml` refuses the one too many; a device has no end
+    except (OSError, ValueError) as error:
+        close = difflib.get_close_matches(source, preset_names(), n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise InvalidDescription(
+            f"{shown(source)} is neither a preset nor a file that can be read ({reason(error)}).{hint} "
+            f"Presets: {', '.join(preset_names())}."
+        ) from error
+
+
+class Nested(ValueError):
+    """What is wrong with a part of a description whose model was chosen by one of its own fields.
+
+    Args:
+        model: The chosen model.
+        path: Where the part is, below the field that was being read; may be empty.
+        error: What it said.
+    """
+
+    def __init__(self, model: type[BaseModel], path: str, error: ValidationError) -> None:
+        super().__init__(str(error))
+        self.model, self.path, self.error = model, path, error
+
+
+def nested(model: type[M], value: Any, path: str = "") -> M:
+    """Make a part of a description; errors keep the chosen model, so that they can say what it knows.
+
+    Raises:
+        Nested: It cannot be understood.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Nested(model, path, error) from error
+
+
+def validate(model: type[M], data: Mapping[str, Any]) -> M:
+    """Make a description of plain data.
+
+    Raises:
+        InvalidDescription: One line for each thing that is wrong: its key, what was received, what is allowed.
+    """
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        wrong = error.errors()
+        lines = [_explain(model, item) for item in wrong[:_MOST_LINES]]
+        lines += [f"... and {len(wrong) - _MOST_LINES} more"] if len(wrong) > _MOST_LINES else []
+        raise InvalidDescription("\n".join(lines)) from error
+    except ValueError as error:
+        raise InvalidDescription(str(error)) from error
+
+
+def _explain(model: type[BaseModel], item: Any) -> str:
+    where = ".".join(map(word, item["loc"]))
+    if item["type"] == "extra_forbidden":
+        allowed = _fields_at(model, item["loc"][:-1])
+        close = difflib.get_close_matches(str(item["loc"][-1]), allowed, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{where}: unknown key{hint}" + (f" (known: {', '.join(allowed)})" if allowed else "")
+    if item["type"] == "missing":
+        return f"{where}: missing; it has to be given"
+    message = item["msg"].removeprefix("Value error, ")
+    inner = item.get("ctx", {}).get("error")
+    if isinstance(inner, Nested):
+        prefix = ".".join(part for part in (where, word(inner.path)) if part)
+        return "\n".join(f"{prefix}.{_explain(inner.model, one)}" for one in inner.error.errors())
+    message = (message[:1].lower() + message[1:]).replace("valid tuple", "list")
+    if item["type"] == "value_error" and isinstance(item["input"], dict | BaseModel):
+        return f"{where}: {message}" if where else message  # about several fields, which the message names
+    return f"{where}: {message}; received {shown(item['input'])}"
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """Field names of the model at a path, as far as it can be followed by field types."""
+    fields = model.model_fields
+    for part in path:
+        if not isinstance(part, str) or part not in fields:
+            continue
+        inner = _model_in(fields[part].annotation)
+        if inner is None:
+            return []
+        fields = inner.model_fields
+    return list(fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,1 @@
+"""Values as people see them: texts, progress, and pictures of values in a notebook."""

@@ -1,0 +1,107 @@
+"""Text and numbers as they are shown: made harmless, clipped, and rounded the same way everywhere.
+
+What models write is arbitrary text. On its way to a terminal, a page or a table it may not move the cursor, reorder
+the line around it or run as a formula; what is taken out stays visible as its code point.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+import unicodedata
+from typing import Any, Final
+
+__all__ = [
+    "clip",
+    "number",
+    "percent",
+    "plain",
+    "reason",
+    "safe_cell",
+    "shorten",
+    "shown",
+    "signed",
+    "value_text",
+    "word",
+]
+
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
+# Joiners are part of how Persian, Indic scripts and emoji are written, and move nothing.
+_KEPT: Final = frozenset("\n\t\u200c\u200d")
+# Spreadsheets take a cell that starts with one of these for a formula; the last four are their full-width twins. Where
+# lists are separated by semicolons a cell begins anew after each of them, and a line does so after a line break.
+_FORMULA: Final = re.compile(r"(^|[;\t\n])([^\S;\t\n]*)(?=[=+\-@\t\uff1d\uff0b\uff0d\uff20])")
+
+_BRIEFLY: Final = reprlib.Repr()
+_BRIEFLY.maxlevel, _BRIEFLY.maxstring, _BRIEFLY.maxother = 3, 80, 80
+
+
+def plain(text: object) -> str:
+    """Text without control, bidirectional and other invisible characters; each is shown as its code point."""
+    joined = str(text).replace("\r\n", "\n")
+    return "".join(c if c in _KEPT or unicodedata.category(c) not in _HIDDEN else f"⟨U+{ord(c):04X}⟩" for c in joined)
+
+
+def clip(text: object, limit: int) -> str:
+    """Plain text of at most `limit` characters, and how many were left out."""
+    whole = str(text)
+    if len(whole) <= limit:
+        return plain(whole)
+    return f"{plain(whole[:limit])} … [{len(whole) - limit} more characters]"
+
+
+def shorten(text: str, limit: int) -> str:
+    """A label of at most `limit` characters: the middle gives way, since names differ at their ends."""
+    if len(text) <= limit:
+        return text
+    head = max((limit - 1) // 2, 1)
+    tail = max(limit - 1 - head, 0)
+    return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def safe_cell(value: Any) -> Any:
+    """A table cell that no spreadsheet takes for a formula; anything but text is left as it is."""
+    return _FORMULA.sub(r"\1'\2", plain(value)) if isinstance(value, str) else value
+
+
+def number(value: float) -> str:
+    """A loss, rate or similarity: two decimals, three digits where that would say nothing."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:.2f}" if value == 0 or 0.0995 <= abs(value) < 1e5 else f"{value:.3g}"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A change with its sign; a change that rounds to nothing has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if text.strip("+-0.") == "" else text
+
+
+def percent(value: float, error: float = math.nan) -> str:
+    """A change in per cent, with its standard error where there is one; of thousands no decimals."""
+    if not math.isfinite(value):
+        return ""
+    digits = 0 if abs(value) >= 1000 else 1
+    return f"{signed(value, digits)} %" if math.isnan(error) else f"{signed(value, digits)} ± {error:.{digits}f} %"
+
+
+def value_text(value: object) -> str:
+    """A grid value as it is shown."""
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else plain(value)
+
+
+def word(part: object) -> str:
+    """A key as it is, or, if it is long or cannot be printed, as a quoted and shortened word."""
+    text = str(part)
+    return text if len(text) <= _BRIEFLY.maxstring and text.isprintable() else shown(text)
+
+
+def shown(value: Any) -> str:
+    """A value as it is written, shortened."""
+    return _BRIEFLY.repr(value)
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, without the numbers and paths of the system's."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Checkpoints of a run under benchmarks (EleutherAI's lm-evaluation-harness)."""

@@ -1,0 +1,174 @@
+"""Benchmark numbers of a run's checkpoints, one table beside its records.
+
+What evaluates a checkpoint is handed in (`crossfeed.evaluation.harness`). Numbers are kept checkpoint by checkpoint,
+under ``evaluation/`` of the run, as soon as they are there: evaluating goes on where it stopped, and a task is not put
+again to a checkpoint with the same options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crossfeed.description.experiment import Experiment
+from crossfeed.display.progress import Silent
+from crossfeed.errors import InvalidInput, StoreError
+from crossfeed.protocols import Progress, Store
+from crossfeed.records import state_scope_of, with_coordinates
+
+__all__ = ["Evaluator", "Score", "evaluate"]
+
+_STEP: Final = "evaluation"
+_SCHEMA: Final = pa.schema(
+    [
+        ("generation", pa.int64()),
+        ("model", pa.string()),
+        ("task", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("stderr", pa.float64()),
+        ("items", pa.int64()),
+        ("shots", pa.int64()),
+        ("warning", pa.string()),
+        ("options", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One benchmark number of one model.
+
+    Attributes:
+        task: The benchmark.
+        metric: What was measured.
+        value: How much.
+        stderr: Its standard error over the items; not a number where none is known.
+        items: How many items were answered.
+        shots: Worked examples in each prompt.
+        warning: The first thing that the evaluator warned of, such as prompts that had to be cut; else empty.
+    """
+
+    task: str
+    metric: str
+    value: float
+    stderr: float
+    items: int
+    shots: int
+    warning: str
+
+
+class Evaluator(Protocol):
+    """Something that puts benchmarks to a checkpoint.
+
+    Attributes:
+        tasks: The benchmarks' names.
+        options: What affects their numbers, as text.
+    """
+
+    @property
+    def tasks(self) -> tuple[str, ...]: ...  # noqa: D102 - see above
+
+    @property
+    def options(self) -> str: ...  # noqa: D102 - see above
+
+    def evaluate(self, folder: Path, tasks: Sequence[str]) -> list[Score]:
+        """The numbers of some of its tasks for the model in a folder."""
+        ...
+
+
+def evaluate(experiment: Experiment, store: Store, evaluator: Evaluator, progress: Progress | None = None) -> pa.Table:
+    """Put benchmarks to every checkpoint that a run keeps.
+
+    Args:
+        experiment: What was run.
+        store: Where it lives.
+        evaluator: What evaluates a checkpoint.
+        progress: Where long work is reported; default nowhere.
+
+    Returns:
+        What is kept as ``evaluation.parquet``: the columns of the records, then ``stderr``, ``items``, ``shots``,
+        ``warning`` and ``options``. Other tasks' numbers of earlier calls are in it as well; a shared generation 0 is
+        listed under every cell that begins with it.
+
+    Raises:
+        InvalidInput: The models are no language models.
+        StoreError: There is no run, or it keeps no checkpoints, or one cannot be read.
+    """
+    if experiment.learner.kind != "language":
+        raise InvalidInput(
+            f"benchmarks are put to language models; the models of {experiment.name} are of kind "
+            f"{experiment.learner.kind!r}"
+        )
+    document = store.read_document("run")
+    if document is None:
+        raise StoreError("there is no run here to evaluate; give the folder that `crossfeed run` made")
+    store.begin(experiment.to_yaml(), document)
+    try:
+        _evaluate_all(experiment, store, evaluator, Silent() if progress is None else progress)
+        table = _collect(experiment, store)
+        store.write_result(_STEP, table)
+    finally:
+        store.end()
+    return table
+
+
+def _evaluate_all(experiment: Experiment, store: Store, evaluator: Evaluator, progress: Progress) -> None:
+    kept = [place for place in _places(experiment) if store.has_states(*place)]
+    if not kept:
+        raise StoreError(
+            f"{experiment.name} keeps no checkpoints (yet): none of a finished generation was found; run it, with "
+            "checkpoints: last or all in its description"
+        )
+    names = experiment.ecosystem.names
+    with progress.stage("evaluate", total=len(kept) * len(names), detail="checkpoints") as advance:
+        for scope, generation in kept:
+            for name in names:
+                _evaluate_one(store, scope, generation, name, evaluator, progress)
+                advance(1)
+
+
+def _evaluate_one(
+    store: Store, scope: str, generation: int, entity: str, evaluator: Evaluator, progress: Progress
+) -> None:
+    """Put to one checkpoint what has not been put to it, and keep the numbers."""
+    table = _SCHEMA.empty_table()
+    if store.has_table(_STEP, scope, generation):
+        table = store.read_table(_STEP, scope, generation)
+    own = pc.equal(table.column("model"), entity)
+    known = table.filter(pc.and_(own, pc.equal(table.column("options"), evaluator.options))).column("task")
+    missing = [task for task in evaluator.tasks if task not in set(known.to_pylist())]
+    if not missing:
+        return
+    (scores,) = store.read_states(scope, generation, [entity], lambda folder: evaluator.evaluate(folder, missing))
+    rows = [asdict(s) | {"generation": generation, "model": entity, "options": evaluator.options} for s in scores]
+    old = pc.and_(own, pc.is_in(table.column("task"), pa.array(missing, pa.string())))
+    table = pa.concat_tables([table.filter(pc.invert(old)), pa.Table.from_pylist(rows, schema=_SCHEMA)])
+    store.write_table(_STEP, scope, generation, table)
+    said = ", ".join(f"{s.task} {s.metric} {s.value:.3f}" for s in scores)
+    progress.note(f"{scope} t={generation} {entity}: {said}")
+    for task, warning in {s.task: s.warning for s in scores if s.warning}.items():
+        progress.note(f"  warning on {task}: {warning}")
+
+
+def _collect(experiment: Experiment, store: Store) -> pa.Table:
+    cells = experiment.cells()
+    tables = [with_coordinates(_SCHEMA.empty_table(), cells[0], experiment)]
+    for cell in cells:
+        for generation in range(cell.experiment.generations + 1):
+            scope = state_scope_of(cell, generation)
+            if store.has_table(_STEP, scope, generation):
+                tables.append(with_coordinates(store.read_table(_STEP, scope, generation), cell, experiment))
+    return pa.concat_tables(tables)
+
+
+def _places(experiment: Experiment) -> list[tuple[str, int]]:
+    """Where states may be kept, each once: scope and generation."""
+    cells = experiment.cells()
+    places = [(state_scope_of(c, t), t) for c in cells for t in range(c.experiment.generations + 1)]
+    return list(dict.fromkeys(places))

@@ -1,0 +1,233 @@
+"""EleutherAI's lm-evaluation-harness: the only file that knows it.
+
+Tasks are the harness's own, with its prompts, shots and metrics; where a data root is given only the place of their
+data is another one. Numbers are those of ``lm_eval --model hf`` with its default seeds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import io
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from functools import cache, cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput, MissingDependency
+from crossfeed.evaluation.checkpoints import Score
+
+__all__ = ["Harness"]
+
+_SEED: Final = 1234  # what the harness seeds its choice of shots, and torch, with
+_DEVICE: Final = "auto"  # no device's name: the harness then takes CUDA's current one if there is one, else the CPU
+_BUILDERS: Final = {"parquet": "parquet", "jsonl": "json"}
+_LOGGERS: Final = ("lm_eval", "datasets", "huggingface_hub", "transformers")
+_SPLITS: Final = ("train", "validation", "test")
+
+
+class Harness:
+    """Tasks of the harness, ready to be put to checkpoints.
+
+    Args:
+        tasks: Their names, such as ``sciq``, ``gsm8k``, ``arc_challenge``.
+        data_root: A folder laid out ``<task>/<split>.parquet`` to read instead of the hub; columns as on the hub.
+        shots: Worked examples in a prompt; None is what each task says.
+        limit: How many items of each task, the first ones; None is all of them.
+        new_tokens: Longest answer of tasks that let the model write; None is what each task says, else 256.
+        batch_size: Items at once; it changes no number beyond rounding.
+
+    Attributes:
+        options: What of this affects the numbers, as text.
+
+    Raises:
+        MissingDependency: The harness is not installed.
+        InvalidInput: There is no task.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        *,
+        data_root: Path | None = None,
+        shots: int | None = None,
+        limit: int | None = None,
+        new_tokens: int | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        self.tasks = tuple(dict.fromkeys(tasks))
+        if not self.tasks:
+            raise InvalidInput("tasks: none was given; give some of lm_eval's, such as sciq, gsm8k, arc_challenge")
+        self._data_root, self._batch_size = data_root, batch_size
+        self._shots, self._limit, self._new_tokens = shots, limit, new_tokens
+        given = {"lm_eval": _version(), "limit": limit, "shots": shots, "new_tokens": new_tokens}
+        self.options = " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+
+    def evaluate(self, folder: Path, tasks: Sequence[str]) -> list[Score]:
+        """Put some of the tasks to the model in a folder, one after the other.
+
+        Args:
+            folder: A transformers folder: weights, configuration and tokenizer.
+            tasks: Their names.
+
+        Raises:
+            InvalidInput: A task is not known, or the model cannot read as much as it asks for.
+            DataUnavailable: A task's data cannot be read.
+            CrossfeedError: The harness cannot finish; the message says what it says.
+        """
+        from lm_eval.api.registry import get_model
+
+        try:
+            with _quiet():
+                model = get_model("hf")(pretrained=str(folder), device=_DEVICE, batch_size=self._batch_size)
+            for name in tasks:
+                _check_room(name, self._tasks[name], model)
+            return [score for name in tasks for score in self._answer(name, model)]
+        except (CrossfeedError, OSError):  # the latter: the folder cannot be read, which is for the store to say
+            raise
+        except Exception as error:  # the harness and the libraries below it raise errors of many kinds
+            raise CrossfeedError(f"lm_eval on {', '.join(tasks)}: {_first_line(error)}") from error
+
+    @cached_property
+    def _tasks(self) -> dict[str, Any]:
+        """The harness's tasks with their data; it takes seconds to find them."""
+        found = _load(self.tasks, self._data_root)
+        for task in found.values():
+            _set_up(task, self._shots, self._new_tokens)
+        return found
+
+    def _answer(self, name: str, model: Any) -> Iterator[Score]:
+        """One task's numbers; the harness names them ``metric,filter``, and most tasks have no filter."""
+        import lm_eval
+        from lm_eval.utils import set_torch_seed
+
+        task = self._tasks[name]
+        with _quiet() as warnings:
+            set_torch_seed(_SEED)
+            task.set_fewshot_seed(seed=_SEED)
+            found = lm_eval.evaluate(model, {"tasks": {name: task}}, limit=self._limit, log_samples=False)
+        results, items = found["results"][name], int(found["n-samples"][name]["effective"])
+        for key, value in results.items():
+            metric, comma, filtered = key.partition(",")
+            if comma and not metric.endswith("_stderr"):
+                error = results.get(f"{metric}_stderr,{filtered}")
+                yield Score(
+                    task=name,
+                    metric=metric if filtered == "none" else f"{metric} ({filtered})",
+                    value=float(value),
+                    stderr=float(error) if isinstance(error, int | float) else math.nan,
+                    items=items,
+                    shots=int(found["n-shot"][name]),
+                    warning=warnings[0] if warnings else "",
+                )
+
+
+def _version() -> str:
+    if find_spec("lm_eval") is None or find_spec("accelerate") is None:  # it installs without what `hf` models need
+        raise MissingDependency("evaluating needs lm-evaluation-harness: pip install 'crossfeed[eval]'")
+    return version("lm_eval")
+
+
+def _load(names: Sequence[str], data_root: Path | None) -> dict[str, Any]:
+    """The harness's tasks with their data."""
+    with TemporaryDirectory() as cache, _quiet():
+        # Members of a group are the harness's tasks with some fields replaced; a task alone would be a new one.
+        members = [{"task": name} | (_local(name, data_root, cache) if data_root else {}) for name in names]
+        for name in names:
+            _check_known(name, _manager().all_subtasks)
+        try:
+            found: dict[str, Any] = _manager().load([{"group": "crossfeed", "task": members}])["tasks"]
+        except Exception as error:  # the harness and the libraries below it raise errors of many kinds
+            raise DataUnavailable(
+                f"lm_eval cannot read the data of {', '.join(names)} ({_first_line(error)}); without a network give "
+                f"--data-root FOLDER with FOLDER/{names[0]}/test.parquet, with the columns that it has on the hub"
+            ) from error
+    return found
+
+
+@cache
+def _manager() -> Any:
+    """The harness's index of its tasks: thousands of files are read for it."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
+
+
+def _check_known(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        meant = f"; did you mean {', '.join(near)}?" if near else ""
+        raise InvalidInput(f"tasks: {name!r} is no task of lm_eval{meant} (`lm-eval ls subtasks` lists them)")
+
+
+def _local(name: str, data_root: Path, cache: str) -> dict[str, Any]:
+    """The fields of a task that say where its data are."""
+    folder = (data_root / name).resolve()
+    for ending, builder in _BUILDERS.items():
+        files = {split: path for split in _SPLITS if (path := folder / f"{split}.{ending}").is_file()}
+        if files:
+            places = {split: glob.escape(str(path)) for split, path in files.items()}
+            # The library would leave a converted copy of every local file in its cache.
+            options = {"data_files": places, "cache_dir": cache, "keep_in_memory": True}
+            return {"dataset_path": builder, "dataset_name": None, "dataset_kwargs": options}
+    raise DataUnavailable(
+        f"{name}: {folder} has no test.parquet (or .jsonl); put it there, or give another --data-root"
+    )
+
+
+def _set_up(task: Any, shots: int | None, new_tokens: int | None) -> None:
+    """Shots and answer lengths, by the harness's own rules: a task that fixes no shots has none, or stays there."""
+    fixed = task.get_config("num_fewshot")
+    if fixed is None:
+        task.set_config(key="num_fewshot", value=shots or 0)
+    elif shots is not None and fixed != 0:
+        task.set_config(key="num_fewshot", value=shots)
+    if new_tokens is not None and task.get_config("output_type") == "generate_until":
+        task.set_config(key="generation_kwargs", value={"max_gen_toks": new_tokens}, update=True)
+
+
+def _check_room(name: str, task: Any, model: Any) -> None:
+    if task.get_config("output_type") == "generate_until":
+        answer = task.get_config("generation_kwargs").get("max_gen_toks", model.max_gen_toks)
+        if answer >= model.max_length:
+            raise InvalidInput(
+                f"{name}: answers may have {answer} tokens, but the model reads {model.max_length} in all, prompt and "
+                f"answer; give fewer, such as --new-tokens {model.max_length // 2}"
+            )
+
+
+class _Heard(logging.Handler):
+    """Warnings, kept instead of shown."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@contextmanager
+def _quiet() -> Iterator[list[str]]:
+    """No bars and no log lines; gives what the harness warns of."""
+    heard, loggers = _Heard(), [logging.getLogger(name) for name in _LOGGERS]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [heard], False
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield heard.messages
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().split("\n", 1)[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,1 @@
+"""An experiment in the terms of the exact theory: its prediction and its plan."""

@@ -1,0 +1,179 @@
+"""An experiment in the terms of theory: its description as a `crossfeed.theory.LinearEcosystem`.
+
+| description | theory |
+|---|---|
+| features X of a task | Gram matrix X'X of the entity that owns it, also of what that entity publishes |
+| a task's ``truth`` and ``noise`` | theta*_k and sigma |
+| the linear learner's ``noise`` | sigma_generated |
+| alpha, beta, initial_beta, shares, history, update | the weights, shares and history of the same names |
+| fresh_fraction | weight of fresh rows with the public data's Gram matrix |
+
+What has no linear theory is refused, with what to give instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfeed.description.ecosystem import Ecosystem
+from crossfeed.description.experiment import Experiment
+from crossfeed.errors import InvalidDescription
+from crossfeed.settings import TaskSettings, identity
+from crossfeed.tasks.regression import RegressionSettings, RegressionTask
+from crossfeed.theory import LinearEcosystem
+
+__all__ = ["Source", "linear_ecosystem", "settled_from", "settled_weights"]
+
+Array = NDArray[np.float64]
+
+_PUBLIC: Final = "public"
+
+
+class Source:
+    """An experiment's regression tasks; equal descriptions are drawn or read once."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[str, RegressionTask] = {}
+
+    def of(self, experiment: Experiment) -> dict[str, RegressionTask]:
+        """Every task by name, the public data last.
+
+        Raises:
+            InvalidDescription: A task is no regression task, or dimensions differ.
+            DataUnavailable: Features cannot be read.
+        """
+        named = [*experiment.tasks.items(), (_PUBLIC, experiment.public)]
+        data = {name: self._task(name, settings) for name, settings in named}
+        sizes = {name: each.features.shape[1] for name, each in data.items()}
+        if len(set(sizes.values())) > 1:
+            raise InvalidDescription(
+                f"tasks: all features need the same dimension; received {_listed(sizes)}; give equal dimensions"
+            )
+        return data
+
+    def _task(self, name: str, settings: TaskSettings) -> RegressionTask:
+        key = f"{name} {identity(settings)}"
+        if key not in self._drawn:
+            if not isinstance(settings, RegressionSettings) or settings.family != "gaussian":
+                raise InvalidDescription(
+                    f"{name}: exact theory reads features with gaussian responses, and this is "
+                    f"{_listed(settings.model_dump(include={'source', 'family'}))}; give {{source: regression, ...}}, "
+                    "as the preset figure-4 does"
+                )
+            self._drawn[key] = settings.build(name, None)
+        return self._drawn[key]
+
+
+def linear_ecosystem(experiment: Experiment, source: Source | None = None) -> LinearEcosystem:
+    """The theory's description of an experiment; its grid, if any, is at its first values.
+
+    Args:
+        experiment: With the linear learner and regression tasks.
+        source: Where data come from; default: drawn or read anew.
+
+    Raises:
+        InvalidDescription: The description has no linear theory.
+        DataUnavailable: Features cannot be read.
+    """
+    _check_linear(experiment)
+    data = (source or Source()).of(experiment)
+    own = [data[entity.private] for entity in experiment.ecosystem.entities]
+    ecosystem, public = experiment.ecosystem, data[_PUBLIC]
+    # Where no truth is told, theory must know that errors of biased estimates are not known.
+    told = any(task.settings.truth is not None for task in [*own, public])
+    lasting = settled_from(ecosystem) == 1
+    fresh = ecosystem.fresh_fraction
+    return LinearEcosystem.from_features(
+        [each.features for each in own],
+        public.features,
+        alpha=_weight(ecosystem.alphas, lasting),
+        beta=_weight(ecosystem.betas, lasting),
+        initial_beta=ecosystem.initial_beta,
+        shares=ecosystem.shares,
+        sigma=_common_noise(experiment, data),
+        sigma_generated=_generated_noise(experiment),
+        fresh=public.features if fresh > 0 else None,
+        fresh_fraction=fresh,
+        history="accumulate" if ecosystem.accumulates else "latest",
+        truths=np.array([each.truth for each in own]) if told else None,
+        truth_public=public.truth if told else None,
+    )
+
+
+def settled_weights(ecosystem: Ecosystem) -> tuple[Array, Array] | None:
+    """The (K,) alphas and betas that hold from some generation on; None if they change for ever."""
+    settled = settled_from(ecosystem)
+    return None if settled is None else (ecosystem.alphas(settled), ecosystem.betas(settled))
+
+
+def settled_from(ecosystem: Ecosystem) -> int | None:
+    """The first generation from which all weights stay as they are; None if they change for ever."""
+    common = ecosystem.alpha
+    proportional = common == "proportional" or ecosystem.update == "accumulate"
+    if proportional and any(entity.alpha is None for entity in ecosystem.entities):
+        return None
+    own = [weight for entity in ecosystem.entities for weight in (entity.alpha, entity.beta)]
+    return max(len(each) if isinstance(each, tuple) else 1 for each in [common, ecosystem.beta, *own])
+
+
+def _weight(at: Callable[[int], Array], lasting: bool) -> float | Array | Callable[[int], Array]:
+    """A weight as theory takes it: one number is fastest, a function of the generation the last resort."""
+    if not lasting:
+        return at
+    values = at(1)
+    return float(values[0]) if (values == values[0]).all() else values
+
+
+def _check_linear(experiment: Experiment) -> None:
+    if experiment.learner.kind != "linear":
+        raise InvalidDescription(
+            f"learner: exact theory is of linear models, and this experiment's learner is of the kind "
+            f"{experiment.learner.kind!r}; give a description with learner: {{kind: linear}} and tasks of "
+            "{source: regression, ...}, such as the preset figure-4 (crossfeed predict figure-4)"
+        )
+    if experiment.learner.reading() != "everything":
+        raise InvalidDescription(
+            "learner.reads: exact theory is of learners that weigh all the data; give reads: everything"
+        )
+    if experiment.ecosystem.curation:
+        given = ", ".join(experiment.ecosystem.curation)
+        raise InvalidDescription(
+            f"ecosystem.curation: exact theory knows no curated pool; received {given}; leave it out "
+            "(--set ecosystem.curation={})"
+        )
+    if any(entity.learner for entity in experiment.ecosystem.entities):
+        raise InvalidDescription(
+            "ecosystem.entities: exact theory is of entities that all learn alike; leave their own learner out"
+        )
+    owned = [entity.private for entity in experiment.ecosystem.entities]
+    twice = sorted({task for task in owned if owned.count(task) > 1})
+    if twice:
+        raise InvalidDescription(
+            f"ecosystem: theory takes private data as independent, and {', '.join(twice)} belongs to more than one "
+            "entity; give each a task of its own"
+        )
+
+
+def _generated_noise(experiment: Experiment) -> float:
+    # Named, not imported: this module knows no learner, only the description that the kind "linear" has.
+    noise: float = experiment.learner.model_dump()["noise"]
+    return noise
+
+
+def _common_noise(experiment: Experiment, data: Mapping[str, RegressionTask]) -> float:
+    used = [entity.private for entity in experiment.ecosystem.entities] + [_PUBLIC]
+    noises = {name: data[name].noise for name in used}
+    if len(set(noises.values())) > 1:
+        raise InvalidDescription(
+            f"tasks: theory has one noise for all human data; received {_listed(noises)}; give equal noise (features "
+            "may be scaled instead)"
+        )
+    return noises[_PUBLIC]
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in values.items())

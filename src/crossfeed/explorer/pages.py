@@ -1,0 +1,137 @@
+"""What every page of the explorer shares: its document, its template, and the words it exchanges with the browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from bokeh.core.properties import String
+from bokeh.document import Document
+from bokeh.model import DataModel
+from bokeh.models import CustomJS, Model
+from bokeh.server.contexts import BokehSessionContext
+from jinja2 import Environment, PackageLoader
+from markupsafe import escape
+
+from crossfeed.display.formatting import plain
+
+__all__ = ["Conversation", "dress", "escaped", "html", "opened"]
+
+_DASHES: Final = {"solid": "", "dashed": "7 3", "dotted": "2 3", "dotdash": "2 3 7 3", "dashdot": "7 3 2 3"}
+_MARKS: Final = {
+    "circle": "M19 7a3 3 0 1 0-6 0a3 3 0 1 0 6 0",
+    "square": "M13 4h6v6h-6z",
+    "triangle": "M16 3l4 7h-8z",
+    "diamond": "M16 2l4 5-4 5-4-5z",
+    "inverted_triangle": "M16 11l4-7h-8z",
+    "plus": "M16 3v8M12 7h8",
+    "": "",
+}
+
+
+class State(DataModel):
+    """What the browser asks, and what it is told, both as JSON (`page.js`).
+
+    Attributes:
+        asked: ``turn``, the question's number, and ``moved``, what was changed by name.
+        told: ``turn``, the number of the question that is answered, and what is to be shown.
+    """
+
+    asked = String(default="{}")
+    told = String(default='{"turn": 0}')
+
+
+class Conversation:
+    """The words exchanged with one tab of a browser.
+
+    Args:
+        answer: Called with what the reader changed whenever they change something.
+    """
+
+    def __init__(self, answer: Callable[[dict[str, Any]], None]) -> None:
+        self.state = State(name="state")
+        self._answer = answer
+        self._told: dict[str, Any] = {"turn": 0, "html": {}}
+        self.state.on_change("asked", self._asked)
+
+    def tell(self, *, html: Mapping[str, str] | None = None, **other: Any) -> None:
+        """Show something, beside all that was told before.
+
+        Args:
+            html: What elements hold, by their ids.
+            **other: What `page.js` knows by name.
+        """
+        self._told = self._told | other | {"html": self._told["html"] | dict(html or {})}
+        self.state.update(told=json.dumps(self._told))
+
+    def _asked(self, attr: str, old: str, new: str) -> None:
+        asked = json.loads(new)
+        self._told["turn"] = asked["turn"]
+        try:
+            self._answer(asked["moved"])
+        except Exception:
+            self.tell(html={"error": "This could not be computed; the terminal says why."})
+            raise
+
+
+def dress(
+    document: Document, conversation: Conversation, figures: list[Model], template: str, **variables: Any
+) -> None:
+    """Make a document a page.
+
+    Args:
+        document: The document of one tab.
+        conversation: Its words.
+        figures: Its roots, which the template places by their names.
+        template: The template's file.
+        **variables: What it fills in.
+    """
+    figures[0].tags = [conversation.state]
+    for figure in figures:
+        document.add_root(figure)
+    document.title = f"{variables['name']} · crossfeed explore"
+    document.template = _templates().get_template(template)
+    document.template_variables.update(variables, css=_text("page.css"))
+    begin = CustomJS(args={"state": conversation.state}, code=_text("page.js"))
+    document.js_on_event("document_ready", begin)
+    document.config.notify_connection_status = False  # the page says it in its own words
+    gone = "document.getElementById('gone').textContent = '{}'"
+    ended = "crossfeed explore has ended, or cannot be reached; start it again, and reload."
+    document.js_on_event("connection_lost", CustomJS(code=gone.format(ended)))
+    document.js_on_event("client_reconnected", CustomJS(code=gone.format("")))
+
+
+def opened(document: Document) -> bool:
+    """Whether a document's tab is open: not still to come, and not closed."""
+    context = document.session_context
+    return (
+        isinstance(context, BokehSessionContext)
+        and context.session is not None
+        and context.session.connection_count > 0
+    )
+
+
+def escaped(said: Mapping[str, str]) -> dict[str, str]:
+    """Sentences as HTML, by the ids of the elements that hold them."""
+    return {name: str(escape(plain(text))) for name, text in said.items()}
+
+
+def html(template: str, **variables: Any) -> str:
+    """A piece of a page; what is filled in is escaped."""
+    return _templates().get_template(template).render(**variables)
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("crossfeed.explorer", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(dashes=_DASHES, marks=_MARKS)
+    return environment
+
+
+def _text(name: str) -> str:
+    return (resources.files("crossfeed.explorer") / name).read_text(encoding="utf-8")

@@ -1,0 +1,135 @@
+"""What lines the page of a run shows: a metric's numbers by model, similarity by task, and exact theory beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from bokeh.models import FixedTicker
+
+from crossfeed.description.experiment import Experiment
+from crossfeed.display.formatting import number, plain
+from crossfeed.explorer.lines import GREY, LOOKS, Line, Lines, Look, ticks
+from crossfeed.protocols import PUBLIC
+
+__all__ = ["Panel", "by_task", "empty", "key", "numbers", "panels", "put"]
+
+_PANELS: Final = 6
+_EXACT: Final = Look(GREY, "solid", "")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure of a metric.
+
+    Attributes:
+        title: Above it.
+        owners: The tasks that it shows, of each model; a line is the mean over them.
+        lines: The figure.
+    """
+
+    title: str
+    owners: dict[str, frozenset[str]]
+    lines: Lines
+
+
+def panels(experiment: Experiment) -> Iterator[Panel]:
+    """A figure for each task, or, where there are many, for own, others' and public data."""
+    owners = {entity.name: entity.private for entity in experiment.ecosystem.entities}
+    tasks, last = [*experiment.tasks, PUBLIC], experiment.generations
+    if len(tasks) <= _PANELS:
+        for place, task in enumerate(tasks):
+            title = "On public data" if task == PUBLIC else f"On {plain(task)}"
+            yield Panel(title, dict.fromkeys(owners, frozenset({task})), empty(f"panel{place}", last))
+        return
+    own = {model: frozenset({task}) for model, task in owners.items()}
+    other = {model: frozenset(experiment.tasks) - own[model] for model in owners}
+    kinds = {
+        "On their own tasks": own,
+        "On each other's tasks, the mean": other,
+        "On public data": dict.fromkeys(owners, frozenset({PUBLIC})),
+    }
+    for place, (title, whose) in enumerate(kinds.items()):
+        yield Panel(title, whose, empty(f"panel{place}", last))
+
+
+def empty(name: str, last: int) -> Lines:
+    """A figure over the generations that shows nothing yet."""
+    lines = Lines(name=name, height=280, x_axis_label="generation t", x_range=(-0.04 * last - 0.1, 1.04 * last + 0.1))
+    lines.figure.xaxis.ticker = FixedTicker(ticks=ticks(0, last))
+    return lines
+
+
+def _of_model(table: pd.DataFrame, panel: Panel, model: str) -> pd.DataFrame:
+    """A model's numbers on a panel's tasks, ``mean, se`` by generation."""
+    own = table[(table["model"] == model) & table["task"].isin(panel.owners[model])]
+    return own.groupby("generation")[["mean", "se"]].mean()
+
+
+def put(panel: Panel, table: pd.DataFrame, exact: pd.DataFrame | None, names: Sequence[str]) -> None:
+    """Show a metric's numbers in a panel.
+
+    Args:
+        panel: Where.
+        table: ``model, task, generation, mean, se``.
+        exact: The same of exact theory, of all generations; None without one.
+        names: The models.
+    """
+    lines, thin = _by_model(table, panel, names)
+    expected = [] if exact is None else _by_model(exact, panel, names)[0]
+    panel.lines.put(lines, thin, [(line.x, line.y) for line in expected])
+
+
+def _by_model(
+    table: pd.DataFrame, panel: Panel, names: Sequence[str]
+) -> tuple[list[Line], tuple[np.ndarray, np.ndarray] | None]:
+    """A line for each model; for many, their mean, and all of them thin."""
+    wide = {model: _of_model(table, panel, model) for model in names}
+    if len(names) <= len(LOOKS):
+        return [_line(model, place, rows) for place, (model, rows) in enumerate(wide.items())], None
+    every = pd.concat(wide.values()).groupby("generation")["mean"]
+    mean = _line(f"mean of {len(names)}", 0, pd.DataFrame({"mean": every.mean(), "se": np.nan}))
+    gap = [np.nan]
+    x = np.concatenate([np.append(rows.index.to_numpy(dtype=float), gap) for rows in wide.values()])
+    y = np.concatenate([np.append(rows["mean"].to_numpy(dtype=float), gap) for rows in wide.values()])
+    return [mean], (x, y)
+
+
+def numbers(table: pd.DataFrame, panels: Sequence[Panel], names: Sequence[str]) -> list[tuple[str, list[Any]]]:
+    """Each model's first and last number in every panel."""
+    return [(plain(model), [_entry(_of_model(table, panel, model)["mean"]) for panel in panels]) for model in names]
+
+
+def _entry(values: pd.Series) -> dict[str, str]:
+    if not len(values):
+        return {"last": "", "text": "–"}
+    first, last = float(values.iloc[0]), float(values.iloc[-1])
+    text = number(last) if len(values) == 1 else f"{number(first)} → {number(last)}"
+    return {"last": repr(last), "text": text}
+
+
+def by_task(table: pd.DataFrame) -> list[Line]:
+    """Similarity on each task, the mean over pairs of models; of many tasks, their mean."""
+    tasks = list(table["task"].unique())
+    groups = {plain(task): table[table["task"] == task] for task in tasks}
+    if len(tasks) > len(LOOKS):
+        groups = {f"mean of {len(tasks)} tasks": table}
+    means = {name: rows.groupby("generation")[["mean", "se"]].mean() for name, rows in groups.items()}
+    return [_line(name, place, rows) for place, (name, rows) in enumerate(means.items())]
+
+
+def _line(name: str, place: int, rows: pd.DataFrame) -> Line:
+    errors = ["" if np.isnan(error) else f", ± {error:.2g}" for error in rows["se"]]
+    said = [f"generation {t}{error}" for t, error in zip(rows.index, errors, strict=True)]
+    x, y = rows.index.to_numpy(dtype=float), rows["mean"].to_numpy(dtype=float)
+    return Line(plain(name), LOOKS[place], x, y, said)
+
+
+def key(names: Sequence[str], *, exact: bool = False) -> list[dict[str, Any]]:
+    """What the lines are called, with exact theory last."""
+    shown = names if len(names) <= len(LOOKS) else [f"mean of {len(names)} models; thin: each of them"]
+    items = [{"look": look, "label": plain(name)} for look, name in zip(LOOKS, shown, strict=False)]
+    return [*items, {"look": _EXACT, "label": "exact theory"}] if exact else items

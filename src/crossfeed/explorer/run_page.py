@@ -1,0 +1,235 @@
+"""The page on which a run is watched while it goes on, for one tab of a browser."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from bokeh.document import Document
+
+from crossfeed.display.formatting import plain
+from crossfeed.explorer.pages import Conversation, dress, escaped, html
+from crossfeed.explorer.run_lines import by_task, empty, key, numbers, panels, put
+from crossfeed.explorer.server import Site
+from crossfeed.explorer.watch import Watch
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.layout import MEASURES, columns_of, other_metrics
+from crossfeed.reporting.data.numbers import by_generation
+from crossfeed.reporting.page.exact import theory_of
+from crossfeed.reporting.terminal.progress_tables import where
+from crossfeed.running.status import CellStatus, RunStatus
+
+__all__ = ["site"]
+
+_EVERY: Final = 1000
+"""Milliseconds between two questions whether there is something new."""
+_LISTED: Final = 100
+_SIMILARITY: Final = "similarity"
+_MARKS: Final = {"finished": "✓", "running": "▶", "failed": "✗", "stopped": "■", "waiting": "·"}
+
+
+def site(place: str) -> Site:
+    """What is served to those who watch a run.
+
+    Args:
+        place: The run's folder, or its URL.
+
+    Raises:
+        StoreError: There is no run that can be read.
+    """
+    watch = Watch(place)
+    run = watch.latest.run
+    beside, description = _Beside(run), run.store.read_description()
+    return Site(
+        run.experiment.name,
+        lambda document: _Page(watch, beside, place, document).begin(),
+        lambda moved: description,
+    )
+
+
+class _Beside:
+    """What exact theory expects of a run of linear models: computed point by point when first shown, for all tabs.
+
+    Args:
+        run: The run.
+
+    Attributes:
+        reason: Why nothing is expected of linear models; empty otherwise.
+    """
+
+    def __init__(self, run: Run) -> None:
+        theory = theory_of(run)
+        self._exact, self.reason = theory.exact, theory.reason
+        self._generations = range(run.experiment.generations + 1)
+        self._known: dict[int, pd.DataFrame] = {}
+
+    def losses(self, point: int) -> pd.DataFrame | None:
+        """``model, task, generation, mean, se`` of all generations, those still to come among them; or None."""
+        if self._exact is None:
+            return None
+        if point not in self._known:
+            expected = self._exact.expected(point, self._generations)
+            self._known[point] = expected.rename(columns={"exact": "mean"}).assign(se=np.nan)
+        return self._known[point]
+
+
+class _Page:
+    """One tab.
+
+    Args:
+        watch: Who looks at the run.
+        beside: What exact theory expects of it.
+        place: Where it is.
+        document: The tab's document.
+    """
+
+    def __init__(self, watch: Watch, beside: _Beside, place: str, document: Document) -> None:
+        self._watch, self._beside, self._document = watch, beside, document
+        self._seen = watch.latest
+        experiment = self._seen.run.experiment
+        self._panels = list(panels(experiment))
+        asked = _SIMILARITY in experiment.metrics
+        self._similarity = empty(_SIMILARITY, experiment.generations) if asked else None
+        self._words = Conversation(self._move)
+        self._moved: dict[str, Any] = {}
+        self._draw()
+        self._tell_state()
+        dress(
+            document,
+            self._words,
+            [lines.figure for lines in (*(panel.lines for panel in self._panels), self._similarity) if lines],
+            "run.html.j2",
+            name=experiment.name,
+            description=plain(experiment.description),
+            file=f"{experiment.name}.yaml",
+            place=place,
+            similarity=asked,
+            panels=[{"title": panel.title, "root": panel.lines.figure.name} for panel in self._panels],
+        )
+
+    def begin(self) -> None:
+        """Look again and again."""
+        self._document.add_periodic_callback(self._refresh, _EVERY)
+
+    def _refresh(self) -> None:
+        before, self._seen = self._seen, self._watch.latest
+        if self._seen.run is not before.run:
+            self._all_at_once()
+        elif self._seen is not before:
+            self._tell_state()
+
+    def _move(self, moved: dict[str, Any]) -> None:
+        self._moved = moved
+        self._all_at_once()
+
+    def _all_at_once(self) -> None:
+        self._document.hold("combine")
+        try:
+            self._draw()
+            self._tell_state()
+        finally:
+            self._document.unhold()
+
+    def _tell_state(self) -> None:
+        """How far the run is, and whether it can be read."""
+        status, problem = self._seen.status, self._seen.problem
+        said = {
+            "state": _state(status, measured=len(self._seen.run.records) > 0),
+            "problem": f"What is shown was read before: {problem}" if problem else "",
+        }
+        cells = html("cells.html.j2", cells=[_row(cell) for cell in _listed(status)])
+        self._words.tell(html=escaped(said) | {"cells": cells})
+
+    def _draw(self) -> None:
+        """The numbers of the metric and the grid point that were chosen."""
+        run = self._seen.run
+        metrics, labels = _metrics(run), columns_of(run.points, greek=True).labels
+        metric = self._chosen("metric", metrics)
+        point = self._chosen("point", {str(number): label for number, label in labels.items()})
+        here = run.records[run.records["point"] == int(point)]
+        table = by_generation(here, metric)
+        names = run.experiment.ecosystem.names
+        exact = self._beside.losses(int(point)) if metric == "loss" else None
+        for panel in self._panels:
+            panel.lines.figure.yaxis.axis_label = metrics[metric]
+            put(panel, table, exact, names)
+        said = {
+            "averaged": _averaged(run, table),
+            "theory": self._beside.reason if metric == "loss" else "",
+        }
+        tables = {
+            "metric": html("options.html.j2", options=_options(metrics)),
+            "point": html("options.html.j2", options=_options({str(n): label for n, label in labels.items()})),
+            "key": html("key.html.j2", items=key(names, exact=exact is not None)),
+            "numbers": html("numbers.html.j2", panels=self._panels, rows=numbers(table, self._panels, names)),
+        }
+        self._words.tell(
+            html=escaped(said) | tables | self._draw_similarity(here),
+            controls={"metric": {"value": metric, "why": ""}, "point": {"value": point, "why": ""}},
+        )
+
+    def _draw_similarity(self, here: pd.DataFrame) -> dict[str, str]:
+        """How alike outputs are, where that was asked for; what is said of it, by place."""
+        if self._similarity is None:
+            return {}
+        similar = by_task(by_generation(here, _SIMILARITY))
+        self._similarity.put(similar)
+        return {
+            "similarity-words": "" if similar else "Not measured yet.",
+            "similarity-key": html("key.html.j2", items=key([line.name for line in similar])),
+        }
+
+    def _chosen(self, name: str, known: dict[str, str]) -> str:
+        """What the reader chose, or the first there is."""
+        chosen = self._moved.get(name)
+        return chosen if chosen in known else next(iter(known))
+
+
+def _metrics(run: Run) -> dict[str, str]:
+    """Metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
+    measured = set(run.records["metric"].unique())
+    known = {name: measure.title for name, measure in MEASURES.items() if name in measured and name != _SIMILARITY}
+    return known | {name: plain(name) for name in other_metrics(run.records)} or {"loss": "Loss"}
+
+
+def _options(known: dict[str, str]) -> list[dict[str, str]]:
+    return [{"value": value, "label": label or "the run"} for value, label in known.items()]
+
+
+def _state(status: RunStatus, *, measured: bool) -> str:
+    """How far the run is."""
+    counted = [f"{n} {state}" for state in _MARKS if (n := status.count(state))]
+    total = sum(cell.generations + 1 for cell in status.cells)
+    done = sum(cell.reached + 1 for cell in status.cells)
+    at_work = f"{status.writer} is at work on it" if status.writer else "nobody is at work on it"
+    said = f"Of {len(status.cells)} cells: {', '.join(counted)}. {done} of {total} generations measured; {at_work}."
+    return said if measured else f"{said} Nothing is measured yet."
+
+
+def _averaged(run: Run, table: pd.DataFrame) -> str:
+    """What a point of a line is the mean of."""
+    seeds = len(run.experiment.seeds)
+    if seeds == 1 or not len(table):
+        return ""
+    low, high = int(table["seeds"].min()), int(table["seeds"].max())
+    return f"Means over seeds: {low if low == high else f'{low} to {high}'} of {seeds} so far."
+
+
+def _listed(status: RunStatus) -> list[CellStatus]:
+    """All cells, or, of many, those that something is to be said of."""
+    everything = len(status.cells) <= _LISTED
+    return [cell for cell in status.cells if everything or cell.state not in ("finished", "waiting")][:_LISTED]
+
+
+def _row(cell: CellStatus) -> dict[str, Any]:
+    ago = f" ({cell.seconds:.0f} s ago)" if cell.doing and cell.seconds is not None else ""
+    said = f"{cell.doing}{ago}" if cell.failure is None else f"{where(cell.failure)}: {cell.failure['message']}"
+    return {
+        "cell": plain(cell.cell),
+        "state": cell.state,
+        "mark": _MARKS[cell.state],
+        "reached": cell.reached,
+        "progress": f"{cell.reached} of {cell.generations}" if cell.reached >= 0 else f"– of {cell.generations}",
+        "said": plain(said),
+    }

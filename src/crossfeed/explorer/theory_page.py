@@ -1,0 +1,260 @@
+"""The page on which exact theory follows the sliders, for one tab of a browser."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import numpy as np
+from bokeh.document import Document
+
+from crossfeed.description.ecosystem import Ecosystem
+from crossfeed.display.formatting import number, plain
+from crossfeed.errors import CrossfeedError
+from crossfeed.explorer.answer import Answer, Data
+from crossfeed.explorer.landscape import Survey
+from crossfeed.explorer.lines import LOOKS, Trajectories, looks
+from crossfeed.explorer.maps import Influence, Map
+from crossfeed.explorer.pages import Conversation, dress, escaped, html, opened
+from crossfeed.explorer.server import Site
+from crossfeed.explorer.settings import Settings, Start
+from crossfeed.explorer.short_yaml import short_yaml
+from crossfeed.explorer.summary import as_described, influence_words, map_words, summary, undetermined
+
+__all__ = ["site"]
+
+#: Seconds that the map may take before the page listens again.
+_SLICE: Final = 0.02
+#: Milliseconds after which a tab is looked for again that is not open yet, or no more.
+_PATIENCE: Final = 200
+#: A bias that is smaller beside the error is none.
+_ROUNDING: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class _Control:
+    """A slider.
+
+    Attributes:
+        name: The setting.
+        symbol: Of theory.
+        label: What it is.
+        step: Between two of its values.
+    """
+
+    name: str
+    symbol: str
+    label: str
+    step: float
+
+
+_CONTROLS: Final = (
+    _Control("alpha", "α", "synthetic share", 0.01),
+    _Control("beta", "β", "private share of the real data", 0.01),
+    _Control("entities", "K", "entities", 1),
+    _Control("dimension", "d", "dimensions of the features", 1),
+    _Control("rank", "rank", "of each entity's features", 1),
+    _Control("share", "w₁", "first entity's share of the pool", 0.01),
+    _Control("fresh_fraction", "φ", "fresh human data in the pool", 0.01),
+    _Control("noise", "σ", "noise of human responses", 0.05),
+    _Control("generated_noise", "σ_g", "noise of generated responses", 0.05),
+)
+
+
+def site(start: Start) -> Site:
+    """What is served to those who move sliders.
+
+    Args:
+        start: Where the sliders start.
+    """
+
+    def described(moved: dict[str, Any]) -> str:
+        comment = "From crossfeed explore: crossfeed predict FILE has these numbers, crossfeed plan FILE the map."
+        return short_yaml(start.describe(start.change(moved)), comment=comment)
+
+    return Site(start.experiment.name, lambda document: _Page(start, document).begin(), described)
+
+
+class _Page:
+    """One tab.
+
+    Args:
+        start: Where its sliders start.
+        document: The tab's document.
+    """
+
+    def __init__(self, start: Start, document: Document) -> None:
+        self._start, self._document, self._data = start, document, Data()
+        self._trajectories, self._map = Trajectories(start.experiment.generations), Map()
+        self._influence = Influence()
+        self._words = Conversation(self._move)
+        self._ground: Settings | None = None
+        self._answer, self._survey = self._ask({})
+        self._working = False
+        experiment = start.experiment
+        dress(
+            document,
+            self._words,
+            [self._trajectories.figure, self._map.figure, self._influence.figure],
+            "theory.html.j2",
+            name=experiment.name,
+            description=plain(experiment.description),
+            file=f"{experiment.name}.yaml",
+            # Where the update scheme decides alpha, `crossfeed plan` has nothing to search.
+            plan="crossfeed plan" if experiment.ecosystem.update == "accumulate-and-subsample" else "",
+            controls=[_fitted(control, start) for control in _CONTROLS],
+        )
+
+    def begin(self) -> None:
+        """Compute the map while nobody asks for anything."""
+        self._work_on()
+
+    def _move(self, moved: dict[str, Any]) -> None:
+        """Answer a reader who moved a slider, all in one message."""
+        self._document.hold("combine")
+        try:
+            self._answer, self._survey = self._ask(moved)
+            self._words.tell(html={"error": ""})
+        except CrossfeedError as error:
+            self._words.tell(html=escaped({"error": str(error)}))
+        finally:
+            self._document.unhold()
+        self._work_on()
+
+    def _ask(self, moved: dict[str, Any]) -> tuple[Answer, Survey]:
+        begun = time.perf_counter()
+        settings = self._start.change(moved)
+        answer = Answer.of(self._start.describe(settings), self._data)
+        self._trajectories.show(answer)
+        self._influence.show(answer)
+        self._map.stand(*_common_weights(answer))
+        survey = self._survey_of(settings, answer)
+        words = {
+            "summary": summary(answer),
+            "undetermined": undetermined(answer),
+            "influence-words": influence_words(answer),
+            "map-words": map_words(answer, survey),
+        }
+        tables = {"limits": _entities(answer), "facts": _facts(answer, time.perf_counter() - begun)}
+        self._words.tell(
+            html=escaped(words) | tables,
+            controls=_controls(self._start, settings, answer.experiment.ecosystem),
+            yaml=f"experiment.yaml?{urlencode({'moved': json.dumps(moved)})}",
+        )
+        return answer, survey
+
+    def _survey_of(self, settings: Settings, answer: Answer) -> Survey:
+        """The map, begun anew where it depends on what was moved: on anything but the weights that it shows."""
+        ground = settings.model_copy(update={"alpha": None, "beta": None})
+        if ground == self._ground:
+            return self._survey
+        self._ground = ground
+        self._map.clear()
+        return Survey(answer.eco)
+
+    def _work_on(self, milliseconds: int = 1) -> None:
+        """Compute a slice of the map when nobody asks for anything else."""
+        if not self._working and not self._survey.complete:
+            self._working = True
+            self._document.add_timeout_callback(self._work, milliseconds)
+
+    def _work(self) -> None:
+        self._working = False
+        if not opened(self._document):
+            self._work_on(_PATIENCE)
+            return
+        if self._survey.advance(_SLICE):
+            self._document.hold("combine")
+            self._map.show(self._survey)
+            self._words.tell(html=escaped({"map-words": map_words(self._answer, self._survey)}))
+            self._document.unhold()
+        self._work_on()
+
+
+def _fitted(control: _Control, start: Start) -> dict[str, Any]:
+    """A slider with the span that it has here."""
+    low, high = start.spans[control.name]
+    whole = control.step == 1
+    return vars(control) | {"low": int(low) if whole else low, "high": int(high) if whole else high}
+
+
+def _controls(start: Start, settings: Settings, ecosystem: Ecosystem) -> dict[str, Any]:
+    """What every slider stands at, what it says, and why it cannot be moved, if it cannot."""
+    standing = {
+        "alpha": float(np.nan_to_num(ecosystem.alphas(1).mean())),
+        "beta": float(ecosystem.betas(1).mean()),
+        "share": float(ecosystem.shares[0]),
+    }
+    locked = dict(start.locked)
+    if settings.entities == 1:
+        locked["share"] = "one entity publishes everything"
+    told: dict[str, Any] = {}
+    for control in _CONTROLS:
+        value = getattr(settings, control.name)
+        text = as_described(ecosystem, control.name) if value is None else f"{value:.4g}"
+        told[control.name] = {
+            "value": standing[control.name] if value is None else value,
+            "text": text,
+            "why": locked.get(control.name, ""),
+        }
+    told["rank"]["high"] = settings.dimension
+    told["history"] = {"value": settings.history, "why": ""}
+    return told
+
+
+def _common_weights(answer: Answer) -> tuple[float, float]:
+    """The weights that all entities have at every generation; nan where there are none such."""
+    weights = (answer.eco.alpha, answer.eco.beta)
+    if not answer.eco.constant or any(len(set(weight.at(1).tolist())) > 1 for weight in weights):
+        return float("nan"), float("nan")
+    alpha, beta = (float(weight.at(1)[0]) for weight in weights)
+    return alpha, beta
+
+
+def _facts(answer: Answer, seconds: float) -> str:
+    facts = [
+        ("radius", "spectral radius", answer.spectral_radius),
+        ("limit", "limit of the mean MSE", float(answer.limit.mean())),
+        ("efficiency", "mean relative efficiency", float(answer.efficiency.mean())),
+        ("dispersion", "distance between entities in the limit", answer.dispersion),
+    ]
+    told = [
+        {
+            "id": name,
+            "label": label,
+            "value": repr(value),
+            "text": f"{value:.4f}" if name == "radius" else _shown(value),
+        }
+        for name, label, value in facts
+    ]
+    if answer.eco.entities == 1:
+        told.pop()
+    milliseconds = f"{1000 * seconds:.0f} ms"
+    told.append({"id": "time", "label": "computed in", "value": repr(seconds), "text": milliseconds})
+    return html("facts.html.j2", facts=told)
+
+
+def _entities(answer: Answer) -> str:
+    """The table of the limit, which is also the key to the lines."""
+    lines = looks(answer)
+    names = answer.experiment.ecosystem.names
+    bias = np.where(answer.bias_squared > _ROUNDING * answer.limit, answer.bias_squared, 0.0 * answer.limit)
+    each = list(zip(answer.mse[-1], answer.limit, bias, answer.efficiency, strict=True))
+    rows: list[dict[str, Any]] = []
+    if len(names) > len(LOOKS):
+        rows += [
+            {"name": "", "label": plain(label), "look": look, "numbers": [float(values[-1]), limit, np.nan, np.nan]}
+            for label, (look, values, limit) in lines.items()
+        ]
+    for name, values in zip(names, each, strict=True):
+        look = lines[name][0] if name in lines else None
+        rows.append({"name": name, "label": plain(name), "look": look, "numbers": [float(value) for value in values]})
+    last = int(answer.generations[-1])
+    return html("entities.html.j2", rows=rows, last=last, shown=_shown)
+
+
+def _shown(value: float) -> str:
+    return "–" if np.isnan(value) else "0" if value == 0 else number(value)

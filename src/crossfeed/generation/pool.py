@@ -1,0 +1,103 @@
+"""The pool: what the entities publish at one generation, each item with its provenance.
+
+Item i of author j at generation t is the answer of j's model to a prompt sampled from j's private training data; the
+prompt and the randomness of the answer hang on the key of (seed, t, j, i) alone. Columns of a stored pool:
+``cell``, ``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row in the author's private training data)
+and ``key``, followed by the columns of the items themselves; a pool whose items were judged has ``passed`` too
+(`crossfeed.generation.curation`). A generation of which nobody reads anything has no pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from crossfeed.generation.curation import PASSED
+from crossfeed.keys import address, item_keys, uniforms
+
+__all__ = ["PROVENANCE", "Requests", "by_author", "items_of", "join_pool", "requests"]
+
+PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", PASSED)
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The items that one author is to generate.
+
+    Attributes:
+        items: ``(m,)`` item indices, ascending.
+        prompt_rows: ``(m,)`` rows of the author's private training data that give the prompts.
+        keys: ``(m,)`` the items' keys.
+    """
+
+    items: NDArray[np.int64]
+    prompt_rows: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+
+
+def requests(
+    seed: int, generation: int, author: str, items: NDArray[np.int64], prompts: int, *, sampled: bool
+) -> Requests:
+    """Look up the prompts and keys of pool items.
+
+    Args:
+        seed: The experiment's seed.
+        generation: The generation at which they are published.
+        author: The author's name.
+        items: Item indices.
+        prompts: Rows of the author's private training data.
+        sampled: Whether prompts are sampled (with replacement), or item i answers private item i.
+
+    Returns:
+        The requests, in the order of `items`.
+    """
+    keys = item_keys(address(seed, "publish", generation, author), items)
+    rows = (uniforms(keys) * prompts).astype(np.int64) if sampled else items % prompts
+    return Requests(items, rows, keys)
+
+
+def join_pool(
+    cell: str, generation: int, authors: Sequence[str], asked: Sequence[Requests], answers: Sequence[pa.Table]
+) -> pa.Table:
+    """One table of everything published at a generation, authors in order, items ascending."""
+    tables = []
+    for author, request, table in zip(authors, asked, answers, strict=True):
+        columns = {
+            "cell": pa.array([cell] * table.num_rows, pa.string()),
+            "generation": pa.array(np.full(table.num_rows, generation)),
+            "author": pa.array([author] * table.num_rows, pa.string()),
+            "item": pa.array(request.items),
+            "prompt_row": pa.array(request.prompt_rows),
+            "key": pa.array(request.keys),
+        }
+        columns.update({name: table.column(name) for name in table.column_names if name not in PROVENANCE})
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def by_author(pool: pa.Table) -> dict[str, pa.Table]:
+    """A stored pool cut into its authors' items."""
+    ends = pc.run_end_encode(pool.column("author").combine_chunks())
+    begins = [0, *ends.run_ends.to_pylist()]
+    slices = (pool.slice(begin, end - begin) for begin, end in pairwise(begins))
+    return dict(zip(ends.values.to_pylist(), slices, strict=True))
+
+
+def items_of(own: pa.Table, items: NDArray[np.int64] | None) -> pa.Table:
+    """An author's items of one generation, without their provenance.
+
+    Args:
+        own: The author's part of a stored pool.
+        items: Item indices, in any order and with repeats; None for all of them.
+    """
+    plain = own.drop_columns([name for name in PROVENANCE if name in own.column_names])
+    if items is None:
+        return plain
+    rows = np.searchsorted(own.column("item").to_numpy(), items)
+    return plain.take(pa.array(rows))

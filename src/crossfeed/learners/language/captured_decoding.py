@@ -1,0 +1,189 @@
+"""Completing prompts on a CUDA device: what a token costs is recorded once and replayed (`neural.recording`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from crossfeed.learners.language.model import WorkingModel
+from crossfeed.learners.language.sampling import Sampler, position_keys
+from crossfeed.learners.language.settings import GenerationSettings
+from crossfeed.learners.language.tokens import Ids, left_padded
+from crossfeed.learners.neural.cuda_graphs import Recorder, Replay
+
+__all__ = ["RecordedDecoder"]
+
+_LENGTHS: Final = 128
+"""Keys and values are read up to a multiple of this; a recording serves as many tokens."""
+_CHECK_EVERY: Final = 16
+"""Tokens between looks at what is finished, where each look waits for the device."""
+_WORTH_SHRINKING: Final = 0.5
+"""Finished rows leave the batch once at most this share of its rows goes on: fewer rows want new recordings."""
+
+
+class RecordedDecoder:
+    """One batch of prompts, padded on the left.
+
+    Args:
+        model: The working model, see `takes`.
+        prompts: Token ids of each prompt, at least one.
+        keys: ``(n,)`` key of each prompt.
+        settings: How to sample.
+        ends: Tokens that end a text.
+        pad: A token that fills rows.
+    """
+
+    def __init__(
+        self,
+        model: WorkingModel,
+        prompts: Sequence[Ids],
+        keys: NDArray[np.uint64],
+        settings: GenerationSettings,
+        ends: frozenset[int],
+        pad: int,
+    ) -> None:
+        self._model = model
+        self._device = model.device.torch_device
+        self._settings = settings
+        self._longest = settings.max_new_tokens
+        self._recorder = model.recorder or Recorder(self._device)
+        ids, seen = (table.to(self._device) for table in left_padded(prompts, pad))
+        self._width = ids.shape[1]
+        self._prompt, self._seen = ids, seen
+        self._ends = torch.tensor(sorted(ends), device=self._device)
+        self._found = torch.full((len(prompts), self._longest), min(ends), device=self._device)
+        capacity = _rounded(self._width + self._longest)
+        self._places = torch.arange(capacity, device=self._device)
+        self._step = torch.zeros(1, dtype=torch.int64, device=self._device)  # the newest token's number
+        self._place = torch.zeros(1, dtype=torch.int64, device=self._device)  # and where its keys and values go
+        self._layers = [_PlacedLayer(capacity, self._place) for _ in _layers(model)]
+        self._cache = DynamicCache(config=model.module.config)
+        self._cache.layers = list(self._layers)
+        # One row for each prompt that goes on.
+        self._rows = torch.arange(len(prompts), device=self._device)
+        self._words = position_keys(keys, self._longest).to(self._device)
+        self._tokens = self._found.clone()
+        self._going = torch.ones(len(prompts), dtype=torch.bool, device=self._device)
+        self._lengths = seen.sum(dim=1, keepdim=True)
+        self._visible = torch.ones(len(prompts), capacity, dtype=torch.bool, device=self._device)
+        self._visible[:, : self._width] = seen.bool()
+
+    @staticmethod
+    def takes(model: WorkingModel) -> bool:
+        """Whether a model decodes in this way: on a CUDA device, told positions, full attention in every layer."""
+        if model.recorder is None or not model.takes_positions:
+            return False
+        return all(type(layer) is DynamicLayer for layer in _layers(model))
+
+    def run(self) -> Ids:
+        """``(rows, max_new_tokens)`` tokens; after the first end of text they mean nothing."""
+        with self._model.device.autocast():  # one for all tokens: weights are converted once
+            logits = self._forward(self._prompt, self._seen, (self._seen.cumsum(dim=1) - 1).clamp_(min=0))
+            self._sampler = Sampler(self._settings.temperature, self._settings.top_p, logits.shape[-1], self._device)
+            self._draw(logits)
+            step: Replay | None = None
+            for number in range(1, self._longest):
+                if number % _CHECK_EVERY == 0 and self._leave():
+                    step = None
+                if not len(self._rows):
+                    break
+                step = self._next(number, step)
+        self._found[self._rows] = self._tokens
+        return self._found.cpu().numpy()
+
+    def _next(self, number: int, step: Replay | None) -> Replay | None:
+        """Draw a token's number `number` of every row, by a recording if there is one, and give one for the next."""
+        keys = self._width + number
+        if step is not None and (keys - 1) % _LENGTHS:
+            step()
+            return step
+        self._shown = _rounded(keys)
+        for layer in self._layers:
+            layer.show(self._shown)
+        self._recorder.rehearse(self._work)
+        return self._recorder.record(self._work)
+
+    def _work(self) -> None:
+        torch.add(self._step, self._width, out=self._place)
+        seen = self._visible[:, : self._shown] & (self._places[: self._shown] <= self._place)
+        mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)[:, None, None]
+        token = self._tokens.index_select(1, self._step)
+        logits = self._forward(token, mask, self._lengths + self._step)
+        self._step += 1
+        self._draw(logits)
+
+    def _draw(self, logits: Tensor) -> None:
+        token = self._sampler.draw(logits, self._words.index_select(1, self._step)[:, 0])
+        self._tokens.index_copy_(1, self._step, token[:, None])
+        self._going &= ~(token[:, None] == self._ends).any(dim=1)
+
+    def _leave(self) -> bool:
+        """Whether the rows that are finished have left: never few of many."""
+        going = int(self._going.sum())
+        if going > _WORTH_SHRINKING * len(self._going):
+            return False
+        self._found[self._rows] = self._tokens
+        kept = self._going.nonzero()[:, 0]
+        for layer in self._layers:
+            layer.batch_select_indices(kept)
+        self._rows, self._words, self._tokens = self._rows[kept], self._words[kept], self._tokens[kept]
+        self._going, self._lengths, self._visible = self._going[kept], self._lengths[kept], self._visible[kept]
+        return True
+
+    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        cache = {self._model.cache_name: self._cache}
+        found = self._model.module(
+            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1, **cache
+        )
+        logits: Tensor = found.logits[:, -1]
+        return logits
+
+
+def _layers(model: WorkingModel) -> list[Any]:
+    return list(DynamicCache(config=model.module.config).layers)
+
+
+def _rounded(length: int) -> int:
+    return -(-length // _LENGTHS) * _LENGTHS
+
+
+class _PlacedLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
+    """Keys and values in one block, of the prompts and then of one token at a time, at a place on the device."""
+
+    def __init__(self, capacity: int, place: Tensor) -> None:
+        super().__init__()
+        self._capacity = capacity
+        self._place = place
+        self._blocks: list[Tensor] = []
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Write, and give what is shown."""
+        if not self._blocks:
+            self.lazy_initialization(key_states, value_states)
+            self._blocks = [self._block(new) for new in (key_states, value_states)]
+            self.show(key_states.shape[-2])
+        else:
+            for block, new in zip(self._blocks, (key_states, value_states), strict=True):
+                block.index_copy_(2, self._place, new)
+        return self.keys, self.values
+
+    def show(self, length: int) -> None:
+        """Show so many places from now on."""
+        self.keys, self.values = (block[:, :, :length] for block in self._blocks)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some rows."""
+        shown = self.keys.shape[2]
+        self._blocks = [block.index_select(0, indices) for block in self._blocks]
+        self.show(shown)
+
+    def _block(self, first: Tensor) -> Tensor:
+        block = first.new_zeros((*first.shape[:2], self._capacity, first.shape[-1]))
+        block[:, :, : first.shape[2]] = first
+        return block

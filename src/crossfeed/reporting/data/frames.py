@@ -1,0 +1,258 @@
+"""A run folder, opened: what was described, and what came of it as tables.
+
+::
+
+    run = Run.load("runs/quickstart-1234")
+    change(run.records, "loss").merge(run.points, on="point")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from crossfeed.description.ecosystem import Ecosystem
+from crossfeed.description.experiment import Cell, Experiment
+from crossfeed.description.strict_yaml import parse_yaml
+from crossfeed.display.notebook import Columns, page
+from crossfeed.errors import StoreError, StoreMismatch
+from crossfeed.records import collect
+from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
+from crossfeed.store import open_store
+from crossfeed.store.folder import FolderStore
+from crossfeed.store.schema import check_document
+
+__all__ = ["Run", "points_of", "shares"]
+
+_FAILURE_COLUMNS = ("cell", "stage", "generation", "entity", "type", "message")
+_PROJECTION_COLUMNS = ("cell", "seed", "generation", "model", "task", "item", "x", "y", "point")
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A run as it is right now: finished, under way, stopped, or partly failed.
+
+    Attributes:
+        store: Where it lives.
+        id: Its content id, as it was when the run was begun; rules for ids may have changed since.
+        experiment: The description.
+        environment: Where it was made; empty before the first cell has begun.
+        records: One row a number, as in ``records.parquet``, and ``point``: the position in `points`.
+        points: The grid's points, indexed by ``point``: ``alpha``, ``beta``, then other grid fields by path. A schedule
+            is shown as text here; in `records`, ``alpha`` and ``beta`` are those in force at the generation.
+        cells: ``cell, seed, point, zero, reached`` (the last measured generation, -1 for none) and ``state``:
+            ``finished``, ``failed`` or ``unfinished``.
+        failures: ``cell, stage, generation, entity, type, message`` of every failed cell.
+    """
+
+    store: FolderStore
+    id: str
+    experiment: Experiment
+    environment: dict[str, Any]
+    records: pd.DataFrame
+    points: pd.DataFrame
+    cells: pd.DataFrame
+    failures: pd.DataFrame
+
+    @classmethod
+    def load(cls, location: str | Path) -> Run:
+        """Open a run.
+
+        Args:
+            location: Its folder, or a URL (`crossfeed.store.open_store`); the run may still be going on.
+
+        Raises:
+            StoreError: There is no run, or something of it is damaged.
+            NewerSchema: It was written by a newer crossfeed.
+        """
+        store = open_store(location)
+        document = _document(store)
+        experiment = _described(store, document)
+        cells = _as_written(store, document, experiment.cells())
+        records = collect(store, experiment, cells).to_pandas()
+        position = {cell.name: number // len(experiment.seeds) for number, cell in enumerate(cells)}
+        records["point"] = records["cell"].map(position).astype("int64")
+        failures = _failures(store, cells)
+        return cls(
+            store=store,
+            id=str(document.get("id")),
+            experiment=experiment,
+            environment=store.read_document("environment") or {},
+            records=records,
+            points=points_of(cells, len(experiment.seeds)),
+            cells=_cells(cells, position, records, failures),
+            failures=failures,
+        )
+
+    def __repr__(self) -> str:
+        states = self.cells["state"].value_counts().to_dict()
+        cells = ", ".join(f"{count} {state}" for state, count in states.items())
+        return f"Run({str(self.store)!r}, {self.experiment.name!r}, cells: {cells}, {len(self.records)} records)"
+
+    def _repr_html_(self) -> str:
+        states = self.cells["state"].value_counts()
+        facts = {
+            "": str(self.store),
+            "cells": ", ".join(f"{count} {state}" for state, count in states.items()),
+            "generations": self.experiment.generations,
+            "records": len(self.records),
+        }
+        losses = self.change_table("loss")
+        tables: dict[str, Columns] = {"Loss, initial → final": texts_of(losses)} if losses else {}
+        if len(self.failures):
+            tables["Failed"] = self.failures.to_dict("list")
+        return page(f"Run {self.experiment.name} ({self.id})", facts, tables)
+
+    def change_table(self, metric: str, *, greek: bool = False) -> ChangeTable | None:
+        """The initial -> final table of a metric; None if nothing of it was measured.
+
+        Args:
+            metric: One of `crossfeed.reporting.data.layout.MEASURES` or of
+                `crossfeed.reporting.data.layout.other_metrics`.
+            greek: See `crossfeed.reporting.data.layout.columns_of`.
+        """
+        targets = dict.fromkeys(range(len(self.points)), self.experiment.generations)
+        return lay_out(self.records, metric, columns_of(self.points, greek=greek), targets, [self.experiment])
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder on this machine.
+
+        Raises:
+            StoreError: It is elsewhere.
+        """
+        if self.store.folder is None:
+            raise StoreError(f"{self.store}: not a folder on this machine; name one that this can be written to")
+        return self.store.folder
+
+    @cached_property
+    def projection(self) -> pd.DataFrame:
+        """2-D coordinates of outputs, with ``point``; empty if not measured, or not yet (they come at the end)."""
+        table = self.store.read_result("projection")
+        if table is None:
+            return pd.DataFrame({name: [] for name in _PROJECTION_COLUMNS})
+        frame: pd.DataFrame = table.to_pandas()
+        return frame.merge(self.cells[["cell", "point"]], on="cell")
+
+    def outputs(self, cell: str, generation: int) -> pd.DataFrame:
+        """Completions of test prompts, ``model, task, item, prompt, completion, ...``; empty if there are none.
+
+        Args:
+            cell: A cell's name.
+            generation: The generation.
+        """
+        frame = self._table("outputs", self._scope(cell, generation), generation)
+        return frame.drop(columns="embedding", errors="ignore")
+
+    def pool(self, cell: str, generation: int) -> pd.DataFrame:
+        """What was published, with provenance (columns: `crossfeed.generation.pool`); empty if there is nothing.
+
+        Args:
+            cell: A cell's name.
+            generation: The generation t >= 1.
+        """
+        return self._table("pool", cell, generation)
+
+    def _scope(self, cell: str, generation: int) -> str:
+        if cell not in self._zeros:
+            raise StoreError(f"{self.store}: no cell is named {cell!r}; cells: {', '.join(self._zeros)}")
+        return cell if generation > 0 else f"shared/{self._zeros[cell]}"
+
+    @cached_property
+    def _zeros(self) -> dict[str, str]:
+        return dict(zip(self.cells["cell"], self.cells["zero"], strict=True))
+
+    def _table(self, step: str, scope: str, generation: int) -> pd.DataFrame:
+        if not self.store.has_table(step, scope, generation):
+            return pd.DataFrame()
+        frame: pd.DataFrame = self.store.read_table(step, scope, generation).to_pandas()
+        return frame
+
+
+def _described(store: FolderStore, document: Mapping[str, Any]) -> Experiment:
+    """What was run; schema 1 also knew models that used as many threads as torch chose."""
+    text = store.read_description()
+    learner = parse_yaml(text).get("learner") or {}
+    older = document["schema"] == 1 and learner.get("threads", 1) is None
+    return Experiment.from_yaml(text, ("learner.threads=1",) if older else ())
+
+
+def _document(store: FolderStore) -> dict[str, Any]:
+    document = store.read_document("run")
+    if document is None:
+        raise StoreError(f"{store}: not a crossfeed run (no run.json in it); give the folder that `crossfeed run` made")
+    check_document(str(store), document)
+    return document
+
+
+def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """The cells with the addresses that the run was written with, whatever rules ids have had since."""
+    try:
+        zeros = {entry["cell"]: entry["zero"] for entry in document["cells"]}
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"{store}/run.json: damaged: it lists no cells ({error!r})") from error
+    if not all(isinstance(zero, str) for zero in zeros.values()):
+        raise StoreError(f"{store}/run.json: damaged: a cell's zero is no text")
+    if zeros.keys() != {cell.name for cell in cells}:
+        raise StoreMismatch(
+            f"{store}: experiment.yaml describes other cells than run.json lists; it was changed after the run was "
+            "begun, or this version of crossfeed reads it differently"
+        )
+    return tuple(replace(cell, written_zero=zeros[cell.name]) for cell in cells)
+
+
+def points_of(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
+    """The grid points of an experiment's cells, of which each has as many as there are seeds; see `Run.points`."""
+    rows = []
+    for cell in cells[::seeds]:
+        ecosystem = cell.experiment.ecosystem
+        row = {"alpha": _alpha(ecosystem), "beta": _schedule(ecosystem.beta)}
+        for path, value in cell.point.items():
+            if path not in ("ecosystem.alpha", "ecosystem.beta"):
+                row[path] = value if isinstance(value, int | float | str) else str(value)
+        rows.append(row)
+    return pd.DataFrame(rows, index=pd.RangeIndex(len(rows), name="point"), dtype=object)
+
+
+def _alpha(ecosystem: Ecosystem) -> float | str:
+    if ecosystem.update == "replace":
+        return 1.0
+    return "proportional" if ecosystem.alpha is None else _schedule(ecosystem.alpha)
+
+
+def _schedule(value: float | str | tuple[float, ...]) -> float | str:
+    return ", ".join(f"{each:g}" for each in value) if isinstance(value, tuple) else value
+
+
+def _failures(store: FolderStore, cells: tuple[Cell, ...]) -> pd.DataFrame:
+    found = [document for cell in cells if (document := store.read_document(f"failures/{cell.name}"))]
+    return pd.DataFrame(
+        [[document.get(name) for name in _FAILURE_COLUMNS] for document in found],
+        columns=pd.Index(_FAILURE_COLUMNS),
+        dtype=object,
+    )
+
+
+def _cells(
+    cells: tuple[Cell, ...], position: dict[str, int], records: pd.DataFrame, failures: pd.DataFrame
+) -> pd.DataFrame:
+    reached = records.groupby("cell")["generation"].max().to_dict()
+    failed = set(failures["cell"])
+    rows = []
+    for cell in cells:
+        last = int(reached.get(cell.name, -1))
+        finished = "finished" if last == cell.experiment.generations else "unfinished"
+        state = "failed" if cell.name in failed else finished
+        rows.append((cell.name, cell.seed, position[cell.name], cell.zero, last, state))
+    return pd.DataFrame(rows, columns=pd.Index(["cell", "seed", "point", "zero", "reached", "state"]))
+
+
+def shares(run: Run) -> pd.DataFrame:
+    """The run's grid points with a number for ``alpha`` and ``beta``: schedules are no cells of the paper's tables."""
+    numbers: pd.DataFrame = run.points[["alpha", "beta"]].apply(pd.to_numeric, errors="coerce")
+    return numbers.dropna().astype(float)

@@ -1,0 +1,331 @@
+"""How a run's tables are laid out, whatever shows them: rows as in the paper's Tables 2 and 7, one column a grid point.
+
+The paper's rows are 'model on task': own tasks, then the other models' tasks; public data follows. Its columns are
+alpha within beta. Other grid fields that vary take beta's place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from crossfeed.description.experiment import Experiment
+from crossfeed.display.formatting import number, percent, signed, value_text
+from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.numbers import DEAD_BAND, change, verdict
+
+__all__ = [
+    "KINDS",
+    "MEASURES",
+    "ChangeTable",
+    "Columns",
+    "Entry",
+    "Group",
+    "Measure",
+    "Row",
+    "columns_of",
+    "evenly",
+    "lay_out",
+    "other_metrics",
+    "texts_of",
+]
+
+T = TypeVar("T")
+
+KINDS: Final = ("own", "other", "public")
+_GREEK: Final = {"alpha": "α", "beta": "β"}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric that has an initial -> final table.
+
+    Attributes:
+        metric: Its name in the records.
+        title: What it is called.
+        band: Changes of at most this are marked ``same``.
+        words: Marks for a fall and for a rise.
+        relative: Whether a change is given in per cent, rather than in the metric's own unit.
+        bounded: Whether values lie between -1 and 1, so that two decimals say enough (not if `relative`).
+    """
+
+    metric: str
+    title: str
+    band: float
+    words: tuple[str, str]
+    relative: bool = False
+    bounded: bool = True
+
+
+# Shares and similarities are shown with two decimals: half of the last one is their band.
+MEASURES: Final = {
+    measure.metric: measure
+    for measure in (
+        Measure("loss", "Loss", DEAD_BAND, ("better", "worse"), relative=True),
+        Measure("completion_loss", "Loss of completions alone", DEAD_BAND, ("better", "worse"), relative=True),
+        Measure("bits_per_byte", "Bits a byte of text", DEAD_BAND, ("better", "worse"), relative=True),
+        Measure("accuracy", "Accuracy", 0.005, ("down", "up")),
+        Measure("similarity", "Similarity of outputs", 0.005, ("down", "up")),
+        Measure("caption_match", "Captions that name what the image shows", 0.005, ("down", "up")),
+        Measure("frechet", "Fréchet distance to real items", 0.005, ("better", "worse"), bounded=False),
+        Measure("precision", "Outputs that lie among real items (precision)", 0.005, ("down", "up")),
+        Measure("recall", "Real items that lie among outputs (recall)", 0.005, ("down", "up")),
+        Measure("distinct_1", "Distinct words (distinct-1)", 0.005, ("down", "up")),
+        Measure("distinct_2", "Distinct pairs of words (distinct-2)", 0.005, ("down", "up")),
+    )
+}
+_BOOKKEEPING: Final = frozenset({"drawn", "passed", "seconds"})  # what the loop itself counts
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a table.
+
+    Attributes:
+        initial: Mean at generation 0, as text.
+        final: Mean at the last generation, as text; None if there is no later one.
+        mark: ``better``, ``worse``, ``up``, ``down``, ``same`` or ``unknown``; empty if nothing can have changed.
+        change: How much it changed, with its standard error.
+        until: The last generation measured, where the run was to go further; else None.
+    """
+
+    initial: str
+    final: str | None
+    mark: str
+    change: str
+    until: int | None
+
+    @property
+    def line(self) -> str:
+        """In a line, without the amount: ``1.94 → 2.78 worse``."""
+        values = " → ".join(text for text in (self.initial, self.final) if text)
+        return f"{values} {self.mark}" if self.mark else values
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a model (or a pair of models) on a task.
+
+    Attributes:
+        label: What it is called.
+        kind: ``own`` task, ``other`` task or ``public`` data.
+        model: The model.
+        task: The task.
+        entries: One for each point, by position; points without numbers are missing.
+    """
+
+    label: str
+    kind: str
+    model: str
+    task: str
+    entries: Mapping[int, Entry]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that differ in the first field that varies alone.
+
+    Attributes:
+        label: What they have in common; empty if it goes without saying.
+        points: The columns, as positions of grid points.
+    """
+
+    label: str
+    points: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The grid's points as columns.
+
+    Attributes:
+        inner: The field that varies within a group: alpha, if it varies.
+        groups: The groups, in the grid's order.
+        heads: Each column's own label within its group.
+        labels: Each column's full label.
+        fixed: Fields that are the same everywhere.
+    """
+
+    inner: str
+    groups: tuple[Group, ...]
+    heads: Mapping[int, str]
+    labels: Mapping[int, str]
+    fixed: str
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """All columns, group by group."""
+        return tuple(point for group in self.groups for point in group.points)
+
+    def some(self, groups: int, each: int) -> Columns:
+        """At most so many groups and so many columns of each, the first and the last among them."""
+        kept = [replace(group, points=tuple(evenly(group.points, each))) for group in evenly(self.groups, groups)]
+        return replace(self, groups=tuple(kept))
+
+    def pages(self, most: int) -> list[Columns]:
+        """The same columns in parts of at most so many, broken between groups wherever one fits into a part."""
+        parts: list[list[Group]] = []
+        for group in self.groups:
+            for begin in range(0, len(group.points), most):
+                piece = replace(group, points=group.points[begin : begin + most])
+                if parts and sum(len(each.points) for each in parts[-1]) + len(piece.points) <= most:
+                    parts[-1].append(piece)
+                else:
+                    parts.append([piece])
+        return [replace(self, groups=tuple(part)) for part in parts]
+
+
+@dataclass(frozen=True)
+class ChangeTable:
+    """Initial -> final values of one metric.
+
+    Attributes:
+        measure: The metric.
+        columns: The columns.
+        rows: The rows in the paper's order.
+        seeds: The largest number of seeds behind an entry.
+    """
+
+    measure: Measure
+    columns: Columns
+    rows: tuple[Row, ...]
+    seeds: int
+
+
+def columns_of(points: pd.DataFrame, *, greek: bool = False) -> Columns:
+    """Lay grid points out as columns.
+
+    Args:
+        points: `Run.points`.
+        greek: Write alpha and beta as the paper does, for places that are sure to have the letters.
+    """
+    texts = points.map(value_text)
+    varied = [name for name in texts.columns if len(set(texts[name])) > 1] or ["alpha"]
+    inner, outer = varied[0], varied[1:]
+    names = _names(texts.columns) | (_GREEK if greek else {})
+    equals = "\u00a0=\u00a0" if greek else " = "  # set as the paper does, a label is not broken across lines either
+    grouped: dict[str, list[int]] = {}
+    for point, row in texts.iterrows():
+        grouped.setdefault(_label(row, outer, names, equals), []).append(int(str(point)))
+    heads = {int(str(point)): f"{names[inner]}{equals}{row[inner]}" for point, row in texts.iterrows()}
+    labels = {int(str(point)): _label(row, varied, names, equals) for point, row in texts.iterrows()}
+    fixed = [name for name in texts.columns if name not in varied]
+    return Columns(
+        inner=inner,
+        groups=tuple(Group(label, tuple(members)) for label, members in grouped.items()),
+        heads=heads,
+        labels=labels,
+        fixed=_label(texts.iloc[0], fixed, names, equals),
+    )
+
+
+def lay_out(
+    records: pd.DataFrame,
+    metric: str,
+    columns: Columns,
+    targets: Mapping[int, int],
+    experiments: Sequence[Experiment],
+) -> ChangeTable | None:
+    """The initial -> final table of a metric, of one run or of several; None if nothing of it was measured.
+
+    Args:
+        records: Records with ``point``.
+        metric: The metric.
+        columns: The points as columns.
+        targets: The generation that each point was to reach.
+        experiments: What was run: who owns what, and the order of rows.
+    """
+    measure, numbers = MEASURES.get(metric) or _measure(metric), change(records, metric)
+    if numbers.empty:
+        return None
+    rows: dict[tuple[str, str], dict[int, Entry]] = {}
+    for found in numbers.to_dict("records"):
+        place, point = (str(found["model"]), str(found["task"])), int(found["point"])
+        rows.setdefault(place, {})[point] = _entry(found, measure, targets[point])
+    pairs = len({model for model, _ in rows}) if metric == "similarity" else 0
+    made = [_row(place, entries, experiments, pairs == 1) for place, entries in rows.items()]
+    return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()))
+
+
+def texts_of(table: ChangeTable) -> dict[str, list[object]]:
+    """A table's columns by name, each entry in a line: ``1.94 → 2.78 worse``."""
+    columns: dict[str, list[object]] = {"": [row.label for row in table.rows]}
+    for point in table.columns.points:
+        entries = [row.entries.get(point) for row in table.rows]
+        columns[table.columns.labels[point] or table.measure.title] = ["" if e is None else e.line for e in entries]
+    return columns
+
+
+def evenly(values: Sequence[T], most: int) -> list[T]:
+    """At most so many of the values, the first and the last among them, in even steps."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
+    return [values[place] for place in places]
+
+
+def other_metrics(records: pd.DataFrame) -> tuple[str, ...]:
+    """Metrics that are not among `MEASURES`: those of other packages, in the order of the records."""
+    return tuple(name for name in records["metric"].unique() if name not in _BOOKKEEPING and name not in MEASURES)
+
+
+def _measure(metric: str) -> Measure:
+    """A metric that nothing is known about but its name: any change is one, for better or worse."""
+    title = metric.replace("_", " ")
+    return Measure(metric, title[:1].upper() + title[1:], 0.0, ("down", "up"), bounded=False)
+
+
+def _names(columns: pd.Index) -> dict[str, str]:
+    """A path's last word, unless another path ends with the same one."""
+    last = {name: name.split(".")[-1] for name in columns}
+    words = list(last.values())
+    return {name: word if words.count(word) == 1 else name for name, word in last.items()}
+
+
+def _label(row: pd.Series[Any], fields: list[str], names: Mapping[str, str], equals: str) -> str:
+    return ", ".join(f"{names[name]}{equals}{row[name]}" for name in fields)
+
+
+def _entry(found: Mapping[Any, Any], measure: Measure, target: int) -> Entry:
+    last = int(found["generation"])
+    shown: Callable[[float], str] = number if measure.relative or not measure.bounded else "{:.2f}".format
+    until = last if last < target else None
+    if last == 0:
+        return Entry(shown(found["initial"]), None, "", "", until)
+    mark = verdict(found["change"], measure.band, measure.words)
+    if measure.relative:
+        amount = percent(found["percent"], found["percent_se"])
+    else:
+        amount = signed(found["change"]) if measure.bounded else f"{found['change']:+.3g}"
+        error = found["change_se"]
+        amount += "" if math.isnan(error) else f" ± {shown(error)}"
+    return Entry(shown(found["initial"]), shown(found["final"]), mark, amount, until)
+
+
+def _row(place: tuple[str, str], entries: dict[int, Entry], experiments: Sequence[Experiment], one_pair: bool) -> Row:
+    model, task = place
+    label = task if one_pair else f"{model} on {task}"
+    return Row(label, _kind(model, task, experiments), model, task, entries)
+
+
+def _kind(model: str, task: str, experiments: Sequence[Experiment]) -> str:
+    if task == PUBLIC:
+        return "public"
+    entities = [entity for experiment in experiments for entity in experiment.ecosystem.entities]
+    return "own" if (model, task) in {(entity.name, entity.private) for entity in entities} else "other"
+
+
+def _in_order(rows: list[Row], experiments: Sequence[Experiment]) -> list[Row]:
+    """Own tasks, other tasks, public; models, then tasks, as they are described. Pairs of models stay as measured."""
+    models = _numbered(name for experiment in experiments for name in experiment.ecosystem.names)
+    tasks = _numbered(name for experiment in experiments for name in experiment.tasks)
+    end = len(models) + len(tasks)
+    plain = [row if row.model in models else replace(row, kind=row.kind.replace("other", "own")) for row in rows]
+    return sorted(plain, key=lambda row: (KINDS.index(row.kind), models.get(row.model, end), tasks.get(row.task, end)))
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}

@@ -1,0 +1,232 @@
+"""How figures look and how they become bytes: no pyplot, no global state, the same bytes for the same figure."""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal
+from matplotlib.text import Text
+
+from crossfeed.display.formatting import plain, shorten
+
+__all__ = [
+    "COLOURS",
+    "FILLS",
+    "HATCHES",
+    "INK",
+    "LINES",
+    "MARKERS",
+    "Frame",
+    "for_page",
+    "panels",
+    "styled",
+    "to_pdf",
+    "to_png",
+    "to_svg",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Okabe and Ito (2008): told apart with any colour vision; the two that vanish on white or black are left out.
+COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# Never colour alone: each of these changes with a period of its own.
+LINES: Final = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+# Straight lines alone: dots make vector files ten times as large.
+HATCHES: Final = ("", "///", "\\\\\\", "---", "xxx", "|||", "+++")
+FILLS: Final[tuple[Literal["full", "none", "left", "bottom", "right", "top"], ...]] = (
+    "full",
+    "none",
+    "left",
+    "bottom",
+    "right",
+    "top",
+)
+
+INK: Final = "#1b1f24"
+SOFT: Final = "#68707c"
+FAINT: Final = "#d9dde2"
+BAND: Final = "#eceff2"
+PAPER: Final = "#fefefe"
+_DARK: Final = {INK: "#e8eaed", SOFT: "#a3abb6", FAINT: "#3b424b", BAND: "#262c34", PAPER: "#15181c"}
+
+_STYLE: Final[dict[Any, Any]] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titlecolor": INK,
+    "axes.labelcolor": SOFT,
+    "axes.edgecolor": SOFT,
+    "axes.linewidth": 0.7,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "figure.facecolor": PAPER,
+    "hatch.linewidth": 0.7,
+    "svg.fonttype": "path",  # looks the same everywhere; what a figure says is in its text alternative
+    "svg.hashsalt": "crossfeed",
+    "path.simplify": False,
+}
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the house style, and leave matplotlib's settings as they were."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mpl.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapped
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Room for panels of equal size, in inches, so that no label is ever squeezed.
+
+    Attributes:
+        width: The figure's width.
+        height: Each panel's height.
+        columns: Panels side by side.
+        left: Room for the labels left of each panel.
+        gap: Room between rows, for a panel's title and the ticks above it.
+        top: Room above the panels, for the legend.
+        title: Room for the titles of the first row.
+        foot: Room below the panels.
+    """
+
+    width: float
+    height: float
+    columns: int
+    left: float = 0.5
+    gap: float = 0.62
+    top: float = 0.0
+    title: float = 0.3
+    foot: float = 0.45
+
+    @property
+    def panel(self) -> float:
+        """Each panel's width."""
+        return (self.width - 0.08) / self.columns - self.left - 0.1
+
+
+def panels(frame: Frame, count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with panels, row by row."""
+    rows = -(-count // frame.columns)
+    height = frame.top + frame.title + rows * frame.height + (rows - 1) * frame.gap + frame.foot
+    figure = Figure(figsize=(frame.width, height))
+    FigureCanvasAgg(figure)
+    made = []
+    for place in range(count):
+        row, column = divmod(place, frame.columns)
+        x = frame.left + column * (frame.panel + frame.left + 0.1) + 0.08
+        y = height - frame.top - frame.title - (row + 1) * frame.height - row * frame.gap
+        box = (x / frame.width, y / height, frame.panel / frame.width, frame.height / height)
+        made.append(figure.add_axes(box))
+    return figure, made
+
+
+def legend_rows(labels: Sequence[str], width: float) -> tuple[int, float]:
+    """Columns of a legend of a given width, and the height that it takes."""
+    columns = next((k for k in range(len(labels), 1, -1) if _legend_width(labels, k) <= width), 1)
+    return columns, -(-len(labels) // columns) * 0.2 + 0.1
+
+
+def _legend_width(labels: Sequence[str], columns: int) -> float:
+    """Inches that a legend takes; its columns are filled from the first, each as wide as its longest label."""
+    rows = -(-len(labels) // columns)
+    parts = [labels[begin : begin + rows] for begin in range(0, len(labels), rows)]
+    return 0.2 + sum(max(len(label) for label in part) * 0.08 + 0.65 for part in parts)
+
+
+def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
+    """A legend above all panels."""
+    figure.legend(
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=columns,
+        handlelength=2.6,
+        columnspacing=1.4,
+        labelspacing=0.35,
+        borderaxespad=0.2,
+    )
+
+
+def fitting(text: str, inches: float) -> str:
+    """A label cut to a width; only letters that the figures' font has."""
+    known = "".join(c if c.isascii() or "\u00a0" <= c < "\u0250" or c in "αβ→…−–⟨⟩" else "?" for c in plain(text))
+    return shorten(known.replace("\n", " ").replace("\t", " "), max(int(inches / 0.082), 6))
+
+
+@styled
+def to_png(figure: Figure) -> bytes:
+    """Pixels for slides and papers, on white."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@styled
+def to_svg(figure: Figure) -> str:
+    """Vectors, without the time or the program in them."""
+    buffer = io.StringIO()
+    none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", dpi=200, metadata=none)
+    return re.sub(r"<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*", "", buffer.getvalue(), flags=re.DOTALL)
+
+
+@styled
+def to_pdf(figure: Figure) -> bytes:
+    """Vectors for LaTeX, without the time or the program in them.
+
+    Letters are outlines: venues refuse the fonts that matplotlib makes itself (Type 3), and to embed parts of TrueType
+    fonts takes as long as all the drawing.
+    """
+    buffer = io.BytesIO()
+    letters = [text for text in figure.findobj(Text) if not text.get_path_effects()]
+    for text in letters:
+        text.set_path_effects([Normal()])
+    figure.savefig(buffer, format="pdf", dpi=200, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+    for text in letters:
+        text.set_path_effects([])
+    return buffer.getvalue()
+
+
+def for_page(svg: str) -> str:
+    """The same picture for a page: it follows the reader's light or dark scheme, and has no ground of its own."""
+    for number, colour in enumerate(_DARK):
+        svg = svg.replace(colour, f"var(--c{number})")
+    light = "".join(f"--c{number}:{colour};" for number, colour in enumerate(_DARK))
+    dark = "".join(f"--c{number}:{colour};" for number, colour in enumerate(_DARK.values()))
+    rules = f"svg{{{light}}}@media screen and (prefers-color-scheme:dark){{svg{{{dark}}}}}"
+    head, opening, rest = svg.partition("<svg")
+    attributes, closing, body = rest.partition(">")
+    return f"{head}{opening}{attributes}{closing}<style>{rules}</style>{body}"

@@ -1,0 +1,1 @@
+"""The survey of what makers say their models were trained on."""

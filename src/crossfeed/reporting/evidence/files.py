@@ -1,0 +1,107 @@
+"""The survey as files (CSV, a heat map as PDF, PNG and SVG) and as plain data for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from crossfeed import paper
+from crossfeed.reporting.drawing.style import COLOURS, INK, PAPER, Frame, add_legend, legend_rows, panels, styled
+from crossfeed.reporting.evidence.survey import SOURCES, Evidence
+from crossfeed.reporting.evidence.tables import beta_words
+from crossfeed.reporting.files import pictures, rows_of, to_csv, write_contents
+
+__all__ = ["evidence_data", "evidence_figure", "write_evidence"]
+
+# From white to a dark blue in even steps of lightness: the same order in grey.
+_SHADES: Final = LinearSegmentedColormap.from_list("overlap", [PAPER, "#bcd7ea", "#5c9cc8", "#1f5f94"])
+_DOT: Final[dict[str, Any]] = {"color": COLOURS[0], "marker": "o", "linestyle": "", "markersize": 8}
+_LOOKS: Final = {
+    "stated": _DOT | {"fillstyle": "full"},
+    "overlap": _DOT | {"fillstyle": "left", "markerfacecoloralt": "none"},
+}
+_DARK: Final = 0.78  # numbers on a darker ground than this are light
+
+
+def evidence_data(found: Evidence) -> dict[str, Any]:
+    """The survey as plain data."""
+    return {
+        "mentions": rows_of(found.mentions),
+        "overlap": rows_of(found.overlap),
+        "reuse": rows_of(found.reuse),
+        "undisclosed": rows_of(found.undisclosed),
+        "differences": rows_of(found.differences),
+        "public_overlap": asdict(found.public),
+        "beta": beta_words(found),
+        "references": paper.references(),
+    }
+
+
+def write_evidence(found: Evidence, folder: Path) -> list[Path]:
+    """Write ``mentions``, ``overlap``, ``reuse``, ``undisclosed``, ``differences`` (CSV) and the heat map.
+
+    Args:
+        found: What to write.
+        folder: Where to; files of an earlier call are replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    names = ("mentions", "overlap", "reuse", "undisclosed", "differences")
+    tables = {f"{name}.csv": to_csv(getattr(found, name)).encode() for name in names}
+    return write_contents(folder, tables | pictures({"evidence": evidence_figure(found)}))
+
+
+@styled
+def evidence_figure(found: Evidence) -> Figure:
+    """Which models state which sources, beside a heat map of the overlap of any two families."""
+    names = ["stated", "not stated, overlap expected"]
+    across, top = legend_rows(names, 10.4)
+    figure, axes = panels(Frame(10.4, 4.1, 2, left=1.05, top=top, foot=1.0), 2)
+    _draw_sources(axes[0], found)
+    _draw_overlap(axes[1], found)
+    add_legend(figure, [Line2D([], [], **look) for look in _LOOKS.values()], names, across)
+    return figure
+
+
+def _draw_sources(axes: Axes, found: Evidence) -> None:
+    models = list(dict.fromkeys(found.mentions["model"]))
+    for how, look in _LOOKS.items():
+        rows = found.mentions[found.mentions["how"] == how]
+        x, y = rows["source"].map(SOURCES.index), rows["model"].map(models.index)
+        axes.plot(x, y, clip_on=False, **look)
+    axes.set_title("named by the makers")
+    axes.set(xlim=(-0.5, len(SOURCES) - 0.5), ylim=(len(models) - 0.5, -0.5))
+    _name(axes, list(SOURCES), models)
+
+
+def _draw_overlap(axes: Axes, found: Evidence) -> None:
+    families = list(dict.fromkeys([*found.overlap["a"], *found.overlap["b"]]))
+    values = np.eye(len(families))
+    for row in found.overlap.to_dict("records"):
+        a, b = families.index(row["a"]), families.index(row["b"])
+        values[a, b] = values[b, a] = row["jaccard"]
+    axes.imshow(values, cmap=_SHADES, vmin=0, vmax=1, aspect="auto")
+    for (y, x), value in np.ndenumerate(values):
+        ink = PAPER if value > _DARK else INK
+        axes.annotate(f"{value:.2f}", (x, y), ha="center", va="center", color=ink)
+    axes.set_title("overlap of two families (Jaccard)")
+    _name(axes, families, families)
+
+
+def _name(axes: Axes, across: list[str], down: list[str]) -> None:
+    axes.set_xticks(range(len(across)), across, rotation=40, ha="right", rotation_mode="anchor", color=INK)
+    axes.set_yticks(range(len(down)), down, color=INK)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)

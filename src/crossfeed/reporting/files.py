@@ -1,0 +1,109 @@
+"""What any result is written as: tables in CSV, Markdown and LaTeX, figures in PDF, PNG and SVG, rows for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from crossfeed.display.formatting import plain, safe_cell
+from crossfeed.errors import StoreError
+from crossfeed.reporting.drawing.style import to_pdf, to_png, to_svg
+
+__all__ = ["latex", "latex_text", "markdown", "markdown_text", "pictures", "rows_of", "to_csv", "write_contents"]
+
+_LATEX: Final = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "→": r"$\to$",
+    "±": r"$\pm$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "−": "$-$",
+    "\u00a0": " ",
+    "[": "{[}",  # at the start of a row it would be an argument of the row's end before it
+    "*": "{*}",
+}
+_MARKDOWN: Final = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~$!"})
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """CSV of a table; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    safe = frame.map(safe_cell)
+    safe.columns = pd.Index([safe_cell(name) for name in frame.columns])
+    text: str = safe.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; nothing in its text is markup."""
+    lines = [[markdown_text(cell) for cell in row] for row in (head, *rows)]
+    lines.insert(1, ["---"] * len(head))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in LaTeX that needs no package; nothing in its text is a command."""
+    lines = [" & ".join(map(latex_text, row)) + r" \\" for row in (head, *rows)]
+    body = [r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
+    return "\n".join([rf"\begin{{tabular}}{{{'l' * len(head)}}}", *body, r"\end{tabular}"]) + "\n"
+
+
+def pictures(figures: Mapping[str, Figure | None]) -> dict[str, bytes]:
+    """Figures as PDF, PNG and SVG files, by name; those that are None are left out."""
+    contents: dict[str, bytes] = {}
+    for name, figure in figures.items():
+        if figure is not None:
+            contents |= {f"{name}.pdf": to_pdf(figure), f"{name}.png": to_png(figure)}
+            contents[f"{name}.svg"] = to_svg(figure).encode()
+    return contents
+
+
+def write_contents(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files into a folder.
+
+    Args:
+        folder: Where to; it is made if need be.
+        contents: What each file holds.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreError(f"{folder}: cannot be written ({reason}); give a folder with --out") from error
+    return [folder / name for name in contents]
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table as a list of rows; JSON has no infinities."""
+    return [{str(key): _finite(value) for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def markdown_text(text: str) -> str:
+    """Text in Markdown; nothing in it is markup."""
+    return plain(text).replace("\n", " ").translate(_MARKDOWN)
+
+
+def latex_text(text: str) -> str:
+    """Text in LaTeX; nothing in it is a command."""
+    return "".join(_LATEX.get(c, c) for c in plain(text).replace("\n", " "))

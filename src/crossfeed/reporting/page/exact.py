@@ -1,0 +1,146 @@
+"""What exact theory says of a run of linear models, point by point, to be laid beside what was measured.
+
+The theory's numbers are expectations; a run of R replicates measures a mean of R losses. With the loss of one replicate
+L = (theta - theta*)' G (theta - theta*), G = X'X / n, and theta normal with mean mu and covariance Sigma (Theorem 2),
+
+    Var L = 2 tr(G Sigma G Sigma) + 4 (mu - theta*)' G Sigma G (mu - theta*),
+
+the mean over replicates has the standard error sqrt(Var L / R). Seeds share the real data of a replicate, so more of
+them make the true error smaller than this one, by an amount that is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crossfeed.errors import DataUnavailable, InvalidDescription
+from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.numbers import change
+from crossfeed.theory import LinearEcosystem
+from crossfeed.theory.influence import influence
+
+__all__ = ["Exact", "Theory", "theory_of"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Theory:
+    """What exact theory says of a run, or why it says nothing.
+
+    Attributes:
+        exact: None where there is none.
+        reason: Why, for models that theory is of; empty for others.
+    """
+
+    exact: Exact | None = None
+    reason: str = ""
+
+
+def theory_of(run: Run) -> Theory:
+    """The exact theory of a run of linear models; nothing for other models."""
+    if run.experiment.learner.kind != "linear":
+        return Theory()
+    try:
+        return Theory(Exact(run))
+    except (InvalidDescription, DataUnavailable) as error:
+        return Theory(reason=f"Exact theory is not laid beside these numbers: {error}")
+
+
+class Exact:
+    """The theory of a run's grid points.
+
+    Args:
+        run: A run of linear models.
+
+    Attributes:
+        experiments: Each grid point's own.
+
+    Raises:
+        InvalidDescription: The description has no linear theory; the message says why.
+        DataUnavailable: Features cannot be read.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run, seeds = run, len(run.experiment.seeds)
+        self._source = Source()
+        self.experiments = [cell.experiment for cell in run.experiment.cells()[::seeds]]
+        self._known: dict[int, LinearEcosystem] = {}
+        for point in range(len(self.experiments)):
+            self.ecosystem(point)  # what has no theory is refused here
+
+    def ecosystem(self, point: int) -> LinearEcosystem:
+        """The theory's description of a grid point."""
+        if point not in self._known:
+            self._known[point] = linear_ecosystem(self.experiments[point], self._source)
+        return self._known[point]
+
+    def losses(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
+        """Expected losses, and the standard errors of a run's means.
+
+        Args:
+            point: The grid point.
+            generations: At which generations.
+
+        Returns:
+            ``model, task, generation, exact, exact_se``.
+        """
+        moments = self.ecosystem(point).moments(list(generations))
+        models = self.experiments[point].ecosystem.names
+        tables = []
+        for name, task in self._source.of(self.experiments[point]).items():
+            gram, off = task.features.T @ task.features / len(task.features), moments.mean - task.truth
+            reach, tilted = moments.covariance @ gram, off @ gram
+            exact = (tilted * off).sum(axis=-1) + reach.trace(axis1=-2, axis2=-1)
+            tilt = np.einsum("tki,tkij,tkj->tk", tilted, moments.covariance, tilted)
+            variance = 2 * (reach @ reach).trace(axis1=-2, axis2=-1) + 4 * tilt
+            error = np.sqrt(variance / task.replicates)
+            index = pd.MultiIndex.from_product([generations, models], names=["generation", "model"])
+            table = pd.DataFrame({"exact": exact.ravel(), "exact_se": error.ravel()}, index=index)
+            tables.append(table.reset_index().assign(task=name))
+        return pd.concat(tables, ignore_index=True)
+
+    def expected(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
+        """Expected losses alone, which need no covariance of every model: ``model, task, generation, exact``."""
+        tasks = self._source.of(self.experiments[point])
+        grams = np.array([task.features.T @ task.features / len(task.features) for task in tasks.values()])
+        truths = np.array([task.truth for task in tasks.values()])
+        losses = self.ecosystem(point).moments(list(generations)).mspe(grams, truths)
+        names = [list(generations), self.experiments[point].ecosystem.names, list(tasks)]
+        index = pd.MultiIndex.from_product(names, names=["generation", "model", "task"])
+        return pd.DataFrame({"exact": losses.ravel()}, index=index).reset_index()
+
+    def influence(self, point: int, generation: int) -> Array:
+        """Shares of every source in every model's expected prediction, shape (K, K + 1); the last column is public."""
+        return influence(self.ecosystem(point), generation)
+
+    @cached_property
+    def beside(self) -> pd.DataFrame:
+        """Losses that were measured, first and last, beside the expected ones; empty if none was.
+
+        The columns of `crossfeed.reporting.data.numbers.change`, then ``exact_initial, exact_final, exact_percent``,
+        ``exact_se`` (of the final loss) and ``errors``: measured minus exact final loss in these standard errors.
+        """
+        measured = change(self._run.records, "loss")
+        parts = [self._joined(group) for group in measured.groupby("point", sort=False)]
+        table = pd.concat(parts, ignore_index=True) if parts else measured.assign(exact_initial=0.0, exact_final=0.0)
+        start = table["exact_initial"].where(table["exact_initial"] > 0)
+        table["exact_percent"] = 100 * (table["exact_final"] - start) / start
+        table["errors"] = (table["final"] - table["exact_final"]) / table["exact_se"].where(table["exact_se"] > 0)
+        return table
+
+    def _joined(self, group: tuple[Any, pd.DataFrame]) -> pd.DataFrame:
+        point, measured = group
+        losses = self.losses(int(point), sorted({0, *measured["generation"]}))
+        first = losses[losses["generation"] == 0].drop(columns=["generation", "exact_se"])
+        first = first.rename(columns={"exact": "exact_initial"})
+        last = losses.rename(columns={"exact": "exact_final"})
+        return measured.merge(first, on=["model", "task"]).merge(last, on=["model", "task", "generation"])

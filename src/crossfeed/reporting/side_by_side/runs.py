@@ -1,0 +1,187 @@
+"""Runs laid beside each other: their records in one table, their grid points as one table's columns, how they differ.
+
+`crossfeed.reporting.paper.agreement` lays runs of one experiment beside the paper; here runs of any experiments are
+laid beside each other. What has the same name is set side by side; whether it is the same is said (`Together.shared`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any, Final
+
+import pandas as pd
+
+from crossfeed.errors import InvalidInput
+from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.layout import MEASURES, ChangeTable, Columns, Group, columns_of, lay_out, other_metrics
+from crossfeed.settings import identity
+
+__all__ = ["Together", "lay_together"]
+
+_MISSING: Final = "–"
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Runs side by side.
+
+    Attributes:
+        runs: The runs.
+        letters: What each is called where there is little room: A, B, ...
+        names: What each is called: its letter and its experiment's name.
+        records: Records of all runs, with ``point`` numbered through and ``run``, the run's position.
+        columns: All grid points, a group for each run.
+        targets: The generation that each point was to reach.
+    """
+
+    runs: tuple[Run, ...]
+    letters: tuple[str, ...]
+    names: tuple[str, ...]
+    records: pd.DataFrame
+    columns: Columns
+    targets: Mapping[int, int]
+
+    def table(self, metric: str) -> ChangeTable | None:
+        """The initial -> final table of a metric; None if no run measured it."""
+        experiments = [run.experiment for run in self.runs]
+        return lay_out(self.records, metric, self.columns, self.targets, experiments)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics with a table, in the order of a run's report."""
+        found = set(self.records["metric"])
+        others = dict.fromkeys(name for run in self.runs for name in other_metrics(run.records))
+        return (*(name for name in MEASURES if name in found), *others)
+
+    def run_of(self, point: int) -> int:
+        """The position of the run that a point belongs to."""
+        return next(place for place, group in enumerate(self.columns.groups) if point in group.points)
+
+    def alike(self) -> dict[str, list[int]]:
+        """Points of several runs that are called alike, by what they are called."""
+        called: dict[str, list[int]] = {}
+        for point in self.columns.points:
+            called.setdefault(self.columns.labels[point], []).append(point)
+        return {label: points for label, points in called.items() if len({self.run_of(p) for p in points}) > 1}
+
+    def differences(self) -> pd.DataFrame:
+        """Fields of the descriptions that differ: ``field``, then a column of values as text for each run."""
+        told = [_told(run) for run in self.runs]
+        fields = dict.fromkeys(field for each in told for field in each)
+        rows = [[field, *(each.get(field, _MISSING) for each in told)] for field in fields]
+        different = [row for row in rows if len(set(row[1:])) > 1]
+        return pd.DataFrame(different, columns=pd.Index(["field", *self.names]))
+
+    def shared(self) -> Shared:
+        """What the runs have in common, and what only looks so."""
+        experiments = [run.experiment for run in self.runs]
+        data = [{**each.tasks, PUBLIC: each.public} for each in experiments]
+        tasks = _common(data)
+        measured = [set(run.records["metric"]) & set(self.metrics) for run in self.runs]
+        return Shared(
+            models=_common([each.ecosystem.names for each in experiments]),
+            tasks=tasks,
+            other_data=tuple(name for name in tasks if len({_text(identity(each[name])) for each in data}) > 1),
+            metrics=tuple(name for name in self.metrics if all(name in each for each in measured)),
+            some_metrics=tuple(name for name in self.metrics if not all(name in each for each in measured)),
+            kinds=tuple(dict.fromkeys(each.learner.kind for each in experiments)),
+            learners_differ=len({_text(identity(each.learner)) for each in experiments}) > 1,
+        )
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What runs have in common.
+
+    Attributes:
+        models: Entities of the same name in all of them.
+        tasks: Data sets of the same name in all of them, ``public`` among them.
+        other_data: Those of `tasks` that are other data in some of them.
+        metrics: Metrics that all of them measured.
+        some_metrics: Metrics that only some of them measured.
+        kinds: The kinds of their learners.
+        learners_differ: Whether their learners are described differently.
+    """
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    other_data: tuple[str, ...]
+    metrics: tuple[str, ...]
+    some_metrics: tuple[str, ...]
+    kinds: tuple[str, ...]
+    learners_differ: bool
+
+
+def lay_together(runs: Sequence[Run]) -> Together:
+    """Lay runs beside each other.
+
+    Args:
+        runs: Two runs or more, of any experiments; they may be unfinished.
+
+    Raises:
+        InvalidInput: There is only one, or one was given twice.
+    """
+    if len(runs) < 2:
+        raise InvalidInput(f"runs are compared with each other; received {len(runs)}; give two or more")
+    _check_distinct(runs)
+    letters = tuple(_letter(place) for place in range(len(runs)))
+    names = tuple(f"{letter}: {run.experiment.name}" for letter, run in zip(letters, runs, strict=True))
+    records, groups, first = [], [], 0
+    heads: dict[int, str] = {}
+    targets: dict[int, int] = {}
+    for place, run in enumerate(runs):
+        own = columns_of(run.points, greek=True)
+        points = tuple(first + point for point in own.points)
+        for point in own.points:
+            heads[first + point] = own.labels[point]
+            targets[first + point] = run.experiment.generations
+        records.append(run.records.assign(point=run.records["point"] + first, run=place))
+        groups.append(Group(names[place], points))
+        first += len(run.points)
+    columns = Columns(inner="run", groups=tuple(groups), heads=heads, labels=heads, fixed="")
+    return Together(tuple(runs), letters, names, pd.concat(records, ignore_index=True), columns, targets)
+
+
+def _check_distinct(runs: Sequence[Run]) -> None:
+    places = [str(run.store if run.store.folder is None else run.store.folder.resolve()) for run in runs]
+    twice = sorted({place for place in places if places.count(place) > 1})
+    if twice:
+        raise InvalidInput(f"{', '.join(twice)}: given more than once; a run is compared with others: give each once")
+
+
+def _letter(place: int) -> str:
+    """A, B, ..., Z, A2, B2, ..."""
+    again, letter = divmod(place, len(ascii_uppercase))
+    return ascii_uppercase[letter] + (str(again + 1) if again else "")
+
+
+def _common(named: Sequence[Any]) -> tuple[str, ...]:
+    """Names that are in all, in the order of the first."""
+    return tuple(name for name in named[0] if all(name in each for each in named))
+
+
+def _told(run: Run) -> dict[str, str]:
+    """A description's fields as text; what a grid varies is told there alone, and what is not given not at all."""
+    data = run.experiment.model_dump(mode="json", exclude={"description", "grid"})
+    fields = {path: text for path, text in _flat(data) if path not in run.experiment.grid}
+    return fields | {f"grid: {path}": _text(values) for path, values in run.experiment.grid.items()}
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Fields by dotted path; entities go by their names, and a list of plain values is one field."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        for number, item in enumerate(value):
+            yield from _flat(item, f"{path}.{item.get('name', number)}")
+    elif value is not None:
+        yield path, value if isinstance(value, str) else _text(value)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,276 @@
+"""The sections of a page that lays runs beside each other: the blocks of a run's report, over several runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pandas as pd
+
+from crossfeed.display.formatting import clip, number, plain, signed
+from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.layout import ChangeTable, evenly
+from crossfeed.reporting.data.numbers import change, timing
+from crossfeed.reporting.page.blocks import Block, Code, Section, Sheet, Statements, Words
+from crossfeed.reporting.page.findings import count, gained, state
+from crossfeed.reporting.page.measured import changes, curves
+from crossfeed.reporting.page.sections import environment_items, failures
+from crossfeed.reporting.side_by_side.runs import Together
+
+__all__ = ["together_sections"]
+
+_FIGURES: Final = 4  # grid points that runs share and that have curves of their own
+_MODELS: Final = 6
+_POINTS: Final = 6
+_ROWS: Final = 80
+_LISTED: Final = 12
+_VALUE: Final = 160  # letters of a field's value
+_CURVES: Final = ("loss", "similarity")
+
+
+def together_sections(together: Together) -> list[Section]:
+    """All sections that have something to show."""
+    tables = {metric: table for metric in together.metrics if (table := together.table(metric)) is not None}
+    losses = {name: table for name, table in tables.items() if name in ("loss", "completion_loss", "bits_per_byte")}
+    others = {name: table for name, table in tables.items() if name not in losses}
+    made = (
+        Section("summary", "Summary", _summary(together)),
+        Section("differences", "How the runs differ", _differences(together)),
+        Section("loss", "Loss", [*_measured(together, losses), *_last_losses(together)]),
+        Section("metrics", "Other metrics", _measured(together, others)),
+        Section("timing", "Time", _timing(together)),
+        Section("failures", "Failures", _failures(together)),
+        Section("environment", "Environment", _environment(together)),
+        Section("reproduce", "How to reproduce", _reproduce(together)),
+    )
+    return [section for section in made if section.blocks]
+
+
+def _summary(together: Together) -> list[Block]:
+    note = (
+        "What has the same name in these runs is set side by side; the next section says whether it is the same. A "
+        "model gains on a data set when its loss there falls: by so many per cent of what it was at the start."
+    )
+    return [Words([note]), Statements([*_opened(together), *_found(together)])]
+
+
+def _opened(together: Together) -> list[tuple[str, str]]:
+    """What each run is, and how far it came."""
+    said = []
+    for name, run in zip(together.names, together.runs, strict=True):
+        models, points = len(run.experiment.ecosystem.entities), len(run.points)
+        about = (
+            f"Run {run.id}: {count(models, 'model')} of kind {run.experiment.learner.kind}, "
+            f"{count(run.experiment.generations, 'generation')}, {count(points, 'grid point')}, "
+            f"{count(len(run.experiment.seeds), 'seed')} each. {state(run)}"
+        )
+        said.append((plain(name), about))
+    return said
+
+
+def _found(together: Together) -> list[tuple[str, str]]:
+    """What the numbers say of what the runs share."""
+    numbers = change(together.records, "loss")
+    numbers = numbers[numbers["generation"] == numbers["point"].map(together.targets)]
+    numbers["run"] = numbers["point"].map(together.run_of)
+    pairs = numbers.groupby(["model", "task"])["run"].nunique()
+    pairs = pairs[pairs == len(together.runs)]
+    if pairs.empty or numbers.empty:
+        return [("Loss", "No model on any data set was measured to the end in all runs under the same names.")]
+    shared = numbers.set_index(["model", "task"]).loc[pairs.index].reset_index()
+    private = shared[shared["task"] != PUBLIC]
+    found = [("Loss", text)] if (text := _best(together, private)) else []
+    found += [
+        (plain(name), text) for name in together.shared().models[:_MODELS] if (text := _model(together, shared, name))
+    ]
+    return [(about, text.replace(" %", "\u00a0%")) for about, text in found]
+
+
+def _best(together: Together, private: pd.DataFrame) -> str:
+    """Where each run ended lowest, over the same models and private tasks."""
+    private = private.dropna(subset="final")
+    if private["run"].nunique() < len(together.runs):
+        return ""
+    means = private.groupby(["run", "point"], sort=False)["final"].mean()
+    told = []
+    for run, letter in enumerate(together.letters):
+        own = means.loc[run]
+        start = private.loc[private["run"] == run, "initial"].mean()
+        at = together.columns.labels[int(str(own.idxmin()))]
+        told.append(
+            (float(own.min()), f"{letter} ended lowest at {at} ({number(own.min())}; it began at {number(start)})")
+        )
+    pairs = private[["model", "task"]].drop_duplicates()
+    lowest = together.letters[min(range(len(told)), key=lambda place: told[place][0])]
+    return (
+        f"Averaged over the {count(len(pairs), 'pair')} of model and private task that all runs measured: "
+        f"{'; '.join(text for _, text in told)}. Lowest of all: {lowest}."
+    )
+
+
+def _model(together: Together, shared: pd.DataFrame, name: str) -> str:
+    """What an entity gained and lost in each run, data set by data set, where runs have a grid point in common."""
+    own = shared[shared["model"] == name]
+    sentences = []
+    for label, points in list(together.alike().items())[:_POINTS]:
+        here = own[own["point"].isin(points)].dropna(subset="percent")
+        parts = []
+        for task in dict.fromkeys(here["task"]):
+            rows = here[here["task"] == task].to_dict("records")
+            if len(rows) > 1:
+                each = ", ".join(f"{gained(row)} in {together.letters[row['run']]}" for row in rows)
+                parts.append(f"on {'public data' if task == PUBLIC else plain(task)} it {each}")
+        if parts:
+            sentences.append(f"At {label}: {'; '.join(parts)}.")
+    return " ".join(sentences)
+
+
+def _differences(together: Together) -> list[Block]:
+    shared = together.shared()
+    said = [f"Models in all runs: {_listed(shared.models)}. Data sets in all runs: {_listed(shared.tasks)}."]
+    for name, run in zip(together.names, together.runs, strict=True):
+        models = [each for each in run.experiment.ecosystem.names if each not in shared.models]
+        tasks = [each for each in run.experiment.tasks if each not in shared.tasks]
+        if models or tasks:
+            said.append(f"Not in all runs, but in {name}: models {_listed(models)}; data sets {_listed(tasks)}.")
+    if shared.other_data:
+        said.append(f"Not comparable: the runs have different data under the same name: {_listed(shared.other_data)}.")
+    if len(shared.kinds) > 1:
+        said.append(
+            f"Not comparable: losses of learners of different kinds ({_listed(shared.kinds)}) have different units."
+        )
+    elif shared.learners_differ and shared.kinds == ("language",):
+        said.append(
+            "The learners differ: losses in nats a token compare only where models cut text into the same tokens; the "
+            "metric bits_per_byte compares all of them."
+        )
+    if shared.some_metrics:
+        said.append(f"Measured in some runs only: {_listed(shared.some_metrics)}.")
+    found = together.differences()
+    if found.empty:
+        return [Words([*map(plain, said), "The descriptions are the same in every field."])]
+    rows = [[plain(row[0]), *(clip(value, _VALUE) for value in row[1:])] for row in found.to_numpy().tolist()]
+    return [
+        Words([plain(text) for text in said]),
+        Sheet("Fields that differ", ["field", *map(plain, together.names)], rows),
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _measured(together: Together, tables: dict[str, ChangeTable]) -> list[Block]:
+    blocks: list[Block] = []
+    ends = [
+        f"{letter}: {run.experiment.generations}" for letter, run in zip(together.letters, together.runs, strict=True)
+    ]
+    same = {run.experiment.generations for run in together.runs}
+    final = str(same.pop()) if len(same) == 1 else ", ".join(ends)
+    for metric, table in tables.items():
+        blocks.append(changes(table, final, len(together.runs)))
+        if metric in _CURVES:
+            blocks += _curves(together, table)
+    return blocks
+
+
+def _curves(together: Together, table: ChangeTable) -> list[Block]:
+    """Curves of what several runs measured, in the same axes: a figure for each grid point that they share."""
+    rows = [row for row in table.rows if len({together.run_of(point) for point in row.entries}) > 1]
+    metric = table.measure.metric
+    if not rows or together.records.loc[together.records["metric"] == metric, "generation"].max() == 0:
+        return []
+    alike = together.alike()
+    if not alike:
+        labels = {point: _called(together, point) for point in together.columns.points}
+        return [curves(table, together.records, rows, labels, "", metric)]
+    chosen = evenly(list(alike), _FIGURES)
+    return [
+        curves(
+            table,
+            together.records,
+            rows,
+            {point: together.names[together.run_of(point)] for point in alike[label]},
+            label,
+            metric if len(chosen) == 1 else f"{metric}-{place + 1}",
+        )
+        for place, label in enumerate(chosen)
+    ]
+
+
+def _called(together: Together, point: int) -> str:
+    return f"{together.letters[together.run_of(point)]}, {together.columns.labels[point]}"
+
+
+def _last_losses(together: Together) -> list[Block]:
+    """Last losses where runs have a grid point in common, and how far they are from the first run that has it."""
+    numbers = change(together.records, "loss")
+    rows = []
+    for label, points in together.alike().items():
+        here = numbers[numbers["point"].isin(points)]
+        for (model, task), found in here.groupby(["model", "task"], sort=False):
+            by_run = {together.run_of(int(row["point"])): row for row in found.to_dict("records")}
+            if len(by_run) > 1:
+                cells = _beside_first([by_run.get(place) for place in range(len(together.runs))])
+                rows.append([plain(f"{model} on {task}, {label}"), *cells])
+    if not rows or len(rows) > _ROWS:
+        return []
+    caption = "Last losses at the same grid point; in brackets the difference from the first run, ± its standard error"
+    return [Sheet(caption, ["", *map(plain, together.names)], rows, numeric=True)]
+
+
+def _beside_first(found: Sequence[Mapping[Any, Any] | None]) -> list[str]:
+    """``2.09``, then ``1.87 (-0.22 ± 0.03)``; seeds of different runs are independent."""
+    first = next(row for row in found if row is not None)
+    cells = []
+    for row in found:
+        if row is None:
+            cells.append("–")
+            continue
+        error = math.hypot(float(row["final_se"]), float(first["final_se"]))
+        amount = signed(float(row["final"]) - float(first["final"])) + ("" if math.isnan(error) else f" ± {error:.2f}")
+        cells.append(number(float(row["final"])) + ("" if row is first else f" ({amount})"))
+    return cells
+
+
+def _timing(together: Together) -> list[Block]:
+    spent = [timing(run.records, run.cells).set_index("stage")["total"] for run in together.runs]
+    stages = dict.fromkeys(stage for each in spent for stage in each.index)
+    if not stages:
+        return []
+    rows = [[str(stage), *(number(float(each.get(stage, 0.0))) for each in spent)] for stage in stages]
+    rows.append(["all", *(number(float(each.sum())) for each in spent)])
+    return [Sheet("Seconds by stage, over all cells", ["stage", *map(plain, together.names)], rows, numeric=True)]
+
+
+def _failures(together: Together) -> list[Block]:
+    blocks: list[Block] = []
+    for name, run in zip(together.names, together.runs, strict=True):
+        found = failures(run)
+        blocks += [Words([plain(name)]), *found] if found else []
+    return blocks
+
+
+def _environment(together: Together) -> list[Block]:
+    """What of the environments differs, and what is the same."""
+    told = [dict(environment_items(run)) for run in together.runs]
+    names = dict.fromkeys(name for each in told for name in each)
+    rows = [[name, *(each.get(name, "–") for each in told)] for name in names]
+    different = [row for row in rows if len(set(row[1:])) > 1]
+    if not names:
+        return []
+    if not different:
+        return [Words(["All runs were made in the same environment, as far as it is written down."])]
+    return [Sheet("Environments, where they differ", ["", *map(plain, together.names)], different)]
+
+
+def _reproduce(together: Together) -> list[Block]:
+    blocks: list[Block] = [Words(["Each description is experiment.yaml in its run's folder; it is run by itself."])]
+    for name, letter, run in zip(together.names, together.letters, together.runs, strict=True):
+        blocks.append(Code(f"{plain(name)}, run {run.id}", f"crossfeed run {letter}.yaml"))
+        blocks.append(Code(f"{letter}.yaml", plain(run.experiment.to_yaml())))
+    return blocks

@@ -1,0 +1,28 @@
+"""The numbers behind a page of runs side by side, as tables of their own."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from crossfeed.reporting.data.numbers import by_generation, change, timing
+from crossfeed.reporting.page.sheets import joined
+from crossfeed.reporting.side_by_side.runs import Together
+
+__all__ = ["together_sheets"]
+
+
+def together_sheets(together: Together) -> dict[str, pd.DataFrame]:
+    """Tables of runs side by side, by name; those that would be empty are left out."""
+    columns = together.columns
+    points = [(p, group.label, columns.labels[p]) for group in columns.groups for p in group.points]
+    called = pd.DataFrame(points, columns=["point", "run", "at"])
+    changed = [change(together.records, metric).assign(metric=metric) for metric in together.metrics]
+    traced = [by_generation(together.records, metric).assign(metric=metric) for metric in together.metrics]
+    spent = [timing(r.records, r.cells).assign(run=n) for n, r in zip(together.names, together.runs, strict=True)]
+    made = {
+        "differences": together.differences(),
+        "change": called.merge(joined(changed), on="point").drop(columns="point"),
+        "by_generation": called.merge(joined(traced), on="point").drop(columns="point"),
+        "timing": pd.concat([each[["run", *each.columns.drop("run")]] for each in spent], ignore_index=True),
+    }
+    return {name: frame for name, frame in made.items() if len(frame)}

@@ -1,0 +1,1 @@
+"""Tables in the terminal, and the same as plain data for programs."""

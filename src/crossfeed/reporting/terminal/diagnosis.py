@@ -1,0 +1,136 @@
+"""A diagnosis in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from crossfeed.display.formatting import clip, plain
+from crossfeed.doctor import Diagnosis
+from crossfeed.doctor.hardware import Machine
+from crossfeed.reporting.terminal.tables import ascii_for, say
+
+__all__ = ["render_diagnosis"]
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+_LONGEST: Final = 400
+
+
+def render_diagnosis(found: Diagnosis, console: Console) -> None:
+    """Print it, what is broken last.
+
+    Args:
+        found: What was found.
+        console: Where to.
+    """
+    for title, rows in (
+        ("Machine", _machine(found.machine)),
+        ("Models compute on", _device(found)),
+        ("Packages", _packages(found)),
+        ("Installed for", _extras(found)),
+        ("Places", _places(found)),
+        ("Data", _data(found)),
+        ("The quickstart", _quickstart(found)),
+    ):
+        _print(title, list(rows), console)
+    for problem in found.problems:
+        say(console, f"BROKEN: {clip(problem, _LONGEST)}", "bold red")
+    if not found.problems:
+        say(console, "Nothing is broken.", "bold green")
+
+
+def _print(title: str, rows: list[tuple[str, str]], console: Console) -> None:
+    if not rows:
+        return
+    say(console, title, "bold")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=min(max(len(name) for name, _ in rows), 24), overflow="fold")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(*(Text(ascii_for(plain(text), console)) for text in (name, value)))
+    console.print(table, highlight=False)
+    console.print()
+
+
+def _machine(here: Machine) -> Iterator[tuple[str, str]]:
+    yield "system", here.system
+    yield "processor", here.processor
+    limits = [f"{here.usable_cores} usable here"] if here.usable_cores != here.cores else []
+    limits += [f"time of {here.cpu_quota:g} allowed (container)"] if here.cpu_quota is not None else []
+    yield "cores", ", ".join([str(here.cores), *limits])
+    if here.threads:
+        yield "threads", ", ".join(f"{name}={value}" for name, value in here.threads.items())
+    if here.memory is not None:
+        free = "" if here.memory_free is None else f", {_bytes(here.memory_free)} free"
+        yield "memory", f"{_bytes(here.memory)}{free}"
+    if here.disk_free is not None:
+        yield "disk, this folder", f"{_bytes(here.disk_free)} free"
+
+
+def _device(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    about = found.device
+    if about.kind:
+        memory = "" if about.memory is None else f", {_bytes(about.memory)}"
+        yield about.kind, f"{about.name}{memory}, {about.precision}; torch {about.torch}, {about.threads} threads"
+        without = (
+            "none that works, or its work cannot be kept in the cache: small models take longer on a CPU; CC names one"
+        )
+        yield "C compiler", about.compiler or without
+    elif about.problem:
+        yield "nothing", about.problem
+    else:
+        yield "numpy alone", "torch is not installed: theory and linear models do without; pip install 'crossfeed[lm]'"
+
+
+def _packages(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    yield "python", found.python
+    yield "", ", ".join(f"{name} {version}" for name, version in found.packages.items())
+
+
+def _extras(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    for each in found.extras:
+        lacks = f"no: pip install 'crossfeed[{each.name}]' (missing: {', '.join(each.missing)})"
+        yield each.name or "any run", f"{each.purpose}: {lacks if each.missing else 'yes'}"
+
+
+def _places(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    hub = found.hub
+    word = {True: "reachable", False: "cannot be reached", None: "not asked"}[hub.reachable]
+    yield "model hub", " ".join(part for part in (hub.endpoint, word, f"({hub.why})" if hub.why else "") if part)
+    if hub.cache:
+        yield "its downloads", f"{hub.cache} ({_bytes(hub.cache_bytes)})"
+    problem = f"; cannot be written: {found.cache.problem}" if found.cache.problem else ""
+    yield "cache", f"{found.cache.folder} ({_bytes(found.cache.bytes)}){problem}"
+
+
+def _data(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    if found.data_root is None:
+        return
+    if not found.data:
+        yield found.data_root, "no <data set>/<split>.parquet or .jsonl in it"
+    for name in dict.fromkeys(file.data_set for file in found.data):
+        own = [file for file in found.data if file.data_set == name]
+        rows = [f"{file.split} {'damaged' if file.rows is None else f'{file.rows:,} rows'}" for file in own]
+        columns = next((file.columns for file in own if file.columns), ())
+        yield name, f"{', '.join(rows)}; columns: {clip(', '.join(columns), _LONGEST)}"
+
+
+def _quickstart(found: Diagnosis) -> Iterator[tuple[str, str]]:
+    about = found.quickstart
+    if about.seconds is None:
+        yield "takes", f"not known: {about.how}"
+    else:
+        minutes = about.seconds / 60
+        yield "takes about", f"{minutes:.0f} min" if minutes >= 1.5 else f"{about.seconds:.0f} s"
+        yield "estimated from", about.how
+
+
+def _bytes(count: int) -> str:
+    value, place = float(count), 0
+    while value >= 1000 and place < len(_UNITS) - 1:
+        value, place = value / 1000, place + 1
+    return f"{value:.3g} {_UNITS[place]}"

@@ -1,0 +1,73 @@
+"""How far a run is, as a table for people and as data for programs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from crossfeed.display.formatting import plain
+from crossfeed.running.status import CellStatus, RunStatus
+
+__all__ = ["render_status", "status_data"]
+
+_MANY: Final = 40
+"""Of runs with more cells than this, those that are finished or still to come are counted and not listed."""
+
+
+def render_status(status: RunStatus, console: Console) -> None:
+    """Print it."""
+    counted = [
+        f"{n} {state}"
+        for state in ("finished", "running", "failed", "stopped", "waiting")
+        if (n := status.count(state))
+    ]
+    total = sum(cell.generations + 1 for cell in status.cells)
+    done = sum(cell.reached + 1 for cell in status.cells)
+    console.print(Text(f"{status.name}: {len(status.cells)} cells, {', '.join(counted)}", style="bold"))
+    console.print(Text(f"{done} of {total} generations measured; {status.writer or 'nobody'} is at work on it"))
+    listed = [c for c in status.cells if len(status.cells) <= _MANY or c.state not in ("finished", "waiting")]
+    if not listed:
+        return
+    table = Table("cell", "state", "generation", "doing", "", box=None, pad_edge=False)
+    for cell in listed:
+        table.add_row(*(Text(words) for words in _row(cell)))
+    console.print(table)
+    for cell in listed:
+        if cell.failure is not None:
+            console.print(Text(f"{cell.cell} failed at {where(cell.failure)}: {plain(str(cell.failure['message']))}"))
+    if any(cell.failure is not None for cell in listed):
+        console.print(Text("crossfeed run ... --retry-failed tries these again"))
+
+
+def where(failure: Any) -> str:
+    """Stage, generation and entity of a failure, as far as they are known."""
+    place = f"stage {failure['stage']}"
+    if "generation" in failure:
+        place += f", generation {failure['generation']}"
+    return place + (f", entity {failure['entity']}" if "entity" in failure else "")
+
+
+def status_data(status: RunStatus) -> dict[str, Any]:
+    """The same as plain data."""
+    cells = [
+        {
+            "cell": cell.cell,
+            "state": cell.state,
+            "reached": cell.reached,
+            "generations": cell.generations,
+            "doing": cell.doing,
+            "seconds_since": cell.seconds,
+            "failure": None if cell.failure is None else dict(cell.failure),
+        }
+        for cell in status.cells
+    ]
+    return {"name": status.name, "writer": status.writer, "cells": cells}
+
+
+def _row(cell: CellStatus) -> tuple[str, str, str, str, str]:
+    ago = "" if cell.seconds is None or cell.state not in ("running", "stopped") else f"{cell.seconds:.0f} s ago"
+    doing = cell.doing if cell.state in ("running", "stopped") else ""
+    return cell.cell, cell.state, f"{max(cell.reached, 0)} of {cell.generations}", doing, ago

@@ -1,0 +1,52 @@
+"""A run's tables as plain data for programs: what `crossfeed show` prints, in full precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.layout import MEASURES, other_metrics
+from crossfeed.reporting.data.numbers import change, timing
+from crossfeed.reporting.files import rows_of
+
+__all__ = ["evaluation_data", "named", "run_data"]
+
+
+def run_data(run: Run) -> dict[str, Any]:
+    """A run as plain data: how far it is, every metric from generation 0 to the last one measured, times, failures."""
+    experiment = run.experiment
+    return named(run) | {
+        "generations": experiment.generations,
+        "seeds": list(experiment.seeds),
+        "models": list(experiment.ecosystem.names),
+        "tasks": list(experiment.tasks),
+        "points": rows_of(run.points.reset_index()),
+        "cells": rows_of(run.cells.drop(columns="zero")),
+        "changes": [row for metric in (*MEASURES, *other_metrics(run.records)) for row in _changes(run, metric)],
+        "seconds": rows_of(timing(run.records, run.cells)),
+        "failures": rows_of(run.failures),
+        "evaluation": evaluation_data(run)["numbers"],
+    }
+
+
+def evaluation_data(run: Run) -> dict[str, Any]:
+    """A run's benchmark numbers as plain data: the rows of ``evaluation.parquet``; none if there are none."""
+    table = run.store.read_result("evaluation")
+    return named(run) | {"numbers": [] if table is None else rows_of(table.to_pandas())}
+
+
+def named(run: Run) -> dict[str, Any]:
+    """Which run it is."""
+    return {"name": run.experiment.name, "id": run.id, "location": str(run.store)}
+
+
+def _changes(run: Run, metric: str) -> list[dict[str, Any]]:
+    """One row for each model, task and point, with what its change amounts to."""
+    table = run.change_table(metric)
+    if table is None:
+        return []
+    marks = {(row.model, row.task, point): entry.mark for row in table.rows for point, entry in row.entries.items()}
+    return [
+        {"metric": metric} | row | {"verdict": marks[row["model"], row["task"], row["point"]]}
+        for row in rows_of(change(run.records, metric))
+    ]

@@ -1,0 +1,190 @@
+"""A run's tables in the terminal; readable at 80 columns, and without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from crossfeed.display.formatting import clip, plain
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.layout import MEASURES, ChangeTable, Entry, Measure, other_metrics
+from crossfeed.reporting.data.numbers import DEAD_BAND, timing
+
+__all__ = ["ascii_for", "render", "say"]
+
+_STYLES: Final = {"better": "green", "worse": "red", "up": "cyan", "down": "magenta", "same": "dim"}
+_SPELLED: Final = {"→": "->", "±": "+-", "—": "-", "…": "...", "α": "alpha", "β": "beta"}
+_GAP: Final = 2  # between columns: one of padding, one of the box
+_WIDEST_HEAD: Final = 24  # longer ones fold
+_NARROWEST_LABEL: Final = 12
+_SHOWN: Final = ("loss", "similarity", "accuracy")
+
+
+def render(run: Run, console: Console) -> None:
+    """Print what a run is, its tables, and what went wrong.
+
+    Args:
+        run: The run.
+        console: Where to; its width decides how many columns stand side by side.
+    """
+    _head(run, console)
+    shown = [table for metric in (*_SHOWN, *other_metrics(run.records)) if (table := run.change_table(metric))]
+    for table in shown:
+        _print_change(table, console)
+    if not shown:
+        say(console, "Nothing has been measured yet.")
+    else:
+        _legend(run, shown, console)
+    _print_timing(run, console)
+    _print_failures(run, console)
+
+
+def _head(run: Run, console: Console) -> None:
+    experiment = run.experiment
+    say(console, f"{experiment.name} ({run.id})", "bold")
+    states = run.cells["state"].value_counts()
+    done = ", ".join(f"{states[state]} {state}" for state in ("finished", "unfinished", "failed") if state in states)
+    facts = (
+        f"{_count(len(experiment.ecosystem.entities), 'model')}, {_count(experiment.generations, 'generation')}, "
+        f"{_count(len(experiment.seeds), 'seed')}; cells: {done}"
+    )
+    say(console, facts)
+
+
+def _print_change(table: ChangeTable, console: Console) -> None:
+    for title, points in _pages(table, console):
+        console.print()
+        say(console, title, "bold")
+        console.print(_grid(table, points, console))
+
+
+def _pages(table: ChangeTable, console: Console) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Groups of columns that fit side by side, each with its title."""
+    room = console.width - _label_width(table, console)
+    fit = max(room // (_entry_width(table, console) + _GAP), 1)
+    columns = table.columns
+    for group in columns.groups:
+        common = ", ".join(part for part in (group.label, columns.fixed) if part)
+        title = f"{table.measure.title}, initial to final" + (f" ({common})" if common else "")
+        for begin in range(0, len(group.points), fit):
+            yield title + (", continued" if begin else ""), group.points[begin : begin + fit]
+
+
+def _grid(table: ChangeTable, points: tuple[int, ...], console: Console) -> Table:
+    grid = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+    grid.add_column("", width=_label_width(table, console), overflow="fold")
+    for point in points:
+        grid.add_column(Text(plain(table.columns.heads[point])), overflow="fold", width=_entry_width(table, console))
+    kind = table.rows[0].kind
+    for row in table.rows:
+        if row.kind != kind:
+            grid.add_section()
+            kind = row.kind
+        grid.add_row(
+            Text(row.label), *(_entry(_lines(row.entries.get(point), table.measure, console)) for point in points)
+        )
+    return grid
+
+
+def _entry(lines: list[list[tuple[str, str]]]) -> Text:
+    text = Text()
+    for number, line in enumerate(lines):
+        text.append("\n" if number else "")
+        for piece, style in line:
+            text.append(piece, style=style)
+    return text
+
+
+def _lines(entry: Entry | None, measure: Measure, console: Console) -> list[list[tuple[str, str]]]:
+    """``3.35 → 3.00 better`` and, for losses, ``-10.4 ± 0.3 %`` below it: lines of pieces of text with their styles."""
+    if entry is None:
+        return [[(ascii_for("—", console), "dim")]]
+    above = [(entry.initial, "")]
+    if entry.final is not None:
+        above = [
+            (ascii_for(f"{entry.initial} → {entry.final} ", console), ""),
+            (entry.mark, _STYLES.get(entry.mark, "")),
+        ]
+    until = "" if entry.until is None else f"t={entry.until}"
+    if not measure.relative:
+        return [[*above, (f" {until}", "dim")] if until else above]
+    below = " ".join(part for part in (ascii_for(entry.change, console), until) if part)
+    return [above, [(below, "dim")]] if below else [above]
+
+
+def _entry_width(table: ChangeTable, console: Console) -> int:
+    widths = [min(len(plain(head)), _WIDEST_HEAD) for head in table.columns.heads.values()]
+    for row in table.rows:
+        for entry in row.entries.values():
+            widths += [sum(len(text) for text, _ in line) for line in _lines(entry, table.measure, console)]
+    return max(widths)
+
+
+def _label_width(table: ChangeTable, console: Console) -> int:
+    """Labels get what they need, but at most a third of the line; less if that keeps a group's columns together."""
+    needed = min(max(len(row.label) for row in table.rows), console.width // 3)
+    columns = max(len(group.points) for group in table.columns.groups)
+    left = console.width - columns * (_entry_width(table, console) + _GAP)
+    return left if _NARROWEST_LABEL <= left < needed else needed
+
+
+def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
+    console.print()
+    metrics = {table.measure.metric for table in shown}
+    seeds = max(table.seeds for table in shown)
+    notes = []
+    if "loss" in metrics:
+        notes.append(f"better, worse: the mean loss changed by more than {DEAD_BAND:g}; same: by that or less.")
+    if metrics & MEASURES.keys() - {"loss"}:
+        notes.append("up, down: changed by more than 0.005.")
+    others = [table.measure.title for table in shown if table.measure.metric not in MEASURES]
+    if others:
+        notes.append(f"{', '.join(others)}: up, down: any change.")
+    if seeds > 1:
+        notes.append(f"Means over {seeds} seeds, ± standard errors.")
+    ends = [entry.until for table in shown for row in table.rows for entry in row.entries.values()]
+    early = [end for end in ends if end is not None]
+    if early:
+        notes.append(f"t={min(early)}: measured up to generation {min(early)} of {run.experiment.generations} only.")
+    say(console, " ".join(notes), "dim")
+
+
+def _print_timing(run: Run, console: Console) -> None:
+    spent = timing(run.records, run.cells)
+    if spent.empty:
+        return
+    stages = ", ".join(f"{stage} {total:.1f} s" for stage, total in zip(spent["stage"], spent["total"], strict=True))
+    say(console, f"Time: {spent['total'].sum():.1f} s ({stages}).", "dim")
+
+
+def _print_failures(run: Run, console: Console) -> None:
+    for failure in run.failures.to_dict("records"):
+        place = f"at generation {failure['generation']}, " if failure["generation"] is not None else ""
+        console.print()
+        say(console, f"FAILED {failure['cell']}", "bold red")
+        what = f"{place}stage {failure['stage']}: {failure['type']}: {clip(failure['message'], 600)}"
+        console.print(Padding(Text(ascii_for(plain(what), console)), (0, 0, 0, 2)))
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print text as it is: nothing in it is markup, a number to colour or an emoji."""
+    console.print(Text(ascii_for(plain(text), console), style=style), highlight=False)
+
+
+def ascii_for(text: str, console: Console) -> str:
+    """Spell signs out for a terminal that lacks them."""
+    if not console.options.ascii_only:
+        return text
+    for sign, words in _SPELLED.items():
+        text = text.replace(sign, words)
+    return text.encode("ascii", "backslashreplace").decode()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

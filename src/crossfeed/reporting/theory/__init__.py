@@ -1,0 +1,1 @@
+"""Predictions and plans as tables, figures and files."""

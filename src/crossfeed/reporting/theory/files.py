@@ -1,0 +1,104 @@
+"""A prediction and a plan as files (CSV, Parquet, PDF, PNG, SVG) and as plain data for programs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+from crossfeed.description.experiment import Experiment
+from crossfeed.exact.planning import Plan
+from crossfeed.exact.prediction import Prediction
+from crossfeed.reporting.files import pictures, rows_of, to_csv, write_contents
+from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, trajectory_figure
+
+__all__ = ["plan_data", "prediction_data", "write_plan", "write_prediction"]
+
+
+def write_prediction(prediction: Prediction, folder: Path) -> list[Path]:
+    """Write ``records`` and ``limit`` (CSV, Parquet), the figures that apply, and the description.
+
+    Args:
+        prediction: What to write.
+        folder: Where to; files of an earlier prediction are replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    tables = {"records": prediction.records, "limit": prediction.limit}
+    figures = {"efficiency": efficiency_figure(prediction), "trajectory": trajectory_figure(prediction)}
+    return _write(folder, prediction.experiment, tables, figures)
+
+
+def write_plan(plan: Plan, folder: Path) -> list[Path]:
+    """Write ``landscape``, ``prices`` and ``entities`` (CSV, Parquet), the landscape's figure, and the description.
+
+    Args:
+        plan: What to write.
+        folder: Where to; files of an earlier plan are replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    tables = {"landscape": _landscape(plan), "prices": plan.prices, "entities": plan.entities}
+    return _write(folder, plan.experiment, tables, {"landscape": plan_figure(plan)})
+
+
+def prediction_data(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as plain data: lists of rows; a number that is not finite is None."""
+    tables = {"records": prediction.records, "limit": prediction.limit}
+    return _named(prediction.experiment) | {name: rows_of(table) for name, table in tables.items()}
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """A plan as plain data; a number that is not finite (no limit) is None."""
+    best = plan.optimum
+    return _named(plan.experiment) | {
+        "objective": plan.objective,
+        "optimum": {"alpha": best.alpha, "beta": best.beta, "value": best.value},
+        "prices": rows_of(plan.prices),
+        "entities": rows_of(plan.entities),
+        "nash": None if plan.nash is None else {"rounds": plan.nash.rounds, "settled": plan.nash.settled},
+        "landscape": rows_of(_landscape(plan)),
+    }
+
+
+def _named(experiment: Experiment) -> dict[str, Any]:
+    return {"name": experiment.name, "id": experiment.id}
+
+
+def _landscape(plan: Plan) -> pd.DataFrame:
+    ground = plan.landscape
+    alpha, beta = np.meshgrid(ground.alphas, ground.betas, indexing="ij")
+    value = ground.values.ravel()
+    columns = {"alpha": alpha.ravel(), "beta": beta.ravel(), "value": value, "price": plan.optimum.price(value)}
+    return pd.DataFrame(columns)
+
+
+def _write(
+    folder: Path, experiment: Experiment, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Figure | None]
+) -> list[Path]:
+    contents: dict[str, bytes] = {"experiment.yaml": experiment.to_yaml().encode()}
+    for name, table in tables.items():
+        contents[f"{name}.csv"] = to_csv(table).encode()
+        contents[f"{name}.parquet"] = _parquet(table)
+    return write_contents(folder, contents | pictures(figures))
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), buffer)
+    return buffer.getvalue()

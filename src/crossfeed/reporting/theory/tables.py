@@ -1,0 +1,221 @@
+"""A prediction's and a plan's tables in the terminal; readable at 80 columns, and without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from crossfeed.display.formatting import number, plain, value_text
+from crossfeed.exact.planning import Plan
+from crossfeed.exact.prediction import Prediction
+from crossfeed.records import column_of
+from crossfeed.reporting.terminal.tables import ascii_for, say
+from crossfeed.reporting.theory.figures import field_label
+
+Array = NDArray[np.float64]
+Show = Callable[[float], str]
+
+__all__ = ["law_text", "render_plan", "render_prediction"]
+
+_CELLS: Final = 24  # more are not listed one by one
+_MODELS: Final = 6  # more are summed up
+_WORDS: Final = {"law", "model", "where"}  # columns of words, not numbers
+_TASKS: Final = 4  # more have no columns of their own
+
+
+def render_prediction(prediction: Prediction, console: Console) -> None:
+    """Print what theory says: the long run of every cell, then the errors of every entity.
+
+    Args:
+        prediction: What to print.
+        console: Where to.
+    """
+    experiment = prediction.experiment
+    shown, note = _shown_cells(prediction)
+    say(console, f"{experiment.name} ({experiment.id})", "bold")
+    models, T = len(experiment.ecosystem.entities), experiment.generations
+    until = f"generations 0 to {T}" if T else "generation 0"
+    say(console, f"{models} model{'s' * (models > 1)}; {until} and the limit, exact: nothing is simulated.{note}")
+    heads = [field_label(path) for path in experiment.grid]
+    console.print()
+    say(console, "The long run", "bold")
+    columns = ["spectral radius", "law", "dispersion t=0", "in the limit"]
+    _print(console, [*heads, *columns], [[*_place(prediction, c), *_long_run(prediction, c)] for c in shown])
+    console.print()
+    tasks = [*experiment.tasks, "public"]
+    on = [f"on {task}" for task in tasks] if len(tasks) <= _TASKS else []
+    at = ["t=0", f"t={T}"] if T else ["t=0"]
+    prediction_errors = f"; MSPE at t={T} on each task" if on else ""
+    say(console, f"MSE at {' and '.join(at)} and in the limit; relative efficiency{prediction_errors}", "bold")
+    rows = [
+        [*_place(prediction, cell), *row] for cell in shown for row in _errors(prediction, cell, tasks if on else [])
+    ]
+    _print(console, [*heads, "model", *at, "limit", "efficiency", *on], rows)
+
+
+def render_plan(plan: Plan, console: Console) -> None:
+    """Print the best weights, the price of others, and selfish play.
+
+    Args:
+        plan: What to print.
+        console: Where to.
+    """
+    what = {"mean": "the mean of all models' limiting MSE", "worst": "the worst model's limiting MSE"}
+    best = plan.optimum
+    say(console, f"{plan.experiment.name} ({plan.experiment.id})", "bold")
+    say(console, f"Minimised: {what.get(plan.objective, f'the limiting MSE of {plan.objective}')}.")
+    say(console, f"Best: α = {best.alpha:.3f}, β = {best.beta:.3f}, with {number(best.value)}.")
+    console.print()
+    say(console, "The price of other weights", "bold")
+    rows = [
+        [each["where"], _weight(each["alpha"]), _weight(each["beta"]), number(each["value"]), _price(each["price"])]
+        for each in plan.prices.to_dict("records")
+    ]
+    _print(console, ["where", "α", "β", "objective", "price"], rows)
+    console.print()
+    say(console, "Each for itself (Nash) beside the optimum", "bold")
+    if plan.nash is None:
+        say(console, "There is no such point: a model has no reply with a finite error.")
+        return
+    rows = [_selfish_row(each) for each in plan.entities.to_dict("records")]
+    _print(console, ["model", "MSE at optimum", "Nash α", "Nash β", "MSE at Nash", "change"], rows)
+    ended = f"after {plan.nash.rounds} rounds of best replies"
+    say(console, f"Reached {ended}." if plan.nash.settled else f"Not settled {ended}.", "dim")
+
+
+def law_text(law: str, rate: float) -> str:
+    """A law of growth in words.
+
+    Args:
+        law: ``limit``, ``schedule`` or a law of `crossfeed.theory.Growth`.
+        rate: Its rate.
+    """
+    words = {
+        "limit": "settles",
+        "linear": "variance grows linearly",
+        "quadratic": "variance grows as t^2",
+        "geometric": f"errors grow {rate:.4g}-fold",
+        "power": f"errors grow as t^{rate:.3g}",
+        "logarithmic": "errors grow as log t",
+        "oscillating": "turns for ever",
+        "schedule": "not computed: weights change",
+    }
+    return words[law]
+
+
+def _shown_cells(prediction: Prediction) -> tuple[list[str], str]:
+    """The cells to list: all of them, or the most efficient one for each value of the outer fields of the grid."""
+    limit, grid = prediction.limit, prediction.experiment.grid
+    seed = prediction.experiment.seeds[0]
+    cells = prediction.records.loc[prediction.records["seed"] == seed, "cell"].unique().tolist()
+    if len(cells) <= _CELLS:
+        return cells, ""
+    outer = [column_of(path) for path in list(grid)[:-1]]
+    own = limit[(limit["metric"] == "relative_efficiency") & (limit["seed"] == seed)]
+    mean = own.groupby([*outer, "cell"], sort=False)["value"].mean().sort_values(ascending=False)
+    best = mean.reset_index().drop_duplicates(outer) if outer else mean.reset_index().head(1)
+    chosen = set(best["cell"].head(_CELLS))
+    last = field_label(list(grid)[-1])
+    return [c for c in cells if c in chosen], f" Of {len(cells)} cells: the best {last} (all are in the files)."
+
+
+def _place(prediction: Prediction, cell: str) -> list[str]:
+    row = prediction.records[prediction.records["cell"] == cell].iloc[0]
+    return [value_text(row[column_of(path)]) for path in prediction.experiment.grid]
+
+
+def _long_run(prediction: Prediction, cell: str) -> list[str]:
+    limit = prediction.limit[prediction.limit["cell"] == cell]
+    law = str(limit["law"].iloc[0]) if len(limit) else "schedule"
+    text = law_text(law, float(_numbers(limit, cell, "rate").sum()))
+    first = _numbers(prediction.records, cell, "dispersion", generation=0)
+    last = _numbers(limit, cell, "dispersion")
+    radius = _entry(_numbers(limit, cell, "spectral_radius"), lambda value: f"{value:.4f}", 0)
+    return [radius, text, _entry(first, _distance, 0), _entry(last, _distance, 0)]
+
+
+def _errors(prediction: Prediction, cell: str, tasks: Sequence[str]) -> list[list[str]]:
+    """One row for each model; for many, their mean and the worst."""
+    names = prediction.experiment.ecosystem.names
+    columns = list(_error_columns(prediction, cell, tasks))
+    if len(names) <= _MODELS:
+        return [[name, *(_entry(each, show, k) for each, show in columns)] for k, name in enumerate(names)]
+    summed = [(_mean_and_worst(each, show), show) for each, show in columns]
+    labels = (f"mean of {len(names)}", "the worst")
+    return [[label, *(_entry(each, show, k) for each, show in summed)] for k, label in enumerate(labels)]
+
+
+def _error_columns(prediction: Prediction, cell: str, tasks: Sequence[str]) -> Iterator[tuple[Array, Show]]:
+    """Numbers (K,), none where there are none, and how they are shown."""
+    records, limit, T = prediction.records, prediction.limit, prediction.experiment.generations
+    for generation in sorted({0, T}):
+        yield _numbers(records, cell, "mse", generation=generation), number
+    growth = _numbers(limit, cell, "variance_growth")
+    yield (growth, _growth) if growth.size else (_numbers(limit, cell, "mse"), number)
+    yield _numbers(limit, cell, "relative_efficiency"), _share
+    for task in tasks:
+        yield _numbers(records, cell, "mspe", generation=T, task=task), number
+
+
+def _entry(values: Array, show: Show, place: int) -> str:
+    return show(float(values[place])) if values.size else ""
+
+
+def _mean_and_worst(values: Array, show: Show) -> Array:
+    if not values.size:
+        return values
+    return np.array([values.mean(), values.min() if show is _share else values.max()])
+
+
+def _growth(value: float) -> str:
+    return f"+{number(value)} t"
+
+
+def _distance(value: float) -> str:
+    """What is left by rounding of equal models' distance is none."""
+    return number(round(value, 12))
+
+
+def _share(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _numbers(table: pd.DataFrame, cell: str, metric: str, **where: Any) -> Array:
+    keep = (table["cell"] == cell) & (table["metric"] == metric)
+    for column, value in where.items():
+        keep &= table[column] == value
+    return table.loc[keep, "value"].to_numpy(dtype=float)
+
+
+def _selfish_row(entity: dict[Any, Any]) -> list[str]:
+    weights = [_weight(entity["nash_alpha"]), _weight(entity["nash_beta"])]
+    change = _price(entity["nash_mse"] / entity["mse"] - 1.0)
+    return [entity["model"], number(entity["mse"]), *weights, number(entity["nash_mse"]), change]
+
+
+def _weight(value: float) -> str:
+    return "own" if np.isnan(value) else f"{value:.3f}"
+
+
+def _price(value: float) -> str:
+    if np.isinf(value):
+        return "no limit"
+    return "nothing" if abs(value) < 5e-5 else f"{100 * value:+.1f} %"
+
+
+def _print(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for head in heads:
+        side: Literal["left", "right"] = "left" if head in _WORDS else "right"
+        table.add_column(Text(ascii_for(plain(head), console)), justify=side, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(ascii_for(plain(value), console)) for value in row))
+    console.print(table)

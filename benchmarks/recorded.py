@@ -41,7 +41,7 @@ class Contender:
         if not recorded:
             self.learner._model.__dict__["recorded"] = None
         [self._state] = self.learner.start(range(1))
-        read = self.learner.consumes(train.num_rows, 1, 0)
+        read = self.learner.examples_read(train.num_rows, 1, 0)
         self._drawn = TrainingSet((Part("private", 0, 1.0, train.slice(0, read), np.arange(read)),))
         self._items, self._keys = train.slice(0, texts), item_keys(1, np.arange(texts))
 

@@ -90,7 +90,7 @@ class EveryDraw:
 
     reads = "draws"
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """All of them."""
         return n
 

@@ -12,7 +12,7 @@ from crossfeed import Experiment, MemoryStore, run
 from crossfeed.description.reading import read_description
 from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.exact.prediction import predict
-from crossfeed.generation.snapshot import LiveMoment
+from crossfeed.generation.snapshot import LiveSnapshot
 from crossfeed.generation.turn import compose, measure, publish, update
 from crossfeed.learners.language.settings import LanguageSettings
 from crossfeed.metrics.loss import BitsPerByteSettings
@@ -239,6 +239,6 @@ def test_bits_a_byte_are_of_the_text_whose_tokens_are_predicted():
         assert scores.text_bytes[row] == sum(map(len, tokens[1:]))
         if text.isascii():
             assert shorter.text_bytes[row] == sum(map(len, tokens[1:12]))
-    moment = LiveMoment(0, ("a",), whole.learner.start([0]), whole.tasks, whole.learner, 0)
-    numbers = {n.task: n.value for n in BitsPerByteSettings().build().measure(moment)}
+    snapshot = LiveSnapshot(0, ("a",), whole.learner.start([0]), whole.tasks, whole.learner, 0)
+    numbers = {n.task: n.value for n in BitsPerByteSettings().build().measure(snapshot)}
     assert numbers["facts"] == pytest.approx(np.log2(np.e) * scores.loss.sum() / scores.text_bytes.sum())

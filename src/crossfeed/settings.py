@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
+
+from crossfeed.protocols import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +92,7 @@ class LearnerSettings(Frozen):
 
     kind: str
 
-    def reading(self) -> Literal["draws", "everything"]:
+    def reading(self) -> Reading:
         """What its training sets hold, see `crossfeed.protocols.Learner.reads`."""
         return "draws"
 

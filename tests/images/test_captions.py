@@ -116,7 +116,7 @@ def test_a_painter_learns_nothing_from_captions_that_name_no_class(world):
 
 @dataclass
 class HandMade:
-    """A moment that gives what it was given."""
+    """A snapshot that gives what it was given."""
 
     made: list
     tasks: dict

@@ -20,7 +20,7 @@ def rng():
 
 @dataclass
 class HandMade:
-    """A moment that gives what it was given."""
+    """A snapshot that gives what it was given."""
 
     made: list
     real: np.ndarray
@@ -81,8 +81,8 @@ def test_a_model_that_repeats_itself_has_precision_and_no_recall(rng):
 
 
 def test_too_few_items_give_no_number(rng):
-    moment = HandMade([rng.normal(size=(3, 2))] * 2, rng.normal(size=(3, 2)))
-    assert not PrecisionRecallSettings(neighbours=3).build().measure(moment)
-    assert PrecisionRecallSettings(neighbours=2).build().measure(moment)
-    moment.real = moment.real[:1]
-    assert not FrechetSettings().build().measure(moment)
+    snapshot = HandMade([rng.normal(size=(3, 2))] * 2, rng.normal(size=(3, 2)))
+    assert not PrecisionRecallSettings(neighbours=3).build().measure(snapshot)
+    assert PrecisionRecallSettings(neighbours=2).build().measure(snapshot)
+    snapshot.real = snapshot.real[:1]
+    assert not FrechetSettings().build().measure(snapshot)

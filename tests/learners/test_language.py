@@ -251,8 +251,8 @@ def test_a_model_that_ignores_positions_gets_a_row_for_each_example(monkeypatch)
 
 def test_consumes_what_the_steps_read():
     made = settings(training={"steps": 3, "initial_steps": None, "gradient_accumulation": 2}).build(context())
-    assert [made.consumes(100, t, 0) for t in (0, 1, 2)] == [100, 24, 24]
-    assert made.consumes(10, 1, 0) == 10
+    assert [made.examples_read(100, t, 0) for t in (0, 1, 2)] == [100, 24, 24]
+    assert made.examples_read(10, 1, 0) == 10
 
 
 def test_what_is_not_consumed_is_not_read():

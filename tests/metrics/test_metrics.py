@@ -19,7 +19,7 @@ from crossfeed.protocols import Scores
 
 @dataclass
 class HandMade:
-    """A moment that gives what it was given."""
+    """A snapshot that gives what it was given."""
 
     entities: tuple[str, ...] = ("a", "b")
     generation: int = 0
@@ -59,26 +59,26 @@ def scores(loss, size, completion=None, completion_size=None):
 
 
 def test_losses_are_averaged_over_tokens_not_items():
-    moment = HandMade(
+    snapshot = HandMade(
         tasks={"x": None}, losses={"x": [scores([10, 2], [4, 2], [6, 1], [1, 1]), scores([3, 3], [1, 2])]}
     )
-    whole = {(n.model, n.task, n.metric): n.value for n in LossSettings().build().measure(moment)}
+    whole = {(n.model, n.task, n.metric): n.value for n in LossSettings().build().measure(snapshot)}
     assert whole == {("a", "x", "loss"): 2.0, ("b", "x", "loss"): 2.0}
-    part = {n.model: n.value for n in CompletionLossSettings().build().measure(moment)}
+    part = {n.model: n.value for n in CompletionLossSettings().build().measure(snapshot)}
     assert part == {"a": 3.5, "b": 2.0}
 
 
 def test_accuracy_of_answers_is_the_share_that_match():
     test = pa.table({"prompt": ["p"] * 4, "answer": ["1", "2", "3", "4"]})
-    moment = HandMade(tasks={"x": Graded(test)}, texts={"x": [["1", "2", "0", "9"], ["1", "2", "3", "9"]]})
-    assert {n.model: n.value for n in AccuracySettings().build().measure(moment)} == {"a": 0.5, "b": 0.75}
-    assert {n.model: n.value for n in AccuracySettings(items=2).build().measure(moment)} == {"a": 1.0, "b": 1.0}
+    snapshot = HandMade(tasks={"x": Graded(test)}, texts={"x": [["1", "2", "0", "9"], ["1", "2", "3", "9"]]})
+    assert {n.model: n.value for n in AccuracySettings().build().measure(snapshot)} == {"a": 0.5, "b": 0.75}
+    assert {n.model: n.value for n in AccuracySettings(items=2).build().measure(snapshot)} == {"a": 1.0, "b": 1.0}
 
 
 def test_tasks_without_answers_give_no_accuracy():
     nothing = pa.table({"prompt": ["p"], "answer": pa.array([None], pa.string())})
-    moment = HandMade(tasks={"x": Graded(nothing), "y": Graded(pa.table({"prompt": ["p"]}))})
-    assert AccuracySettings().build().measure(moment) == []
+    snapshot = HandMade(tasks={"x": Graded(nothing), "y": Graded(pa.table({"prompt": ["p"]}))})
+    assert AccuracySettings().build().measure(snapshot) == []
 
 
 def test_multiple_choice_takes_the_lowest_loss_a_token():
@@ -105,25 +105,25 @@ def test_multiple_choice_takes_the_lowest_loss_a_token():
         loss, size = zip(*rows, strict=True)
         return scores(loss, size)
 
-    moment = HandMade(tasks={"x": Graded(test)}, losses={"choices": choose})
-    assert [n.value for n in AccuracySettings().build().measure(moment)] == pytest.approx([2 / 3, 2 / 3])
+    snapshot = HandMade(tasks={"x": Graded(test)}, losses={"choices": choose})
+    assert [n.value for n in AccuracySettings().build().measure(snapshot)] == pytest.approx([2 / 3, 2 / 3])
 
 
 def test_what_lies_beyond_the_maximum_length_is_neither_a_loss_nor_an_answer():
-    moment = HandMade(entities=("a",), tasks={"x": None}, losses={"x": [scores([4, 2], [2, 2], [0, 0], [0, 0])]})
-    moment.losses["x"][0].completion_size[:] = 0
-    assert [n.value for n in LossSettings().build().measure(moment)] == [1.5]
-    assert CompletionLossSettings().build().measure(moment) == []
+    snapshot = HandMade(entities=("a",), tasks={"x": None}, losses={"x": [scores([4, 2], [2, 2], [0, 0], [0, 0])]})
+    snapshot.losses["x"][0].completion_size[:] = 0
+    assert [n.value for n in LossSettings().build().measure(snapshot)] == [1.5]
+    assert CompletionLossSettings().build().measure(snapshot) == []
     test = pa.table({"prompt": ["p", "q"], "answer": ["x", "x"], "choices": [["x", "y"], ["x", "y"]]})
-    moment.tasks = {"x": Graded(test)}
-    moment.losses["choices"] = lambda items, entity: Scores(*np.array([[1, 2, 0, 0], [1, 1, 0, 0]] * 2, dtype=float))
-    assert [n.value for n in AccuracySettings().build().measure(moment)] == [0.5]
+    snapshot.tasks = {"x": Graded(test)}
+    snapshot.losses["choices"] = lambda items, entity: Scores(*np.array([[1, 2, 0, 0], [1, 1, 0, 0]] * 2, dtype=float))
+    assert [n.value for n in AccuracySettings().build().measure(snapshot)] == [0.5]
 
 
 def test_similarity_is_the_mean_cosine_of_same_prompts_for_each_pair():
     a, b, c = (np.array(x, np.float32) for x in ([[1, 0], [0, 1]], [[1, 0], [1, 0]], [[0.6, 0.8], [0, -1]]))
-    moment = HandMade(entities=("a", "b", "c"), tasks={"x": None}, features={"x": [a, b, c]})
-    found = {n.model: n.value for n in SimilaritySettings().build().measure(moment)}
+    snapshot = HandMade(entities=("a", "b", "c"), tasks={"x": None}, features={"x": [a, b, c]})
+    found = {n.model: n.value for n in SimilaritySettings().build().measure(snapshot)}
     assert found == pytest.approx({"a+b": 0.5, "a+c": -0.2, "b+c": 0.3}, abs=1e-6)
 
 
@@ -142,8 +142,8 @@ def test_items_without_text_have_no_words():
             }
             return [pa.table(tables[task])]
 
-    moment = Kinds(entities=("a",), tasks=dict.fromkeys(("points", "images", "texts")))
-    found = DistinctSettings().build().measure(moment)
+    snapshot = Kinds(entities=("a",), tasks=dict.fromkeys(("points", "images", "texts")))
+    found = DistinctSettings().build().measure(snapshot)
     assert {(one.task, one.metric): one.value for one in found} == {
         ("texts", "distinct_1"): pytest.approx(2 / 3),
         ("texts", "distinct_2"): 1.0,
@@ -162,8 +162,8 @@ def test_items_without_text_have_no_words():
 )
 def test_distinct_counts_different_ngrams(texts, one, two):
     assert (distinct(texts, 1), distinct(texts, 2)) == pytest.approx((one, two))
-    moment = HandMade(entities=("a",), tasks={"x": None}, texts={"x": [texts]})
-    assert [n.value for n in DistinctSettings().build().measure(moment)] == pytest.approx([one, two])
+    snapshot = HandMade(entities=("a",), tasks={"x": None}, texts={"x": [texts]})
+    assert [n.value for n in DistinctSettings().build().measure(snapshot)] == pytest.approx([one, two])
 
 
 def test_projection_is_the_svds():

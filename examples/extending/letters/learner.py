@@ -50,7 +50,7 @@ class Letters:
     smoothing: float
     reads: Literal["draws", "everything"] = "draws"
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """All items that are drawn."""
         return n
 

@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import MetricSettings
 
 
@@ -40,11 +40,11 @@ class LetterEntropy:
 
     items: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         """A number for every model on every task; completions are made once for all metrics."""
         numbers = []
-        for task in moment.tasks:
-            for model, table in zip(moment.entities, moment.completions(task, self.items), strict=True):
+        for task in snapshot.tasks:
+            for model, table in zip(snapshot.entities, snapshot.completions(task, self.items), strict=True):
                 bits = entropy(table.column("completion").to_pylist())
                 if bits is not None:
                     numbers.append(Measurement(model, task, "letter_entropy", bits))

@@ -17,18 +17,17 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Experiment
 from crossfeed.errors import InvalidDescription
+from crossfeed.protocols import Array
 from crossfeed.settings import TaskSettings, identity
 from crossfeed.tasks.regression import RegressionSettings, RegressionTask
 from crossfeed.theory import LinearEcosystem
 
 __all__ = ["Source", "linear_ecosystem", "settled_from", "settled_weights"]
 
-Array = NDArray[np.float64]
 
 _PUBLIC: Final = "public"
 

@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.notebook import page
 from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.exact.linear_ecosystem import linear_ecosystem, settled_weights
+from crossfeed.protocols import Array
 from crossfeed.theory import (
     Equilibrium,
     Landscape,
@@ -33,7 +33,6 @@ from crossfeed.theory.planning import Objective
 
 __all__ = ["Plan", "plan"]
 
-Array = NDArray[np.float64]
 
 #: The landscape's axes. Errors grow without bounds towards alpha = 1, so one more step is taken there.
 _BETAS: Final = np.linspace(0.0, 1.0, 41)

@@ -13,19 +13,18 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
 from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem, settled_from, settled_weights
+from crossfeed.protocols import Array
 from crossfeed.records import column_of, with_coordinates
 from crossfeed.tasks.regression import RegressionTask
 from crossfeed.theory import Limit, LinearEcosystem
 
 __all__ = ["Prediction", "long_run", "predict"]
 
-Array = NDArray[np.float64]
 Numbers = Iterator[tuple[str, Any]]
 
 #: A limit whose spectral radius is nearer to one than this may keep what the first generations said.

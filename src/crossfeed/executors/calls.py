@@ -118,7 +118,7 @@ class Desk:
         return [self._states[number] for number in numbers]
 
     def _consumes(self, learner: Learner, n: int, generation: int, entity: int) -> int:
-        return learner.consumes(n, generation, entity)
+        return learner.examples_read(n, generation, entity)
 
     def _describe(self, learner: Learner) -> dict[str, str]:
         return learner.describe()

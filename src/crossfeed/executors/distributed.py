@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from crossfeed.errors import StoreMismatch
 from crossfeed.executors.calls import raise_error
 from crossfeed.executors.messages import pack_set, unpack_scores
 from crossfeed.executors.worker_pool import Crew
-from crossfeed.protocols import Scores, TrainingSet
+from crossfeed.protocols import Reading, Scores, TrainingSet
 
 __all__ = ["SpreadLearner"]
 
@@ -46,23 +46,23 @@ class SpreadLearner:
         reads: The same.
     """
 
-    def __init__(self, crew: Crew, cell: int, reads: Literal["draws", "everything"], owners: Sequence[int]) -> None:
-        self.reads: Literal["draws", "everything"] = reads
+    def __init__(self, crew: Crew, cell: int, reads: Reading, owners: Sequence[int]) -> None:
+        self.reads: Reading = reads
         self._crew = crew
         self._cell = cell
         self._workers = range(crew.executor.workers)
         self._owners = owners
         self._next = itertools.cycle(owners)
         self._forgotten: dict[int, list[int]] = {worker: [] for worker in self._workers}
-        self._consumed: dict[tuple[int, int, int], int] = {}
+        self._examples_read: dict[tuple[int, int, int], int] = {}
         crew.ask({worker: {"call": "clear"} for worker in self._workers})
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """How many of n drawn items an entity's update really reads."""
         asked = n, generation, entity
-        if asked not in self._consumed:
-            self._consumed[asked] = self._one("consumes", n=n, generation=generation, entity=entity)
-        return self._consumed[asked]
+        if asked not in self._examples_read:
+            self._examples_read[asked] = self._one("examples_read", n=n, generation=generation, entity=entity)
+        return self._examples_read[asked]
 
     def start(self, entities: Sequence[int]) -> list[RemoteState]:
         """The base, on every worker that has an entity."""

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from crossfeed.description.experiment import Experiment
 from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem
 from crossfeed.exact.prediction import long_run
+from crossfeed.protocols import Array
 from crossfeed.settings import TaskSettings
 from crossfeed.theory import LinearEcosystem, objective_value
 from crossfeed.theory.influence import influence
 
 __all__ = ["Answer", "Data"]
 
-Array = NDArray[np.float64]
 
 #: Longer trajectories are read at so many generations, early ones densely.
 _MOST_GENERATIONS: Final = 60

@@ -14,13 +14,11 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossfeed.theory import Landscape, LinearEcosystem, objective_value
 
 __all__ = ["SIDES", "Survey"]
 
-Array = NDArray[np.float64]
 
 #: Points a side of the grids, one after another.
 SIDES: Final = (3, 5, 9, 17, 33)

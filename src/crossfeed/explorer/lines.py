@@ -15,13 +15,12 @@ from bokeh.models import ColumnDataSource, FixedTicker, HoverTool
 from bokeh.models.annotations import Span
 from bokeh.palettes import Colorblind8
 from bokeh.plotting import figure
-from numpy.typing import NDArray
 
 from crossfeed.explorer.answer import Answer
+from crossfeed.protocols import Array
 
 __all__ = ["GREY", "LOOKS", "Line", "Lines", "Look", "Trajectories", "blank", "looks", "ticks"]
 
-Array = NDArray[np.float64]
 
 #: Readable on white and on black.
 GREY: Final = "#767d87"

@@ -80,7 +80,7 @@ class World:
         experiment, place = self.cell.experiment, (generation, entity)
         if place not in self.drawn:
             self.forget_all_but(generation)
-            n = self.learner.consumes(experiment.size(generation), generation, entity)
+            n = self.learner.examples_read(experiment.size(generation), generation, entity)
             passing = self.passing(generation, entity)
             self.drawn[place] = draw(experiment.ecosystem, self.sizes, n, generation, entity, self.cell.seed, passing)
         return self.drawn[place]

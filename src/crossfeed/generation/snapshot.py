@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from crossfeed.keys import address, item_keys
 from crossfeed.protocols import Learner, Scores, State, Task
 
-__all__ = ["LiveMoment"]
+__all__ = ["LiveSnapshot"]
 
 
 @dataclass
-class LiveMoment:
-    """One generation of a run, measured lazily (see `crossfeed.protocols.Moment`).
+class LiveSnapshot:
+    """One generation of a run, measured lazily (see `crossfeed.protocols.Snapshot`).
 
     A completion of test prompt i hangs on (seed, task, entity, i) and the weights: generations answer the same
     prompt with the same random numbers, so that what changes between them is the model.

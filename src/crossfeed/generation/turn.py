@@ -12,7 +12,7 @@ from crossfeed.generation.cell_context import World, kept_generations, publishes
 from crossfeed.generation.curation import PASSED, Written, column_of, flags_of, synthetic_kept
 from crossfeed.generation.mixture import Source, pass_rates
 from crossfeed.generation.pool import PROVENANCE, by_author, items_of, join_pool, requests
-from crossfeed.generation.snapshot import LiveMoment
+from crossfeed.generation.snapshot import LiveSnapshot
 from crossfeed.keys import address
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Measurement, Part, State, Task, TrainingSet
 
@@ -75,32 +75,32 @@ def update(world: World, generation: int, states: Sequence[State], sets: Sequenc
 def measure(world: World, generation: int, states: Sequence[State]) -> tuple[list[Measurement], pa.Table | None]:
     """All numbers of a generation, and the completions that they were measured on."""
     experiment = world.cell.experiment
-    moments = _moments(world, generation, states)
+    snapshots = _snapshots(world, generation, states)
     numbers: list[Measurement] = []
     for settings in experiment.metrics.values():
         if generation in (0, experiment.generations) or generation % settings.every == 0:
             metric = settings.build()
-            for moment in moments:
-                numbers += metric.measure(moment)
-    outputs = [table for moment in moments if (table := moment.outputs()) is not None]
+            for snapshot in snapshots:
+                numbers += metric.measure(snapshot)
+    outputs = [table for snapshot in snapshots if (table := snapshot.outputs()) is not None]
     return numbers, pa.concat_tables(outputs, promote_options="permissive") if outputs else None
 
 
-def _moments(world: World, generation: int, states: Sequence[State]) -> list[LiveMoment]:
+def _snapshots(world: World, generation: int, states: Sequence[State]) -> list[LiveSnapshot]:
     """Who is measured on what: everyone on everything, or on its own task and on those that nobody owns."""
 
-    def moment(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveMoment:
+    def snapshot(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveSnapshot:
         names, own = zip(*((world.entities[k], states[k]) for k in entities), strict=True)
-        return LiveMoment(generation, names, own, tasks, world.learner, world.cell.seed)
+        return LiveSnapshot(generation, names, own, tasks, world.learner, world.cell.seed)
 
     everyone = range(len(world.entities))
     if world.cell.experiment.measured == "all":
-        return [moment(everyone, world.tasks)]
+        return [snapshot(everyone, world.tasks)]
     owners: dict[str, list[int]] = {}
     for k, entity in enumerate(world.cell.experiment.ecosystem.entities):
         owners.setdefault(entity.private, []).append(k)
     common = {name: task for name, task in world.tasks.items() if name not in owners}
-    return [*(moment(own, {name: world.tasks[name]}) for name, own in owners.items()), moment(everyone, common)]
+    return [*(snapshot(own, {name: world.tasks[name]}) for name, own in owners.items()), snapshot(everyone, common)]
 
 
 def realised(world: World, generation: int, pools: Callable[[], Mapping[int, pa.Table]]) -> list[Measurement]:

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field
 
 from crossfeed.errors import Diverged, InvalidInput
 from crossfeed.keys import address, generator, uniforms
-from crossfeed.protocols import Learner, LearnerContext, Scores, Task, TrainingSet
+from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, Task, TrainingSet
 from crossfeed.settings import LearnerSettings, Sequence_, TaskSettings
 
 __all__ = ["FakeLearner", "FakeSettings", "FakeTask", "FakeTaskSettings"]
@@ -117,9 +117,9 @@ class FakeLearner:
 
     settings: FakeSettings
     names: tuple[str, ...]
-    reads: Literal["draws", "everything"] = "draws"
+    reads: Reading = "draws"
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """All drawn items, or as many as the settings say."""
         return n if self.settings.reads_at_most is None else min(n, self.settings.reads_at_most)
 

@@ -42,9 +42,9 @@ from crossfeed.learners.replicates import (
     shape_of,
     weighted_parts,
 )
-from crossfeed.protocols import Learner, LearnerContext, Scores, TrainingSet
+from crossfeed.protocols import Array, Learner, LearnerContext, Scores, TrainingSet
 from crossfeed.settings import LearnerSettings, Number
-from crossfeed.tasks.regression import Array, features_of, mean_response, regression_items, responses_of
+from crossfeed.tasks.regression import features_of, mean_response, regression_items, responses_of
 
 # Counting up from zero is faster below this mean; counts of such means never come near the other number.
 _LARGE_MEAN: Final = 20.0
@@ -98,7 +98,7 @@ class GlmLearner:
         """What its training sets hold."""
         return self.settings.reads
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """All of them."""
         return n
 

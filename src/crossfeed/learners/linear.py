@@ -38,9 +38,9 @@ from crossfeed.learners.replicates import (
     shape_of,
     weighted_parts,
 )
-from crossfeed.protocols import Learner, LearnerContext, Scores, TrainingSet
+from crossfeed.protocols import Array, Learner, LearnerContext, Scores, TrainingSet
 from crossfeed.settings import LearnerSettings, Number
-from crossfeed.tasks.regression import Array, features_of, regression_items, responses_of
+from crossfeed.tasks.regression import features_of, regression_items, responses_of
 from crossfeed.theory.graded import grade
 from crossfeed.theory.kernels import definite_inverse
 
@@ -109,7 +109,7 @@ class LinearLearner:
         """What its training sets hold."""
         return self.settings.reads
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """All of them."""
         return n
 

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed.learners.replicates import WeightedPart
-from crossfeed.tasks.regression import Array, mean_response
+from crossfeed.protocols import Array
+from crossfeed.tasks.regression import mean_response
 from crossfeed.theory.graded import inverse_of_sum
 
 __all__ = ["Fit", "maximum_likelihood"]

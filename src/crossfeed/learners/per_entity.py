@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import SerializeAsAny
 
 from crossfeed.errors import DataUnavailable, Diverged
-from crossfeed.protocols import Learner, LearnerContext, Scores, State, TrainingSet
+from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, State, TrainingSet
 from crossfeed.settings import LearnerSettings
 
 __all__ = ["PerEntityLearner", "PerEntitySettings"]
@@ -43,7 +43,7 @@ class PerEntitySettings(LearnerSettings):
     common: SerializeAsAny[LearnerSettings]
     entities: dict[str, SerializeAsAny[LearnerSettings]]
 
-    def reading(self) -> Literal["draws", "everything"]:
+    def reading(self) -> Reading:
         """What all of them read."""
         return self.common.reading()
 
@@ -88,13 +88,13 @@ class PerEntityLearner:
     embedder: Learner
 
     @property
-    def reads(self) -> Literal["draws", "everything"]:
+    def reads(self) -> Reading:
         """What all of them read."""
         return self.learners[0].reads
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """As the entity's learner says."""
-        return self.learners[self.groups[entity]].consumes(n, generation, entity)
+        return self.learners[self.groups[entity]].examples_read(n, generation, entity)
 
     def start(self, entities: Sequence[int]) -> list[Member]:
         """Each entity's base is its group's."""

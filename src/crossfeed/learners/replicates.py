@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed.errors import Diverged, InvalidInput
-from crossfeed.protocols import LearnerContext, Scores, TrainingSet
-from crossfeed.tasks.regression import Array, Family, RegressionTask, features_of, responses_of
+from crossfeed.protocols import Array, LearnerContext, Scores, TrainingSet
+from crossfeed.tasks.regression import Family, RegressionTask, features_of, responses_of
 
 __all__ = [
     "Reading",

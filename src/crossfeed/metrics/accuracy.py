@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crossfeed.protocols import Measurement, Moment, Scores
+from crossfeed.protocols import Measurement, Scores, Snapshot
 from crossfeed.settings import MetricSettings
 
 __all__ = ["AccuracySettings"]
@@ -42,29 +42,30 @@ class AccuracySettings(MetricSettings):
 class _Accuracy:
     items: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         numbers = []
-        for name, task in moment.tasks.items():
+        for name, task in snapshot.tasks.items():
             items = task.test.slice(0, self.items)
-            correct = _by_choice(moment, items) if _has(items, "choices") else self._by_answer(moment, name, items)
+            correct = _by_choice(snapshot, items) if _has(items, "choices") else self._by_answer(snapshot, name, items)
             if correct is not None:
-                rates = zip(moment.entities, correct.mean(axis=1), strict=True)
+                rates = zip(snapshot.entities, correct.mean(axis=1), strict=True)
                 numbers += [Measurement(entity, name, "accuracy", float(rate)) for entity, rate in rates]
         return numbers
 
-    def _by_answer(self, moment: Moment, name: str, items: pa.Table) -> NDArray[np.bool_] | None:
+    def _by_answer(self, snapshot: Snapshot, name: str, items: pa.Table) -> NDArray[np.bool_] | None:
         """``(entities, items)`` whether the final answer of each completion is right."""
         if not _has(items, "answer"):
             return None
-        task = moment.tasks[name]
+        task = snapshot.tasks[name]
         graded = [
-            task.grade(items, table.column("completion").to_pylist()) for table in moment.completions(name, self.items)
+            task.grade(items, table.column("completion").to_pylist())
+            for table in snapshot.completions(name, self.items)
         ]
         known = [marks for marks in graded if marks is not None]
         return np.stack(known) if known else None
 
 
-def _by_choice(moment: Moment, items: pa.Table) -> NDArray[np.bool_]:
+def _by_choice(snapshot: Snapshot, items: pa.Table) -> NDArray[np.bool_]:
     """``(entities, items)`` whether the right choice has the lowest completion loss a token."""
     choices = items.column("choices").to_pylist()
     right = items.column("answer").to_pylist()
@@ -72,7 +73,7 @@ def _by_choice(moment: Moment, items: pa.Table) -> NDArray[np.bool_]:
     prompts = items.column("prompt").take(pa.array(owner))
     flat = [option for options in choices for option in options]
     table = pa.table({"prompt": prompts, "completion": pa.array([f" {option}" for option in flat], pa.string())})
-    return np.stack([_lowest_is_right(_by_token(scores), owner, flat, right) for scores in moment.score(table)])
+    return np.stack([_lowest_is_right(_by_token(scores), owner, flat, right) for scores in snapshot.score(table)])
 
 
 def _by_token(scores: Scores) -> NDArray[np.float64]:

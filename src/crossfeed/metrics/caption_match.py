@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import MetricSettings
 
 __all__ = ["CaptionMatchSettings"]
@@ -39,10 +39,10 @@ class CaptionMatchSettings(MetricSettings):
 class _CaptionMatch:
     items: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         numbers = []
-        for name, task in moment.tasks.items():
-            for entity, made in zip(moment.entities, moment.completions(name, self.items), strict=True):
+        for name, task in snapshot.tasks.items():
+            for entity, made in zip(snapshot.entities, snapshot.completions(name, self.items), strict=True):
                 claimed = made.select(["prompt"]).rename_columns(["answer"])
                 agree = task.grade(claimed, made.column("completion").to_pylist())
                 if agree is not None:

@@ -16,7 +16,7 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field
 
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import MetricSettings
 
 __all__ = ["DistinctSettings", "distinct"]
@@ -42,11 +42,11 @@ class DistinctSettings(MetricSettings):
 class _Distinct:
     items: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         return [
             Measurement(entity, task, f"distinct_{n}", distinct(table.column("completion").to_pylist(), n))
-            for task in moment.tasks
-            for entity, table in zip(moment.entities, moment.completions(task, self.items), strict=True)
+            for task in snapshot.tasks
+            for entity, table in zip(snapshot.entities, snapshot.completions(task, self.items), strict=True)
             if "completion" in table.column_names and pa.types.is_string(table.schema.field("completion").type)
             for n in (1, 2)
         ]

@@ -18,9 +18,8 @@ from typing import Annotated
 from pydantic import Field
 
 from crossfeed.metrics.distances import measured_distances
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Array, Measurement, Snapshot
 from crossfeed.settings import MetricSettings
-from crossfeed.tasks.samples import Array
 
 __all__ = ["EnergyDistanceSettings", "energy_distance"]
 
@@ -43,9 +42,9 @@ class EnergyDistanceSettings(MetricSettings):
 class _EnergyDistance:
     items: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         """Tasks without points give no number."""
-        return measured_distances(moment, self.items, "energy_distance", energy_distance)
+        return measured_distances(snapshot, self.items, "energy_distance", energy_distance)
 
 
 def energy_distance(one: Array, other: Array) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import MetricSettings
 
 __all__ = ["FrechetSettings", "frechet_distance"]
@@ -42,12 +42,12 @@ class FrechetSettings(MetricSettings):
 class _Frechet:
     items: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         numbers = []
-        for task in moment.tasks:
-            real = moment.reference_embeddings(task, self.items)
+        for task in snapshot.tasks:
+            real = snapshot.reference_embeddings(task, self.items)
             if len(real) > 1:
-                for entity, made in zip(moment.entities, moment.embeddings(task, self.items), strict=True):
+                for entity, made in zip(snapshot.entities, snapshot.embeddings(task, self.items), strict=True):
                     numbers.append(Measurement(entity, task, "frechet", frechet_distance(made, real)))
         return numbers
 

@@ -22,7 +22,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crossfeed.protocols import Measurement, Moment, Scores
+from crossfeed.protocols import Measurement, Scores, Snapshot
 from crossfeed.settings import MetricSettings
 
 __all__ = ["BitsPerByteSettings", "CompletionLossSettings", "LossSettings"]
@@ -63,10 +63,10 @@ class _MeanLoss:
     name: str
     parts: Callable[[Scores], tuple[float, float]]
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         numbers = []
-        for task in moment.tasks:
-            for entity, scores in zip(moment.entities, moment.scores(task), strict=True):
+        for task in snapshot.tasks:
+            for entity, scores in zip(snapshot.entities, snapshot.scores(task), strict=True):
                 loss, size = self.parts(scores)
                 if size > 0:
                     numbers.append(Measurement(entity, task, self.name, float(loss / size)))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.spatial.distance import cdist
 
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import MetricSettings
 
 __all__ = ["PrecisionRecallSettings", "covered"]
@@ -47,12 +47,12 @@ class _PrecisionRecall:
     items: int
     neighbours: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         numbers = []
-        for task in moment.tasks:
-            real = moment.reference_embeddings(task, self.items)
+        for task in snapshot.tasks:
+            real = snapshot.reference_embeddings(task, self.items)
             if len(real) > self.neighbours:
-                for entity, made in zip(moment.entities, moment.embeddings(task, self.items), strict=True):
+                for entity, made in zip(snapshot.entities, snapshot.embeddings(task, self.items), strict=True):
                     for name, points, by in (("precision", made, real), ("recall", real, made)):
                         share = float(covered(points, by, self.neighbours).mean())
                         numbers.append(Measurement(entity, task, name, share))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import MetricSettings
 
 __all__ = ["ProjectionSettings", "project"]
@@ -40,9 +40,9 @@ class ProjectionSettings(MetricSettings):
 class _Projection:
     items: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
-        for task in moment.tasks:
-            moment.embeddings(task, self.items)
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
+        for task in snapshot.tasks:
+            snapshot.embeddings(task, self.items)
         return []
 
 

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import MetricSettings
 
 __all__ = ["SimilaritySettings"]
@@ -40,14 +40,14 @@ class SimilaritySettings(MetricSettings):
 class _Similarity:
     items: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
-        if len(moment.entities) < 2:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
+        if len(snapshot.entities) < 2:
             return []
         numbers = []
-        for task in moment.tasks:
-            features = moment.embeddings(task, self.items)
-            for k, l in combinations(range(len(moment.entities)), 2):  # noqa: E741 - the paper's letter
-                pair = f"{moment.entities[k]}+{moment.entities[l]}"
+        for task in snapshot.tasks:
+            features = snapshot.embeddings(task, self.items)
+            for k, l in combinations(range(len(snapshot.entities)), 2):  # noqa: E741 - the paper's letter
+                pair = f"{snapshot.entities[k]}+{snapshot.entities[l]}"
                 cosine = float((features[k] * features[l]).sum(axis=1).mean())
                 numbers.append(Measurement(pair, task, "similarity", cosine))
         return numbers

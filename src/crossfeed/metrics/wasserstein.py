@@ -18,9 +18,8 @@ from pydantic import Field
 
 from crossfeed.keys import generator
 from crossfeed.metrics.distances import measured_distances
-from crossfeed.protocols import Measurement, Moment
+from crossfeed.protocols import Array, Measurement, Snapshot
 from crossfeed.settings import MetricSettings
-from crossfeed.tasks.samples import Array
 
 __all__ = ["WassersteinSettings", "sliced_wasserstein"]
 
@@ -46,10 +45,10 @@ class _Wasserstein:
     items: int
     directions: int
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         """Tasks without points give no number."""
         return measured_distances(
-            moment, self.items, "wasserstein", lambda one, other: sliced_wasserstein(one, other, self.directions)
+            snapshot, self.items, "wasserstein", lambda one, other: sliced_wasserstein(one, other, self.directions)
         )
 
 

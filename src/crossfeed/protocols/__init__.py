@@ -4,25 +4,38 @@ Items (examples, prompts, completions) travel as `pyarrow.Table`: one row an ite
 learner and its tasks agree on the columns, and the loop never looks at them.
 """
 
-from crossfeed.protocols.items import FRESH, PRIVATE, PUBLIC, Measurement, Part, Scores, State, TrainingSet
+from crossfeed.protocols.items import (
+    FRESH,
+    PRIVATE,
+    PUBLIC,
+    Array,
+    Measurement,
+    Part,
+    Reading,
+    Scores,
+    State,
+    TrainingSet,
+)
 from crossfeed.protocols.learning import Learner, LearnerContext, Task
-from crossfeed.protocols.measuring import Filter, Metric, Moment, Scraped
+from crossfeed.protocols.measuring import Filter, Metric, Scraped, Snapshot
 from crossfeed.protocols.running import Progress, Store
 
 __all__ = [
     "FRESH",
     "PRIVATE",
     "PUBLIC",
+    "Array",
     "Filter",
     "Learner",
     "LearnerContext",
     "Measurement",
     "Metric",
-    "Moment",
     "Part",
     "Progress",
+    "Reading",
     "Scores",
     "Scraped",
+    "Snapshot",
     "State",
     "Store",
     "Task",

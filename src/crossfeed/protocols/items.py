@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["FRESH", "PRIVATE", "PUBLIC", "Measurement", "Part", "Scores", "State", "TrainingSet"]
+__all__ = ["FRESH", "PRIVATE", "PUBLIC", "Array", "Measurement", "Part", "Reading", "Scores", "State", "TrainingSet"]
 
 PRIVATE: Final = "private"
 """The source of an entity's own real data."""
@@ -19,6 +19,12 @@ PUBLIC: Final = "public"
 
 FRESH: Final = "fresh"
 """The source of new human items that are collected together with a pool."""
+
+Array = NDArray[np.float64]
+"""Real numbers; docstrings give shapes."""
+
+Reading = Literal["draws", "everything"]
+"""What training sets hold for a learner, see `crossfeed.protocols.Learner.reads`."""
 
 State = Any
 """One entity's parameters at one generation; only its learner looks inside. A state is never changed in place."""

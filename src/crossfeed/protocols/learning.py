@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from crossfeed.protocols.items import Scores, State, TrainingSet
+from crossfeed.protocols.items import Reading, Scores, State, TrainingSet
 from crossfeed.protocols.running import Progress
 
 __all__ = ["Learner", "LearnerContext", "Task"]
@@ -68,9 +68,9 @@ class Learner(Protocol):
     """
 
     @property
-    def reads(self) -> Literal["draws", "everything"]: ...  # noqa: D102 - see above
+    def reads(self) -> Reading: ...  # noqa: D102 - see above
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """How many of n drawn items an entity's update really reads (at most n); the others are never generated."""
         ...
 

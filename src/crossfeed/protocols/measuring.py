@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from crossfeed.protocols.items import Measurement, Scores
 from crossfeed.protocols.learning import Task
 
-__all__ = ["Filter", "Metric", "Moment", "Scraped"]
+__all__ = ["Filter", "Metric", "Scraped", "Snapshot"]
 
 
-class Moment(Protocol):
+class Snapshot(Protocol):
     """What metrics see of one generation; everything is computed when first asked for, and then kept.
 
     Attributes:
@@ -57,7 +57,7 @@ class Moment(Protocol):
 class Metric(Protocol):
     """Something measured at a generation."""
 
-    def measure(self, moment: Moment) -> list[Measurement]:
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
         """The numbers."""
         ...
 

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.keys import generator
+from crossfeed.protocols import Array
 from crossfeed.settings import Sequence_, TaskSettings
-from crossfeed.tasks.samples import MOST_DIMENSIONS, Array, Rows, SampleTask, Seed, point_items
+from crossfeed.tasks.samples import MOST_DIMENSIONS, Rows, SampleTask, Seed, point_items
 
 __all__ = ["ColumnsSettings"]
 

@@ -27,6 +27,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.keys import generator
+from crossfeed.protocols import Array
 from crossfeed.settings import Frozen, Number, TaskSettings
 from crossfeed.theory import random_features
 
@@ -41,7 +42,6 @@ __all__ = [
     "responses_of",
 ]
 
-Array = NDArray[np.float64]
 Family = Literal["gaussian", "logistic", "poisson"]
 
 _PUBLIC: Final = "public"

@@ -23,6 +23,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import generator
+from crossfeed.protocols import Array
 from crossfeed.settings import Frozen, Number, Sequence_, TaskSettings
 
 __all__ = [
@@ -39,7 +40,6 @@ __all__ = [
     "points_of",
 ]
 
-Array = NDArray[np.float64]
 
 POINT: Final = "point"
 MOST_DIMENSIONS: Final = 100

@@ -138,7 +138,7 @@ class LearnerContract:
         assert world.learner.reads == world.cell.experiment.learner.reading()
         for n in (1, 7, 1000):
             for t in (0, 1):
-                assert all(1 <= world.learner.consumes(n, t, k) <= n for k in range(len(world.entities)))
+                assert all(1 <= world.learner.examples_read(n, t, k) <= n for k in range(len(world.entities)))
 
     def test_it_says_what_it_runs_on(self, world: World) -> None:
         described = world.learner.describe()

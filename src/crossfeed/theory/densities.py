@@ -30,11 +30,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from crossfeed.theory.kernels import Array
 
 __all__ = ["DensityMoments", "Exchange", "density_moments"]
 
-Array = NDArray[np.float64]
 _MOMENTS: Final = ("mean", "covariance", "products")
 
 

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
-from crossfeed.protocols import Learner, LearnerContext, Scores, State, Task, TrainingSet
+from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, State, Task, TrainingSet
 from crossfeed.tasks.images import images_of
 
 __all__ = ["CaptionsLearner", "caption_in", "spelled", "spelled_tasks"]
@@ -39,11 +39,11 @@ class CaptionsLearner:
     """
 
     language: Learner
-    reads: Literal["draws", "everything"] = "draws"
+    reads: Reading = "draws"
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """As the language model."""
-        return self.language.consumes(n, generation, entity)
+        return self.language.examples_read(n, generation, entity)
 
     def start(self, entities: Sequence[int]) -> list[State]:
         """The language model's base, for every entity."""

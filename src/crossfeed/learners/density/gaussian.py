@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from crossfeed.learners.density.learner import Array, Arrays, Unfit
+from crossfeed.learners.density.learner import Arrays, Unfit
 from crossfeed.learners.replicates import keyed_normals, predictors
+from crossfeed.protocols import Array
 
 __all__ = ["Gaussian"]
 

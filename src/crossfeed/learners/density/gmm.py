@@ -11,8 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from crossfeed.keys import uniforms
-from crossfeed.learners.density.learner import Array, Arrays, Unfit
+from crossfeed.learners.density.learner import Arrays, Unfit
 from crossfeed.learners.replicates import keyed_normals
+from crossfeed.protocols import Array
 
 __all__ = ["Mixture"]
 

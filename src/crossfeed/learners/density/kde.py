@@ -18,8 +18,9 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from crossfeed.keys import uniforms
-from crossfeed.learners.density.learner import Array, Arrays
+from crossfeed.learners.density.learner import Arrays
 from crossfeed.learners.replicates import keyed_normals
+from crossfeed.protocols import Array
 
 __all__ = ["Kernels"]
 

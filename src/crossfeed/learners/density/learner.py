@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable, Diverged, InvalidInput
 from crossfeed.learners.replicates import angles, mean_scores
-from crossfeed.protocols import LearnerContext, Scores, TrainingSet
+from crossfeed.protocols import Array, LearnerContext, Reading, Scores, TrainingSet
 from crossfeed.tasks.samples import POINT, point_items, points_of
 
 __all__ = ["Arrays", "Density", "DensityLearner", "Unfit", "weighted_points"]
 
-Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
 """The parameters of one density, by name."""
 
@@ -72,13 +71,11 @@ class DensityLearner:
     """
 
     family: Density
-    reads: Literal["draws", "everything"]
+    reads: Reading
     dimension: int
 
     @classmethod
-    def make(
-        cls, family: Density, kind: str, reads: Literal["draws", "everything"], context: LearnerContext
-    ) -> DensityLearner:
+    def make(cls, family: Density, kind: str, reads: Reading, context: LearnerContext) -> DensityLearner:
         """For the tasks of an experiment.
 
         Raises:
@@ -97,7 +94,7 @@ class DensityLearner:
             raise InvalidInput(f"tasks: all need points of the same dimension; received {received}")
         return cls(family, reads, next(iter(sizes.values())))
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """All of them."""
         return n
 
@@ -159,7 +156,7 @@ class DensityLearner:
         return {"device": "cpu", "precision": "float64", "dimension": str(self.dimension)}
 
 
-def weighted_points(training: TrainingSet, reads: Literal["draws", "everything"]) -> tuple[Array, Array]:
+def weighted_points(training: TrainingSet, reads: Reading) -> tuple[Array, Array]:
     """The points of a training set, shape (m, d), and what each weighs, shape (m,).
 
     Drawn points weigh the same; of everything, a source's points share the source's weight.

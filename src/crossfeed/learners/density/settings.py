@@ -13,12 +13,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from crossfeed.errors import MissingDependency
-from crossfeed.protocols import Learner, LearnerContext
+from crossfeed.protocols import Learner, LearnerContext, Reading
 from crossfeed.settings import LearnerSettings, Number
 
-__all__ = ["GaussianSettings", "GmmSettings", "KdeSettings", "Reading"]
-
-Reading = Literal["draws", "everything"]
+__all__ = ["GaussianSettings", "GmmSettings", "KdeSettings"]
 
 
 class GaussianSettings(LearnerSettings):

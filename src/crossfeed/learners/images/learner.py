@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,7 @@ from crossfeed.learners.images.flow import draw, images_of_steps, noised, score,
 from crossfeed.learners.images.model import Weights, WorkingModel, make_network, read_weights
 from crossfeed.learners.images.settings import ImagesSettings
 from crossfeed.learners.neural.device import open_device
-from crossfeed.protocols import LearnerContext, Scores, TrainingSet
+from crossfeed.protocols import LearnerContext, Reading, Scores, TrainingSet
 from crossfeed.tasks.images import images_of, to_png
 from crossfeed.tasks.images_classifier import Classifier, fixed_classifier
 
@@ -35,7 +34,7 @@ class ImagesLearner:
         reads: Training sets hold drawn items.
     """
 
-    reads: Literal["draws", "everything"] = "draws"
+    reads: Reading = "draws"
 
     def __init__(self, settings: ImagesSettings, context: LearnerContext) -> None:
         self._settings = settings
@@ -56,7 +55,7 @@ class ImagesLearner:
         labels = {label for task in context.tasks.values() for label in task.train.column("prompt").to_pylist()}
         self._classes = {name: number for number, name in enumerate(sorted(labels))}
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """How many of n drawn images an entity's update really reads."""
         training = self._settings.training
         steps = training.steps_at(generation)
@@ -121,7 +120,7 @@ class ImagesLearner:
     def _train(self, state: Weights, drawn: TrainingSet, key: int, generation: int, entity: int) -> Weights:
         if not drawn.size:
             return state
-        items = drawn.items.slice(0, self.consumes(drawn.size, generation, entity))
+        items = drawn.items.slice(0, self.examples_read(drawn.size, generation, entity))
         items = items.filter(pc.is_in(items.column("prompt"), value_set=pa.array(list(self._classes))))
         images, classes = images_of(items, "a training set"), self._numbers(items.column("prompt").to_pylist())
         training = self._settings.training

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +24,7 @@ from crossfeed.learners.language.tokens import Codec, texts
 from crossfeed.learners.language.training import examples_of_steps, train
 from crossfeed.learners.neural.compiled.kernels import kernels
 from crossfeed.learners.neural.device import open_device, quiet
-from crossfeed.protocols import LearnerContext, Scores, TrainingSet
+from crossfeed.protocols import LearnerContext, Reading, Scores, TrainingSet
 
 __all__ = ["LanguageLearner"]
 
@@ -42,7 +41,7 @@ class LanguageLearner:
         reads: Training sets hold drawn items.
     """
 
-    reads: Literal["draws", "everything"] = "draws"
+    reads: Reading = "draws"
 
     def __init__(self, settings: LanguageSettings, context: LearnerContext) -> None:
         self._settings = settings
@@ -50,7 +49,7 @@ class LanguageLearner:
         self._device = open_device(settings.device, settings.precision, settings.threads)
         self._embedder = Embedder(settings.embedder, self._device)
 
-    def consumes(self, n: int, generation: int, entity: int) -> int:
+    def examples_read(self, n: int, generation: int, entity: int) -> int:
         """How many of n drawn items an update really reads."""
         training = self._settings.training
         steps = training.steps_at(generation)
@@ -132,7 +131,7 @@ class LanguageLearner:
         return found | {"compiled": "yes" if compiled else "no"}
 
     def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, entity: int) -> LanguageState:
-        items = drawn.items.slice(0, self.consumes(drawn.size, generation, entity)) if drawn.size else None
+        items = drawn.items.slice(0, self.examples_read(drawn.size, generation, entity)) if drawn.size else None
         training, codec = self._settings.training, self._codec
         examples = codec.examples(items, training.max_length) if items is not None else []
         ids = [example.ids for example in examples]

@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, MaxNLocator
-from numpy.typing import NDArray
 
+from crossfeed.protocols import Array
 from crossfeed.reporting.drawing.style import (
     BAND,
     COLOURS,
@@ -38,7 +38,6 @@ from crossfeed.theory import Landscape
 
 __all__ = ["Chart", "Line", "Mark", "charts", "draw_chart", "draw_landscape", "landscape_chart"]
 
-Array = NDArray[np.float64]
 
 #: A line of more points than this has markers at some of them only.
 _ALL_MARKED: Final = 20

@@ -16,14 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
+from crossfeed.protocols import Array
 from crossfeed.reporting.data.layout import evenly
 from crossfeed.reporting.drawing.style import PAPER, SOFT, Frame, fitting, panels, styled
 
 __all__ = ["Matrix", "Scale", "draw_matrix", "ends", "heat_maps"]
 
-Array = NDArray[np.float64]
 
 # Neither white nor black: a page's dark scheme must not take the ends for its ground. Even steps of lightness.
 _LEVELS: Final = LinearSegmentedColormap.from_list("levels", ["#eef4f9", "#bcd7ea", "#5c9cc8", "#1f5f94", "#0a2f52"])

@@ -18,18 +18,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable, InvalidDescription
 from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem
+from crossfeed.protocols import Array
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import change
 from crossfeed.theory import LinearEcosystem
 from crossfeed.theory.influence import influence
 
 __all__ = ["Exact", "Theory", "theory_of"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

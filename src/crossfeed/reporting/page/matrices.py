@@ -9,10 +9,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from crossfeed.display.formatting import clip, number, signed
-from crossfeed.protocols import PUBLIC
+from crossfeed.protocols import PUBLIC, Array
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import Columns, columns_of, evenly
 from crossfeed.reporting.data.numbers import by_generation, change
@@ -24,7 +23,6 @@ from crossfeed.reporting.page.samples import at
 
 __all__ = ["gains", "loss_matrices"]
 
-Array = NDArray[np.float64]
 
 _POINTS: Final = 9
 _TIMES: Final = 4

@@ -7,7 +7,6 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -16,11 +15,11 @@ from rich.text import Text
 from crossfeed.display.formatting import number, plain, value_text
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
+from crossfeed.protocols import Array
 from crossfeed.records import column_of
 from crossfeed.reporting.terminal.tables import ascii_for, say
 from crossfeed.reporting.theory.figures import field_label
 
-Array = NDArray[np.float64]
 Show = Callable[[float], str]
 
 __all__ = ["law_text", "render_plan", "render_prediction"]

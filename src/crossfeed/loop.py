@@ -122,10 +122,14 @@ class _Run:
             self._store.end()
 
     def _begin(self) -> None:
+        notes: dict[str, None] = {}  # sentences about the data, in order and each once
         contents: dict[str, dict[str, None]] = {}  # by task, in order and each once: a grid may vary the data
         for position in range(len(self._cells)):
             for name, task in self.session.prepared(position).tasks.items():
                 contents.setdefault(name, {})[task.content] = None
+                notes |= {f"{name}: {sentence}": None for sentence in getattr(task, "notes", ())}
+        for sentence in notes:
+            self.session.setup.progress.note(sentence)
         document = {
             "schema": SCHEMA,
             "id": self._experiment.id,

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
+from tests.fake_hub import serving
 
 from crossfeed.description.registry import task_settings
 from crossfeed.errors import DataUnavailable, InvalidInput
-from crossfeed.tasks import loading
+from crossfeed.tasks.reading import hub as reading_hub
 
 NAMED = ("sciq", "gsm8k", "arc_challenge", "bookcorpus")
 SPLITS = ("train", "validation", "test")
@@ -257,7 +259,8 @@ IMPOSSIBLE = [
     ({}, "give prompt and completion"),
     ({"prompt": "{question}"}, "give prompt and completion"),
     ({"prompt": " ", "completion": " {a}"}, "prompt is empty"),
-    ({"prompt": "{q}", "completion": "{a}"}, "space or a newline"),
+    ({"prompt": "{q}", "completion": "A: {a}"}, "space or a newline"),
+    ({"prompt": "{q}", "completion": "{{a}} {a}"}, "space or a newline"),
     ({"text": "{q}", "prompt": "{q}"}, "leave out prompt"),
     ({**QA, "choices": "{more}"}, "choices need answer"),
     ({**QA, "labels": "{more}"}, "labels need choices"),
@@ -300,11 +303,13 @@ def test_missing_and_broken_files(folder, tmp_path):
     with pytest.raises(DataUnavailable, match="arc_easy"):
         settings("arc_easy").build("mine", tmp_path)
     (folder / "test.jsonl").write_text("{]\n")
-    with pytest.raises(DataUnavailable, match=r"test\.jsonl cannot be read"):
+    with pytest.raises(
+        DataUnavailable, match=r"test\.jsonl, line 1: this is no JSON \(expecting property name .* column 2\)"
+    ):
         files(folder)
     (folder / "test.jsonl").unlink()
     (folder / "test.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(DataUnavailable, match=r"test\.parquet cannot be read"):
+    with pytest.raises(DataUnavailable, match=r"test\.parquet: the file is no Parquet"):
         files(folder)
     (folder / "test.jsonl").write_text("")
     with pytest.raises(InvalidInput, match="has both"):
@@ -351,7 +356,7 @@ def test_without_network_one_clear_line_and_fast(offline, tmp_path):
 def test_a_hub_that_never_answers(monkeypatch):
     datasets = pytest.importorskip("datasets", reason="reading data sets needs the lm extra")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(loading, "_CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(reading_hub, "_CONNECT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -362,39 +367,59 @@ def test_a_hub_that_never_answers(monkeypatch):
 
 
 @pytest.fixture
-def hub(published, monkeypatch):
-    """A hub that serves the local copies through the real library, and notes how it was asked."""
-    import datasets
+def hub(published, monkeypatch, tmp_path):
+    """A hub on this machine that serves the local copies to the hub's own clients; gives the paths they ask for."""
+    datasets = pytest.importorskip("datasets", reason="reading data sets needs the lm extra")
+    from huggingface_hub import constants, hf_api
 
-    asked = []
-    real = datasets.load_dataset
-
-    def serve(repository, **options):
-        if repository == "parquet":
-            return real(repository, **options)
-        asked.append((repository, options))
-        folders = {"allenai/sciq": "sciq", "openai/gsm8k": "gsm8k", "bookcorpus/bookcorpus": "books"}
-        paths = published / folders.get(repository, "arc_challenge")
-        found = {path.stem: str(path) for path in paths.glob("*.parquet")}
-        return real("parquet", data_files=found, streaming=options["streaming"])
-
-    monkeypatch.setattr(datasets, "load_dataset", serve)
-    monkeypatch.setattr(loading, "_reach", lambda *_: None)
-    return asked
+    folders = {"allenai/sciq": "sciq", "openai/gsm8k": "gsm8k", "allenai/ai2_arc": "arc_challenge"}
+    configs = {"openai/gsm8k": "main", "allenai/ai2_arc": "ARC-Challenge"}
+    repositories = {}
+    for name, folder in folders.items():
+        place = tmp_path / "hub" / folder
+        shutil.copytree(published / folder, place / configs.get(name, "data"))
+        repositories[name] = place
+        if name in configs:
+            files = [{"config_name": configs[name], "data_dir": configs[name]}]
+            (place / "README.md").write_text(f"---\nconfigs: {json.dumps(files)}\n---\n")
+    repositories["bookcorpus/bookcorpus"] = published / "books"
+    with serving(repositories) as (endpoint, asked):
+        for module, field in (
+            (datasets.config, "HF_ENDPOINT"),
+            (constants, "ENDPOINT"),
+            (hf_api.constants, "ENDPOINT"),
+        ):
+            monkeypatch.setattr(module, field, endpoint)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        yield asked
 
 
 @pytest.mark.parametrize("name", ["sciq", "gsm8k", "arc_challenge"])
 def test_the_hub_gives_the_same_items(hub, built, name):
     assert settings(name).build("mine", None).content == built[name].content
-    assert "trust_remote_code" not in hub[0][1]
-    ids = {"sciq": ("allenai/sciq", None), "gsm8k": ("openai/gsm8k", "main")}
-    assert (hub[0][0], hub[0][1]["name"]) == ids.get(name, ("allenai/ai2_arc", "ARC-Challenge"))
+    assert any(path.endswith(".parquet") for path in hub)
+
+
+def test_a_copy_in_the_cache_serves_without_the_hub(hub, built, monkeypatch):
+    import datasets
+    from huggingface_hub import constants
+
+    first = settings("gsm8k").build("mine", None)
+    hub.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    assert settings("gsm8k").build("mine", None).content == first.content
+    assert hub == []
 
 
 def test_bookcorpus_is_streamed(hub):
     task = settings("bookcorpus", rows=1000).build("mine", None)
-    assert hub[0][1]["streaming"] is True
-    assert hub[0][1]["revision"] == "refs/convert/parquet"
+    assert any("refs/convert/parquet" in path for path in hub)
     assert 900 < task.train.num_rows <= 1000
 
 
@@ -409,6 +434,9 @@ def test_without_the_library(monkeypatch, tmp_path):
     from crossfeed.errors import MissingDependency
 
     monkeypatch.setitem(sys.modules, "datasets", None)
-    (tmp_path / "train.jsonl").write_text("{}\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train-00000-of-00001.jsonl").write_text("{}\n")
     with pytest.raises(MissingDependency, match=r"crossfeed\[lm\]"):
         files(tmp_path)
+    (tmp_path / "train.jsonl").write_text("".join(f'{{"question": "{n}?", "answer": "{n}"}}\n' for n in range(3)))
+    assert files(tmp_path).train.num_rows == 1, "files called after a split need no library"

@@ -2,9 +2,9 @@ r"""Whether a completion gives the right final answer, by exact match after norm
 
 Numbers: the last number of the completion, or the first one on the line after ``####`` if that mark is there (the
 convention of GSM8K; Cobbe et al., 2021). Thousands separators and trailing zeros do not matter: ``1,200.0`` is
-``1200``. Words: the first line of the completion, or what stands before the end of one of its first sentences,
-against the answer, without regard to case, the articles a, an, the, and punctuation (the normalisation of SQuAD;
-Rajpurkar et al., 2016), but a point between digits and a minus before a number count.
+``1200``, and so is ``1.2e3``. Words: the first line of the completion, or what stands before the end of one of its
+first sentences, against the answer, without regard to case, the articles a, an, the, and punctuation (the normalisation
+of SQuAD; Rajpurkar et al., 2016), but a point between digits and a minus before a number count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ __all__ = ["number_in", "same_number", "same_text"]
 # A minus is a sign unless it follows something that it could be subtracted from or joined to: "5-3", "x-2", ")-1".
 _NUMBER: Final = re.compile(
     r"(?:(?<![0-9A-Za-z)%.])(?P<sign>[-\u2212]))?[$£€]?"
-    r"(?P<digits>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+    r"(?P<digits>(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+    r"(?:[eE][-+]?[0-9]{1,3}(?![0-9A-Za-z]))?)"
 )
 _MARK: Final = "####"
 _ARTICLES: Final = frozenset({"a", "an", "the"})

@@ -20,8 +20,10 @@ from crossfeed.display.formatting import shown
 from crossfeed.errors import DataUnavailable
 from crossfeed.settings import Frozen, Name
 from crossfeed.tasks.choice_problems import listed
-from crossfeed.tasks.fields import Fields, rows_of
-from crossfeed.tasks.loading import Table, from_folder, from_hub
+from crossfeed.tasks.fields import Fields, Formatted, rows_of
+from crossfeed.tasks.reading.folders import from_place
+from crossfeed.tasks.reading.hub import from_hub
+from crossfeed.tasks.reading.values import Table
 from crossfeed.tasks.splits import SPLITS, TextSettings, assemble
 from crossfeed.tasks.text import Answers, TextTask
 
@@ -77,7 +79,7 @@ class _NamedSettings(TextSettings):
         names: dict[str, str | None] = dict.fromkeys(SPLITS)
         folders = published.folders or (self.source,)
         if data_root is not None:
-            tables = from_folder(where, _folder(where, data_root, folders), names)
+            tables = from_place(where, _folder(where, data_root, folders), names, published.config)
         else:
             tables = self._from_hub(where, names)
         return _task(name, where, tables, self, published.fields, published.answers, published)
@@ -268,30 +270,35 @@ class HubSettings(TextSettings):
             tables = from_hub(where, self.id, self.splits.names, self.config, self.revision)
         else:
             folders = (self.id, self.id.rpartition("/")[2])
-            tables = from_folder(where, _folder(where, data_root, folders), self.splits.names)
+            tables = from_place(where, _folder(where, data_root, folders), self.splits.names, self.config)
         return _task(name, where, tables, self, self.fields, _answers(self.fields, self.grading))
 
 
 class FilesSettings(TextSettings):
-    """Your own data: a folder with ``<split>.parquet`` or ``<split>.jsonl``.
+    """Your own data: a file, a folder with a file for each split, or a copy of a hub repository.
+
+    Files are Parquet, JSON (``.json``, ``.jsonl``, ``.ndjson``), ``.csv``, ``.tsv`` or ``.txt``, also with ``.gz`` or
+    ``.zst`` behind.
 
     Attributes:
-        path: The folder; ``~`` is the home folder, and a relative path starts where the command is run.
-        splits: What the files are called.
+        path: The file or folder; ``~`` is the home folder, and a relative path starts where the command is run.
+        config: Which configuration of a repository that has several.
+        splits: What the files, or a repository's splits, are called.
         fields: How a row becomes an item (see `Fields`).
         grading: How `answer` is compared where there are no choices: as ``text`` or as ``number``.
     """
 
     source: Literal["files"] = "files"
     path: Annotated[str, Field(min_length=1)]
+    config: Name | None = None
     splits: Splits = Splits()
     fields: Fields
     grading: Literal["text", "number"] = "text"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
-        """Read the folder; `data_root` is not read."""
+        """Read the file or folder; `data_root` is not read."""
         where = f"{name} ({self.path})"
-        tables = from_folder(where, Path(self.path).expanduser(), self.splits.names)
+        tables = from_place(where, Path(self.path).expanduser(), self.splits.names, self.config)
         return _task(name, where, tables, self, self.fields, _answers(self.fields, self.grading))
 
 
@@ -323,12 +330,21 @@ def _task(
     published: _Published | None = None,
 ) -> TextTask:
     """The one way from tables to a task, wherever they were read."""
-    rows = {}
+    rows, notes = {}, []
     for split, table in tables.items():
         place = f"{where}: {split}"
         prepared = table if published is None else _prepared(place, table, published)
-        rows[split] = rows_of(place, prepared, fields)
-    return assemble(name, rows, settings, answers)
+        items = rows_of(place, prepared, fields)
+        rows[split] = items.rows
+        notes += _notes(split, len(table), items) if published is None else []
+    return assemble(name, rows, settings, answers, notes=notes)
+
+
+def _notes(split: str, rows: int, items: Formatted) -> list[str]:
+    """Rows of a user's own data that gave no item; a published set's are known."""
+    if items.nothing:
+        return [f"{split}: {items.nothing}"]
+    return [f"{split}: {count:,} of {rows:,} rows left out, {why}" for why, count in items.left_out.items()]
 
 
 def _prepared(where: str, table: Table, published: _Published) -> Table:

@@ -75,22 +75,29 @@ def shuffled(rows: Sequence[Row], seed: int, what: str) -> list[Row]:
     return [rows[place] for place in generator(seed, "tasks", what).permutation(len(rows))]
 
 
-def cut(rows: Mapping[str, Sequence[Row]], seed: int, percent: int = 5) -> dict[str, list[Row]]:
+def cut(
+    rows: Mapping[str, Sequence[Row]], seed: int, percent: int = 5, caps: Mapping[str, int | None] | None = None
+) -> dict[str, list[Row]]:
     """Give every split rows: what is missing is cut off the end of a shuffled train.
 
     Args:
         rows: Rows by split; `train` must be there, the others may be missing.
         seed: Fixes the shuffle.
         percent: How much of train each missing split gets, at least one row.
+        caps: How many rows a split is to have; a missing one gets as many if that is more.
+
+    Returns:
+        Rows by split, all of them there.
     """
-    found = {split: list(rows[split]) for split in SPLITS if split in rows}
-    missing = [split for split in ("test", "validation") if split not in found]
+    whole = {split: list(rows[split]) for split in SPLITS if split in rows}
+    missing = [split for split in ("test", "validation") if split not in whole]
     if missing:
-        found["train"] = shuffled(found["train"], seed, "cut")
-    size = max(1, len(found["train"]) * percent // 100)
+        whole["train"] = shuffled(whole["train"], seed, "cut")
+    share = max(1, len(whole["train"]) * percent // 100)
     for split in missing:
-        found["train"], found[split] = found["train"][:-size], found["train"][-size:]
-    return found
+        size = max(share, (caps or {}).get(split) or 0)
+        whole["train"], whole[split] = whole["train"][:-size], whole["train"][-size:]
+    return whole
 
 
 def unique(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
@@ -114,14 +121,23 @@ def assemble(
     settings: TextSettings,
     answers: Answers | None,
     percent: int = 5,
+    notes: Sequence[str] = (),
 ) -> TextTask:
-    """A task from rows by split: missing splits are cut from train, repeats dropped, each split shuffled and capped.
+    """Make a task: missing splits are cut from train, repeats dropped, each split shuffled and capped.
+
+    Args:
+        name: The task's name in the experiment.
+        rows: Rows by split.
+        settings: The seed and the caps.
+        answers: How answers are graded; None where there are none.
+        percent: How much of train each missing split gets.
+        notes: What is worth saying of the data, such as rows that were left out.
 
     Raises:
-        InvalidInput: A cap asks for more items than there are.
+        InvalidInput: A cap is larger than the split.
         DataUnavailable: There is nothing to train on or to test.
     """
-    whole = unique(cut(rows, settings.seed, percent))
+    whole = unique(cut(rows, settings.seed, percent, settings.caps))
     tables = {}
     for split in SPLITS:
         order = shuffled(whole[split], settings.seed, split)
@@ -136,8 +152,9 @@ def assemble(
             tables["spare"] = _table(order[len(tables[split]) :])
     for split in ("train", "test"):
         if not tables[split].num_rows:
-            raise DataUnavailable(f"{name}: {settings.source} has no usable {split} items")
-    return TextTask(name=name, answers=answers, **tables)
+            why = f" ({'; '.join(notes)})" if notes else ""
+            raise DataUnavailable(f"{name}: {settings.source} has no usable {split} items{why}")
+    return TextTask(name=name, answers=answers, notes=tuple(notes), **tables)
 
 
 def _table(rows: Sequence[Row]) -> pa.Table:

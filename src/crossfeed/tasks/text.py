@@ -50,6 +50,7 @@ class TextTask:
         test: Items that metrics are measured on.
         spare: Items that a cap leaves out of `train`: no training set draws them from this task. A base may read them.
         answers: How answers are graded; None where there are none.
+        notes: Sentences about the data, such as how many rows were left out and why.
         content: A hash of all the splits.
     """
 
@@ -59,6 +60,7 @@ class TextTask:
     test: pa.Table
     answers: Answers | None = None
     spare: pa.Table = field(default_factory=SCHEMA.empty_table)
+    notes: tuple[str, ...] = ()
     content: str = field(init=False)
 
     def __post_init__(self) -> None:

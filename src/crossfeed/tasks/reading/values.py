@@ -50,7 +50,7 @@ def written_number(value: Any) -> str | None:
     """
     if math.isnan(value):
         return None
-    if value == 0 or _SMALLEST <= abs(value) < _LARGEST:
+    if value == 0 or _SMALLEST <= abs(float(value)) < _LARGEST:
         return np.format_float_positional(value, unique=True, trim="-")
     return str(value)
 

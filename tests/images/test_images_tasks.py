@@ -188,3 +188,71 @@ def test_describing_images_loads_neither_scikit_learn_nor_pillow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"sklearn", "PIL", "torch", "diffusers", "pandas"}
+
+
+def drawn(folder, name, image, **how):
+    folder.mkdir(parents=True, exist_ok=True)
+    image.save(folder / name, **how)
+
+
+def of_files(folder, **fields):
+    return ImageFilesSettings(path=str(folder), **fields).build("mine", None)
+
+
+def pixels(task):
+    """Every image of a task by its class, as whole numbers."""
+    tables = [task.train, task.validation, task.test]
+    labels = [label for table in tables for label in table.column("prompt").to_pylist()]
+    images = [image for table in tables if table.num_rows for image in images_of(table, "x")]
+    return [(label, image[..., 0].astype(int)) for label, image in zip(labels, images, strict=True)]
+
+
+def test_samples_of_sixteen_bits_are_scaled_by_their_range(tmp_path):
+    for n in range(24):
+        deep = np.full((8, 8), 257 * 10 * (n % 12), dtype=np.uint16)
+        deep[0, 0] = 65535 - n
+        drawn(tmp_path / "ab"[n % 2], f"{n}.png", Image.fromarray(deep))
+    task = of_files(tmp_path)
+    assert {int(image[4, 4]) for _, image in pixels(task)} == {10 * n for n in range(12)}
+    assert {int(image[0, 0]) for _, image in pixels(task)} == {255}
+    assert "of 8 x 8 I;16" in task.notes[0]
+
+
+@pytest.mark.parametrize(("ground", "behind"), [(None, 255), ("white", 255), ("black", 0)])
+def test_what_is_transparent_shows_the_ground(tmp_path, ground, behind):
+    for n in range(24):
+        image = np.zeros((8, 8, 4), dtype=np.uint8)
+        image[n % 8, :, 3] = 255  # a black line on nothing
+        image[(n + 4) % 8, :, :] = (200, 200, 200, 255 - n)
+        drawn(tmp_path / "ab"[n % 2], f"{n}.png", Image.fromarray(image))
+    made = pixels(of_files(tmp_path, **({} if ground is None else {"ground": ground})))
+    assert len(made) == 24
+    for _, image in made:
+        assert (image == behind).sum() >= 48
+
+
+def test_images_are_turned_as_their_exif_says(tmp_path):
+    image = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16) // 32 * 32)  # darker at the top
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top of the file is the right side of the picture
+    for n in range(12):
+        marked = image.copy()
+        marked.putpixel((n, 8), 255)
+        drawn(tmp_path / "ab"[n % 2], f"{n}.jpg", marked, exif=exif, quality=95)
+    task = of_files(tmp_path)
+    assert all(image[:, -3:].mean() < image[:, :3].mean() - 100 for _, image in pixels(task))
+    assert "12 of 16 x 16 L, turned as EXIF says" in task.notes[0]
+
+
+def test_hidden_and_other_files_are_left_out_and_said(tmp_path):
+    for n in range(12):
+        drawn(tmp_path / "ab"[n % 2], f"{n}.png", Image.fromarray(np.full((8, 8), 20 * n, dtype=np.uint8)))
+    (tmp_path / "a" / "._0.png").write_bytes(b"Mac OS X")
+    (tmp_path / "a" / "notes.txt").write_text("x")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    task = of_files(tmp_path)
+    assert len(pixels(task)) == 12
+    assert task.notes == (
+        "12 images of 2 classes: 12 of 8 x 8 L",
+        "3 hidden or other files and folders left out: ._0.png, .ipynb_checkpoints, notes.txt",
+    )

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +22,16 @@ from crossfeed.tasks.fresh import set_aside
 from crossfeed.tasks.images_classifier import Classifier
 from crossfeed.tasks.pictures import Images
 
-__all__ = ["FORMATS", "SCHEMA", "ImageTask", "Labelled", "from_bytes", "images_of", "table_of", "to_png"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["FORMATS", "SCHEMA", "Ground", "ImageTask", "Labelled", "from_bytes", "images_of", "table_of", "to_png"]
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "WEBP")
 """What is read; others would start programs or decoders that nobody asked for."""
+Ground = Literal["white", "black"]
+_SIXTEEN_BITS: Final = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})  # PNG's only samples of more than 8 bits
+_GREY: Final = frozenset({"1", "L", "LA", "La"}) | _SIXTEEN_BITS
 LARGEST: Final = 1024
 """Most pixels of a side."""
 
@@ -58,6 +64,7 @@ class ImageTask:
         validation: Items for choosing settings.
         test: Items that metrics are measured on.
         classifier: Gives the classifier that grades: one for all the classes of the source, trained on real images.
+        notes: Sentences about the images that were read, and files that were left out.
         content: A hash of all the splits.
     """
 
@@ -66,6 +73,7 @@ class ImageTask:
     validation: pa.Table
     test: pa.Table
     classifier: Callable[[], Classifier] = field(repr=False)
+    notes: tuple[str, ...] = ()
     content: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,19 +122,25 @@ def to_png(image: Images) -> bytes:
     return buffer.getvalue()
 
 
-def from_bytes(data: str | bytes, where: str, size: int | None = None, colour: str | None = None) -> Images:
-    """One ``(height, width, channels)`` image from a file's bytes.
+def from_bytes(
+    data: str | bytes, where: str, size: int | None = None, colour: str | None = None, ground: Ground = "white"
+) -> Images:
+    """Read one ``(height, width, channels)`` image of bytes from a file's bytes.
+
+    It is turned as its EXIF orientation says; samples of 16 bits are scaled by their range; what is transparent shows
+    the ground.
 
     Args:
         data: The file.
         where: What it is, for messages.
         size: Pixels of a side to scale it to; default: as it is.
         colour: ``grey`` or ``rgb``; default: grey if the file has no colours.
+        ground: What lies behind transparent pixels.
 
     Raises:
         InvalidInput: It is no image, or one that is too large.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if not isinstance(data, bytes):
         raise InvalidInput(f"{where}: it is text, and no image")
@@ -134,8 +148,8 @@ def from_bytes(data: str | bytes, where: str, size: int | None = None, colour: s
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             if max(opened.size) > LARGEST:  # known before anything is unpacked
                 raise InvalidInput(f"{where}: it has {opened.width} x {opened.height} pixels; give at most {LARGEST}")
-            grey = colour == "grey" or (colour is None and opened.mode in ("1", "L", "I;16"))
-            image = opened.convert("L" if grey else "RGB")
+            grey = colour == "grey" or (colour is None and opened.mode in _GREY)
+            image = _on_ground(_of_bytes(ImageOps.exif_transpose(opened)), ground).convert("L" if grey else "RGB")
             if size is not None and image.size != (size, size):
                 image = image.resize((size, size), Image.Resampling.LANCZOS)
             pixels = np.asarray(image, dtype=np.uint8)
@@ -144,6 +158,24 @@ def from_bytes(data: str | bytes, where: str, size: int | None = None, colour: s
     except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
         raise InvalidInput(f"{where}: it is no {', '.join(FORMATS)} image that can be read ({error})") from error
     return pixels[:, :, None] if grey else pixels
+
+
+def _of_bytes(image: Image.Image) -> Image.Image:
+    """Scale samples of more than 8 bits by the range that their file has; others stay."""
+    from PIL import Image
+
+    if image.mode not in _SIXTEEN_BITS:
+        return image
+    return Image.fromarray(np.rint(np.asarray(image, dtype=np.float64) / 257).astype(np.uint8))
+
+
+def _on_ground(image: Image.Image, ground: Ground) -> Image.Image:
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, ground), layer)
 
 
 def images_of(table: pa.Table, where: str) -> Images:

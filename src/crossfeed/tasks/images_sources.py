@@ -20,7 +20,7 @@ from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput, MissingDependency
 from crossfeed.keys import generator
 from crossfeed.settings import Sequence_, TaskSettings
-from crossfeed.tasks.images import ImageTask, Labelled, table_of
+from crossfeed.tasks.images import Ground, ImageTask, Labelled, table_of
 from crossfeed.tasks.images_classifier import Classifier, fixed_classifier
 from crossfeed.tasks.images_files import read_folder
 from crossfeed.tasks.splits import SPLITS
@@ -59,7 +59,7 @@ class _ImageSettings(TaskSettings):
     test: Cap = None
     seed: Annotated[int, Field(ge=0)] = 0
 
-    def _task(self, name: str, splits: Mapping[str, Labelled]) -> ImageTask:
+    def _task(self, name: str, splits: Mapping[str, Labelled], notes: tuple[str, ...] = ()) -> ImageTask:
         """Choose from a source's splits."""
         known = sorted(set(splits["train"].labels.tolist()))
         unknown = sorted(set(self.classes or ()) - set(known))
@@ -67,7 +67,7 @@ class _ImageSettings(TaskSettings):
             raise InvalidInput(f"{name}: there is no class {shown(unknown[0])}; there are {', '.join(known)}")
         chosen = {split: self._chosen(name, split, data) for split, data in splits.items()}
         tables = {split: table_of(data.labels.tolist(), data.images) for split, data in chosen.items()}
-        return ImageTask(name, **tables, classifier=partial(_classifier, splits["train"]))
+        return ImageTask(name, **tables, classifier=partial(_classifier, splits["train"]), notes=notes)
 
     def _chosen(self, name: str, split: str, data: Labelled) -> Labelled:
         of_class = [np.flatnonzero(data.labels == each) for each in self.classes or sorted(set(data.labels.tolist()))]
@@ -118,6 +118,7 @@ class ImageFilesSettings(_ImageSettings):
         path: The folder; ``~`` is the home folder, and a relative path starts where the command is run.
         size: Pixels of a side that all images are scaled to; default: as they are, which must be alike.
         colour: ``grey`` or ``rgb``; default: as they are, which must be alike.
+        ground: What lies behind transparent pixels, ``white`` or ``black``.
         image: The Parquet column of images: files' bytes, or mappings with ``bytes``.
         label: The Parquet column of classes: words or whole numbers.
     """
@@ -126,6 +127,7 @@ class ImageFilesSettings(_ImageSettings):
     path: Annotated[str, Field(min_length=1)]
     size: Annotated[int, Field(ge=4, le=256)] | None = None
     colour: Literal["grey", "rgb"] | None = None
+    ground: Ground = "white"
     image: Annotated[str, Field(min_length=1)] = "image"
     label: Annotated[str, Field(min_length=1)] = "label"
 
@@ -138,8 +140,9 @@ class ImageFilesSettings(_ImageSettings):
         """
         where = f"{name} ({self.path})"
         columns = (self.image, self.label)
-        given = read_folder(where, Path(self.path).expanduser(), self.size, self.colour, columns)
-        return self._task(name, _without_repeats(_cut(given, self.seed)))
+        folder = Path(self.path).expanduser()
+        given, notes = read_folder(where, folder, self.size, self.colour, self.ground, columns)
+        return self._task(name, _without_repeats(_cut(given, self.seed)), notes)
 
 
 @cache

@@ -497,3 +497,13 @@ def test_parquet_binary_is_refused_by_name(tmp_path):
     pq.write_table(pa.table({"q": ["a"] * 9, "answer": [b"x"] * 9}), tmp_path / "train.parquet")
     with pytest.raises(InvalidInput, match="row 1: 'answer' holds bytes"):
         files(tmp_path)
+
+
+def test_grading_by_a_pattern_of_ones_own(tmp_path):
+    rows = [{"q": f"{n}?", "answer": f"so <{n}>", "gold": str(n)} for n in range(30)]
+    fields = QA | {"answer": "{gold}"}
+    task = files(jsonl(tmp_path, rows), fields, grading={"regex": r"<(\d+)>"})
+    assert task.grade(task.test, task.test.column("completion").to_pylist()).all()
+    assert not task.grade(task.test, task.test.column("answer").to_pylist()).any()
+    with pytest.raises(ValueError, match="is no regular expression"):
+        files(tmp_path, fields, grading={"regex": "("})

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from crossfeed.tasks.grading import number_in, same_number, same_text
+from crossfeed.tasks.grading import grader_of, letter_in, number_in, same_letter, same_number, same_text
 
 NUMBERS = [
     (" The answer is 12.", "12"),
@@ -95,3 +95,38 @@ def test_wrong_words(answer, said):
 def test_long_completions_are_graded_by_their_start():
     assert same_text("no", " " + "no. " * 100_000)
     assert not same_text("yes", " " + "no. " * 100_000 + "yes.")
+
+
+@pytest.mark.parametrize(
+    ("completion", "letter"),
+    [
+        (" B", "B"),
+        (" (b)", "B"),
+        ("B. red", "B"),
+        ("The answer is C.", "C"),
+        ("Answer: (D) because A dog barks", "D"),
+        ("I think that it is (A), since B) is wrong, so (C)", "C"),
+        ("red", None),
+        ("A dog barks", None),
+        ("", None),
+    ],
+)
+def test_letters(completion, letter):
+    assert letter_in(completion) == letter
+    assert same_letter("c ", completion) is (letter == "C")
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "right", "wrong"),
+    [
+        ("exact", "Red 5", " Red 5\n", "red 5"),
+        ("letter", "B", "The answer is B", "(A)"),
+        ("number", "0.000044", "It is 4.4e-5.", "5"),
+        ("number", "1200", "1.2e3", "1.2"),
+        (r"regex:<(\w+)>", "red", "so <red>", "red"),
+        (r"regex:[0-9]{4}", "1969", "in 1969, or 1970", "in 69"),
+    ],
+)
+def test_graders_by_name(kind, answer, right, wrong):
+    assert grader_of(kind)(answer, right)
+    assert not grader_of(kind)(answer, wrong)

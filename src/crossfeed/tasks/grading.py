@@ -12,12 +12,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import islice
 from typing import Final
 
-__all__ = ["number_in", "same_number", "same_text"]
+__all__ = ["Grader", "grader_of", "letter_in", "number_in", "same_letter", "same_number", "same_text"]
+
+Grader = Callable[[str, str], bool]
+"""Of an answer and a completion: True if the completion gives the answer."""
 
 # A minus is a sign unless it follows something that it could be subtracted from or joined to: "5-3", "x-2", ")-1".
 _NUMBER: Final = re.compile(
@@ -25,7 +28,16 @@ _NUMBER: Final = re.compile(
     r"(?P<digits>(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
     r"(?:[eE][-+]?[0-9]{1,3}(?![0-9A-Za-z]))?)"
 )
+_LETTERS: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?i:\banswer(?:\s+is)?)\s*:?\s*\(?([A-Za-z])(?![A-Za-z'])",
+        r"\A\W*([A-Za-z])(?=\W*\Z|[.):,\n])",
+        r"(?<![A-Za-z])([A-Z])(?=[.)])",
+    )
+)
 _MARK: Final = "####"
+REGEX: Final = "regex:"
 _ARTICLES: Final = frozenset({"a", "an", "the"})
 _SENTENCE_END: Final = re.compile(r"[.!?;](?=\s|$)")
 _LONGEST_ANSWER_SENTENCES: Final = 6
@@ -51,6 +63,67 @@ def same_text(answer: str, completion: str) -> bool:
     """Whether the completion starts with the answer as a line or sentence of its own."""
     right = _normal(answer)
     return bool(right) and any(_normal(said) == right for said in _openings(completion))
+
+
+def same_exactly(answer: str, completion: str) -> bool:
+    """Return True if the completion is the answer, white space around it aside.
+
+    Args:
+        answer: The right answer.
+        completion: What a model wrote.
+    """
+    return completion.strip() == answer.strip()
+
+
+def letter_in(text: str) -> str | None:
+    """Return the letter of an option that a text names; None if it names none.
+
+    That is the one after "answer", "answer is" or "answer:"; else one that the text begins with; else the last one in
+    parentheses or before a point or bracket.
+
+    Args:
+        text: What a model wrote.
+    """
+    for pattern in _LETTERS:
+        found = pattern.findall(text)
+        if found:
+            letter: str = found[-1]
+            return letter.upper()
+    return None
+
+
+def same_letter(answer: str, completion: str) -> bool:
+    """Return True if the completion names the answer's letter.
+
+    Args:
+        answer: A letter.
+        completion: What a model wrote.
+    """
+    return letter_in(completion) == answer.strip().upper()
+
+
+def grader_of(answers: str) -> Grader:
+    """Return how answers of a kind are compared.
+
+    Args:
+        answers: ``number``, ``text``, ``exact``, ``letter``, or ``regex:`` and a regular expression whose first group
+            (or whole match) in a completion is held against the answer, white space around both aside.
+
+    Raises:
+        KeyError: There is no such kind.
+    """
+    if answers.startswith(REGEX):
+        pattern = re.compile(answers.removeprefix(REGEX))
+        return lambda answer, completion: _matched(pattern, completion) == answer.strip()
+    return _GRADERS[answers]
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> str | None:
+    match = pattern.search(text)
+    if match is None:
+        return None
+    group: str | None = match[1] if pattern.groups else match[0]
+    return None if group is None else group.strip()
 
 
 def _numbers(text: str) -> Iterator[Decimal]:
@@ -84,3 +157,11 @@ def _plain(text: str, place: int) -> str:
     if after.isdecimal() and ((char == "." and before.isdecimal()) or (char == "-" and not before.isalnum())):
         return char
     return "" if char in ".'\u2019" else " "
+
+
+_GRADERS: Final[dict[str, Grader]] = {
+    "number": same_number,
+    "text": same_text,
+    "exact": same_exactly,
+    "letter": same_letter,
+}

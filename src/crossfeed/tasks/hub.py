@@ -21,6 +21,7 @@ from crossfeed.errors import DataUnavailable
 from crossfeed.settings import Frozen, Name
 from crossfeed.tasks.choice_problems import listed
 from crossfeed.tasks.fields import Fields, Formatted, rows_of
+from crossfeed.tasks.grading import REGEX
 from crossfeed.tasks.reading.folders import from_place
 from crossfeed.tasks.reading.hub import from_hub
 from crossfeed.tasks.reading.values import Table
@@ -243,6 +244,27 @@ def _repository(value: str) -> str:
     return value
 
 
+def _compiles(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression ({error}); give one as Python's re has them") from error
+    return value
+
+
+class Pattern(Frozen):
+    """A regular expression that finds the answer in a completion.
+
+    Attributes:
+        regex: Its first group, or the whole match, is held against the answer.
+    """
+
+    regex: Annotated[str, Field(min_length=1), AfterValidator(_compiles)]
+
+
+Grading = Literal["text", "number", "letter", "exact"] | Pattern
+
+
 class HubSettings(TextSettings):
     """Any data set on the Hugging Face Hub; under a data root ``<owner>/<name>`` or ``<name>`` is read instead.
 
@@ -252,7 +274,8 @@ class HubSettings(TextSettings):
         revision: A branch, tag or commit; default: the main branch.
         splits: What its splits are called.
         fields: How a row becomes an item (see `Fields`).
-        grading: How `answer` is compared where there are no choices: as ``text`` or as ``number``.
+        grading: How `answer` is compared where there are no choices: as ``text``, ``number``, ``letter`` or ``exact``,
+            or by ``{regex: ...}``, whose first group in a completion is to be the answer.
     """
 
     source: Literal["hub"] = "hub"
@@ -261,7 +284,7 @@ class HubSettings(TextSettings):
     revision: str | None = None
     splits: Splits = Splits()
     fields: Fields
-    grading: Literal["text", "number"] = "text"
+    grading: Grading = "text"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Read from the data root if there is one, else from the hub."""
@@ -285,7 +308,8 @@ class FilesSettings(TextSettings):
         config: Which configuration of a repository that has several.
         splits: What the files, or a repository's splits, are called.
         fields: How a row becomes an item (see `Fields`).
-        grading: How `answer` is compared where there are no choices: as ``text`` or as ``number``.
+        grading: How `answer` is compared where there are no choices: as ``text``, ``number``, ``letter`` or ``exact``,
+            or by ``{regex: ...}``, whose first group in a completion is to be the answer.
     """
 
     source: Literal["files"] = "files"
@@ -293,7 +317,7 @@ class FilesSettings(TextSettings):
     config: Name | None = None
     splits: Splits = Splits()
     fields: Fields
-    grading: Literal["text", "number"] = "text"
+    grading: Grading = "text"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Read the file or folder; `data_root` is not read."""
@@ -302,10 +326,12 @@ class FilesSettings(TextSettings):
         return _task(name, where, tables, self, self.fields, _answers(self.fields, self.grading))
 
 
-def _answers(fields: Fields, grading: Literal["text", "number"]) -> Answers | None:
+def _answers(fields: Fields, grading: Grading) -> Answers | None:
     if fields.choices is not None:
         return "choice"
-    return None if fields.answer is None else grading
+    if fields.answer is None:
+        return None
+    return grading if isinstance(grading, str) else f"{REGEX}{grading.regex}"
 
 
 def _folder(where: str, data_root: Path, names: tuple[str, ...]) -> Path:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput
 from crossfeed.tasks.fresh import set_aside
-from crossfeed.tasks.grading import number_in, same_number, same_text
+from crossfeed.tasks.grading import grader_of, number_in
 
 __all__ = ["SCHEMA", "Answers", "TextTask"]
 
-Answers = Literal["number", "text", "choice"]
-"""How answers are graded: as a number, as a word or phrase, or by the loss of each choice."""
+Answers = str
+"""How answers are graded: ``choice`` by the loss of each choice, else as `crossfeed.tasks.grading.grader_of` has it."""
 
 SCHEMA: Final = pa.schema(
     [
@@ -90,9 +90,9 @@ class TextTask:
         if len(completions) != items.num_rows:
             raise InvalidInput(f"{self.name}: {len(completions)} completions were given for {items.num_rows} items")
         answers = items.column("answer").to_pylist()
-        if self.answers not in ("number", "text") or None in answers:
+        if self.answers in (None, "choice") or None in answers:
             return None
-        same = same_number if self.answers == "number" else same_text
+        same = grader_of(self.answers)
         pairs = zip(answers, completions, strict=True)
         return np.array([same(answer, said) for answer, said in pairs], dtype=np.bool_)
 

@@ -35,7 +35,7 @@ from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import (
     Array,
     Mask,
-    Part,
+    WeightedGram,
     definite_inverse,
     selected,
     square_root,
@@ -44,7 +44,7 @@ from crossfeed.theory.kernels import (
     weighted_sum,
 )
 from crossfeed.theory.linear import LinearEcosystem
-from crossfeed.theory.weights import Weights
+from crossfeed.theory.weights import SourceWeights
 
 
 class BySource(NamedTuple):
@@ -70,7 +70,7 @@ class Response:
         graded: whether the inverses differ.
     """
 
-    weights: Weights
+    weights: SourceWeights
     share: Array
     private: Array
     inverses: BySource
@@ -104,7 +104,7 @@ def _times(matrices: Array, vectors: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Block:
+class EntityBlock:
     """One block of entities' data, read once and answered at as many settings as asked."""
 
     eco: LinearEcosystem
@@ -113,12 +113,12 @@ class Block:
     generated: Array
 
     @classmethod
-    def read(cls, eco: LinearEcosystem, rows: slice) -> Block:
+    def read(cls, eco: LinearEcosystem, rows: slice) -> EntityBlock:
         """Read the Gram matrices of a run of entities."""
         private, generated = eco.grams_of(rows)
         return cls(eco, rows, private, generated)
 
-    def respond(self, weights: Weights) -> Response:
+    def respond(self, weights: SourceWeights) -> Response:
         """Answer the pool under the given weights of the whole ecosystem."""
         eco, w = self.eco, weights.block(self.rows)
         parts = [(w.private, self.private), (w.public, eco.public), (w.synthetic, eco.pool_gram)]
@@ -129,7 +129,7 @@ class Block:
         share = eco.shares_of(self.rows)
         return Response(w, share, self.private, inverses, BySource(reply, reply, reply), suspects, graded=False)
 
-    def _respond_graded(self, parts: Sequence[Part], inverse: Array, suspects: Mask) -> Response:
+    def _respond_graded(self, parts: Sequence[WeightedGram], inverse: Array, suspects: Mask) -> Response:
         """Answer by gains where some entities' weights and ranks leave one inverse no digits."""
         found = grade(selected(parts, suspects))
         inverse[suspects] = 0.0
@@ -140,7 +140,7 @@ class Block:
         singular[suspects] = found.singular
         inverses, replies = BySource(*gains), BySource(*(transposed(gain) @ self.generated for gain in gains))
         ones, share = np.ones(1), self.eco.shares_of(self.rows)
-        return Response(Weights(ones, ones, ones), share, self.private, inverses, replies, singular, graded=True)
+        return Response(SourceWeights(ones, ones, ones), share, self.private, inverses, replies, singular, graded=True)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Estimates:
         """The truths, whose projections are the estimates' means."""
         return cls(eco.truths, eco.truth_public)
 
-    def moment(self, block: Block) -> Array:
+    def moment(self, block: EntityBlock) -> Array:
         """S~_k th~_k of one block of entities, shape (b, d)."""
         said: Array
         if self.private.strides[0] == 0:  # one common truth: a single product for the whole block
@@ -188,7 +188,7 @@ class Coupling:
         return Coupling(self.matrix + other.matrix, self.public + other.public, self.drive + other.drive)
 
 
-def coupling_sums(block: Block, response: Response, estimates: Estimates) -> Coupling:
+def coupling_sums(block: EntityBlock, response: Response, estimates: Estimates) -> Coupling:
     """One block's part of A, D_* and the drive (without the public and fresh data's own)."""
     w, replies, share = response.weights, response.replies, response.share
     said = response.gain[:, None] * estimates.moment(block)
@@ -206,7 +206,7 @@ def with_shared_data(eco: LinearEcosystem, private: Coupling, estimates: Estimat
 
 
 @dataclass(frozen=True)
-class Settings:
+class ReducedSystem:
     """What the pool needs of all entities under m fixed settings of the weights.
 
     Attributes:
@@ -220,11 +220,11 @@ class Settings:
     singular: npt.NDArray[np.bool_]
 
 
-def fixed_settings(eco: LinearEcosystem, weights: Sequence[Weights], estimates: Estimates) -> Settings:
+def reduced_system(eco: LinearEcosystem, weights: Sequence[SourceWeights], estimates: Estimates) -> ReducedSystem:
     """Sum over all entities what the pool needs under each of the given weights."""
 
     def sums(rows: slice) -> tuple[list[Coupling], Array, npt.NDArray[np.bool_]]:
-        block = Block.read(eco, rows)
+        block = EntityBlock.read(eco, rows)
         responses = [block.respond(w) for w in weights]
         couplings = [coupling_sums(block, response, estimates) for response in responses]
         return couplings, _spread(responses), responses[-1].singular
@@ -236,10 +236,12 @@ def fixed_settings(eco: LinearEcosystem, weights: Sequence[Weights], estimates: 
     publics = np.array([coupling.public for coupling in couplings])
     public = publics[:, None] @ eco.public @ transposed(publics)[None]
     spread = np.sum([part[1] for part in parts], axis=0) + public
-    return Settings(couplings, spread, np.concatenate([part[2] for part in parts]))
+    return ReducedSystem(couplings, spread, np.concatenate([part[2] for part in parts]))
 
 
-def carried_spread(eco: LinearEcosystem, weights: Sequence[Weights], settings: Settings, gains: Array) -> Array:
+def carried_spread(
+    eco: LinearEcosystem, weights: Sequence[SourceWeights], settings: ReducedSystem, gains: Array
+) -> Array:
     """Covariance over sigma^2 that the real data leave in a pool with gains L_u on what was said under each setting.
 
     It is sum_j W_j W_j' + W_* W_*', W = sum_u L_u D_u X~', as sum_uv L_u spread_uv L_v' is; but a large gain on a small
@@ -256,7 +258,7 @@ def carried_spread(eco: LinearEcosystem, weights: Sequence[Weights], settings: S
     """
 
     def sums(rows: slice) -> Array:
-        block = Block.read(eco, rows)
+        block = EntityBlock.read(eco, rows)
         root, responses = square_root(block.private), [block.respond(w) for w in weights]
         said = [weighted(each.gain, transposed(each.replies.private) @ root) for each in responses]
         carried = reduce(add, map(np.matmul, gains, said))

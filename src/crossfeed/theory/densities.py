@@ -33,13 +33,13 @@ import numpy as np
 
 from crossfeed.theory.kernels import Array
 
-__all__ = ["DensityMoments", "Exchange", "density_moments"]
+__all__ = ["DensityEcosystem", "DensityMoments", "density_moments"]
 
 _MOMENTS: Final = ("mean", "covariance", "products")
 
 
 @dataclass(frozen=True)
-class Exchange:
+class DensityEcosystem:
     """Who trains on what.
 
     Attributes:
@@ -111,7 +111,7 @@ class DensityMoments:
         return np.asarray(own - cross - cross.swapaxes(-1, -2) + truths[:, :, None] * truths[:, None, :])
 
 
-def density_moments(exchange: Exchange, *, unbiased: bool = False, bandwidth: float = 0.0) -> DensityMoments:
+def density_moments(exchange: DensityEcosystem, *, unbiased: bool = False, bandwidth: float = 0.0) -> DensityMoments:
     """Expectations over all data, real and generated; see the module.
 
     Args:
@@ -120,7 +120,7 @@ def density_moments(exchange: Exchange, *, unbiased: bool = False, bandwidth: fl
         bandwidth: h of kernel density estimates; 0 for Gaussian models.
     """
     sources, pool = _Sources.real(exchange), _Pool(exchange)
-    steps: list[_Step] = []
+    steps: list[_Models] = []
     for t in range(exchange.generations + 1):
         if t > 0:
             sources = sources.with_pool(*pool.publish(t, sources, steps[-1]))
@@ -132,7 +132,7 @@ def density_moments(exchange: Exchange, *, unbiased: bool = False, bandwidth: fl
 
 @dataclass(frozen=True)
 class _Sources:
-    """Sources in the order of `Exchange.weights`; the last is no source but the constant mean of public data.
+    """Sources in the order of `DensityEcosystem.weights`; the last is no source but the constant mean of public data.
 
     Attributes:
         mean: E of their sample means, shape (K + 3, d).
@@ -145,7 +145,7 @@ class _Sources:
     raw: Array
 
     @classmethod
-    def real(cls, exchange: Exchange) -> _Sources:
+    def real(cls, exchange: DensityEcosystem) -> _Sources:
         """Before anything is published."""
         K, d = exchange.entities, exchange.means.shape[1]
         mean = np.concatenate([exchange.means, np.zeros((1, d)), exchange.means[-1:]])
@@ -169,7 +169,7 @@ class _Sources:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Models:
     """Models of one generation.
 
     Attributes:
@@ -187,7 +187,7 @@ class _Step:
     noise: Array
 
 
-def _fit(exchange: Exchange, t: int, sources: _Sources, shrinkage: Array | None) -> _Step:
+def _fit(exchange: DensityEcosystem, t: int, sources: _Sources, shrinkage: Array | None) -> _Models:
     weights = exchange.weights(t)
     products = np.einsum("jr,ks,rsab->jkab", weights, weights, sources.products)
     within = np.tensordot(weights, sources.raw, 1) - np.einsum("kkab->kab", products)
@@ -199,14 +199,14 @@ def _fit(exchange: Exchange, t: int, sources: _Sources, shrinkage: Array | None)
         covariance = within - noise if shrinkage is None else within
         for k, own in enumerate(noise):
             products[k, k] += own
-    return _Step(weights, weights @ sources.mean, covariance, products, noise)
+    return _Models(weights, weights @ sources.mean, covariance, products, noise)
 
 
 @dataclass(frozen=True)
 class _Pool:
-    exchange: Exchange
+    exchange: DensityEcosystem
 
-    def publish(self, t: int, sources: _Sources, models: _Step) -> tuple[Array, Array, Array]:
+    def publish(self, t: int, sources: _Sources, models: _Models) -> tuple[Array, Array, Array]:
         """How the pool's mean comes about, its new noise, and its second moment; for `_Sources.with_pool`."""
         given, newest = self.exchange, self.exchange.newest(t)
         authors, pool = (1 - given.fresh) * given.shares, len(sources.mean) - 2
@@ -230,7 +230,7 @@ class _Pool:
         return np.asarray(1.0 - squares - weights[:, -2] ** 2 * once / generations)
 
 
-def _raw(exchange: Exchange) -> Array:
+def _raw(exchange: DensityEcosystem) -> Array:
     """Second moments of the real data, shape (K + 1, d, d)."""
     means = exchange.means
     return np.asarray(exchange.covariances + means[:, :, None] * means[:, None, :])

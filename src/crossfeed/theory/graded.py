@@ -31,7 +31,7 @@ from crossfeed.theory.kernels import (
     RANK_TOLERANCE,
     Array,
     Mask,
-    Part,
+    WeightedGram,
     definite_inverse,
     inverse_lower,
     selected,
@@ -85,7 +85,7 @@ class Graded:
         return self.basis @ (transposed(self.factor) @ factor) @ transposed(self.basis)
 
 
-def grade(parts: Sequence[Part]) -> Graded:
+def grade(parts: Sequence[WeightedGram]) -> Graded:
     """Factor a sum of weighted Gram matrices.
 
     Args:
@@ -123,7 +123,7 @@ def pseudo_inverse(matrices: Array) -> Array:
     return inverse_of_sum([(np.ones(1), matrices)])[0]
 
 
-def inverse_of_sum(parts: Sequence[Part]) -> tuple[Array, Mask]:
+def inverse_of_sum(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
     """Pseudo-inverse of G = sum_i c_i S_i for a stack of weighted positive semi-definite parts.
 
     Args:

@@ -24,7 +24,7 @@ from crossfeed.theory.kernels import Array
 from crossfeed.theory.linear import LinearEcosystem
 
 
-def influence(eco: LinearEcosystem, generation: int | None = None) -> Array:
+def influence_shares(eco: LinearEcosystem, generation: int | None = None) -> Array:
     """Share of each entity's expected prediction that comes from each source.
 
     Args:

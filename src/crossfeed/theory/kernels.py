@@ -26,7 +26,7 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 #: A weight (b,) or (1,), not negative, and what it weighs: positive semi-definite matrices (b, d, d), or one (d, d).
-Part = tuple[Array, Array]
+WeightedGram = tuple[Array, Array]
 
 #: Eigenvalues of a Gram matrix below this, relative to its trace, count as zero.
 RANK_TOLERANCE = 1e-12
@@ -130,7 +130,7 @@ def gram(rows: Array) -> Array:
     return transposed(rows) @ rows.copy()
 
 
-def definite_inverse(parts: Sequence[Part]) -> tuple[Array, Mask]:
+def definite_inverse(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
     """Inverse of G = sum_i c_i S_i by Cholesky factorization, for a stack of weighted positive semi-definite parts.
 
     Args:
@@ -157,14 +157,14 @@ def definite_inverse(parts: Sequence[Part]) -> tuple[Array, Mask]:
     return inverse, suspects
 
 
-def _uneven(parts: Sequence[Part]) -> Mask:
+def _uneven(parts: Sequence[WeightedGram]) -> Mask:
     sizes = np.array(np.broadcast_arrays(*(c * np.trace(S, axis1=-2, axis2=-1) for c, S in parts)))
     lightest = np.where(sizes > 0, sizes, np.inf).min(axis=0)
     uneven: Mask = lightest < _UNEVEN * sizes.max(axis=0)
     return uneven
 
 
-def selected(parts: Sequence[Part], rows: Mask) -> list[Part]:
+def selected(parts: Sequence[WeightedGram], rows: Mask) -> list[WeightedGram]:
     """Some matrices of a stack of sums, part by part."""
     return [(c[rows] if len(c) > 1 else c, S[rows] if S.ndim == 3 and len(S) > 1 else S) for c, S in parts]
 

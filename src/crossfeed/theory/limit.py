@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import CrossfeedError, InvalidInput
-from crossfeed.theory.consensus import Block, Estimates, Settings, fixed_settings
+from crossfeed.theory.consensus import EntityBlock, Estimates, ReducedSystem, reduced_system
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array, trace_sandwich
 from crossfeed.theory.linear import LinearEcosystem
@@ -26,7 +26,7 @@ from crossfeed.theory.moments import Conditional, Moments
 from crossfeed.theory.pool_path import ConstantPath, Gains
 from crossfeed.theory.spectrum import (
     Growth,
-    Reach,
+    Inputs,
     Stationary,
     boundary,
     settles,
@@ -34,7 +34,7 @@ from crossfeed.theory.spectrum import (
     stationary,
     unit_tolerance,
 )
-from crossfeed.theory.weights import Weights
+from crossfeed.theory.weights import SourceWeights
 
 # Relative misfit under which generated Grams count as a mix of private and public ones.
 _LEMMA_TOLERANCE = 1e-7
@@ -165,7 +165,7 @@ def limit_of(eco: LinearEcosystem) -> Limit:
         )
     accumulate, estimates = eco.history == "accumulate", Estimates.expected(eco)
     weights = [eco.weights_at(1)]
-    settings = fixed_settings(eco, weights, estimates)
+    settings = reduced_system(eco, weights, estimates)
     matrix = settings.couplings[0].matrix
     if not np.isfinite(matrix).all():
         raise InvalidInput(
@@ -179,18 +179,20 @@ def limit_of(eco: LinearEcosystem) -> Limit:
     else:
         # On the boundary what generation 0 said may stay for ever, so its setting is needed too.
         weights.insert(0, eco.weights_at(0))
-        settings = fixed_settings(eco, weights, estimates)
+        settings = reduced_system(eco, weights, estimates)
         found = boundary(matrix, _reach(eco, settings), accumulate, tolerance)
     outcome = found if isinstance(found, Growth) else _read_outs(eco, weights, settings, found)
     return Limit(eco, radius, ~settings.singular, outcome)
 
 
-def _reach(eco: LinearEcosystem, settings: Settings) -> Reach:
+def _reach(eco: LinearEcosystem, settings: ReducedSystem) -> Inputs:
     forcing = settings.spread[1, 1] + eco.fresh_fraction * eco.fresh_gram
-    return Reach(noise=eco.pool_noise, forcing=forcing, initial=settings.spread[0, 0])
+    return Inputs(noise=eco.pool_noise, forcing=forcing, initial=settings.spread[0, 0])
 
 
-def _read_outs(eco: LinearEcosystem, weights: list[Weights], settings: Settings, found: Stationary) -> Moments:
+def _read_outs(
+    eco: LinearEcosystem, weights: list[SourceWeights], settings: ReducedSystem, found: Stationary
+) -> Moments:
     gains = [found.lasting] if len(weights) == 1 else [found.initial, found.lasting]
     return Moments(
         eco,
@@ -200,7 +202,7 @@ def _read_outs(eco: LinearEcosystem, weights: list[Weights], settings: Settings,
 
 def _read_drift(eco: LinearEcosystem, drift: Array) -> Array:
     def rates(rows: slice) -> Array:
-        response = Block.read(eco, rows).respond(eco.weights_at(1))
+        response = EntityBlock.read(eco, rows).respond(eco.weights_at(1))
         return response.weights.synthetic**2 * trace_sandwich(response.inverses.pool, drift)
 
     return np.concatenate(list(map_blocks(rates, eco.entities, eco.dimension)))

@@ -37,7 +37,7 @@ from crossfeed.theory.grams import (
     one_gram,
 )
 from crossfeed.theory.kernels import Array, weighted_sum
-from crossfeed.theory.weights import Schedule, Weight, Weights, fractions, rows_of
+from crossfeed.theory.weights import SourceWeights, Weight, WeightSchedule, fractions, rows_of
 
 if TYPE_CHECKING:
     from crossfeed.theory.limit import Limit
@@ -191,15 +191,15 @@ class LinearEcosystem:
         """Whether alpha and beta are the same at every generation t >= 1."""
         return self.alpha.constant and self.beta.constant
 
-    def weights_at(self, generation: int) -> Weights:
+    def weights_at(self, generation: int) -> SourceWeights:
         """Weights of the three sources at a generation; the synthetic one is zero at generation 0.
 
         Raises:
             InvalidInput: if a schedule's function returns anything but fractions.
         """
         if generation == 0:
-            return Weights.mixed(np.zeros(1), self._initial_beta)
-        return Weights.mixed(self.alpha.at(generation), self.beta.at(generation))
+            return SourceWeights.mixed(np.zeros(1), self._initial_beta)
+        return SourceWeights.mixed(self.alpha.at(generation), self.beta.at(generation))
 
     def shares_of(self, rows: slice) -> Array:
         """Weight (1 - phi) w_j of each entity's rows in the pool, for one block of entities."""
@@ -299,8 +299,8 @@ class LinearEcosystem:
         return self.moments(generations).influence
 
     def _set_weights(self, alpha: Weight, beta: Weight, initial_beta: npt.ArrayLike | None) -> None:
-        self.alpha = Schedule(alpha, "alpha", self.entities)
-        self.beta = Schedule(beta, "beta", self.entities)
+        self.alpha = WeightSchedule(alpha, "alpha", self.entities)
+        self.beta = WeightSchedule(beta, "beta", self.entities)
         self._given_initial_beta = initial_beta
         self._initial_beta = (
             self.beta.at(0) if initial_beta is None else fractions(initial_beta, "initial_beta", self.entities)

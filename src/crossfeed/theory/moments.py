@@ -28,11 +28,11 @@ import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.checks import vector
-from crossfeed.theory.consensus import Block, Estimates
+from crossfeed.theory.consensus import EntityBlock, Estimates
 from crossfeed.theory.grams import gram_source, map_blocks
 from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted, weighted_sum
 from crossfeed.theory.linear import LinearEcosystem
-from crossfeed.theory.pool_path import Path, ScheduledPath, Step, constant_path
+from crossfeed.theory.pool_path import BlockState, PoolPath, ScheduledPath, constant_path
 
 _Result = TypeVar("_Result")
 
@@ -58,7 +58,7 @@ class Moments:
         path: the pool along the generations.
     """
 
-    def __init__(self, ecosystem: LinearEcosystem, path: Path) -> None:
+    def __init__(self, ecosystem: LinearEcosystem, path: PoolPath) -> None:
         self.ecosystem = ecosystem
         self.path = path
 
@@ -92,7 +92,7 @@ class Moments:
     def _errors(self) -> Array:
         estimates = Estimates.expected(self.ecosystem)
 
-        def errors(step: Step, rows: slice) -> Array:
+        def errors(step: BlockState, rows: slice) -> Array:
             variance = _variance(self, step)
             if not self.ecosystem.truth_given:  # the truth is zero, and so is every mean
                 return np.stack([np.zeros_like(variance), variance], axis=-1)
@@ -119,7 +119,7 @@ class Moments:
         flat = tasks.reshape(len(tasks), -1).T
         estimates = Estimates.expected(self.ecosystem)
 
-        def errors(step: Step, rows: slice) -> Array:
+        def errors(step: BlockState, rows: slice) -> Array:
             covariance = _covariance(self, step)
             off = _mean(self, step, rows, estimates, self.path.state.mean) - targets[:, None]
             bias: Array = ((off @ tasks) * off).sum(axis=2).T
@@ -183,17 +183,17 @@ class Moments:
             return tasks, vector(truths, "truths", shape)
         return tasks, eco.truths if grams is None else np.broadcast_to(eco.truth_public, shape)
 
-    def _map(self, read: Callable[[Step, slice], _Result]) -> list[list[_Result]]:
+    def _map(self, read: Callable[[BlockState, slice], _Result]) -> list[list[_Result]]:
         """Apply a read-out to every block and asked generation: a list per block, ordered by generation asked."""
         eco, count = self.ecosystem, len(self.path.state.mean)
 
         def work(rows: slice) -> list[_Result]:
-            found = {step.index: read(step, rows) for step in self.path.steps(Block.read(eco, rows))}
+            found = {step.index: read(step, rows) for step in self.path.steps(EntityBlock.read(eco, rows))}
             return [found[i] for i in range(count)]
 
         return list(map_blocks(work, eco.entities, eco.dimension))
 
-    def _per_entity(self, read: Callable[[Step, slice], Array]) -> Array:
+    def _per_entity(self, read: Callable[[BlockState, slice], Array]) -> Array:
         return np.concatenate([np.array(block) for block in self._map(read)], axis=1)
 
 
@@ -214,21 +214,21 @@ def _generations(value: Sequence[int] | npt.ArrayLike) -> list[int]:
     return asked
 
 
-def _mean(moments: Moments, step: Step, rows: slice, estimates: Estimates, pool: Array) -> Array:
+def _mean(moments: Moments, step: BlockState, rows: slice, estimates: Estimates, pool: Array) -> Array:
     """F (p S~ th~ + q S_* th_* + a z), shape (b, d)."""
     eco, response = moments.ecosystem, step.response
     private = np.einsum("bij,bj->bi", response.private, estimates.private[rows])
     return response.estimate(private, eco.public @ estimates.public, pool[step.index])
 
 
-def _covariance(moments: Moments, step: Step) -> Array:
+def _covariance(moments: Moments, step: BlockState) -> Array:
     """Cov theta, shape (b, d, d)."""
     if step.response.graded:
         return _graded_covariance(moments, step)
     return sandwich(step.response.inverses.pool, _middle(moments, step))
 
 
-def _variance(moments: Moments, step: Step) -> Array:
+def _variance(moments: Moments, step: BlockState) -> Array:
     """Trace of Cov theta, shape (b,)."""
     if step.response.graded:
         trace: Array = np.trace(_graded_covariance(moments, step), axis1=1, axis2=2)
@@ -236,7 +236,7 @@ def _variance(moments: Moments, step: Step) -> Array:
     return trace_sandwich(step.response.inverses.pool, _middle(moments, step))
 
 
-def _graded_covariance(moments: Moments, step: Step) -> Array:
+def _graded_covariance(moments: Moments, step: BlockState) -> Array:
     """Cov theta where every source has an inverse of its own, the weights included."""
     F, state, variance = step.response.inverses, moments.path.state, moments.ecosystem.sigma**2
     to_pool, public, index = transposed(F.pool), moments.ecosystem.public, step.index
@@ -245,7 +245,7 @@ def _graded_covariance(moments: Moments, step: Step) -> Array:
     return variance * (product + transposed(product)) / 2 + sandwich(F.pool, state.covariance[index])
 
 
-def _middle(moments: Moments, step: Step) -> Array:
+def _middle(moments: Moments, step: BlockState) -> Array:
     """The bracket of Cov theta, up to a skew-symmetric part, shape (b, d, d)."""
     w, state = step.response.weights, moments.path.state
     variance = moments.ecosystem.sigma**2
@@ -260,7 +260,7 @@ def _middle(moments: Moments, step: Step) -> Array:
     return own
 
 
-def _noise(moments: Moments, step: Step) -> Array:
+def _noise(moments: Moments, step: BlockState) -> Array:
     """Cov theta given the real data, shape (b, d, d)."""
     response = step.response
     return weighted(
@@ -268,7 +268,7 @@ def _noise(moments: Moments, step: Step) -> Array:
     )
 
 
-def _block_norms(moments: Moments, step: Step, rows: slice, carried: Array) -> Array:
+def _block_norms(moments: Moments, step: BlockState, rows: slice, carried: Array) -> Array:
     """Norms of M's rows for one block of entities: a F [C_1' .. C_K' C_*'] plus the entity's own real data.
 
     |F C_j'|^2 = <F F, C_j' C_j>, so that all blocks but those two cost one matrix product for all entities.
@@ -307,7 +307,7 @@ class _Sums(NamedTuple):
     cross: Array
 
 
-def _sums(moments: Moments, step: Step, rows: slice) -> _Sums:
+def _sums(moments: Moments, step: BlockState, rows: slice) -> _Sums:
     eco, response = moments.ecosystem, step.response
     w, F = response.weights, response.inverses
     estimates = Estimates.expected(eco)

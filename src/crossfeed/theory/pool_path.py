@@ -23,20 +23,20 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.theory.consensus import (
-    Block,
     Coupling,
+    EntityBlock,
     Estimates,
+    ReducedSystem,
     Response,
-    Settings,
     carried_spread,
     coupling_sums,
-    fixed_settings,
+    reduced_system,
     with_shared_data,
 )
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array, times_transposed, transposed, weighted_sum
 from crossfeed.theory.linear import LinearEcosystem
-from crossfeed.theory.weights import Weights
+from crossfeed.theory.weights import SourceWeights
 
 # Gains above this are taken on each entity's data before these are squared, at the price of another pass.
 _STEEP = 1e3
@@ -60,7 +60,7 @@ class PoolState:
 
 
 @dataclass(frozen=True)
-class Step:
+class BlockState:
     """One block of entities at one asked generation.
 
     Attributes:
@@ -74,12 +74,12 @@ class Step:
     source: Array
 
 
-class Path(Protocol):
+class PoolPath(Protocol):
     """The pool along the asked generations."""
 
     state: PoolState
 
-    def steps(self, block: Block) -> Iterator[Step]:
+    def steps(self, block: EntityBlock) -> Iterator[BlockState]:
         """Walk one block of entities through the asked generations."""
         ...
 
@@ -151,7 +151,9 @@ class ConstantPath:
         gains: the pool's dependence on them.
     """
 
-    def __init__(self, eco: LinearEcosystem, weights: Sequence[Weights], settings: Settings, gains: Gains) -> None:
+    def __init__(
+        self, eco: LinearEcosystem, weights: Sequence[SourceWeights], settings: ReducedSystem, gains: Gains
+    ) -> None:
         self._eco, self._weights, self._gains = eco, weights, gains
         L = gains.by_setting
         publics = np.array([coupling.public for coupling in settings.couplings])
@@ -166,17 +168,17 @@ class ConstantPath:
             public=eco.public @ transposed((L @ publics).sum(axis=1)),
         )
 
-    def steps(self, block: Block) -> Iterator[Step]:
+    def steps(self, block: EntityBlock) -> Iterator[BlockState]:
         """Walk one block of entities through the asked generations."""
         responses = [block.respond(w) for w in self._weights]
         sources = [response.source() for response in responses]
         for i, gains in enumerate(self._gains.by_setting):
             parts = [times_transposed(s, gain) for s, gain in zip(sources, gains, strict=True)]
-            yield Step(i, responses[self._gains.answers[i]], reduce(add, parts))
+            yield BlockState(i, responses[self._gains.answers[i]], reduce(add, parts))
 
     def mean_given(self, estimates: Estimates) -> Array:
         """E zbar at the asked generations when the real data say `estimates`, shape (n, d)."""
-        return _driven(self._gains.by_setting, fixed_settings(self._eco, self._weights, estimates).couplings)
+        return _driven(self._gains.by_setting, reduced_system(self._eco, self._weights, estimates).couplings)
 
 
 def _driven(gains: Array, couplings: Sequence[Coupling]) -> Array:
@@ -188,7 +190,7 @@ def _driven(gains: Array, couplings: Sequence[Coupling]) -> Array:
 def constant_path(eco: LinearEcosystem, generations: Sequence[int]) -> ConstantPath:
     """The pool of an ecosystem with constant weights, at the asked generations."""
     weights = [eco.weights_at(0), eco.weights_at(1)]
-    settings = fixed_settings(eco, weights, Estimates.expected(eco))
+    settings = reduced_system(eco, weights, Estimates.expected(eco))
     return ConstantPath(eco, weights, settings, finite_gains(eco, settings.couplings[1].matrix, generations))
 
 
@@ -216,14 +218,14 @@ class ScheduledPath:
             public=eco.public @ transposed(publics[at]),
         )
 
-    def steps(self, block: Block) -> Iterator[Step]:
+    def steps(self, block: EntityBlock) -> Iterator[BlockState]:
         """Walk one block of entities through the asked generations."""
         asked: dict[int, list[int]] = {}
         for index, t in enumerate(self._generations):
             asked.setdefault(t, []).append(index)
         for t, (response, source) in enumerate(self._walk(block)):
             for index in asked.get(t, ()):
-                yield Step(index, response, source)
+                yield BlockState(index, response, source)
 
     def mean_given(self, estimates: Estimates) -> Array:
         """E zbar at the asked generations when the real data say `estimates`, shape (n, d)."""
@@ -236,7 +238,7 @@ class ScheduledPath:
             return []
 
         def sums(rows: slice) -> list[Coupling]:
-            block = Block.read(eco, rows)
+            block = EntityBlock.read(eco, rows)
             return [coupling_sums(block, block.respond(w), estimates) for w in weights]
 
         parts = map_blocks(sums, eco.entities, eco.dimension)
@@ -258,7 +260,7 @@ class ScheduledPath:
             public.append(step @ public[-1] + newest_share(self._eco, t) * coupling.public)
         return np.array(noise), np.array(public)
 
-    def _walk(self, block: Block) -> Iterator[tuple[Response, Array]]:
+    def _walk(self, block: EntityBlock) -> Iterator[tuple[Response, Array]]:
         """Carry C_t through every generation."""
         source = np.zeros_like(block.private)
         for t, weights in enumerate(self._weights, start=1):
@@ -273,7 +275,7 @@ class ScheduledPath:
         eco = self._eco
 
         def sums(rows: slice) -> Array:
-            walk = self._walk(Block.read(eco, rows))
+            walk = self._walk(EntityBlock.read(eco, rows))
             return np.array([_spread_terms(response, source) for response, source in walk])
 
         terms = reduce(add, map_blocks(sums, eco.entities, eco.dimension))

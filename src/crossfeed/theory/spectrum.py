@@ -73,7 +73,7 @@ class Stationary:
 
 
 @dataclass(frozen=True)
-class Reach:
+class Inputs:
     """Everything that can push the pool, as (d, d) positive semi-definite matrices.
 
     Attributes:
@@ -132,7 +132,7 @@ def discrete_lyapunov(matrix: Array, noise: Array) -> Array:
         power = power @ power
 
 
-def boundary(matrix: Array, reach: Reach, accumulate: bool, tolerance: float) -> Stationary | Growth:
+def boundary(matrix: Array, reach: Inputs, accumulate: bool, tolerance: float) -> Stationary | Growth:
     """The long run on the boundary or beyond: a limit if one exists, or the growth."""
     unit = _unit_part(matrix, accumulate, tolerance)
     if unit.size(reach.forcing) <= tolerance * np.linalg.norm(reach.initial):
@@ -149,7 +149,7 @@ def _size(eigenvalues: npt.NDArray[np.inexact[Any]] | complex, accumulate: bool)
 
 
 @dataclass(frozen=True)
-class _Part:
+class _InvariantSubspace:
     """An invariant part of A: A right = right block, left right = I, and left A = block left on what is reached."""
 
     block: ComplexArray
@@ -173,7 +173,7 @@ class _Part:
         return inside / np.linalg.norm(inside)
 
 
-def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _Part:
+def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _InvariantSubspace:
     """The part of A with eigenvalues not below one."""
     from scipy.linalg import schur, solve_sylvester
 
@@ -186,16 +186,16 @@ def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _Part:
     left = right.conj().T
     if 0 < count < len(matrix):
         left = left + solve_sylvester(block, -rest, triangle[:count, count:]) @ other.conj().T
-    return _Part(block, right, left)
+    return _InvariantSubspace(block, right, left)
 
 
-def _reached(unit: _Part, reach: Reach) -> _Part:
+def _reached(unit: _InvariantSubspace, reach: Inputs) -> _InvariantSubspace:
     """Restrict the unit part to what noise, data or generation 0 ever put something into."""
     basis = _range(np.hstack([unit.component(source) for source in (reach.noise, reach.forcing, reach.initial)]))
     for _ in range(len(unit.block)):
         basis = _range(np.hstack([basis, unit.block @ basis]))
     adjoint = basis.conj().T
-    return _Part(adjoint @ unit.block @ basis, unit.right @ basis, adjoint @ unit.left)
+    return _InvariantSubspace(adjoint @ unit.block @ basis, unit.right @ basis, adjoint @ unit.left)
 
 
 def _range(matrix: ComplexArray) -> ComplexArray:
@@ -204,7 +204,7 @@ def _range(matrix: ComplexArray) -> ComplexArray:
     return vectors[:, values > _REACH_TOLERANCE]
 
 
-def _growth(reached: _Part, reach: Reach, accumulate: bool, tolerance: float) -> Growth | None:
+def _growth(reached: _InvariantSubspace, reach: Inputs, accumulate: bool, tolerance: float) -> Growth | None:
     if not len(reached.block):
         return None
     size = float(_size(np.linalg.eigvals(reached.block), accumulate).max())
@@ -219,7 +219,9 @@ def _growth(reached: _Part, reach: Reach, accumulate: bool, tolerance: float) ->
     return None if still else Growth("oscillating", 1.0)
 
 
-def _limit_beside(matrix: Array, unit: _Part, reached: _Part, reach: Reach, accumulate: bool) -> Stationary:
+def _limit_beside(
+    matrix: Array, unit: _InvariantSubspace, reached: _InvariantSubspace, reach: Inputs, accumulate: bool
+) -> Stationary:
     """Limit where the unit part is left alone: (I - A)^{-1} off it, the start kept on it."""
     identity = np.eye(len(matrix))
     rest = matrix - np.real(unit.right @ unit.block @ unit.left)

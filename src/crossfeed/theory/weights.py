@@ -54,7 +54,7 @@ def fractions(value: object, name: str, entities: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Weights:
+class SourceWeights:
     """The weights of the three sources at one generation, each of shape (1,) or (K,).
 
     Attributes:
@@ -68,17 +68,17 @@ class Weights:
     synthetic: Array
 
     @classmethod
-    def mixed(cls, alpha: Array, beta: Array) -> Weights:
+    def mixed(cls, alpha: Array, beta: Array) -> SourceWeights:
         """Weights from alpha and beta, each of shape (1,) or (K,)."""
         real = 1.0 - alpha
         return cls(real * beta, real * (1.0 - beta), alpha)
 
-    def block(self, rows: slice) -> Weights:
+    def block(self, rows: slice) -> SourceWeights:
         """Weights of one block of entities."""
-        return Weights(rows_of(self.private, rows), rows_of(self.public, rows), rows_of(self.synthetic, rows))
+        return SourceWeights(rows_of(self.private, rows), rows_of(self.public, rows), rows_of(self.synthetic, rows))
 
 
-class Schedule:
+class WeightSchedule:
     """One weight over the generations.
 
     Attributes:

@@ -234,7 +234,7 @@ class Coupling:
     Attributes:
         matrix: A, shape (d, d).
         public: D_*, shape (d, d).
-        drive: what the real data add to z_{t+1} on average, shape (d,), fresh data included.
+        drive: the real data's part of E z_{t+1}, shape (d,), fresh data included.
     """
 
     matrix: Array

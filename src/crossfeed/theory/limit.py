@@ -141,7 +141,7 @@ class Limit:
             Shape (K, M).
 
         Raises:
-            InvalidInput: if a shape does not fit.
+            InvalidInput: if a shape does not fit, a number is not finite, or a task's matrix is no Gram matrix.
             NoLimit: if there is no limit.
         """
         return _only(self._moments.mspe(grams, truths))

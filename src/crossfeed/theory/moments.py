@@ -41,7 +41,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Conditional:
-    """Gaussian law of the estimates given the real data (Theorem 1).
+    """Gaussian law of the estimates given the real data (paper, Theorem 1).
 
     Attributes:
         mean: shape (n, K, d); (K, d) in the limit.
@@ -121,7 +121,7 @@ class Moments:
             Shape (n, K, M).
 
         Raises:
-            InvalidInput: if a shape does not fit.
+            InvalidInput: if a shape does not fit, a number is not finite, or a task's matrix is no Gram matrix.
         """
         tasks, targets = self._tasks(grams, truths)
         flat = tasks.reshape(len(tasks), -1).T

@@ -30,7 +30,7 @@ from crossfeed.records import state_scope_of
 from crossfeed.reporting.drawing.charts import Chart, Line, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.tasks.samples import SampleTask, points_of
-from crossfeed.theory.densities import DensityMoments, Exchange, density_moments
+from crossfeed.theory.densities import DensityEcosystem, DensityMoments, density_moments
 
 Array = NDArray[np.float64]
 ENTITIES = (1, 2, 4, 8)
@@ -93,7 +93,7 @@ VERIFIED = [
 ]
 
 
-def exchange_of(experiment: Experiment) -> Exchange:
+def exchange_of(experiment: Experiment) -> DensityEcosystem:
     """The ecosystem of a density experiment, as its exact theory reads it; real data are random."""
     ecosystem, T = experiment.ecosystem, experiment.generations
     names = [entity.private for entity in ecosystem.entities]
@@ -103,7 +103,7 @@ def exchange_of(experiment: Experiment) -> Exchange:
     rows = np.array([float(task.train.num_rows) for task in tasks])
     draws = experiment.learner.reading() == "draws"
     published = np.full(len(names), float(experiment.pool_size or experiment.n or 0)) if draws else rows[:-1]
-    return Exchange(
+    return DensityEcosystem(
         np.array([truth.mean for truth in truths if truth]),
         np.array([truth.covariance for truth in truths if truth]),
         rows,

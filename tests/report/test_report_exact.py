@@ -19,7 +19,7 @@ from crossfeed.reporting.page.landscapes import landscape, landscapes
 from crossfeed.reporting.page.matrices import gains, loss_matrices
 from crossfeed.reporting.page.measured import measured
 from crossfeed.store import open_store
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 
 SMALL = (
     "grid={ecosystem.alpha: [0, 0.5], ecosystem.beta: [0.2, 0.8]}",
@@ -113,7 +113,7 @@ def test_measured_columns_are_those_of_change(linear, exact):
 
 def test_influence_is_the_theorys(linear, exact):
     eco = linear_ecosystem(linear.experiment.cells()[3].experiment)
-    np.testing.assert_allclose(exact.influence(3, 2), influence(eco, 2), rtol=1e-12)
+    np.testing.assert_allclose(exact.influence(3, 2), influence_shares(eco, 2), rtol=1e-12)
 
 
 def test_landscapes_average_over_models_and_tasks(linear, exact):

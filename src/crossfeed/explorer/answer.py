@@ -20,7 +20,7 @@ from crossfeed.exact.prediction import long_run
 from crossfeed.protocols import Array
 from crossfeed.settings import TaskSettings
 from crossfeed.theory import LinearEcosystem, objective_value
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 
 __all__ = ["Answer", "Data"]
 
@@ -131,7 +131,7 @@ class Answer:
             objective=np.inf if law == "schedule" else objective_value(last),
             dispersion=limit.dispersion if limit is not None and settled else np.nan,
             undetermined=tuple(name for name, full in zip(names, known, strict=True) if not full),
-            influence=influence(last) if settled else influence(eco, experiment.generations),
+            influence=influence_shares(last) if settled else influence_shares(eco, experiment.generations),
             influence_at=None if settled else experiment.generations,
         )
 

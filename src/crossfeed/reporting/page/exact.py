@@ -25,7 +25,7 @@ from crossfeed.protocols import Array
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import change
 from crossfeed.theory import LinearEcosystem
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 
 __all__ = ["Exact", "Theory", "theory_of"]
 
@@ -118,7 +118,7 @@ class Exact:
 
     def influence(self, point: int, generation: int) -> Array:
         """Shares of every source in every model's expected prediction, shape (K, K + 1); the last column is public."""
-        return influence(self.ecosystem(point), generation)
+        return influence_shares(self.ecosystem(point), generation)
 
     @cached_property
     def beside(self) -> pd.DataFrame:

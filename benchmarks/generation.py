@@ -49,10 +49,10 @@ from rivals.stack import Setup, Training
 from rivals.work import Reader, work_of
 from rounds import ALIKE, Times, in_turns, ratio
 from tell import say, show, timed
-from verbs import Verbs, finished_run, reader_of, world_of
+from verbs import Verbs, context_of, finished_run, reader_of
 
 from crossfeed import Experiment
-from crossfeed.generation.cell_context import World
+from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose
 
 LONG = (
@@ -115,9 +115,9 @@ def whole(bench: Bench) -> None:
     experiment = bench.described(rounds, "metrics={loss: {}}")
     run = PacedRun(experiment, bench.folder / "whole", workers=2)
     say(f"generation 0 (and the base model, if there is none): {run.turn():.0f} s")
-    world, reader = world_of(run), reader_of(experiment, run.checkpoints(0)[0])
+    context, reader = context_of(run), reader_of(experiment, run.checkpoints(0)[0])
     say("looking for the stack's fastest setup")
-    crew, setups = searched(experiment, world, run, reader)
+    crew, setups = searched(experiment, context, run, reader)
     times = {name: Times() for name in ("crossfeed", *setups)}
 
     def ours(t: int) -> None:
@@ -126,12 +126,12 @@ def whole(bench: Bench) -> None:
         named = {"generate": stages["publish"], "train": train, "evaluate": stages["measure"]}
         times["crossfeed"].add(seconds, named)
         pool = run.pool(t)
-        sets = compose(world, t, {t: pool})
+        sets = compose(context, t, {t: pool})
         trained = sum(len(ids) - 1 for one in sets for ids in reader.texts(one.items))
         times["crossfeed"].count(pool.num_rows, reader.new_tokens(pool), trained)
 
     def rival(name: str, t: int) -> None:
-        setup, work = setups[name], work_of(world, t, reader)
+        setup, work = setups[name], work_of(context, t, reader)
         crew.ask("prepare", run.checkpoints(t - 1), work)
         begun = time.perf_counter()
         pool = crew.ask("publish", setup, name == "full")
@@ -159,9 +159,11 @@ def whole(bench: Bench) -> None:
         print(f"{name}: {crew.name}, {setup}")
 
 
-def searched(experiment: Experiment, world: World, run: PacedRun, reader: Reader) -> tuple[Crew, dict[str, Setup]]:
+def searched(
+    experiment: Experiment, context: CellContext, run: PacedRun, reader: Reader
+) -> tuple[Crew, dict[str, Setup]]:
     """The stack in its fastest layout, and its fastest setups for the whole pool and for the drawn items."""
-    folders, work = run.checkpoints(0), work_of(world, 1, reader)
+    folders, work = run.checkpoints(0), work_of(context, 1, reader)
 
     def prepared(crew: Crew) -> Crew:
         crew.ask("prepare", folders, work)
@@ -171,7 +173,7 @@ def searched(experiment: Experiment, world: World, run: PacedRun, reader: Reader
         prepared(crew)
         return timed(lambda: crew.ask("learn", Setup(), crew.ask("publish", Setup(), False)))
 
-    crew = fastest_crew(training_of(experiment), len(world.entities), generation)
+    crew = fastest_crew(training_of(experiment), len(context.entities), generation)
     pool = prepared(crew).ask("publish", Setup(), False)
     common = best_training(Setup(), lambda one: crew.slowest(prepared(crew).ask("learn", one, pool), "train")["train"])
     common = best_evaluating(crew, common, pool)
@@ -181,10 +183,10 @@ def searched(experiment: Experiment, world: World, run: PacedRun, reader: Reader
 
 def train(bench: Bench) -> None:
     rounds, run = bench.rounds(5), bench.start
-    world, folders = world_of(run), run.checkpoints(0)
+    context, folders = context_of(run), run.checkpoints(0)
     reader, training = reader_of(run.experiment, folders[0]), training_of(run.experiment)
-    sets = [reader.texts(one.items) for one in compose(world, 1, {1: run.pool(1)})]
-    work = replace(work_of(world, 1, reader), sets=sets)
+    sets = [reader.texts(one.items) for one in compose(context, 1, {1: run.pool(1)})]
+    work = replace(work_of(context, 1, reader), sets=sets)
 
     def trained(verb: str, crew: Crew, setup: Setup) -> tuple[float, dict]:
         crew.ask("prepare", folders, work)
@@ -240,9 +242,9 @@ def check_alike(losses: dict[str, dict[int, float]]) -> None:
 
 def generate(bench: Bench) -> None:
     rounds, run = bench.rounds(3), bench.start
-    world, folders = world_of(run), run.checkpoints(0)
+    context, folders = context_of(run), run.checkpoints(0)
     reader = reader_of(run.experiment, folders[0])
-    work = work_of(world, 1, reader)
+    work = work_of(context, 1, reader)
     say("looking for the fastest setup of `generate`")
 
     def completed(crew: Crew) -> float:

@@ -103,11 +103,11 @@ def run(
         with for_stream(sys.stderr, quiet=quiet) as progress:
             cells, crew = len(experiment.cells()), chosen.workers
             at_work = f", {crew} workers" if crew > 1 else ""
-            progress.note(f"{experiment.name}: {cells} {'cell' if cells == 1 else 'cells'}, in {place}{at_work}")
+            progress.log(f"{experiment.name}: {cells} {'cell' if cells == 1 else 'cells'}, in {place}{at_work}")
             for name in ("alpha", "beta"):
                 if isinstance(getattr(experiment.ecosystem, name), tuple):
                     said = f"{name} is a schedule over generations, whose last value stays"
-                    progress.note(f"{said}; for a cell for each value give grid.ecosystem.{name}")
+                    progress.log(f"{said}; for a cell for each value give grid.ecosystem.{name}")
             outcome = run_experiment(
                 experiment,
                 store,

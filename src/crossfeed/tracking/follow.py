@@ -72,9 +72,9 @@ class _Followed:
         """A stage of the progress that is shown."""
         return self._progress.stage(name, total, detail)
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line of the progress that is shown, and a look at what is new."""
-        self._progress.note(text)
+        self._progress.log(text)
         if time.monotonic() - self._looked > max(_EVERY, 20 * self._took):
             self._guarded(self._look)
 
@@ -97,7 +97,7 @@ class _Followed:
         except Exception as error:
             self._failed = True
             kind = type(error).__name__
-            self._progress.note(f"tracking stopped ({kind}: {error}); the run goes on, and its records are kept")
+            self._progress.log(f"tracking stopped ({kind}: {error}); the run goes on, and its records are kept")
 
     def _look(self) -> None:
         begun = time.monotonic()

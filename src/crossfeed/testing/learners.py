@@ -1,4 +1,4 @@
-"""What every learner keeps to (`crossfeed.protocols.Learner`)."""
+"""The contract of learners (`crossfeed.protocols.Learner`)."""
 
 # ruff: noqa: S101, D102 - tests assert, and their names say what
 from __future__ import annotations
@@ -24,11 +24,11 @@ Prompts = tuple[pa.Table, NDArray[np.uint64]]
 
 
 class LearnerContract:
-    """What every learner keeps to.
+    """The contract of learners.
 
     Attributes:
         experiment: YAML of an experiment of at least two entities of the learner. It is read with alpha = 0.5, and its
-            first cell trained for two generations by each test that needs it, so it should take a second or less.
+            first cell is trained for two generations by each test that needs it, which should take a second or less.
     """
 
     experiment: ClassVar[str]
@@ -99,7 +99,7 @@ class LearnerContract:
         pool = publish(context, 1, trained)
         assert len(update(context, 1, trained, compose(context, 1, {1: pool}))) == len(trained)
 
-    def test_an_item_hangs_on_its_key_alone(self, context: CellContext, trained: list[State]) -> None:
+    def test_an_item_depends_on_its_key_alone(self, context: CellContext, trained: list[State]) -> None:
         table, keys = _prompts(context, 7)
         together = context.learner.generate(trained[:1], [table], [keys])[0].to_pylist()
         order = [4, 0, 6]
@@ -140,7 +140,7 @@ class LearnerContract:
             for t in (0, 1):
                 assert all(1 <= context.learner.examples_read(n, t, k) <= n for k in range(len(context.entities)))
 
-    def test_it_says_what_it_runs_on(self, context: CellContext) -> None:
+    def test_it_describes_what_it_runs_on(self, context: CellContext) -> None:
         described = context.learner.describe()
         assert "device" in described
         assert all(isinstance(value, str) for value in described.values())
@@ -160,7 +160,7 @@ def _start(context: CellContext) -> list[State]:
 
 
 def _losses(context: CellContext, states: list[State]) -> NDArray[np.float64]:
-    """``(entities, tasks)`` mean losses."""
+    """Return ``(entities, tasks)`` mean losses."""
     tables = [task.test for task in context.tasks.values()]
     return np.array([[s.loss.sum() / s.size.sum() for s in row] for row in context.learner.score(states, tables)])
 

@@ -179,7 +179,7 @@ def test_a_run_taken_up_again_draws_the_same(fake, tmp_path, curation):
 
 @pytest.mark.parametrize("spread", ["cells", "entities"])
 def test_workers_draw_the_same(fake, tmp_path, spread):
-    """The filter reads, entities have learners of their own, and history accumulates: all that draws hang on."""
+    """The filter reads, entities have learners of their own, and history accumulates: all that draws depend on."""
     experiment = fake(
         *(*BASE, *CURATIONS["reader"], "metrics={loss: {}, similarity: {items: 4}}", "seeds=[0, 1]"),
         "ecosystem.entities.1.learner={reads_at_most: 40}",

@@ -67,7 +67,7 @@ def watch_all(stages: Stages) -> None:
     from crossfeed.learners.language import learner, scratch
     from crossfeed.learners.language.embedding import Embedder
     from crossfeed.learners.language.tokens import Codec
-    from crossfeed.running import cell_runner as turns
+    from crossfeed.running import cell_runner
     from crossfeed.store.folder import FolderStore
 
     stages.watch(learner, "make_base", "base")
@@ -79,7 +79,7 @@ def watch_all(stages: Stages) -> None:
     stages.watch(learner, "score", "evaluate")
     stages.watch(Embedder, "embed", "embed")
     for name in ("publish", "compose"):
-        stages.watch(turns, name, "draw")
+        stages.watch(cell_runner, name, "draw")
     for name in dir(FolderStore):
         if name.startswith(("write_", "read_", "drop_", "has_")) or name in ("begin", "end", "documents"):
             stages.watch(FolderStore, name, "store")

@@ -108,7 +108,7 @@ class _Watch:
 
     def __init__(self, device: Device, end: float) -> None:
         self.memory: dict[str, float] = {}
-        self._log = LogProgress(sys.stdout, seconds=60.0)
+        self._lines = LogProgress(sys.stdout, seconds=60.0)
         self._device, self._end = device, end
         self._finished = 0
         self._spent: dict[str, float] = {}
@@ -116,25 +116,25 @@ class _Watch:
     @contextmanager
     def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Callable[[int], None]]:
         begun = time.monotonic()
-        with self._log.stage(name, total, detail) as advance:
+        with self._lines.stage(name, total, detail) as advance:
             yield advance
         if name in STAGES:
             self._spent[name] = self._spent.get(name, 0.0) + time.monotonic() - begun
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line; the one that closes a generation is followed by memory.
 
         Raises:
             KeyboardInterrupt: The time is up: as Ctrl-C would end it.
         """
-        self._log.note(text)
+        self._lines.log(text)
         if " t=" not in text:
             return
         found = _memory(self._device)
         turn = f"turn {self._finished} of this call"
         self.memory |= {f"{name}, {turn}": value for name, value in found.items()}
-        self._log.note(", ".join(f"{name} {seconds:.1f} s" for name, seconds in self._spent.items()))
-        self._log.note(", ".join(f"{name} {value:.2f}" for name, value in found.items()))
+        self._lines.log(", ".join(f"{name} {seconds:.1f} s" for name, seconds in self._spent.items()))
+        self._lines.log(", ".join(f"{name} {value:.2f}" for name, value in found.items()))
         self._spent.clear()
         self._finished += 1
         if time.monotonic() > self._end:

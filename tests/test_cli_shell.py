@@ -235,7 +235,7 @@ def test_a_log_file_gets_plain_lines_whatever_is_forced(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     log = io.StringIO()
     with for_stream(log) as progress, progress.stage("cells", 3):
-        progress.note("t=1/1")
+        progress.log("t=1/1")
     assert log.getvalue() == "[  0:00] t=1/1\n"
 
 

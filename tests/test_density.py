@@ -19,7 +19,7 @@ from crossfeed.learners.density.learner import Unfit, weighted_points
 from crossfeed.protocols import Part, TrainingSet
 from crossfeed.tasks.samples import point_items, points_of
 from crossfeed.testing import LearnerContract
-from tests.test_generation import world_of
+from tests.test_generation import context_of
 
 POINTS = """
 ecosystem:
@@ -180,9 +180,9 @@ def test_what_has_no_fit_says_so():
 
 
 def test_a_collapse_ends_the_cell_and_names_the_entity():
-    world = world_of(Experiment.from_yaml(LEARNERS["gaussian"], ("n=2",)))
+    context = context_of(Experiment.from_yaml(LEARNERS["gaussian"], ("n=2",)))
     with pytest.raises(Diverged, match="generation 0: the covariance of 2 points") as error:
-        update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
+        update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
     assert error.value.entity == 0
     outcome = run(Experiment.from_yaml(LEARNERS["gaussian"], ("n=2",)), MemoryStore())
     (failure,) = outcome.failures.values()
@@ -202,25 +202,27 @@ def test_a_run_on_disk_is_the_run_in_memory(kind, tmp_path):
 
 
 def test_states_on_disk_carry_no_code(tmp_path, rng):
-    world = world_of(Experiment.from_yaml(LEARNERS["gmm"]))
-    (state, _) = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-    world.learner.save(state, tmp_path)
+    context = context_of(Experiment.from_yaml(LEARNERS["gmm"]))
+    (state, _) = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+    context.learner.save(state, tmp_path)
     with np.load(tmp_path / "density.npz", allow_pickle=False) as archive:
         assert set(archive) == {"weights", "means", "covariances"}
     (tmp_path / "density.npz").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(DataUnavailable, match=r"density\.npz"):
-        world.learner.load(tmp_path)
+        context.learner.load(tmp_path)
 
 
 def test_models_learn_each_others_points_through_the_pool():
     for kind in ("gaussian", "gmm", "kde"):
-        world = world_of(Experiment.from_yaml(LEARNERS[kind], ("ecosystem.beta=1", "ecosystem.alpha=0.6", "n=200")))
-        states = before = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-        pool = publish(world, 1, states)
-        after = update(world, 1, states, compose(world, 1, {1: pool}))
+        context = context_of(Experiment.from_yaml(LEARNERS[kind], ("ecosystem.beta=1", "ecosystem.alpha=0.6", "n=200")))
+        states = before = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+        pool = publish(context, 1, states)
+        after = update(context, 1, states, compose(context, 1, {1: pool}))
         for own, others in ((0, "q"), (1, "p")):
-            items = world.tasks[others].test
-            first, then = (world.learner.score([states[own]], [items])[0][0].loss.mean() for states in (before, after))
+            items = context.tasks[others].test
+            first, then = (
+                context.learner.score([states[own]], [items])[0][0].loss.mean() for states in (before, after)
+            )
             assert then < first - 0.5
 
 

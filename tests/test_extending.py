@@ -112,7 +112,7 @@ def test_the_contract_finds_what_is_wrong(site, tmp_path):
     )
     answer = python(site, "pytest", "-p", "no:cacheprovider", "-q", "test_broken.py", folder=tmp_path)
     failed = set(re.findall(r"^FAILED .*::(\w+)", answer.stdout, re.MULTILINE))
-    assert {"test_an_update_learns_and_changes_nothing_in_place", "test_an_item_hangs_on_its_key_alone"} <= failed
+    assert {"test_an_update_learns_and_changes_nothing_in_place", "test_an_item_depends_on_its_key_alone"} <= failed
     assert "test_states_survive_saving" not in failed
 
 

@@ -16,7 +16,7 @@ import pytest
 from crossfeed import Experiment, MemoryStore, open_store, run
 from crossfeed.errors import InvalidDescription, StoreError, StoreMismatch
 from crossfeed.learners.fake import FakeLearner, FakeSettings
-from crossfeed.running.cell_runner import Turns
+from crossfeed.running.cell_runner import CellRunner
 from crossfeed.store.folder import FolderStore
 from tests.runs import numbers
 
@@ -133,7 +133,7 @@ def stop_after(monkeypatch, steps: int) -> None:
 def test_a_finished_run_does_no_work_again(fake, tmp_path, monkeypatch):
     store = open_store(tmp_path / "run")
     first = run(fake(), store)
-    monkeypatch.setattr(Turns, "_turn", lambda *_: pytest.fail("a finished generation was done again"))
+    monkeypatch.setattr(CellRunner, "_turn", lambda *_: pytest.fail("a finished generation was done again"))
     assert numbers(run(fake(), store)) == numbers(first)
 
 

@@ -32,7 +32,7 @@ class Listener(Silent):
         self.notes: list[str] = []
         self.stop_at = stop_at
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.notes.append(text)
         if self.stop_at in text:
             raise KeyboardInterrupt

@@ -180,9 +180,9 @@ def test_progress_shows_what_it_is_told_as_it_is():
     lines, live = io.StringIO(), io.StringIO()
     with LiveProgress(Console(file=live, force_terminal=True, width=4000)) as progress:
         for attack in ATTACKS:
-            progress.note(attack)
+            progress.log(attack)
     for attack in ATTACKS:
-        LogProgress(lines).note(attack)
+        LogProgress(lines).log(attack)
     assert is_tame(lines.getvalue())
     for code in ("\x1b[2J", "\x1b[31m", "\x1b]", "\x07", "\x9b", "\u202e", "OVERWRITTEN\r", "\x1bP"):
         assert code not in live.getvalue()

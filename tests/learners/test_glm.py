@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.optimize import minimize
-from tests.learners.test_linear import world_of
+from tests.learners.test_linear import context_of
 from tests.tiny import GLM
 
 from crossfeed import MemoryStore, run
@@ -124,11 +124,11 @@ def test_separation_ends_the_cell_as_a_record():
 
 
 def test_the_message_of_separation_names_the_entity():
-    world = world_of(GLM.replace("FAMILY", "logistic"))
-    sets = compose(world, 0, {})
-    pieces = [sets[0], compose(world_of(GLM.replace("FAMILY", "logistic").replace("rows: 60", "rows: 2")), 0, {})[1]]
+    context = context_of(GLM.replace("FAMILY", "logistic"))
+    sets = compose(context, 0, {})
+    pieces = [sets[0], compose(context_of(GLM.replace("FAMILY", "logistic").replace("rows: 60", "rows: 2")), 0, {})[1]]
     with pytest.raises(Diverged, match="entity 1: the likelihood of"):
-        world.learner.update(world.learner.start(range(2)), pieces, [0, 1], 0)
+        context.learner.update(context.learner.start(range(2)), pieces, [0, 1], 0)
 
 
 def test_poisson_quantiles_are_those_of_the_distribution():
@@ -149,11 +149,11 @@ def test_poisson_quantiles_are_those_of_the_distribution():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_generated_responses_follow_the_fitted_model(family):
-    world = world_of(GLM.replace("FAMILY", family).replace("replicates: 4", "replicates: 4000"))
+    context = context_of(GLM.replace("FAMILY", family).replace("replicates: 4", "replicates: 4000"))
     theta = np.tile([0.7, -0.4], (4000, 1))
-    prompts = world.private(0)
-    drawn = responses_of(world.learner.generate([theta], [prompts], [item_keys(2, np.arange(60))])[0])
-    mean = mean_response(family, world.tasks["p"].features @ theta[0])
+    prompts = context.private(0)
+    drawn = responses_of(context.learner.generate([theta], [prompts], [item_keys(2, np.arange(60))])[0])
+    mean = mean_response(family, context.tasks["p"].features @ theta[0])
     variance = mean * (1 - mean) if family == "logistic" else mean
     assert (np.abs(drawn.mean(axis=1) - mean) < 5 * np.sqrt(variance / 4000)).all()
     assert (np.abs(drawn.var(axis=1) / variance - 1) < 0.25).all()
@@ -174,9 +174,9 @@ def test_the_loss_is_the_divergence_from_the_response(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_brings_the_test_loss_near_zero(family):
-    world = world_of(GLM.replace("FAMILY", family).replace("rows: 60", "rows: 2000"), "ecosystem.beta=1")
-    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-    loss = [scores[0].loss.mean() for scores in world.learner.score(states, [world.tasks["p"].test])]
+    context = context_of(GLM.replace("FAMILY", family).replace("rows: 60", "rows: 2000"), "ecosystem.beta=1")
+    states = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+    loss = [scores[0].loss.mean() for scores in context.learner.score(states, [context.tasks["p"].test])]
     assert 0 < loss[0] < 0.01 < loss[1]
 
 

@@ -37,7 +37,7 @@ class Stages:
     def advance(self, steps):
         self.steps += steps
 
-    def note(self, text):
+    def log(self, text):
         """Nothing is noted."""
 
 

@@ -101,13 +101,13 @@ def run(
     tracker = None if track is None else open_tracker(track, beside)
     try:
         with for_stream(sys.stderr, quiet=quiet) as progress:
-            cells, crew = len(experiment.cells()), chosen.workers
-            at_work = f", {crew} workers" if crew > 1 else ""
-            progress.note(f"{experiment.name}: {cells} {'cell' if cells == 1 else 'cells'}, in {place}{at_work}")
+            cells, workers_at_work = len(experiment.cells()), chosen.workers
+            at_work = f", {workers_at_work} workers" if workers_at_work > 1 else ""
+            progress.log(f"{experiment.name}: {cells} {'cell' if cells == 1 else 'cells'}, in {place}{at_work}")
             for name in ("alpha", "beta"):
                 if isinstance(getattr(experiment.ecosystem, name), tuple):
                     said = f"{name} is a schedule over generations, whose last value stays"
-                    progress.note(f"{said}; for a cell for each value give grid.ecosystem.{name}")
+                    progress.log(f"{said}; for a cell for each value give grid.ecosystem.{name}")
             outcome = run_experiment(
                 experiment,
                 store,

@@ -36,7 +36,7 @@ class Silent:
         """A stage of which nothing is shown."""
         yield lambda steps: None
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Dropped."""
 
 
@@ -58,7 +58,7 @@ class LogProgress:
     def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Advance]:
         """A stage that reports now and then."""
         if time.monotonic() - self._said >= self._silence:
-            self.note(f"{detail} {name}")
+            self.log(f"{detail} {name}")
         done, said = 0, time.monotonic()
 
         def advance(steps: int) -> None:
@@ -66,11 +66,11 @@ class LogProgress:
             done += steps
             if time.monotonic() - said >= self._seconds:
                 said = time.monotonic()
-                self.note(f"{detail} {name}: {done}" + (f" of {total}" if total else ""))
+                self.log(f"{detail} {name}: {done}" + (f" of {total}" if total else ""))
 
         yield advance
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """One line."""
         self._said = time.monotonic()
         elapsed = int(self._said - self._begun)
@@ -136,7 +136,7 @@ class LiveProgress:
         finally:
             self._bars.remove_task(task)
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line above the bars; nothing in the text is markup or moves the cursor."""
         self._bars.console.print(Text(plain(text)))
 

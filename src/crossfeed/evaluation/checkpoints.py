@@ -151,9 +151,9 @@ def _evaluate_one(
     table = pa.concat_tables([table.filter(pc.invert(old)), pa.Table.from_pylist(rows, schema=_SCHEMA)])
     store.write_table(_STEP, scope, generation, table)
     said = ", ".join(f"{s.task} {s.metric} {s.value:.3f}" for s in scores)
-    progress.note(f"{scope} t={generation} {entity}: {said}")
+    progress.log(f"{scope} t={generation} {entity}: {said}")
     for task, warning in {s.task: s.warning for s in scores if s.warning}.items():
-        progress.note(f"  warning on {task}: {warning}")
+        progress.log(f"  warning on {task}: {warning}")
 
 
 def _collect(experiment: Experiment, store: Store) -> pa.Table:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed.keys import uniforms
-from crossfeed.protocols import Scraped, Task
+from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings, Share
 
 __all__ = ["DetectorSettings"]
@@ -46,7 +46,7 @@ class _Detector:
     false_alarm: float
     reads: bool = False
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         return [self._missed(pool.keys(author), self.recall)[None] for author in range(len(pool.authors))]
 
     def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
-from crossfeed.protocols import Scraped, Task
+from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings
 from crossfeed.tasks.grading import same_text
 
@@ -46,7 +46,7 @@ class _ExactAnswer:
     owned: Mapping[str, Task]
     reads: bool = True
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         return [
             _right(self.owned[name], pool.prompts(author), pool.items(author).column("completion").to_pylist())[None]
             for author, name in enumerate(pool.authors)

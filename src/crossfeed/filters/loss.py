@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from crossfeed.protocols import Scraped, Task
+from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings, Number
 
 __all__ = ["LossFilterSettings", "weighted_quantile"]
@@ -59,7 +59,7 @@ class _LossFilter:
     at_most: float | None
     reads: bool = True
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         authors = range(len(pool.authors))
         if self.judge == "author":
             judged = [self._kept(pool, [pool.losses(author, [author])[0] for author in authors])]
@@ -70,12 +70,12 @@ class _LossFilter:
     def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return np.ones(len(keys), dtype=np.bool_)
 
-    def _kept(self, pool: Scraped, losses: Sequence[NDArray[np.float64]]) -> list[NDArray[np.bool_]]:
+    def _kept(self, pool: PoolView, losses: Sequence[NDArray[np.float64]]) -> list[NDArray[np.bool_]]:
         """By author, from the losses under one judge."""
         most = self._greatest(pool, losses)
         return [np.isfinite(own) & (own <= most) for own in losses]
 
-    def _greatest(self, pool: Scraped, losses: Sequence[NDArray[np.float64]]) -> float:
+    def _greatest(self, pool: PoolView, losses: Sequence[NDArray[np.float64]]) -> float:
         """The greatest loss that is kept."""
         if self.quantile is None:
             return float("inf") if self.at_most is None else self.at_most

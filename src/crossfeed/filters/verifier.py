@@ -17,7 +17,7 @@ from pydantic import Field
 
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import uniforms
-from crossfeed.protocols import Scraped, Task
+from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings, Number, Share
 from crossfeed.tasks.samples import SampleTask, Truth, points_of
 
@@ -66,13 +66,13 @@ class _Verifier:
     false_alarm: float
     reads: bool = True
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         return [self._kept(pool, author, name)[None] for author, name in enumerate(pool.authors)]
 
     def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return np.ones(len(keys), dtype=np.bool_)
 
-    def _kept(self, pool: Scraped, author: int, name: str) -> NDArray[np.bool_]:
+    def _kept(self, pool: PoolView, author: int, name: str) -> NDArray[np.bool_]:
         points = points_of(pool.items(author))
         right = self.truths[name].log_density(points) >= self.levels[name]
         thrown_out = np.where(right, self.false_alarm, self.recall)

@@ -18,28 +18,39 @@ _EVERY: Final = 1.0
 
 
 class Tracker(Protocol):
-    """Something that shows numbers over generations, one line of development for each cell."""
+    """A display of numbers over generations, one curve for each cell."""
 
     def begin(self, experiment: Experiment) -> None:
-        """Say what is run; called once, before anything else."""
+        """Begin to show a run; called once, before anything else.
+
+        Args:
+            experiment: The experiment that is run.
+        """
         ...
 
     def logged(self, cell: Cell) -> int:
-        """The last generation of a cell that was logged, by this process or an earlier one; -1 for none."""
+        """Return the last generation of a cell that was logged, by this process or an earlier one.
+
+        Args:
+            cell: The cell.
+
+        Returns:
+            The generation; -1 for none.
+        """
         ...
 
     def log(self, cell: Cell, generation: int, numbers: Mapping[str, float]) -> None:
-        """Keep the numbers of a generation, all of them or none.
+        """Log the numbers of a generation, all of them or none.
 
         Args:
             cell: The cell.
             generation: The generation; those of a cell come in order.
-            numbers: By name: ``metric/model on task``.
+            numbers: The numbers by name, ``metric/model on task``.
         """
         ...
 
     def end(self) -> None:
-        """Let go of everything; the run is finished, or was stopped."""
+        """Close the tracker; the run is finished, or was stopped."""
         ...
 
 
@@ -72,9 +83,9 @@ class _Followed:
         """A stage of the progress that is shown."""
         return self._progress.stage(name, total, detail)
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line of the progress that is shown, and a look at what is new."""
-        self._progress.note(text)
+        self._progress.log(text)
         if time.monotonic() - self._looked > max(_EVERY, 20 * self._took):
             self._guarded(self._look)
 
@@ -97,7 +108,7 @@ class _Followed:
         except Exception as error:
             self._failed = True
             kind = type(error).__name__
-            self._progress.note(f"tracking stopped ({kind}: {error}); the run goes on, and its records are kept")
+            self._progress.log(f"tracking stopped ({kind}: {error}); the run goes on, and its records are kept")
 
     def _look(self) -> None:
         begun = time.monotonic()

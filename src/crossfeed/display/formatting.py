@@ -14,6 +14,7 @@ from typing import Any, Final
 
 __all__ = [
     "clip",
+    "finite_or_null",
     "number",
     "percent",
     "plain",
@@ -58,6 +59,15 @@ def shorten(text: str, limit: int) -> str:
     head = max((limit - 1) // 2, 1)
     tail = max(limit - 1 - head, 0)
     return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def finite_or_null(data: Any) -> Any:
+    """Return plain data with None in place of every number that is not finite, since JSON has none."""
+    if isinstance(data, dict):
+        return {key: finite_or_null(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite_or_null(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def safe_cell(value: Any) -> Any:

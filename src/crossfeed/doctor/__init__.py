@@ -1,4 +1,7 @@
-"""Whether crossfeed can do its work here: what there is to compute with, what is installed, what can be reached."""
+"""The diagnosis of a machine, which answers: can crossfeed work here?
+
+It covers the hardware, the installed packages, and the places that runs read and write.
+"""
 
 from __future__ import annotations
 

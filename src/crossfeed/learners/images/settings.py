@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
+from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity, is_finite_json
 
 if TYPE_CHECKING:
     from crossfeed.protocols import Learner, LearnerContext
@@ -108,10 +107,8 @@ class ImagesSettings(LearnerSettings):
         taken = sorted(set(network) & set(_OWN_KEYS))
         if taken:
             raise ValueError(f"{', '.join(taken)}: set from the data; leave it out")
-        try:
-            json.dumps(network, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
+        if not is_finite_json(network):
+            raise ValueError("only finite numbers, words, truth values and lists or mappings of them")
         return network
 
     def start_identity(self) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
+from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity, is_finite_json
 
 if TYPE_CHECKING:
     from crossfeed.protocols import Learner, LearnerContext
@@ -78,10 +77,8 @@ class ScratchSettings(Frozen):
         taken = sorted(set(config) & set(_OWN_KEYS))
         if taken:
             raise ValueError(f"{', '.join(taken)}: set from the tokenizer; give `vocabulary` instead")
-        try:
-            json.dumps(config, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
+        if not is_finite_json(config):
+            raise ValueError("only finite numbers, words, truth values and lists or mappings of them")
         return config
 
 

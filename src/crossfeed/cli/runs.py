@@ -111,7 +111,7 @@ def run(
                 tracker=tracker,
             )
     except KeyboardInterrupt:
-        complain(f"stopped; what is finished is kept in {place}, and the same command goes on from there")
+        complain(f"stopped; finished work is kept in {place}, and the same command goes on from there")
         raise typer.Exit(STOPPED) from None
     try:
         _show(place, as_json=as_json)

@@ -155,7 +155,7 @@ def filter_settings(name: str) -> type[FilterSettings]:
 
 def plugin_packages() -> dict[str, str]:
     """Return names and versions of the packages that register something."""
-    entries = (entry for group in _GROUPS for found in _plugins(group).values() for entry in found)
+    entries = (entry for group in _GROUPS for registered in _plugins(group).values() for entry in registered)
     return {entry.dist.name: entry.dist.version for entry in entries if entry.dist is not None}
 
 
@@ -217,7 +217,7 @@ def _by_name(entries: EntryPoints) -> dict[str, tuple[EntryPoint, ...]]:
 
 def _load(home: str, base: type[S]) -> type[S]:
     module, _, attribute = home.partition(":")
-    found = getattr(import_module(module), attribute)
-    if not issubclass(found, base):
+    settings = getattr(import_module(module), attribute)
+    if not issubclass(settings, base):
         raise TypeError(f"{home} is not a {base.__name__}")
-    return cast("type[S]", found)
+    return cast("type[S]", settings)

@@ -117,7 +117,7 @@ def evaluate_checkpoints(
         )
     document = store.read_document("run")
     if document is None:
-        raise StoreError("there is no run here to evaluate; give the folder that `crossfeed run` made")
+        raise StoreError("there is no run here to evaluate; give the folder that `crossfeed run` created")
     store.begin(experiment.to_yaml(), document)
     try:
         _evaluate_all(experiment, store, evaluator, Silent() if progress is None else progress)
@@ -132,7 +132,7 @@ def _evaluate_all(experiment: Experiment, store: Store, evaluator: Evaluator, pr
     kept = [place for place in _places(experiment) if store.has_states(*place)]
     if not kept:
         raise StoreError(
-            f"{experiment.name} keeps no checkpoints (yet): none of a finished generation was found; run it, with "
+            f"{experiment.name} keeps no checkpoints (yet): there is none of a finished generation; run it, with "
             "checkpoints: last or all in its description"
         )
     names = experiment.ecosystem.names

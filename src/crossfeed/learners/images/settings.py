@@ -108,7 +108,7 @@ class ImagesSettings(LearnerSettings):
         if taken:
             raise ValueError(f"{', '.join(taken)}: set from the data; leave it out")
         if not is_finite_json(network):
-            raise ValueError("only finite numbers, words, truth values and lists or mappings of them")
+            raise ValueError("only finite numbers, text, truth values and lists or mappings of them")
         return network
 
     def start_identity(self) -> Any:

@@ -78,7 +78,7 @@ class ScratchSettings(Frozen):
         if taken:
             raise ValueError(f"{', '.join(taken)}: set from the tokenizer; give `vocabulary` instead")
         if not is_finite_json(config):
-            raise ValueError("only finite numbers, words, truth values and lists or mappings of them")
+            raise ValueError("only finite numbers, text, truth values and lists or mappings of them")
         return config
 
 

@@ -106,7 +106,7 @@ class Experiment(Frozen):
     def _plain_grid(cls, grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         for path, values in grid.items():
             if not is_finite_json(values):
-                raise ValueError(f"{path}: only finite numbers, text, truth values and lists of them")
+                raise ValueError(f"{path}: only finite numbers, words, truth values and lists of them")
         return grid
 
     @field_validator("seeds")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity, is_finite_json
+from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
 
 if TYPE_CHECKING:
     from crossfeed.protocols import Learner, LearnerContext
@@ -107,8 +108,10 @@ class ImagesSettings(LearnerSettings):
         taken = sorted(set(network) & set(_OWN_KEYS))
         if taken:
             raise ValueError(f"{', '.join(taken)}: set from the data; leave it out")
-        if not is_finite_json(network):
-            raise ValueError("only finite numbers, text, truth values and lists or mappings of them")
+        try:
+            json.dumps(network, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
         return network
 
     def start_identity(self) -> Any:

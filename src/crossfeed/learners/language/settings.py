@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity, is_finite_json
+from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
 
 if TYPE_CHECKING:
     from crossfeed.protocols import Learner, LearnerContext
@@ -77,8 +78,10 @@ class ScratchSettings(Frozen):
         taken = sorted(set(config) & set(_OWN_KEYS))
         if taken:
             raise ValueError(f"{', '.join(taken)}: set from the tokenizer; give `vocabulary` instead")
-        if not is_finite_json(config):
-            raise ValueError("only finite numbers, text, truth values and lists or mappings of them")
+        try:
+            json.dumps(config, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
         return config
 
 

@@ -105,6 +105,9 @@ def test_what_is_no_run_is_refused(tmp_path):
     for verb in (report, compare, lambda place: evaluate(place, ["sciq"])):
         with pytest.raises((StoreError, crossfeed.CrossfeedError)):
             verb(tmp_path / "nothing")
+    for verb in (report, compare):
+        with pytest.raises(InvalidInput, match="no run is given"):
+            verb([])
 
 
 def test_a_prediction_and_a_plan_are_those_of_the_commands(tmp_path):

@@ -1,4 +1,4 @@
-"""Descriptions written by people, read: presets and files, overrides, and errors that name the key."""
+"""Reading of descriptions: presets and files, overrides, and errors that name the key."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """YAML written by people, read strictly: plain data only, of bounded size.
 
-PyYAML's safe loader is made stricter: a key given twice is an error, only tags of plain data are known, documents that
-a few lines would expand to are refused before they are built, and ``1e-3`` is a number and a date is text, as in YAML
+PyYAML's safe loader is made stricter: a key given twice is an error, only tags of plain data are known, aliases that
+expand to too large a document are refused before it is built, and ``1e-3`` is a number and a date is text, as in YAML
 1.2.
 """
 

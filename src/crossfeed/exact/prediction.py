@@ -187,10 +187,10 @@ def long_run(ecosystem: Ecosystem, eco: LinearEcosystem) -> tuple[str, LinearEco
 
 
 def _limit_table(ecosystem: Ecosystem, eco: LinearEcosystem, labels: _Labels, tasks: _Tasks) -> pd.DataFrame:
-    run = long_run(ecosystem, eco)
-    if run is None:
+    settled = long_run(ecosystem, eco)
+    if settled is None:
         return labels.table("spectral_radius", np.nan).assign(law="schedule").iloc[:0]
-    law, last, limit = run
+    law, last, limit = settled
     numbers = {"limit": _limit_numbers, "schedule": _no_numbers}.get(law, _growth_numbers)
     rows = [("spectral_radius", limit.spectral_radius), *numbers(last, limit, tasks)]
     return pd.concat([labels.table(*row) for row in rows], ignore_index=True).assign(law=law)

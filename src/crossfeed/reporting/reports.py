@@ -33,7 +33,7 @@ def report(runs: RunLike | Sequence[RunLike], folder: str | Path | None = None, 
     Raises:
         StoreError: There is no run, part of it is damaged, or the folder cannot be written.
         NewerSchema: A run was written by a newer crossfeed.
-        InvalidInput: A run is given twice.
+        InvalidInput: No run is given, or one is given twice.
     """
     opened = open_runs(runs)
     if len(opened) == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from crossfeed.errors import InvalidInput
 from crossfeed.reporting.data.frames import Run
 
 __all__ = ["RunLike", "open_run", "open_runs"]
@@ -39,7 +40,11 @@ def open_runs(runs: RunLike | Sequence[RunLike]) -> list[Run]:
         The runs in the order given.
 
     Raises:
+        InvalidInput: The sequence is empty.
         StoreError: There is no run at a location, or part of it is damaged.
         NewerSchema: A run was written by a newer crossfeed.
     """
-    return [open_run(run) for run in ([runs] if isinstance(runs, Run | str | Path) else runs)]
+    given = [runs] if isinstance(runs, Run | str | Path) else runs
+    if not given:
+        raise InvalidInput("no run is given; give a run or its folder")
+    return [open_run(run) for run in given]

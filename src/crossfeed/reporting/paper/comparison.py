@@ -24,8 +24,8 @@ def compare(runs: RunLike | Sequence[RunLike], table: str | None = None) -> Comp
         The cells, and for each table the number of directions that agree.
 
     Raises:
-        InvalidInput: The runs are not one experiment or not about the paper's tasks; or the table does not exist or
-            does not fit the runs.
+        InvalidInput: No run is given; the runs are not one experiment, or not about the paper's tasks; or the table
+            does not exist or does not fit the runs.
         StoreError: There is no run at a location, or part of it is damaged.
         NewerSchema: A run was written by a newer crossfeed.
     """

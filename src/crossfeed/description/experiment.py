@@ -27,11 +27,11 @@ from crossfeed.description.strict_yaml import dump_yaml, parse_yaml
 from crossfeed.display.formatting import shown, word
 from crossfeed.display.notebook import Columns, listed, page
 from crossfeed.errors import InvalidDescription
+from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, identity, is_finite_json
 
 __all__ = ["Cell", "Experiment"]
 
-RESERVED = ("private", "public", "fresh")
 _MOST_FIELDS: Final = 50
 _MOST_CELLS: Final = 100_000
 
@@ -131,7 +131,7 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        for reserved in RESERVED:
+        for reserved in (PRIVATE, PUBLIC, FRESH):
             if reserved in self.tasks or reserved in self.ecosystem.names:
                 raise ValueError(f"{reserved!r} is taken: it names a kind of data; choose another name")
         for entity in self.ecosystem.entities:

@@ -14,22 +14,18 @@ A description without linear theory is refused; the message states what to give 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 import numpy as np
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Experiment
 from crossfeed.errors import InvalidDescription
-from crossfeed.protocols import Array
+from crossfeed.protocols import PUBLIC, Array
 from crossfeed.settings import TaskSettings, identity
 from crossfeed.tasks.regression import RegressionSettings, RegressionTask
 from crossfeed.theory import LinearEcosystem
 
 __all__ = ["RegressionData", "linear_ecosystem", "settled_from", "settled_weights"]
-
-
-_PUBLIC: Final = "public"
 
 
 class RegressionData:
@@ -51,7 +47,7 @@ class RegressionData:
             InvalidDescription: A task is no regression task, or dimensions differ.
             DataUnavailable: Features cannot be read.
         """
-        named = [*experiment.tasks.items(), (_PUBLIC, experiment.public)]
+        named = [*experiment.tasks.items(), (PUBLIC, experiment.public)]
         data = {name: self._task(name, settings) for name, settings in named}
         sizes = {name: each.features.shape[1] for name, each in data.items()}
         if len(set(sizes.values())) > 1:
@@ -90,7 +86,7 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
     _check_linear(experiment)
     tasks = (data or RegressionData()).of(experiment)
     own = [tasks[entity.private] for entity in experiment.ecosystem.entities]
-    ecosystem, public = experiment.ecosystem, tasks[_PUBLIC]
+    ecosystem, public = experiment.ecosystem, tasks[PUBLIC]
     # Without a truth, the theory must not compute errors of biased estimates.
     has_truth = any(task.settings.truth is not None for task in [*own, public])
     lasting = settled_from(ecosystem) == 1
@@ -173,14 +169,14 @@ def _generated_noise(experiment: Experiment) -> float:
 
 
 def _common_noise(experiment: Experiment, tasks: Mapping[str, RegressionTask]) -> float:
-    used = [entity.private for entity in experiment.ecosystem.entities] + [_PUBLIC]
+    used = [entity.private for entity in experiment.ecosystem.entities] + [PUBLIC]
     noises = {name: tasks[name].noise for name in used}
     if len(set(noises.values())) > 1:
         raise InvalidDescription(
             f"tasks: theory has one noise for all human data; received {_listed(noises)}; give equal noise (features "
             "may be scaled instead)"
         )
-    return noises[_PUBLIC]
+    return noises[PUBLIC]
 
 
 def _listed(values: Mapping[str, object]) -> str:

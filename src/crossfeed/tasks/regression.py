@@ -27,7 +27,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.keys import generator
-from crossfeed.protocols import Array
+from crossfeed.protocols import PUBLIC, Array
 from crossfeed.settings import Frozen, Number, TaskSettings
 from crossfeed.theory import random_features
 
@@ -44,7 +44,6 @@ __all__ = [
 
 Family = Literal["gaussian", "logistic", "poisson"]
 
-_PUBLIC: Final = "public"
 _ARRAY: Final = "features"
 # An array of so many numbers takes 0.8 GB; a larger one is refused as a mistake before it is allocated.
 _MOST_NUMBERS: Final = 100_000_000
@@ -156,7 +155,7 @@ class RegressionSettings(TaskSettings):
         assert self.rows is not None  # noqa: S101 - as above
         rank = self.rank or min(self.dimension, self.rows)
         drawn = random_features(1, self.dimension, rank, self.rows, self.seed, rank, self.rows, first=self.entity)
-        return drawn.public if name == _PUBLIC else np.ascontiguousarray(drawn.private[0])
+        return drawn.public if name == PUBLIC else np.ascontiguousarray(drawn.private[0])
 
     def _true(self, dimension: int) -> Array:
         if self.truth is None:

@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfeed import Experiment, MemoryStore, run
+from crossfeed import Experiment, MemoryStore, predict, run
 from crossfeed.description.reading import read_preset
-from crossfeed.exact.prediction import predict
 from crossfeed.learners.density.gmm import Mixture
 from crossfeed.records import state_scope_of
 from crossfeed.reporting.drawing.charts import Chart, Line, charts

@@ -6,6 +6,7 @@ class; its `build` imports the code that does the work.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "Share",
     "TaskSettings",
     "identity",
+    "is_finite_json",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
@@ -200,6 +202,15 @@ def identity(value: Any, without: Collection[str] = ()) -> Any:
     if isinstance(value, tuple | list):
         return [identity(item) for item in value]
     return value
+
+
+def is_finite_json(value: Any) -> bool:
+    """Return True if a value can be written as JSON and all its numbers are finite."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 _DEFAULT: Final = object()

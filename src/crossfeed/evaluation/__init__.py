@@ -1,1 +1,1 @@
-"""Checkpoints of a run under benchmarks (EleutherAI's lm-evaluation-harness)."""
+"""Benchmarks (EleutherAI's lm-evaluation-harness), which answer: how good are the models that a run keeps?"""

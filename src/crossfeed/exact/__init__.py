@@ -1,1 +1,1 @@
-"""An experiment in the terms of the exact theory: its prediction and its plan."""
+"""An experiment in the terms of the theory, which answers: what will come of it, and which weights are best?"""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed.description.experiment import Experiment
-from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem
+from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem
 from crossfeed.exact.prediction import long_run
 from crossfeed.protocols import Array
 from crossfeed.settings import TaskSettings
@@ -35,7 +35,7 @@ class Data:
     """Data sets that descriptions name, drawn once while a slider moves that they do not depend on."""
 
     def __init__(self) -> None:
-        self._source, self._drawn = Source(), 0
+        self._source, self._drawn = RegressionData(), 0
         self._last: Mapping[str, TaskSettings] = {}
 
     def ecosystem(self, experiment: Experiment) -> LinearEcosystem:
@@ -49,7 +49,7 @@ class Data:
         if wanted != self._last:
             self._last, self._drawn = wanted, self._drawn + len(wanted)
             if self._drawn > _MOST_KEPT:
-                self._source, self._drawn = Source(), len(wanted)
+                self._source, self._drawn = RegressionData(), len(wanted)
         return linear_ecosystem(experiment, self._source)
 
 

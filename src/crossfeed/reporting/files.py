@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from crossfeed.display.formatting import plain, safe_cell
+from crossfeed.display.formatting import finite_or_null, plain, safe_cell
 from crossfeed.errors import StoreError
 from crossfeed.reporting.drawing.style import to_pdf, to_png, to_svg
 
@@ -92,11 +91,7 @@ def write_contents(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A table as a list of rows; JSON has no infinities."""
-    return [{str(key): _finite(value) for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    return [{str(key): finite_or_null(value) for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def markdown_text(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Which columns of a data set make an item: templates over a row, such as ``Question: {question}``."""
+"""Items from the columns of a data set: templates over a row, such as ``Question: {question}``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RIGHT_CHOICE: Final = "right_choice"
 
 
 def _readable(template: str) -> str:
-    """Only ``{column}`` and ``{column.part}``: no formats, conversions or positions."""
+    """Refuse a template with formats, conversions or positions: only ``{column}`` and ``{column.part}`` are allowed."""
     try:
         for _, name, spec, conversion in Formatter().parse(template):
             if name is not None and (not name or name.isdecimal() or spec or conversion or "[" in name):
@@ -37,19 +37,19 @@ Template = Annotated[str, AfterValidator(_readable)]
 
 
 class Fields(Frozen):
-    r"""How a row becomes an item: either `prompt` and `completion`, or `text` alone for prose.
+    r"""The templates of an item: either `prompt` and `completion`, or `text` alone for prose.
 
     Each field is a template: ``{column}`` stands for the value of a column, ``{column.part}`` for a part of a nested
     one, ``{{`` and ``}}`` for braces. Rows in which a named column is empty (null) are left out.
 
     Attributes:
-        prompt: What a model is given, for example ``"Question: {question}\nAnswer:"``.
-        completion: What it should say; starts with a space or newline. ``{right_choice}`` stands for the text of the
-            right choice.
+        prompt: The text that a model is given, for example ``"Question: {question}\nAnswer:"``.
+        completion: The right continuation; it starts with a space or newline. ``{right_choice}`` stands for the text
+            of the right choice.
         answer: The final answer: a number or short text, or the right choice's text (or label, with `labels`).
         choices: The options: a template of a column that holds a list, or a list of templates.
         labels: The options' labels, given like `choices`, where `answer` is a label.
-        key: What must not be in two splits, for example ``"{question}"``; default: the whole text.
+        key: The text that must not be in two splits, for example ``"{question}"``; default: the whole text.
         text: Prose; the first 24 words are the prompt. Short rows are joined to the next.
     """
 
@@ -63,7 +63,7 @@ class Fields(Frozen):
 
     @model_validator(mode="after")
     def _names_columns(self) -> Self:
-        """A name without braces would be every item's text."""
+        """Refuse a template without braces, which would give every item the same text."""
         for name in ("prompt", "completion", "text"):
             template = getattr(self, name)
             if template and template.strip() and all(column is None for _, column, _, _ in Formatter().parse(template)):
@@ -92,12 +92,15 @@ class Fields(Frozen):
 
 
 def rows_of(where: str, table: Sequence[Mapping[str, Any]], fields: Fields) -> list[Row]:
-    """The items of a table.
+    """Build the items of a table.
 
     Args:
-        where: What the table is, for messages.
+        where: Name of the table, for messages.
         table: Its rows; every row has the same columns.
-        fields: How a row becomes an item.
+        fields: The templates of an item.
+
+    Returns:
+        The items; rows with an empty column that a template names are left out.
 
     Raises:
         InvalidInput: A template names a column that is not there, or a value does not fit.
@@ -139,7 +142,7 @@ def _right_choice(where: str, choices: Sequence[str], labels: Sequence[str] | No
 
 
 def _options(where: str, given: str | Sequence[str] | None, row: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The texts of a list of templates, or of one template that stands for a list."""
+    """Return the texts of a list of templates, or of one template that stands for a list."""
     if given is None:
         return None
     if not isinstance(given, str):
@@ -155,7 +158,7 @@ def _options(where: str, given: str | Sequence[str] | None, row: Mapping[str, An
 
 
 def _filled(where: str, template: str | None, row: Mapping[str, Any]) -> str | None:
-    """The text of a template, or None if there is no template or a value is empty."""
+    """Return the text of a template, or None if there is no template or a value is empty."""
     if template is None:
         return None
     texts = list(_pieces(where, template, row))
@@ -178,7 +181,7 @@ def _text(where: str, name: str, value: Any) -> str | None:
 
 
 def _value(where: str, name: str, row: Mapping[str, Any]) -> Any:
-    """A column, or a part of a nested one."""
+    """Return the value of a column, or of a part of a nested one."""
     if name in row:
         return row[name]
     value: Any = row

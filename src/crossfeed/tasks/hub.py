@@ -1,9 +1,9 @@
-"""Published data sets with the formatting of the paper, and any other by hub id or from a local folder.
+"""Published data sets with the formatting of the paper, and any other one by hub id or from a local folder.
 
 Each named set is read from ``<data root>/<source>/<split>.parquet`` if a data root is given, else from the Hugging
 Face Hub; either way the rows pass through the same formatting. A set without a validation or test split gets one of 5 %
-cut from a shuffled train. Questions that are in two splits of the published data are removed from train (or from
-validation, if they are in test), and texts that a split has twice are kept once.
+cut from a shuffled train. Questions in two splits of the published data are removed from train (or from validation,
+if they are in test), and repeated texts of a split are kept once.
 """
 
 from __future__ import annotations
@@ -38,22 +38,24 @@ __all__ = [
 
 _SHORTEST_SUPPORT: Final = 40
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
+Grading = Literal["text", "number"]
+"""The comparison of answers without choices."""
 Prepare = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
 class _Published:
-    """A named set: where it is on the hub, and how its rows become items.
+    """A named data set: its place on the hub and the templates of its items.
 
     Attributes:
-        repository: Its id.
+        repository: Its id on the hub.
         fields: Templates over its columns and those that `prepare` adds.
         config: Its configuration.
         revision: The branch to read, if not the main one.
         prepare: Adds columns to a row, or leaves it out (None).
         needs: Columns that `prepare` reads; rows in which one is empty (null) are left out.
-        answers: How answers are graded.
-        folders: Its folders under a data root, the first one found is read.
+        answers: The grading of answers.
+        folders: Its folders under a data root, of which the first that exists is read.
     """
 
     repository: str
@@ -67,7 +69,7 @@ class _Published:
 
 
 class _NamedSettings(TextSettings):
-    """A published set."""
+    """Settings of a published data set."""
 
     published: ClassVar[_Published]
 
@@ -88,19 +90,19 @@ class _NamedSettings(TextSettings):
 
 
 def _supported(row: dict[str, Any]) -> dict[str, Any] | None:
-    """SciQ: only rows with a support text worth the name, as white-space-trimmed text."""
+    """Trim a row of SciQ, and leave it out if its support is too short."""
     row = {column: value.strip() if isinstance(value, str) else value for column, value in row.items()}
     return row if len(row["support"]) > _SHORTEST_SUPPORT else None
 
 
 def _worked(row: dict[str, Any]) -> dict[str, Any]:
-    """GSM8K: the solution without calculator marks, and the number it ends in."""
+    """Add to a row of GSM8K the solution without calculator marks and its final number."""
     solution = re.sub(r"<<[^>]*>>", "", row["answer"]).strip()
     return {**row, "solution": solution, "result": solution.rpartition("####")[2].strip().replace(",", "")}
 
 
 def _options_listed(row: dict[str, Any]) -> dict[str, Any]:
-    """ARC: the question with its options as a prompt; labels are letters or digits, as published."""
+    """Add to a row of ARC the prompt of the question with its options; labels are letters or digits, as published."""
     choices = row["choices"]
     return {**row, "listed": listed(row["question"].strip(), choices["label"], choices["text"])}
 
@@ -185,13 +187,14 @@ class ArcEasySettings(_NamedSettings):
 
 
 class BookcorpusSettings(_NamedSettings):
-    """Prose of books (BookCorpus; Zhu et al., 2015); under a data root the folder ``books`` will do as well.
+    """Prose of books (BookCorpus; Zhu et al., 2015); under a data root the folder may be called ``books``.
 
     Consecutive rows are joined until they have 34 words: BookCorpus has a sentence a row. The first 24 words are the
     prompt.
 
     Attributes:
-        rows: How many rows of each split are streamed from the hub, which has 74 million; a local copy is read whole.
+        rows: Number of rows of each split that are streamed from the hub, which has 74 million; a local copy is read
+            whole.
     """
 
     source: Literal["bookcorpus"] = "bookcorpus"
@@ -217,7 +220,7 @@ class BookcorpusSettings(_NamedSettings):
 
 
 class Splits(Frozen):
-    """What the splits are called where the data comes from.
+    """The names of the splits in the original data.
 
     Attributes:
         train: Default: ``train``.
@@ -231,7 +234,7 @@ class Splits(Frozen):
 
     @property
     def names(self) -> dict[str, str | None]:
-        """Names by split."""
+        """The names by split."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
@@ -248,9 +251,9 @@ class HubSettings(TextSettings):
         id: Its id, ``owner/name``.
         config: Its configuration, where it has several.
         revision: A branch, tag or commit; default: the main branch.
-        splits: What its splits are called.
-        fields: How a row becomes an item (see `Fields`).
-        grading: How `answer` is compared where there are no choices: as ``text`` or as ``number``.
+        splits: The names of its splits.
+        fields: The templates of an item (see `Fields`).
+        grading: The comparison of `answer` if there are no choices: as ``text`` or as ``number``.
     """
 
     source: Literal["hub"] = "hub"
@@ -259,7 +262,7 @@ class HubSettings(TextSettings):
     revision: str | None = None
     splits: Splits = Splits()
     fields: Fields
-    grading: Literal["text", "number"] = "text"
+    grading: Grading = "text"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Read from the data root if there is one, else from the hub."""
@@ -273,20 +276,20 @@ class HubSettings(TextSettings):
 
 
 class FilesSettings(TextSettings):
-    """Your own data: a folder with ``<split>.parquet`` or ``<split>.jsonl``.
+    """Data of your own: a folder with ``<split>.parquet`` or ``<split>.jsonl``.
 
     Attributes:
         path: The folder; ``~`` is the home folder, and a relative path starts where the command is run.
-        splits: What the files are called.
-        fields: How a row becomes an item (see `Fields`).
-        grading: How `answer` is compared where there are no choices: as ``text`` or as ``number``.
+        splits: The names of the files, without their endings.
+        fields: The templates of an item (see `Fields`).
+        grading: The comparison of `answer` if there are no choices: as ``text`` or as ``number``.
     """
 
     source: Literal["files"] = "files"
     path: Annotated[str, Field(min_length=1)]
     splits: Splits = Splits()
     fields: Fields
-    grading: Literal["text", "number"] = "text"
+    grading: Grading = "text"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Read the folder; `data_root` is not read."""
@@ -295,14 +298,14 @@ class FilesSettings(TextSettings):
         return _task(name, where, tables, self, self.fields, _answers(self.fields, self.grading))
 
 
-def _answers(fields: Fields, grading: Literal["text", "number"]) -> Answers | None:
+def _answers(fields: Fields, grading: Grading) -> Answers | None:
     if fields.choices is not None:
         return "choice"
     return None if fields.answer is None else grading
 
 
 def _folder(where: str, data_root: Path, names: tuple[str, ...]) -> Path:
-    """The first of a set's folders that is there; names are constants or checked ids, so none leaves the root."""
+    """Return a data set's first folder that exists; names are constants or checked ids, so none leaves the root."""
     for name in names:
         if (data_root / name).is_dir():
             return data_root / name
@@ -322,7 +325,7 @@ def _task(
     answers: Answers | None,
     published: _Published | None = None,
 ) -> TextTask:
-    """The one way from tables to a task, wherever they were read."""
+    """Build a task from the tables of its splits."""
     rows = {}
     for split, table in tables.items():
         place = f"{where}: {split}"

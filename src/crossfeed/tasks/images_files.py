@@ -1,4 +1,4 @@
-"""Reading images from folders and Parquet files. What a table names as a path is never opened."""
+"""Images read from folders and Parquet files; paths named in a table are never opened."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ _ENDINGS: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 def read_folder(
     where: str, folder: Path, size: int | None, colour: str | None, columns: tuple[str, str]
 ) -> dict[str, Labelled]:
-    """Images by split; ``train`` is always there.
+    """Read the images of a folder.
 
     Args:
-        where: What is read, for messages.
-        folder: The folder (`crossfeed.tasks.images_sources.ImageFilesSettings` says how it is laid out).
-        size: Pixels of a side to scale to, or None.
-        colour: ``grey``, ``rgb`` or None.
+        where: Name of the data, for messages.
+        folder: The folder, laid out as in `crossfeed.tasks.images_sources.ImageFilesSettings`.
+        size: Pixels of a side to scale to; None: unchanged.
+        colour: ``grey`` or ``rgb``; None: unchanged.
         columns: The Parquet columns of images and of classes.
 
+    Returns:
+        The images by split, always with ``train``.
+
     Raises:
-        DataUnavailable: The folder is not there, or not laid out so.
+        DataUnavailable: The folder does not exist, or has another layout.
         InvalidInput: A file is no image, or images differ in size or colour.
     """
     if not folder.is_dir():
@@ -45,8 +48,8 @@ def read_folder(
     else:
         files = {"train": _from_classes(where, folder)}
     read = {
-        split: Labelled(np.array([label for label, *_ in found]), _images(where, found, size, colour))
-        for split, found in files.items()
+        split: Labelled(np.array([label for label, *_ in entries]), _images(where, entries, size, colour))
+        for split, entries in files.items()
     }
     shapes = {data.images.shape[1:] for data in read.values()}
     if len(shapes) > 1:
@@ -60,18 +63,18 @@ Files = list[tuple[str, str, bytes]]
 
 def _from_classes(where: str, folder: Path) -> Files:
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    found = [
+    entries = [
         (one.name, str(path), path.read_bytes())
         for one in classes
         for path in sorted(one.iterdir())
         if path.suffix.lower() in _ENDINGS
     ]
-    if not found:
+    if not entries:
         raise DataUnavailable(
             f"{where}: {folder} has no subfolders with {', '.join(sorted(_ENDINGS))} files; put the images of each "
             "class into a subfolder of its name, or give train.parquet"
         )
-    return found
+    return entries
 
 
 def _from_parquet(where: str, path: Path, columns: tuple[str, str]) -> Files:
@@ -85,15 +88,15 @@ def _from_parquet(where: str, path: Path, columns: tuple[str, str]) -> Files:
             raise InvalidInput(f"{where}: {path.name} has no column {name!r}; there are {there}: give `{field}`")
     images, labels = (table.column(name).to_pylist() for name in columns)
     pairs = enumerate(zip(images, labels, strict=True))
-    found = [(_label(where, path, row, label), *_file(where, path, row, image)) for row, (image, label) in pairs]
-    if not found:
+    entries = [(_label(where, path, row, label), *_file(where, path, row, image)) for row, (image, label) in pairs]
+    if not entries:
         raise DataUnavailable(f"{where}: {path} has no rows")
-    return found
+    return entries
 
 
 def _label(where: str, path: Path, row: int, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise InvalidInput(f"{where}: {path.name}: row {row}: the class is {value!r}; give words or whole numbers")
+        raise InvalidInput(f"{where}: {path.name}: row {row}: the class is {value!r}; give text or whole numbers")
     return str(value)
 
 

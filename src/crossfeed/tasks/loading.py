@@ -1,4 +1,4 @@
-"""Reading tables with the `datasets` library: from a folder, or from the Hugging Face Hub if it can be reached.
+"""Tables read with the `datasets` library: from a folder, or from the Hugging Face Hub if it can be reached.
 
 No code of a data set is ever run: only Parquet and JSON lines are read from folders, and the library itself refuses
 data sets that need a script.
@@ -16,6 +16,7 @@ from threading import Thread
 from types import ModuleType
 from typing import Any, Final
 
+from crossfeed.display.formatting import first_line
 from crossfeed.errors import DataUnavailable, InvalidInput, MissingDependency
 from crossfeed.tasks.splits import SPLITS
 
@@ -30,9 +31,12 @@ def from_folder(where: str, folder: Path, names: Mapping[str, str | None]) -> di
     """Read ``<split>.parquet`` or ``<split>.jsonl`` for each split.
 
     Args:
-        where: What is read, for messages.
+        where: Name of the data, for messages.
         folder: The folder.
-        names: What each split's file is called, or None: called as the split is, if it is there.
+        names: Name of each split's file without its ending; None: the split's own name, if there is such a file.
+
+    Returns:
+        The rows of each split.
 
     Raises:
         DataUnavailable: The folder or a file that must be there is missing, or a file cannot be read.
@@ -41,15 +45,15 @@ def from_folder(where: str, folder: Path, names: Mapping[str, str | None]) -> di
         raise DataUnavailable(
             f"{where}: there is no folder {folder}; put {_layout(names)} (or .jsonl) into it, or give another folder"
         )
-    found = {}
+    tables = {}
     for split in SPLITS:
         given = names.get(split)
         path = _file(where, folder, given or split)
         if path is not None:
-            found[split] = _read(where, path)
+            tables[split] = _read(where, path)
         elif given is not None or split == "train":
             raise DataUnavailable(f"{where}: {folder} has no {given or split}.parquet or {given or split}.jsonl")
-    return found
+    return tables
 
 
 def from_hub(
@@ -64,16 +68,20 @@ def from_hub(
     """Read a data set from the Hugging Face Hub, or from its cache where HF_HUB_OFFLINE=1 is set.
 
     Args:
-        where: What is read, for messages.
-        repository: Its id, such as ``allenai/sciq``.
-        names: What each split is called there, or None: called as the split is, if it is there.
-        config: Its configuration.
+        where: Name of the data, for messages.
+        repository: The data set's id, such as ``allenai/sciq``.
+        names: Name of each split on the hub; None: the split's own name, if there is such a split.
+        config: The data set's configuration.
         revision: A branch, tag or commit.
         rows: Stream only the first rows of each split.
         local: The folder under a data root that would be read instead, for messages.
 
+    Returns:
+        The rows of each split.
+
     Raises:
         DataUnavailable: The hub cannot be reached, or has no such data set.
+        InvalidInput: The data set has no split of a given name.
     """
     library = _library()
     advice = (
@@ -92,7 +100,7 @@ def from_hub(
         raise
     except Exception as error:  # the library raises errors of many libraries below it
         raise DataUnavailable(
-            f"{where}: the data set {repository} could not be read from the Hugging Face Hub ({_first_line(error)}). "
+            f"{where}: the data set {repository} could not be read from the Hugging Face Hub ({first_line(error)}). "
             f"{advice}"
         ) from error
 
@@ -113,15 +121,15 @@ def _chosen(where: str, repository: str, available: list[str], names: Mapping[st
 
 
 def _reach(where: str, repository: str, revision: str | None, advice: str) -> None:
-    """Ask the hub one quick question: the library itself would retry for half a minute and longer.
+    """Send the hub one quick request: the library itself would retry for half a minute and longer.
 
-    In a thread of its own, since name resolution heeds no timeout.
+    The request has a thread of its own, since name resolution has no timeout.
     """
     from huggingface_hub import HfApi
 
     failures: list[Exception] = [TimeoutError(f"no answer within {_CONNECT_SECONDS:.0f} seconds")]
 
-    def ask() -> None:
+    def request() -> None:
         try:
             HfApi().dataset_info(repository, revision=revision, timeout=_CONNECT_SECONDS)
         except Exception as error:
@@ -129,21 +137,21 @@ def _reach(where: str, repository: str, revision: str | None, advice: str) -> No
         else:
             failures.clear()
 
-    thread = Thread(target=ask, daemon=True)
+    thread = Thread(target=request, daemon=True)
     thread.start()
     thread.join(_CONNECT_SECONDS)
     if failures:
         raise DataUnavailable(
             f"{where}: the data set {repository} could not be reached on the Hugging Face Hub "
-            f"({_first_line(failures[-1])}). {advice}"
+            f"({first_line(failures[-1])}). {advice}"
         ) from failures[-1]
 
 
 def _file(where: str, folder: Path, name: str) -> Path | None:
-    found = [path for ending in _BUILDERS if (path := folder / f"{name}{ending}").is_file()]
-    if len(found) > 1:
-        raise InvalidInput(f"{where}: {folder} has both {found[0].name} and {found[1].name}; remove one of them")
-    return found[0] if found else None
+    paths = [path for ending in _BUILDERS if (path := folder / f"{name}{ending}").is_file()]
+    if len(paths) > 1:
+        raise InvalidInput(f"{where}: {folder} has both {paths[0].name} and {paths[1].name}; remove one of them")
+    return paths[0] if paths else None
 
 
 def _read(where: str, path: Path) -> Table:
@@ -158,16 +166,16 @@ def _read(where: str, path: Path) -> Table:
                 cache_dir=cache,
                 keep_in_memory=True,
             )
-            # As it is stored: what a file's metadata calls an image would be decoded, from any path that it names.
+            # As it is stored: the library would decode columns declared as images, from any path that they name.
             table: Table = split.with_format("arrow")[:].to_pylist()
         except Exception as error:  # the library raises errors of many libraries below it
-            raise DataUnavailable(f"{where}: {path} cannot be read ({_first_line(error)})") from error
+            raise DataUnavailable(f"{where}: {path} cannot be read ({first_line(error)})") from error
     return table
 
 
 @contextmanager
 def _quiet(library: ModuleType) -> Iterator[None]:
-    """No progress bars and no log lines of retries: what went wrong is said once, by the error."""
+    """Suppress progress bars and log lines of retries; the error alone reports a failure."""
     shown = not library.are_progress_bars_disabled()
     loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
@@ -198,8 +206,3 @@ def _library() -> ModuleType:
 
 def _layout(names: Mapping[str, str | None]) -> str:
     return ", ".join(f"{names.get(split) or split}.parquet" for split in SPLITS)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().split("\n", 1)[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

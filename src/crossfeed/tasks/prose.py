@@ -16,8 +16,13 @@ SHORTEST_PASSAGE: Final = PROMPT_WORDS + 10
 def passages(texts: Iterable[str]) -> Iterator[str]:
     """Join consecutive texts until each passage is long enough to be cut; white space becomes single spaces.
 
-    Some sets have a sentence a row (BookCorpus), some a paragraph: this gives passages either way. What is left
-    at the end and too short is dropped.
+    Some data sets have a sentence a row (BookCorpus), some a paragraph. A rest at the end that is too short is dropped.
+
+    Args:
+        texts: Consecutive texts.
+
+    Yields:
+        Passages of at least `SHORTEST_PASSAGE` words.
     """
     words: list[str] = []
     for text in texts:
@@ -28,6 +33,6 @@ def passages(texts: Iterable[str]) -> Iterator[str]:
 
 
 def prose_row(passage: str) -> Row:
-    """The item of a passage of at least `SHORTEST_PASSAGE` words."""
+    """Return the item of a passage of at least `SHORTEST_PASSAGE` words."""
     words = passage.split()
     return Row(prompt=" ".join(words[:PROMPT_WORDS]), completion=" " + " ".join(words[PROMPT_WORDS:]))

@@ -1,4 +1,4 @@
-"""From rows to a task: repeats out, missing splits cut from train, a seeded shuffle, and caps on the sizes."""
+"""Tasks assembled from rows: repeats dropped, missing splits cut from train, a seeded shuffle, and caps on sizes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Row:
     """One item before it is part of a table.
 
     Attributes:
-        prompt: What a model is given.
-        completion: What it should say; starts with a space or a newline.
+        prompt: The text that a model is given.
+        completion: The right continuation; it starts with a space or a newline.
         answer: The final answer, or None.
         choices: The options of a multiple choice question, or None.
-        key: What makes rows of two splits the same item (a question, whatever its explanation); default: the text.
+        key: Identity of the item across splits (a question, whatever its explanation); default: the text.
     """
 
     prompt: str
@@ -50,13 +50,13 @@ class Row:
 
 
 class TextSettings(TaskSettings):
-    """What every text source has: a seed and caps on the sizes of the splits.
+    """Settings that every text source has: a seed and caps on the sizes of the splits.
 
     Attributes:
-        seed: Fixes what is random: the order of each split, what is cut from train, what is made up.
-        train: At most so many training items; default: all.
-        validation: At most so many validation items; 0 for none; default: all.
-        test: At most so many test items; default: all.
+        seed: Seed of the order of each split, of the rows cut from train, and of generated items.
+        train: Number of training items; default: all.
+        validation: Number of validation items; 0 for none; default: all.
+        test: Number of test items; default: all.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -71,33 +71,42 @@ class TextSettings(TaskSettings):
 
 
 def shuffled(rows: Sequence[Row], seed: int, what: str) -> list[Row]:
-    """The rows in an order that the seed and the word fix."""
+    """Return rows in an order that the seed and the word `what` fix."""
     return [rows[place] for place in generator(seed, "tasks", what).permutation(len(rows))]
 
 
 def cut(rows: Mapping[str, Sequence[Row]], seed: int, percent: int = 5) -> dict[str, list[Row]]:
-    """Give every split rows: what is missing is cut off the end of a shuffled train.
+    """Give every split rows: missing splits are cut off the end of a shuffled train.
 
     Args:
-        rows: Rows by split; `train` must be there, the others may be missing.
-        seed: Fixes the shuffle.
-        percent: How much of train each missing split gets, at least one row.
+        rows: Rows by split, with `train`; the others may be missing.
+        seed: Seed of the shuffle.
+        percent: Share of train, in per cent, that each missing split gets; at least one row.
+
+    Returns:
+        Rows of all splits.
     """
-    found = {split: list(rows[split]) for split in SPLITS if split in rows}
-    missing = [split for split in ("test", "validation") if split not in found]
+    splits = {split: list(rows[split]) for split in SPLITS if split in rows}
+    missing = [split for split in ("test", "validation") if split not in splits]
     if missing:
-        found["train"] = shuffled(found["train"], seed, "cut")
-    size = max(1, len(found["train"]) * percent // 100)
+        splits["train"] = shuffled(splits["train"], seed, "cut")
+    size = max(1, len(splits["train"]) * percent // 100)
     for split in missing:
-        found["train"], found[split] = found["train"][:-size], found["train"][-size:]
-    return found
+        splits["train"], splits[split] = splits["train"][:-size], splits["train"][-size:]
+    return splits
 
 
 def unique(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
-    """Drop repeats: validation loses the items of test, train those of both, each split texts that it has twice.
+    """Drop repeats: validation loses the items of test, train those of both, and each split its repeated texts.
 
-    Between splits an item is what its key says, so that a question is not trained on and tested; within a split the
-    same question with other options or another explanation stays.
+    Across splits items are identified by their keys, so that no question is both trained on and tested; within a split
+    the same question with other options or another explanation stays.
+
+    Args:
+        rows: Rows of all splits.
+
+    Returns:
+        The rows that stay.
     """
     seen: set[str] = set()
     kept = {}
@@ -115,11 +124,21 @@ def assemble(
     answers: Answers | None,
     percent: int = 5,
 ) -> TextTask:
-    """A task from rows by split: missing splits are cut from train, repeats dropped, each split shuffled and capped.
+    """Build a task: missing splits are cut from train, repeats dropped, and each split is shuffled and capped.
+
+    Args:
+        name: The task's name.
+        rows: Rows by split.
+        settings: The seed and the caps.
+        answers: The grading of answers; None without answers.
+        percent: Share of train, in per cent, that each missing split gets.
+
+    Returns:
+        The task.
 
     Raises:
-        InvalidInput: A cap asks for more items than there are.
-        DataUnavailable: There is nothing to train on or to test.
+        InvalidInput: A cap is larger than the number of items.
+        DataUnavailable: There are no training or no test items.
     """
     whole = unique(cut(rows, settings.seed, percent))
     tables = {}
@@ -128,7 +147,7 @@ def assemble(
         cap = settings.caps[split]
         if cap is not None and cap > len(order):
             raise InvalidInput(
-                f"{name}: {split}: {cap} items were asked for, but {settings.source} has {len(order)}; "
+                f"{name}: {split}: {cap} items were requested, but {settings.source} has {len(order)}; "
                 f"give at most {len(order)}, or leave {split} out to take all"
             )
         tables[split] = _table(order[:cap])

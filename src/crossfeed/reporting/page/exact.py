@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from crossfeed.errors import DataUnavailable, InvalidDescription
-from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem
+from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem
 from crossfeed.protocols import Array
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import change
@@ -69,7 +69,7 @@ class Exact:
 
     def __init__(self, run: Run) -> None:
         self._run, seeds = run, len(run.experiment.seeds)
-        self._source = Source()
+        self._source = RegressionData()
         self.experiments = [cell.experiment for cell in run.experiment.cells()[::seeds]]
         self._known: dict[int, LinearEcosystem] = {}
         for point in range(len(self.experiments)):

@@ -40,7 +40,7 @@ __all__ = [
     "Comparison",
     "agreement",
     "comparable",
-    "compare",
+    "compare_combined",
 ]
 
 AGREES: Final = "agrees"
@@ -78,7 +78,7 @@ class Comparison:
         return self.cells[self.cells["result"].isin((SMALL, OPPOSITE, UNKNOWN))]
 
 
-def compare(runs: Combined, name: str | None = None) -> Comparison:
+def compare_combined(runs: Combined, name: str | None = None) -> Comparison:
     """Lay runs beside tables of the paper.
 
     Args:

@@ -15,11 +15,10 @@ from test_language_kit import LLAMA_3, SCRATCH, context, keys, random_model, set
 
 from crossfeed.cache import cached_folder  # noqa: E402
 from crossfeed.errors import DataUnavailable, InvalidInput  # noqa: E402
-from crossfeed.learners.language import LanguageSettings  # noqa: E402
 from crossfeed.learners.language.gradient_shards import Halves  # noqa: E402
 from crossfeed.learners.language.model import WorkingModel  # noqa: E402
 from crossfeed.learners.language.scratch import _blocks  # noqa: E402
-from crossfeed.learners.language.settings import ScratchSettings  # noqa: E402
+from crossfeed.learners.language.settings import LanguageSettings, ScratchSettings  # noqa: E402
 from crossfeed.learners.neural.device import open_device  # noqa: E402
 from crossfeed.learners.neural.optimizer import constant_with_warmup, trapezoid  # noqa: E402
 from crossfeed.settings import identity  # noqa: E402

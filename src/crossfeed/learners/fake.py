@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +21,10 @@ from pydantic import AfterValidator, Field
 
 from crossfeed.errors import Diverged, InvalidInput
 from crossfeed.keys import address, generator, uniforms
-from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, Task, TrainingSet
+from crossfeed.protocols import LearnerContext, Reading, Scores, Task, TrainingSet
 from crossfeed.settings import LearnerSettings, Sequence_, TaskSettings
 
-__all__ = ["FakeLearner", "FakeSettings", "FakeTask", "FakeTaskSettings"]
+__all__ = ["FakeLearner", "FakeSettings", "FakeTask", "FakeTaskSettings", "build"]
 
 VOCABULARY: Final = 64
 LENGTH: Final = 6
@@ -51,15 +51,11 @@ class FakeSettings(LearnerSettings):
         diverge_at: A generation at which updating fails, to see what a failure looks like.
     """
 
+    builder: ClassVar[str] = "crossfeed.learners.fake:build"
+
     kind: Literal["fake"] = "fake"
     reads_at_most: Annotated[int, Field(ge=1)] | None = None
     diverge_at: Annotated[int, Field(ge=0)] | None = None
-
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner, which writes with the words of its tasks."""
-        texts = (text for task in context.tasks.values() for text in task.train.column("completion").to_pylist())
-        words = {_bucket(word): word for text in texts for word in text.split()}
-        return FakeLearner(self, tuple(words.get(bucket, f"w{bucket}") for bucket in range(VOCABULARY)))
 
 
 class FakeTaskSettings(TaskSettings):
@@ -161,6 +157,18 @@ class FakeLearner:
     def describe(self) -> dict[str, str]:
         """Nothing special."""
         return {"device": "cpu"}
+
+
+def build(settings: FakeSettings, context: LearnerContext) -> FakeLearner:
+    """Build the learner, which writes with the words of its tasks.
+
+    Args:
+        settings: The description.
+        context: The cell's tasks.
+    """
+    texts = (text for task in context.tasks.values() for text in task.train.column("completion").to_pylist())
+    words = {_bucket(word): word for text in texts for word in text.split()}
+    return FakeLearner(settings, tuple(words.get(bucket, f"w{bucket}") for bucket in range(VOCABULARY)))
 
 
 @cache

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import ClassVar, Final, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from crossfeed.errors import DataUnavailable, Diverged
 from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, State, TrainingSet
 from crossfeed.settings import LearnerSettings
 
-__all__ = ["PerEntityLearner", "PerEntitySettings"]
+__all__ = ["PerEntityLearner", "PerEntitySettings", "build"]
 
 T = TypeVar("T")
 _FILE: Final = "learner.json"
@@ -39,6 +39,8 @@ class PerEntitySettings(LearnerSettings):
         entities: Each entity's learner, by name and in order.
     """
 
+    builder: ClassVar[str] = "crossfeed.learners.per_entity:build"
+
     kind: Literal["per-entity"]
     common: SerializeAsAny[LearnerSettings]
     entities: dict[str, SerializeAsAny[LearnerSettings]]
@@ -51,16 +53,26 @@ class PerEntitySettings(LearnerSettings):
         """As for the common learner."""
         return self.common.workers(cores)
 
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the groups' learners."""
-        kinds: list[LearnerSettings] = []  # settings may hold mappings, which have no hash
-        for each in self.entities.values():
-            if each not in kinds:
-                kinds.append(each)
-        learners = [each.build(context) for each in kinds]
-        embedder = learners[kinds.index(self.common)] if self.common in kinds else self.common.build(context)
-        groups = tuple(kinds.index(each) for each in self.entities.values())
-        return PerEntityLearner(tuple(learners), groups, tuple(self.entities), embedder)
+
+def build(settings: PerEntitySettings, context: LearnerContext) -> PerEntityLearner:
+    """Build one learner for each group of entities that are described alike.
+
+    Args:
+        settings: The common learner and each entity's own.
+        context: The cell's tasks, seed, cache folder and progress display.
+
+    Raises:
+        MissingDependency: A package that one of the learners needs is not installed.
+        InvalidInput: One of the learners cannot read a task's items.
+    """
+    kinds: list[LearnerSettings] = []  # settings may hold mappings, which have no hash
+    for each in settings.entities.values():
+        if each not in kinds:
+            kinds.append(each)
+    learners = [each.build(context) for each in kinds]
+    embedder = learners[kinds.index(settings.common)] if settings.common in kinds else settings.common.build(context)
+    groups = tuple(kinds.index(each) for each in settings.entities.values())
+    return PerEntityLearner(tuple(learners), groups, tuple(settings.entities), embedder)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
+from crossfeed.learners.captions.settings import CaptionsSettings
 from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, State, Task, TrainingSet
 from crossfeed.tasks.images import images_of
 
-__all__ = ["CaptionsLearner", "caption_in", "spelled", "spelled_tasks"]
+__all__ = ["CaptionsLearner", "build", "caption_in", "spelled", "spelled_tasks"]
 
 _LEVELS: Final = 10
 _END: Final = ":"
@@ -92,6 +93,20 @@ class CaptionsLearner:
     def describe(self) -> dict[str, str]:
         """As the language model."""
         return self.language.describe()
+
+
+def build(settings: CaptionsSettings, context: LearnerContext) -> CaptionsLearner:
+    """Build a writer of captions on top of a language learner.
+
+    Args:
+        settings: The language model, its training and its sampling.
+        context: The cell's tasks of images, seed, cache folder and progress display.
+
+    Raises:
+        MissingDependency: torch or transformers is not installed.
+        InvalidInput: A task has no images.
+    """
+    return CaptionsLearner(settings.language.build(spelled_tasks(context)))
 
 
 def spelled(table: pa.Table) -> pa.Table:

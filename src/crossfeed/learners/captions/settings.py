@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, ClassVar, Literal
 
 from crossfeed.learners.language.settings import LanguageSettings
 from crossfeed.settings import LearnerSettings
-
-if TYPE_CHECKING:
-    from crossfeed.protocols import Learner, LearnerContext
 
 __all__ = ["CaptionsSettings"]
 
@@ -21,6 +18,8 @@ class CaptionsSettings(LearnerSettings):
             end: `max_length` and `max_prompt_tokens` must leave room for it and for the caption.
     """
 
+    builder: ClassVar[str] = "crossfeed.learners.captions.learner:build"
+
     kind: Literal["captions"] = "captions"
     language: LanguageSettings
 
@@ -31,14 +30,3 @@ class CaptionsSettings(LearnerSettings):
     def workers(self, cores: int) -> tuple[int, int]:
         """As for the language model."""
         return self.language.workers(cores)
-
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner.
-
-        Raises:
-            MissingDependency: torch or transformers is not installed.
-            InvalidInput: A task has no images.
-        """
-        from crossfeed.learners.captions.learner import CaptionsLearner, spelled_tasks
-
-        return CaptionsLearner(self.language.build(spelled_tasks(context)))

@@ -14,15 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from crossfeed.learners.density.learner import Arrays, Unfit
+from crossfeed.learners.density.family import DensityState, Unfit
+from crossfeed.learners.density.learner import DensityLearner
+from crossfeed.learners.density.settings import GaussianSettings
 from crossfeed.learners.replicates import keyed_normals, predictors
-from crossfeed.protocols import Array
+from crossfeed.protocols import Array, LearnerContext
 
-__all__ = ["Gaussian"]
+__all__ = ["GaussianDensity", "build"]
+
+
+def build(settings: GaussianSettings, context: LearnerContext) -> DensityLearner:
+    """Build the learner of such densities.
+
+    Args:
+        settings: The description.
+        context: The cell's tasks.
+
+    Raises:
+        InvalidInput: A task has no points, or points of another dimension.
+    """
+    return DensityLearner.of(GaussianDensity(settings.covariance == "unbiased"), settings, context)
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class GaussianDensity:
     """See the module; a state is ``mean`` (d,) and ``covariance`` (d, d).
 
     Attributes:
@@ -31,11 +46,11 @@ class Gaussian:
 
     unbiased: bool
 
-    def start(self, dimension: int) -> Arrays:
+    def start(self, dimension: int) -> DensityState:
         """Mean 0 and covariance I."""
         return {"mean": np.zeros(dimension), "covariance": np.eye(dimension)}
 
-    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
+    def fit(self, points: Array, weights: Array, before: DensityState | None, key: int) -> DensityState:
         """The weighted moments; what was learnt before does not matter.
 
         Raises:
@@ -53,13 +68,13 @@ class Gaussian:
             )
         return {"mean": mean, "covariance": covariance}
 
-    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
+    def sample(self, state: DensityState, keys: NDArray[np.uint64]) -> Array:
         """Points: the mean and a root of the covariance times the first d normals of each key's stream."""
         normal = keyed_normals(keys, len(state["mean"]))
         root = np.asarray(np.linalg.cholesky(state["covariance"]), dtype=np.float64)
         return np.asarray(predictors(normal, root) + state["mean"], dtype=np.float64)
 
-    def log_density(self, state: Arrays, points: Array) -> Array:
+    def log_density(self, state: DensityState, points: Array) -> Array:
         """Of a multivariate normal."""
         # From its root, since SciPy refuses a nearly singular matrix, and collapse leads there.
         covariance = stats.Covariance.from_cholesky(np.linalg.cholesky(state["covariance"]))

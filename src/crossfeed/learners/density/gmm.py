@@ -11,17 +11,34 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from crossfeed.keys import uniforms
-from crossfeed.learners.density.learner import Arrays, Unfit
+from crossfeed.learners.density.family import DensityState, Unfit
+from crossfeed.learners.density.learner import DensityLearner
+from crossfeed.learners.density.settings import GmmSettings
 from crossfeed.learners.replicates import keyed_normals
-from crossfeed.protocols import Array
+from crossfeed.protocols import Array, LearnerContext
 
-__all__ = ["Mixture"]
+__all__ = ["GaussianMixtureDensity", "build"]
 
 _COMPONENT = 1  # the salt of the number that chooses a component; 0 chose the prompt
 
 
+def build(settings: GmmSettings, context: LearnerContext) -> DensityLearner:
+    """Build the learner of such densities.
+
+    Args:
+        settings: The description.
+        context: The cell's tasks.
+
+    Raises:
+        InvalidInput: A task has no points, or points of another dimension.
+    """
+    return DensityLearner.of(
+        GaussianMixtureDensity(settings.components, settings.iterations, settings.ridge), settings, context
+    )
+
+
 @dataclass(frozen=True)
-class Mixture:
+class GaussianMixtureDensity:
     """A state is ``weights`` (C,), ``means`` (C, d) and ``covariances`` (C, d, d).
 
     Attributes:
@@ -34,11 +51,11 @@ class Mixture:
     iterations: int
     ridge: float
 
-    def start(self, dimension: int) -> Arrays:
+    def start(self, dimension: int) -> DensityState:
         """One component, a standard normal."""
         return {"weights": np.ones(1), "means": np.zeros((1, dimension)), "covariances": np.eye(dimension)[None]}
 
-    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
+    def fit(self, points: Array, weights: Array, before: DensityState | None, key: int) -> DensityState:
         """The maximum of the likelihood near the parameters before; points weigh the same.
 
         Raises:
@@ -59,7 +76,7 @@ class Mixture:
             ) from error
         return {"weights": model.weights_, "means": model.means_, "covariances": model.covariances_}
 
-    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
+    def sample(self, state: DensityState, keys: NDArray[np.uint64]) -> Array:
         """Points of the component that each key chooses."""
         means, roots = state["means"], np.linalg.cholesky(state["covariances"])
         edges = np.cumsum(state["weights"])[:-1]
@@ -67,7 +84,7 @@ class Mixture:
         normal = keyed_normals(keys, means.shape[1])
         return np.asarray(means[which] + np.einsum("nij,nj->ni", roots[which], normal))
 
-    def log_density(self, state: Arrays, points: Array) -> Array:
+    def log_density(self, state: DensityState, points: Array) -> Array:
         """Of the mixture."""
         model = GaussianMixture(len(state["weights"]))
         model.weights_, model.means_, model.covariances_ = state["weights"], state["means"], state["covariances"]
@@ -75,7 +92,7 @@ class Mixture:
         return np.asarray(model.score_samples(points), dtype=np.float64)
 
 
-def _begin(before: Arrays) -> dict[str, Array]:
+def _begin(before: DensityState) -> dict[str, Array]:
     return {
         "weights_init": before["weights"] / before["weights"].sum(),
         "means_init": before["means"],

@@ -18,18 +18,33 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from crossfeed.keys import uniforms
-from crossfeed.learners.density.learner import Arrays
+from crossfeed.learners.density.family import DensityState
+from crossfeed.learners.density.learner import DensityLearner
+from crossfeed.learners.density.settings import KdeSettings
 from crossfeed.learners.replicates import keyed_normals
-from crossfeed.protocols import Array
+from crossfeed.protocols import Array, LearnerContext
 
-__all__ = ["Kernels"]
+__all__ = ["KernelDensity", "build"]
 
 _POINT: Final = 1  # the salt of the number that chooses a point; 0 chose the prompt
 _AT_ONCE: Final = 2_000_000  # kernels that are evaluated together, 16 MB
 
 
+def build(settings: KdeSettings, context: LearnerContext) -> DensityLearner:
+    """Build the learner of such densities.
+
+    Args:
+        settings: The description.
+        context: The cell's tasks.
+
+    Raises:
+        InvalidInput: A task has no points, or points of another dimension.
+    """
+    return DensityLearner.of(KernelDensity(settings.bandwidth), settings, context)
+
+
 @dataclass(frozen=True)
-class Kernels:
+class KernelDensity:
     """See the module; a state is ``points`` (m, d), ``weights`` (m,) and ``bandwidth`` ().
 
     Attributes:
@@ -38,21 +53,21 @@ class Kernels:
 
     bandwidth: float | str
 
-    def start(self, dimension: int) -> Arrays:
+    def start(self, dimension: int) -> DensityState:
         """A kernel of bandwidth 1 at the origin."""
         return {"points": np.zeros((1, dimension)), "weights": np.ones(1), "bandwidth": np.ones(())}
 
-    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
+    def fit(self, points: Array, weights: Array, before: DensityState | None, key: int) -> DensityState:
         """Keep the points; what was learnt before does not matter."""
         return {"points": points, "weights": weights, "bandwidth": np.array(self._width(*points.shape))}
 
-    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
+    def sample(self, state: DensityState, keys: NDArray[np.uint64]) -> Array:
         """A point that each key chooses, and noise of the kernel."""
         edges = np.cumsum(state["weights"])[:-1]
         centres = state["points"][np.searchsorted(edges, uniforms(keys, _POINT), side="right")]
         return np.asarray(centres + state["bandwidth"] * keyed_normals(keys, centres.shape[1]))
 
-    def log_density(self, state: Arrays, points: Array) -> Array:
+    def log_density(self, state: DensityState, points: Array) -> Array:
         """Of the estimate."""
         centres, h = state["points"], float(state["bandwidth"])
         pieces = np.array_split(points, max(1, math.ceil(len(points) * len(centres) / _AT_ONCE)))

@@ -4,60 +4,25 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable, Diverged, InvalidInput
+from crossfeed.learners.density.family import DensityFamily, DensityState, Unfit
+from crossfeed.learners.density.settings import DensitySettings
 from crossfeed.learners.replicates import angles, mean_scores
 from crossfeed.protocols import Array, LearnerContext, Reading, Scores, TrainingSet
 from crossfeed.tasks.samples import POINT, point_items, points_of
 
-__all__ = ["Arrays", "Density", "DensityLearner", "Unfit", "weighted_points"]
-
-Arrays = Mapping[str, Array]
-"""The parameters of one density, by name."""
+__all__ = ["DensityLearner", "weighted_points"]
 
 _FILE: Final = "density.npz"
-
-
-class Unfit(Exception):
-    """A training set that has no fit; the message says why and what to do."""
-
-
-class Density(Protocol):
-    """A family of densities; none of its functions changes a state."""
-
-    def start(self, dimension: int) -> Arrays:
-        """A standard normal density, as far as the family has one."""
-        ...
-
-    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
-        """The parameters for weighted points.
-
-        Args:
-            points: Shape (m, d).
-            weights: Shape (m,); they sum to 1.
-            before: The parameters that were generated from last; None at generation 0.
-            key: Seeds what is random in fitting.
-
-        Raises:
-            Unfit: There is no fit.
-        """
-        ...
-
-    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
-        """Points (n, d); each depends on the state and its own key alone."""
-        ...
-
-    def log_density(self, state: Arrays, points: Array) -> Array:
-        """The logarithm of the density at points, shape (n,), in nats."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -70,13 +35,18 @@ class DensityLearner:
         dimension: d.
     """
 
-    family: Density
+    family: DensityFamily
     reads: Reading
     dimension: int
 
     @classmethod
-    def make(cls, family: Density, kind: str, reads: Reading, context: LearnerContext) -> DensityLearner:
-        """For the tasks of an experiment.
+    def of(cls, family: DensityFamily, settings: DensitySettings, context: LearnerContext) -> DensityLearner:
+        """Build the learner of a family for the tasks of an experiment.
+
+        Args:
+            family: The family, with its own settings applied.
+            settings: The description that the family comes from.
+            context: The cell's tasks.
 
         Raises:
             InvalidInput: A task has no points, or points of another dimension.
@@ -85,26 +55,26 @@ class DensityLearner:
         for name, task in context.tasks.items():
             if POINT not in task.train.column_names:
                 raise InvalidInput(
-                    f"task {name!r}: the learner {kind!r} reads points; received {type(task).__name__}; give a task of "
-                    "source: gaussian, mixture or columns"
+                    f"task {name!r}: the learner {settings.kind!r} reads points; received {type(task).__name__}; give "
+                    "a task of source: gaussian, mixture or columns"
                 )
             sizes[name] = task.train.column(POINT).type.list_size
         if len(set(sizes.values())) > 1:
             received = ", ".join(f"{name}: d = {size}" for name, size in sizes.items())
             raise InvalidInput(f"tasks: all need points of the same dimension; received {received}")
-        return cls(family, reads, next(iter(sizes.values())))
+        return cls(family, settings.reading(), next(iter(sizes.values())))
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
         """All of them."""
         return n
 
-    def start(self, entities: Sequence[int]) -> list[Arrays]:
+    def start(self, entities: Sequence[int]) -> list[DensityState]:
         """Standard normal densities."""
         return [self.family.start(self.dimension)] * len(entities)
 
     def update(
-        self, states: Sequence[Arrays], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
-    ) -> list[Arrays]:
+        self, states: Sequence[DensityState], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
+    ) -> list[DensityState]:
         """Fit each set.
 
         Raises:
@@ -120,12 +90,12 @@ class DensityLearner:
         return fitted
 
     def generate(
-        self, states: Sequence[Arrays], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
+        self, states: Sequence[DensityState], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
         """Points of each density; the prompt changes nothing."""
         return [point_items(self.family.sample(state, own)) for state, own in zip(states, keys, strict=True)]
 
-    def score(self, states: Sequence[Arrays], tables: Sequence[pa.Table]) -> list[list[Scores]]:
+    def score(self, states: Sequence[DensityState], tables: Sequence[pa.Table]) -> list[list[Scores]]:
         """Negative log-likelihoods, in nats."""
         points = [points_of(items) for items in tables]
         return [[mean_scores(-self.family.log_density(state, each)[:, None]) for each in points] for state in states]
@@ -134,11 +104,11 @@ class DensityLearner:
         """Coordinates as angles, see `crossfeed.learners.replicates`."""
         return [angles(points_of(items)) for items in tables]
 
-    def save(self, state: Arrays, folder: Path) -> None:
+    def save(self, state: DensityState, folder: Path) -> None:
         """Write the arrays."""
         np.savez(folder / _FILE, allow_pickle=False, **state)
 
-    def load(self, folder: Path) -> Arrays:
+    def load(self, folder: Path) -> DensityState:
         """Read them back.
 
         Raises:
@@ -152,7 +122,7 @@ class DensityLearner:
             raise DataUnavailable(f"{folder}: {_FILE} cannot be read ({error})") from error
 
     def describe(self) -> dict[str, str]:
-        """Arrays of NumPy."""
+        """DensityState of NumPy."""
         return {"device": "cpu", "precision": "float64", "dimension": str(self.dimension)}
 
 

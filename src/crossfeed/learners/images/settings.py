@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
-
-if TYPE_CHECKING:
-    from crossfeed.protocols import Learner, LearnerContext
 
 __all__ = ["FlowTrainingSettings", "ImagesSettings", "SamplingSettings", "ScoringSettings"]
 
@@ -92,6 +89,8 @@ class ImagesSettings(LearnerSettings):
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
     shared: ClassVar[frozenset[str]] = frozenset({"threads"})
+    builder: ClassVar[str] = "crossfeed.learners.images.learner:ImagesLearner"
+    missing: ClassVar[str] = "generators of images need the package {package!r}: pip install 'crossfeed[images]'"
 
     kind: Literal["images"] = "images"
     network: dict[str, Any] = Field(default_factory=dict)
@@ -121,20 +120,3 @@ class ImagesSettings(LearnerSettings):
     def workers(self, cores: int) -> tuple[int, int]:
         """A process for each set of threads; an accelerator has one."""
         return (max(1, cores // self.threads), self.threads) if self.device in ("auto", "cpu") else (1, self.threads)
-
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner.
-
-        Raises:
-            MissingDependency: torch, diffusers or scikit-learn is not installed.
-            InvalidInput: A task has no images, or they are not of one size.
-        """
-        try:
-            from crossfeed.learners.images.learner import ImagesLearner
-        except ModuleNotFoundError as error:
-            from crossfeed.errors import MissingDependency
-
-            raise MissingDependency(
-                f"generators of images need the package {error.name!r}: pip install 'crossfeed[images]'"
-            ) from error
-        return ImagesLearner(self, context)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from crossfeed.learners.neural.openmp import spin_briefly
 from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
-
-if TYPE_CHECKING:
-    from crossfeed.protocols import Learner, LearnerContext
 
 __all__ = [
     "BaseSettings",
@@ -201,6 +198,8 @@ class LanguageSettings(LearnerSettings):
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
     shared: ClassVar[frozenset[str]] = frozenset({"embedder", "threads"})  # one space to compare in, one process
+    builder: ClassVar[str] = "crossfeed.learners.language.learner:LanguageLearner"
+    missing: ClassVar[str] = "language models need the package {package!r}: pip install 'crossfeed[lm]'"
 
     kind: Literal["language"] = "language"
     base: BaseSettings
@@ -245,29 +244,6 @@ class LanguageSettings(LearnerSettings):
         generated = self.generation.max_prompt_tokens + self.generation.max_new_tokens
         return max(self.training.max_length, generated)
 
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner; the base model is made or read when it is first needed.
-
-        Raises:
-            MissingDependency: torch or transformers is not installed.
-        """
-        _spin_briefly()
-        try:
-            from crossfeed.learners.language.learner import LanguageLearner
-        except ModuleNotFoundError as error:
-            from crossfeed.errors import MissingDependency
-
-            raise MissingDependency(
-                f"language models need the package {error.name!r}: pip install 'crossfeed[lm]'"
-            ) from error
-        return LanguageLearner(self, context)
-
-
-def _spin_briefly() -> None:
-    """Have OpenMP's threads wait for each other by spinning some microseconds, then by sleeping.
-
-    By default they spin for milliseconds. Nothing is gained by that, and where another program or worker wants the
-    core, a step of a small model takes ten times as long. It is read once, when torch is first imported.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    def prepare(self) -> None:
+        """Keep OpenMP's threads from spinning for long; it must precede the first import of torch."""
+        spin_briefly()

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, Task
 
 __all__ = [
+    "Count",
     "FilterSettings",
     "Frozen",
     "LearnerSettings",
     "MetricSettings",
     "Name",
+    "NonNegative",
     "Number",
+    "Rate",
     "Sequence_",
     "Share",
     "TaskSettings",
@@ -65,6 +68,9 @@ def _as_float(value: Any) -> Any:
 Name = Annotated[str, BeforeValidator(_safe_name)]
 Number = Annotated[float, BeforeValidator(_as_float)]
 Share = Annotated[float, BeforeValidator(_as_float), Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[Number, Field(ge=0.0)]
+Rate = Annotated[Number, Field(gt=0.0)]
 Sequence_ = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 
 

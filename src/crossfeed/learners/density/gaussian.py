@@ -17,7 +17,7 @@ from scipy import stats
 from crossfeed.learners.density.family import DensityState, Unfit
 from crossfeed.learners.density.learner import DensityLearner
 from crossfeed.learners.density.settings import GaussianSettings
-from crossfeed.learners.replicates import keyed_normals, predictors
+from crossfeed.learners.numeric import keyed_normals, predictors
 from crossfeed.protocols import Array, LearnerContext
 
 __all__ = ["GaussianDensity", "build"]

@@ -14,7 +14,7 @@ from crossfeed.keys import uniforms
 from crossfeed.learners.density.family import DensityState, Unfit
 from crossfeed.learners.density.learner import DensityLearner
 from crossfeed.learners.density.settings import GmmSettings
-from crossfeed.learners.replicates import keyed_normals
+from crossfeed.learners.numeric import keyed_normals
 from crossfeed.protocols import Array, LearnerContext
 
 __all__ = ["GaussianMixtureDensity", "build"]

@@ -21,7 +21,7 @@ from crossfeed.keys import uniforms
 from crossfeed.learners.density.family import DensityState
 from crossfeed.learners.density.learner import DensityLearner
 from crossfeed.learners.density.settings import KdeSettings
-from crossfeed.learners.replicates import keyed_normals
+from crossfeed.learners.numeric import keyed_normals
 from crossfeed.protocols import Array, LearnerContext
 
 __all__ = ["KernelDensity", "build"]

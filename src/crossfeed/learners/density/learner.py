@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from crossfeed.errors import DataUnavailable, Diverged, InvalidInput
 from crossfeed.learners.density.family import DensityFamily, DensityState, Unfit
 from crossfeed.learners.density.settings import DensitySettings
-from crossfeed.learners.replicates import angles, mean_scores
+from crossfeed.learners.numeric import angles, mean_scores
 from crossfeed.protocols import Array, LearnerContext, Reading, Scores, TrainingSet
 from crossfeed.tasks.samples import POINT, point_items, points_of
 
@@ -101,7 +101,7 @@ class DensityLearner:
         return [[mean_scores(-self.family.log_density(state, each)[:, None]) for each in points] for state in states]
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """Coordinates as angles, see `crossfeed.learners.replicates`."""
+        """Coordinates as angles, see `crossfeed.learners.numeric`."""
         return [angles(points_of(items)) for items in tables]
 
     def save(self, state: DensityState, folder: Path) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
+from crossfeed.learners.neural.settings import Betas, check_free_fields
+from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Rate, Share, identity
 
 __all__ = ["FlowTrainingSettings", "ImagesSettings", "SamplingSettings", "ScoringSettings"]
-
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[Number, Field(gt=0.0)]
-NonNegative = Annotated[Number, Field(ge=0.0)]
-Betas = Annotated[Sequence_[Annotated[Number, Field(ge=0.0, lt=1.0)]], Field(min_length=2, max_length=2)]
 
 _OWN_KEYS = ("sample_size", "in_channels", "out_channels", "num_class_embeds", "class_embed_type")
 
@@ -104,14 +99,7 @@ class ImagesSettings(LearnerSettings):
     @field_validator("network")
     @classmethod
     def _leaves_the_data_alone(cls, network: dict[str, Any]) -> dict[str, Any]:
-        taken = sorted(set(network) & set(_OWN_KEYS))
-        if taken:
-            raise ValueError(f"{', '.join(taken)}: set from the data; leave it out")
-        try:
-            json.dumps(network, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
-        return network
+        return check_free_fields(network, _OWN_KEYS, "set from the data; leave it out")
 
     def start_identity(self) -> Any:
         """Neither later steps, nor how images are drawn and scored, change what is learnt at generation 0."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from crossfeed.learners.neural.openmp import spin_briefly
-from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
+from crossfeed.learners.neural.settings import Betas, check_free_fields
+from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Number, Rate, Share, identity
 
 __all__ = [
     "BaseSettings",
@@ -21,11 +21,6 @@ __all__ = [
     "ScratchSettings",
     "TrainingSettings",
 ]
-
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[Number, Field(gt=0.0)]
-NonNegative = Annotated[Number, Field(ge=0.0)]
-Betas = Annotated[Sequence_[Annotated[Number, Field(ge=0.0, lt=1.0)]], Field(min_length=2, max_length=2)]
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _OWN_KEYS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
@@ -72,14 +67,7 @@ class ScratchSettings(Frozen):
     @field_validator("config")
     @classmethod
     def _leaves_tokens_alone(cls, config: dict[str, Any]) -> dict[str, Any]:
-        taken = sorted(set(config) & set(_OWN_KEYS))
-        if taken:
-            raise ValueError(f"{', '.join(taken)}: set from the tokenizer; give `vocabulary` instead")
-        try:
-            json.dumps(config, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
-        return config
+        return check_free_fields(config, _OWN_KEYS, "set from the tokenizer; give `vocabulary` instead")
 
 
 class BaseSettings(Frozen):

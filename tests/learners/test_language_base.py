@@ -15,8 +15,8 @@ from test_language_kit import LLAMA_3, SCRATCH, context, keys, random_model, set
 
 from crossfeed.cache import cached_folder  # noqa: E402
 from crossfeed.errors import DataUnavailable, InvalidInput  # noqa: E402
-from crossfeed.learners.language.gradient_shards import Halves  # noqa: E402
-from crossfeed.learners.language.model import WorkingModel  # noqa: E402
+from crossfeed.learners.language.gradient_shards import GradientShards  # noqa: E402
+from crossfeed.learners.language.model import CausalModel  # noqa: E402
 from crossfeed.learners.language.scratch import _blocks  # noqa: E402
 from crossfeed.learners.language.settings import LanguageSettings, ScratchSettings  # noqa: E402
 from crossfeed.learners.neural.device import open_device  # noqa: E402
@@ -156,8 +156,8 @@ def working_model(by_hand, **changes):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = AutoModelForCausalLM.from_config(config, attn_implementation="eager" if by_hand else None)
-    model = WorkingModel(module, open_device("cpu", "fp32", 1))
-    assert (model.lean is not None) == by_hand
+    model = CausalModel(module, open_device("cpu", "fp32", 1))
+    assert (model.handwritten is not None) == by_hand
     model.training()
     return model
 
@@ -172,7 +172,7 @@ def mean_loss(model, block):
 def test_two_halves_are_the_whole(rows, by_hand):
     block = torch.randint(60, (rows, 9))
     model = working_model(by_hand)
-    with Halves(model) as halves:
+    with GradientShards(model) as halves:
         for _ in range(3):  # the first step is done by one thread, the others by two
             loss = halves.gradients(block)
             found = [parameter.grad.clone() for parameter in model.parameters().values()]
@@ -195,12 +195,12 @@ def test_halves_do_not_depend_on_who_computes_them(by_hand):
 
     def part(half):
         if by_hand:
-            found = model.lean.gradients(list(half.numpy()), 1 / (8 * 32), model.lean.weights())[1]
+            found = model.handwritten.gradients(list(half.numpy()), 1 / (8 * 32), model.handwritten.weights())[1]
             return [found[name] for name in parameters]
         return torch.autograd.grad(mean_loss(model, half) * 0.5, list(parameters.values()))
 
     parts = [part(half) for half in block.tensor_split(2)]
-    with Halves(model) as halves:
+    with GradientShards(model) as halves:
         for _ in range(20):
             model.module.zero_grad()
             halves.gradients(block)
@@ -213,7 +213,7 @@ def test_dropout_is_drawn_in_one_order():
     model = working_model(False, attention_dropout=0.5)
 
     def losses():
-        with model.device.seeded(7), Halves(model) as halves:
+        with model.device.seeded(7), GradientShards(model) as halves:
             return [halves.gradients(block).item() for _ in range(10)]
 
     first = losses()
@@ -223,12 +223,12 @@ def test_dropout_is_drawn_in_one_order():
 
 def test_numbers_are_split_into_digits_and_bytes_come_back(tmp_path):
     made = settings().build(context())
-    tokenizer = made._codec.tokenizer
+    tokenizer = made._tokenizer.tokenizer
     assert len(tokenizer) <= SCRATCH["vocabulary"]
     assert [tokenizer.decode([i]) for i in tokenizer("1234")["input_ids"]] == list("1234")
     for text in ("naïve 日本 \n\t 42!", " leading", "trailing "):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
-    assert made._codec.pad != made._codec.eos
+    assert made._tokenizer.pad != made._tokenizer.eos
 
 
 @pytest.mark.parametrize(

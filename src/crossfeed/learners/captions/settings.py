@@ -1,4 +1,4 @@
-"""How a writer of captions is described."""
+"""Descriptions of writers of captions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class CaptionsSettings(LearnerSettings):
     """Causal language models that complete an image, spelled as text, by its caption.
 
     Attributes:
-        language: The model, and how it is trained and sampled. An image takes a token for each pixel and one for its
+        language: The model, its training and its sampling. An image takes a token for each pixel and one for its
             end: `max_length` and `max_prompt_tokens` must leave room for it and for the caption.
     """
 
@@ -24,9 +24,13 @@ class CaptionsSettings(LearnerSettings):
     language: LanguageSettings
 
     def start_identity(self) -> Any:
-        """As for the language model."""
+        """Return the language model's fields that affect generation 0."""
         return {"kind": self.kind, "language": self.language.start_identity()}
 
     def workers(self, cores: int) -> tuple[int, int]:
-        """As for the language model."""
+        """Return the language model's number of processes and threads.
+
+        Args:
+            cores: Cores of this machine.
+        """
         return self.language.workers(cores)

@@ -38,20 +38,30 @@ def build(settings: GaussianSettings, context: LearnerContext) -> DensityLearner
 
 @dataclass(frozen=True)
 class GaussianDensity:
-    """See the module; a state is ``mean`` (d,) and ``covariance`` (d, d).
+    """Gaussian densities; a state is ``mean`` (d,) and ``covariance`` (d, d).
 
     Attributes:
-        unbiased: Which estimate of the covariance.
+        unbiased: True for the unbiased estimate of the covariance, False for the maximum-likelihood one.
     """
 
     unbiased: bool
 
     def start(self, dimension: int) -> DensityState:
-        """Mean 0 and covariance I."""
+        """Return mean 0 and covariance I.
+
+        Args:
+            dimension: d.
+        """
         return {"mean": np.zeros(dimension), "covariance": np.eye(dimension)}
 
     def fit(self, points: Array, weights: Array, before: DensityState | None, key: int) -> DensityState:
-        """The weighted moments; what was learnt before does not matter.
+        """Return the weighted moments; the state before has no effect.
+
+        Args:
+            points: ``(m, d)`` points.
+            weights: ``(m,)`` weights that sum to 1.
+            before: Not used.
+            key: Not used.
 
         Raises:
             Unfit: The covariance is not positive definite.
@@ -69,13 +79,26 @@ class GaussianDensity:
         return {"mean": mean, "covariance": covariance}
 
     def sample(self, state: DensityState, keys: NDArray[np.uint64]) -> Array:
-        """Points: the mean and a root of the covariance times the first d normals of each key's stream."""
+        """Draw points: the mean plus a root of the covariance times the first d normals of each key's stream.
+
+        Args:
+            state: The parameters.
+            keys: ``(n,)`` keys.
+
+        Returns:
+            ``(n, d)`` points.
+        """
         normal = keyed_normals(keys, len(state["mean"]))
         root = np.asarray(np.linalg.cholesky(state["covariance"]), dtype=np.float64)
         return np.asarray(predictors(normal, root) + state["mean"], dtype=np.float64)
 
     def log_density(self, state: DensityState, points: Array) -> Array:
-        """Of a multivariate normal."""
+        """Return the ``(n,)`` log densities of a multivariate normal.
+
+        Args:
+            state: The parameters.
+            points: ``(n, d)`` points.
+        """
         # From its root, since SciPy refuses a nearly singular matrix, and collapse leads there.
         covariance = stats.Covariance.from_cholesky(np.linalg.cholesky(state["covariance"]))
         return np.atleast_1d(stats.multivariate_normal.logpdf(points, state["mean"], covariance))

@@ -39,11 +39,11 @@ def build(settings: GmmSettings, context: LearnerContext) -> DensityLearner:
 
 @dataclass(frozen=True)
 class GaussianMixtureDensity:
-    """A state is ``weights`` (C,), ``means`` (C, d) and ``covariances`` (C, d, d).
+    """Mixtures of Gaussians; a state is ``weights`` (C,), ``means`` (C, d) and ``covariances`` (C, d, d).
 
     Attributes:
         components: C.
-        iterations: At most so many steps of expectation-maximisation.
+        iterations: Most steps of expectation-maximisation.
         ridge: Added to the diagonals of covariances.
     """
 
@@ -52,11 +52,21 @@ class GaussianMixtureDensity:
     ridge: float
 
     def start(self, dimension: int) -> DensityState:
-        """One component, a standard normal."""
+        """Return one component, a standard normal.
+
+        Args:
+            dimension: d.
+        """
         return {"weights": np.ones(1), "means": np.zeros((1, dimension)), "covariances": np.eye(dimension)[None]}
 
     def fit(self, points: Array, weights: Array, before: DensityState | None, key: int) -> DensityState:
-        """The maximum of the likelihood near the parameters before; points weigh the same.
+        """Return the maximum of the likelihood near the parameters before; all points weigh the same.
+
+        Args:
+            points: ``(m, d)`` points.
+            weights: Not used.
+            before: Where the iteration begins; None begins with k-means.
+            key: Seeds k-means.
 
         Raises:
             Unfit: There are fewer points than components, or a covariance is singular.
@@ -67,7 +77,7 @@ class GaussianMixtureDensity:
         )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # as many steps as asked for are a fit
+                warnings.simplefilter("ignore", ConvergenceWarning)  # the requested number of steps is a fit
                 model.fit(points)
         except ValueError as error:
             raise Unfit(
@@ -77,7 +87,15 @@ class GaussianMixtureDensity:
         return {"weights": model.weights_, "means": model.means_, "covariances": model.covariances_}
 
     def sample(self, state: DensityState, keys: NDArray[np.uint64]) -> Array:
-        """Points of the component that each key chooses."""
+        """Draw points, each of the component that its key chooses.
+
+        Args:
+            state: The parameters.
+            keys: ``(n,)`` keys.
+
+        Returns:
+            ``(n, d)`` points.
+        """
         means, roots = state["means"], np.linalg.cholesky(state["covariances"])
         edges = np.cumsum(state["weights"])[:-1]
         which = np.searchsorted(edges, uniforms(keys, _COMPONENT), side="right")
@@ -85,7 +103,12 @@ class GaussianMixtureDensity:
         return np.asarray(means[which] + np.einsum("nij,nj->ni", roots[which], normal))
 
     def log_density(self, state: DensityState, points: Array) -> Array:
-        """Of the mixture."""
+        """Return the ``(n,)`` log densities of the mixture.
+
+        Args:
+            state: The parameters.
+            points: ``(n, d)`` points.
+        """
         model = GaussianMixture(len(state["weights"]))
         model.weights_, model.means_, model.covariances_ = state["weights"], state["means"], state["covariances"]
         model.precisions_cholesky_ = np.linalg.inv(np.linalg.cholesky(state["covariances"])).transpose(0, 2, 1)

@@ -26,7 +26,7 @@ from crossfeed.protocols import Array, LearnerContext
 
 __all__ = ["KernelDensity", "build"]
 
-_POINT: Final = 1  # the salt of the number that chooses a point; 0 chose the prompt
+_POINT: Final = 1  # the salt of the number that chooses a point; 0 chooses the prompt
 _AT_ONCE: Final = 2_000_000  # kernels that are evaluated together, 16 MB
 
 
@@ -45,7 +45,7 @@ def build(settings: KdeSettings, context: LearnerContext) -> DensityLearner:
 
 @dataclass(frozen=True)
 class KernelDensity:
-    """See the module; a state is ``points`` (m, d), ``weights`` (m,) and ``bandwidth`` ().
+    """Kernel density estimates; a state is ``points`` (m, d), ``weights`` (m,) and ``bandwidth`` ().
 
     Attributes:
         bandwidth: h, or the name of a rule for it: ``scott`` or ``silverman``.
@@ -54,21 +54,45 @@ class KernelDensity:
     bandwidth: float | str
 
     def start(self, dimension: int) -> DensityState:
-        """A kernel of bandwidth 1 at the origin."""
+        """Return one kernel of bandwidth 1 at the origin.
+
+        Args:
+            dimension: d.
+        """
         return {"points": np.zeros((1, dimension)), "weights": np.ones(1), "bandwidth": np.ones(())}
 
     def fit(self, points: Array, weights: Array, before: DensityState | None, key: int) -> DensityState:
-        """Keep the points; what was learnt before does not matter."""
+        """Keep the points; the state before has no effect.
+
+        Args:
+            points: ``(m, d)`` points.
+            weights: ``(m,)`` weights that sum to 1.
+            before: Not used.
+            key: Not used.
+        """
         return {"points": points, "weights": weights, "bandwidth": np.array(self._width(*points.shape))}
 
     def sample(self, state: DensityState, keys: NDArray[np.uint64]) -> Array:
-        """A point that each key chooses, and noise of the kernel."""
+        """Draw points: the kernel's centre that each key chooses, plus noise of the kernel.
+
+        Args:
+            state: The parameters.
+            keys: ``(n,)`` keys.
+
+        Returns:
+            ``(n, d)`` points.
+        """
         edges = np.cumsum(state["weights"])[:-1]
         centres = state["points"][np.searchsorted(edges, uniforms(keys, _POINT), side="right")]
         return np.asarray(centres + state["bandwidth"] * keyed_normals(keys, centres.shape[1]))
 
     def log_density(self, state: DensityState, points: Array) -> Array:
-        """Of the estimate."""
+        """Return the ``(n,)`` log densities of the estimate.
+
+        Args:
+            state: The parameters.
+            points: ``(n, d)`` points.
+        """
         centres, h = state["points"], float(state["bandwidth"])
         pieces = np.array_split(points, max(1, math.ceil(len(points) * len(centres) / _AT_ONCE)))
         sums = [

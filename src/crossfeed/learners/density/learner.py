@@ -1,4 +1,4 @@
-"""What density models share: points in, points out, states that are named arrays in one ``.npz`` file."""
+"""The learner of every density model: it reads and publishes points, and saves states as one ``.npz`` file."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class DensityLearner:
 
     Attributes:
         family: The family.
-        reads: What its training sets hold.
-        dimension: d.
+        reads: What training sets hold.
+        dimension: Dimension d of the points.
     """
 
     family: DensityFamily
@@ -65,20 +65,39 @@ class DensityLearner:
         return cls(family, settings.reading(), next(iter(sizes.values())))
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
-        """All of them."""
+        """Return n: every drawn point is read.
+
+        Args:
+            n: Number of drawn points.
+            generation: The generation t.
+            entity: The entity's index.
+        """
         return n
 
     def start(self, entities: Sequence[int]) -> list[DensityState]:
-        """Standard normal densities."""
+        """Return a standard normal density for every entity, as far as the family has one.
+
+        Args:
+            entities: Indices of the entities.
+        """
         return [self.family.start(self.dimension)] * len(entities)
 
     def update(
         self, states: Sequence[DensityState], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
     ) -> list[DensityState]:
-        """Fit each set.
+        """Fit a density to each training set.
+
+        Args:
+            states: One state for each training set.
+            sets: Training sets of points.
+            keys: One key for each state; it seeds what is random in fitting.
+            generation: The generation t.
+
+        Returns:
+            New states in the order of `states`.
 
         Raises:
-            Diverged: A set has no fit.
+            Diverged: A training set has no fit; it names the entity by its index.
         """
         fitted = []
         for entity, (state, training, key) in enumerate(zip(states, sets, keys, strict=True)):
@@ -92,24 +111,56 @@ class DensityLearner:
     def generate(
         self, states: Sequence[DensityState], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
-        """Points of each density; the prompt changes nothing."""
+        """Draw points of each density; prompts have no effect.
+
+        Args:
+            states: One for each table of prompts.
+            prompts: Items; only their number matters.
+            keys: ``(rows,)`` keys for each table of prompts.
+
+        Returns:
+            Tables of points.
+        """
         return [point_items(self.family.sample(state, own)) for state, own in zip(states, keys, strict=True)]
 
     def score(self, states: Sequence[DensityState], tables: Sequence[pa.Table]) -> list[list[Scores]]:
-        """Negative log-likelihoods, in nats."""
+        """Return negative log-likelihoods in nats, one term for each point.
+
+        Args:
+            states: States.
+            tables: Tables of points.
+
+        Returns:
+            Scores of every state (outer list) on every table (inner list).
+        """
         points = [points_of(items) for items in tables]
         return [[mean_scores(-self.family.log_density(state, each)[:, None]) for each in points] for state in states]
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """Coordinates as angles, see `crossfeed.learners.numeric`."""
+        """Return coordinates as angles, see `crossfeed.learners.numeric`.
+
+        Args:
+            tables: Tables of points.
+
+        Returns:
+            ``(rows, 2d)`` unit-norm features for each table.
+        """
         return [angles(points_of(items)) for items in tables]
 
     def save(self, state: DensityState, folder: Path) -> None:
-        """Write the arrays."""
+        """Write the state's arrays as ``density.npz``.
+
+        Args:
+            state: Arrays by name.
+            folder: An existing empty folder.
+        """
         np.savez(folder / _FILE, allow_pickle=False, **state)
 
     def load(self, folder: Path) -> DensityState:
-        """Read them back.
+        """Read the arrays that `save` wrote.
+
+        Args:
+            folder: The folder written by `save`.
 
         Raises:
             DataUnavailable: The file cannot be read.
@@ -122,14 +173,21 @@ class DensityLearner:
             raise DataUnavailable(f"{folder}: {_FILE} cannot be read ({error})") from error
 
     def describe(self) -> dict[str, str]:
-        """DensityState of NumPy."""
+        """Return device, precision and dimension, for the run's environment file."""
         return {"device": "cpu", "precision": "float64", "dimension": str(self.dimension)}
 
 
 def weighted_points(training: TrainingSet, reads: Reading) -> tuple[Array, Array]:
-    """The points of a training set, shape (m, d), and what each weighs, shape (m,).
+    """Return the points of a training set and their weights.
 
-    Drawn points weigh the same; of everything, a source's points share the source's weight.
+    Drawn points weigh the same; if everything is read, a source's points share the source's weight.
+
+    Args:
+        training: The training set.
+        reads: What it holds.
+
+    Returns:
+        ``(m, d)`` points, and ``(m,)`` weights that sum to 1.
     """
     if reads == "draws":
         points = points_of(training.items)

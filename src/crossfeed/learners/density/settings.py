@@ -1,4 +1,4 @@
-"""How density models are described; nothing heavy is imported here.
+"""Descriptions of density models; nothing heavy is imported here.
 
 All of them learn the density of the points of their training sets (tasks of `crossfeed.tasks.samples`), and generate
 points of their own from it. With ``reads: draws`` a training set is n drawn points, as for models of any other kind.
@@ -33,7 +33,7 @@ class GaussianSettings(LearnerSettings):
     reads: Reading = "draws"
 
     def reading(self) -> Reading:
-        """As described."""
+        """Return `reads`."""
         return self.reads
 
 
@@ -43,8 +43,8 @@ class GmmSettings(LearnerSettings):
     Generation 0 starts from k-means, every later one from the parameters before it.
 
     Attributes:
-        components: How many Gaussians.
-        iterations: At most so many steps of expectation-maximisation an update.
+        components: Number of Gaussians.
+        iterations: Most steps of expectation-maximisation in an update.
         ridge: Added to the diagonal of each covariance, so that none becomes singular.
     """
 
@@ -73,7 +73,7 @@ class KdeSettings(LearnerSettings):
     reads: Reading = "draws"
 
     def reading(self) -> Reading:
-        """As described."""
+        """Return `reads`."""
         return self.reads
 
 

@@ -1,4 +1,4 @@
-"""How a generator of images is described."""
+"""Descriptions of generators of images."""
 
 from __future__ import annotations
 
@@ -40,12 +40,16 @@ class FlowTrainingSettings(Frozen):
     clipping: Rate | None = 1.0
 
     def steps_at(self, generation: int) -> int | None:
-        """Steps of one generation's update; None is one pass."""
+        """Return the steps of one generation's update; None is one pass.
+
+        Args:
+            generation: The generation t.
+        """
         return self.initial_steps if generation == 0 else self.steps
 
 
 class SamplingSettings(Frozen):
-    """How images are drawn.
+    """Sampling of images.
 
     Attributes:
         steps: Steps of the midpoint rule from noise to image, two evaluations of the network each.
@@ -59,24 +63,24 @@ class SamplingSettings(Frozen):
 
 
 class ScoringSettings(Frozen):
-    """How images are scored.
+    """Scoring of images.
 
     Attributes:
-        draws: Noises, each at a time of its own, that the loss of an image is averaged over.
+        draws: Noises, each at its own time, that the loss of an image is averaged over.
     """
 
     draws: Count = 4
 
 
 class ImagesSettings(LearnerSettings):
-    """Generators of images, each asked for a class by its name.
+    """Generators of images, prompted with the name of a class.
 
     Attributes:
         network: Fields of `diffusers.UNet2DModel`'s configuration (channels, layers, attention, ...), over the
             defaults here: two levels of 16 and 32 channels, one layer each, no attention.
-        training: How a state is updated.
-        sampling: How images are drawn.
-        scoring: How images are scored.
+        training: Training of a state.
+        sampling: Sampling of images.
+        scoring: Scoring of images.
         seed: Seed of the initial weights; None takes the cell's seed.
         device: ``auto`` (cuda, then mps, then cpu), ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
         threads: CPU threads of one model's computing. Another number rounds otherwise.
@@ -102,9 +106,13 @@ class ImagesSettings(LearnerSettings):
         return check_free_fields(network, _OWN_KEYS, "set from the data; leave it out")
 
     def start_identity(self) -> Any:
-        """Neither later steps, nor how images are drawn and scored, change what is learnt at generation 0."""
+        """Return the fields that affect generation 0: neither later steps, nor sampling and scoring of images."""
         return identity(self, without=("training.steps", "sampling", "scoring"))
 
     def workers(self, cores: int) -> tuple[int, int]:
-        """A process for each set of threads; an accelerator has one."""
+        """Return one process for each set of threads; an accelerator has one process.
+
+        Args:
+            cores: Cores of this machine.
+        """
         return (max(1, cores // self.threads), self.threads) if self.device in ("auto", "cpu") else (1, self.threads)

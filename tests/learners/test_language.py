@@ -61,8 +61,8 @@ def naive_losses(folder, items, max_length=96):
         ids = torch.tensor([(ids + ends)[:max_length]])
         prompt = len(tokenizer(row["prompt"])["input_ids"])
         with torch.no_grad():
-            chances = model(ids).logits[0, :-1].log_softmax(-1)
-        each = -chances.gather(1, ids[0, 1:, None])[:, 0].double().numpy()
+            probs = model(ids).logits[0, :-1].log_softmax(-1)
+        each = -probs.gather(1, ids[0, 1:, None])[:, 0].double().numpy()
         rest = each[max(prompt, 1) - 1 :]
         found.append((each.sum(), len(each), rest.sum(), len(rest)))
     return np.array(found).T

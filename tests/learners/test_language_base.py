@@ -169,12 +169,12 @@ def mean_loss(model, block):
 
 @pytest.mark.parametrize("by_hand", [True, False])
 @pytest.mark.parametrize("rows", [1, 2, 5])
-def test_two_halves_are_the_whole(rows, by_hand):
+def test_two_shards_are_the_whole(rows, by_hand):
     block = torch.randint(60, (rows, 9))
     model = working_model(by_hand)
-    with GradientShards(model) as halves:
+    with GradientShards(model) as shards:
         for _ in range(3):  # the first step is done by one thread, the others by two
-            loss = halves.gradients(block)
+            loss = shards.gradients(block)
             found = [parameter.grad.clone() for parameter in model.parameters().values()]
             model.module.zero_grad()
             whole = mean_loss(model, block)
@@ -188,22 +188,22 @@ def test_two_halves_are_the_whole(rows, by_hand):
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
-def test_halves_do_not_depend_on_who_computes_them(by_hand):
+def test_shards_do_not_depend_on_who_computes_them(by_hand):
     block = torch.randint(60, (8, 33))
     model = working_model(by_hand)
     parameters = model.parameters()
 
-    def part(half):
+    def part(shard):
         if by_hand:
-            found = model.handwritten.gradients(list(half.numpy()), 1 / (8 * 32), model.handwritten.weights())[1]
+            found = model.handwritten.gradients(list(shard.numpy()), 1 / (8 * 32), model.handwritten.weights())[1]
             return [found[name] for name in parameters]
-        return torch.autograd.grad(mean_loss(model, half) * 0.5, list(parameters.values()))
+        return torch.autograd.grad(mean_loss(model, shard) * 0.5, list(parameters.values()))
 
-    parts = [part(half) for half in block.tensor_split(2)]
-    with GradientShards(model) as halves:
+    parts = [part(shard) for shard in block.tensor_split(2)]
+    with GradientShards(model) as shards:
         for _ in range(20):
             model.module.zero_grad()
-            halves.gradients(block)
+            shards.gradients(block)
             for parameter, first, second in zip(parameters.values(), *parts, strict=True):
                 assert torch.equal(parameter.grad, first + second)
 
@@ -213,8 +213,8 @@ def test_dropout_is_drawn_in_one_order():
     model = working_model(False, attention_dropout=0.5)
 
     def losses():
-        with model.device.seeded(7), GradientShards(model) as halves:
-            return [halves.gradients(block).item() for _ in range(10)]
+        with model.device.seeded(7), GradientShards(model) as shards:
+            return [shards.gradients(block).item() for _ in range(10)]
 
     first = losses()
     assert len(set(first)) > 1

@@ -109,7 +109,7 @@ class PerEntityLearner:
 
     @property
     def reads(self) -> Reading:
-        """What training sets hold, the same for all entities."""
+        """The content of training sets, the same for all entities."""
         return self.learners[0].reads
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:

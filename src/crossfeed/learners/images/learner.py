@@ -56,8 +56,8 @@ class ImagesLearner:
                 raise InvalidInput(f"task {name!r} has no images; give a source of images, such as digits or images")
             shapes.setdefault(images_of(task.train.slice(0, 1), name).shape[1:], name)
         if len(shapes) > 1:
-            told = " and ".join(f"{shape} ({name})" for shape, name in shapes.items())
-            raise InvalidInput(f"images of tasks are of the shapes {told}; give all of them one size and colour")
+            received = " and ".join(f"{shape} ({name})" for shape, name in shapes.items())
+            raise InvalidInput(f"images of tasks are of the shapes {received}; give all of them one size and colour")
         height, width, channels = next(iter(shapes))
         self._shape = (height, width, channels)
         labels = {label for task in context.tasks.values() for label in task.train.column("prompt").to_pylist()}

@@ -1,1 +1,1 @@
-"""Causal language models from Hugging Face's transformers, given by name or made from scratch."""
+"""Causal language models from Hugging Face's transformers, given by name or pretrained from scratch."""

@@ -153,7 +153,14 @@ class _PlacedLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
         self._blocks: list[Tensor] = []
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Store keys and values, and return those that are shown."""
+        """Store keys and values, and return those that are shown.
+
+        Args:
+            key_states: ``(rows, heads, tokens, width)`` new keys.
+            value_states: The new values.
+            *args: Ignored.
+            **kwargs: Ignored.
+        """
         if not self._blocks:
             self.lazy_initialization(key_states, value_states)
             self._blocks = [self._block(new) for new in (key_states, value_states)]

@@ -182,7 +182,14 @@ class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
         self._used = 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Append keys and values, and return all so far."""
+        """Append keys and values, and return all so far.
+
+        Args:
+            key_states: ``(rows, heads, tokens, width)`` new keys.
+            value_states: The new values.
+            *args: Ignored.
+            **kwargs: Ignored.
+        """
         if self._blocks is None:
             self.lazy_initialization(key_states, value_states)
             self._blocks = (self._block(key_states), self._block(value_states))
@@ -193,7 +200,11 @@ class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows."""
+        """Keep some rows.
+
+        Args:
+            indices: ``(kept,)`` rows.
+        """
         if self._blocks is not None:
             keys, values = self._blocks
             self._blocks = (self._kept(keys, indices), self._kept(values, indices))

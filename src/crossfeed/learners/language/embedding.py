@@ -100,6 +100,6 @@ def _place(name: str) -> str:
 
 def _has_bf16(kind: str) -> bool:
     if kind == "cpu":
-        found = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-        return bool(found is not None and found())
+        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(supported is not None and supported())
     return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

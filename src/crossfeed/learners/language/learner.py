@@ -74,7 +74,7 @@ class LanguageLearner:
 
         Raises:
             DataUnavailable: The base cannot be reached or read.
-            InvalidInput: The base cannot be made, or cannot read as many tokens as the settings request.
+            InvalidInput: The base cannot be pretrained, or cannot read as many tokens as the settings request.
         """
         return [LanguageState(self._read_weights(*self._base))] * len(entities)
 

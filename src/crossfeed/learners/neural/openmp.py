@@ -1,4 +1,4 @@
-"""How long OpenMP's threads wait for each other by spinning; needs no torch, since it must precede its import."""
+"""The waiting of OpenMP's threads; needs no torch, since it must be set before torch is imported."""
 
 from __future__ import annotations
 

@@ -45,7 +45,12 @@ def adamw(
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group."""
+    """Set the learning rate of every group.
+
+    Args:
+        optimizer: The optimizer.
+        rate: The learning rate.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate
 

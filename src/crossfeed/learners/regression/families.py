@@ -101,7 +101,11 @@ class ResponseFamily(Protocol):
 
 
 def response_family(settings: RegressionSettings) -> ResponseFamily:
-    """Return the family that a description names, with its own settings applied."""
+    """Return the family that a description names, with its own settings applied.
+
+    Args:
+        settings: The description.
+    """
     if isinstance(settings, LinearSettings):
         return _Gaussian(settings.noise)
     return _ExponentialFamily(settings.family, settings.ridge)

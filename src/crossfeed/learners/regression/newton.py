@@ -97,12 +97,12 @@ def maximum_likelihood(family: Discrete, sources: Sequence[WeightedSource], star
     problem = _Problem(family, rows, weights, outer, ridge * basis.T @ basis)
     moments: Array = sum((source.weight * source.moment for source in sources), np.zeros(1))
     target, begin = moments.T @ basis, start @ dual
-    found, exists = np.empty_like(begin), np.empty(len(begin), np.bool_)
+    coordinates, exists = np.empty_like(begin), np.empty(len(begin), np.bool_)
     size = max(1, _BLOCK // len(rows))
     for first in range(0, len(begin), size):
         block = slice(first, first + size)
-        found[block], exists[block] = _newton(problem, target[block], begin[block])
-    return Fit(found @ basis.T, exists)
+        coordinates[block], exists[block] = _newton(problem, target[block], begin[block])
+    return Fit(coordinates @ basis.T, exists)
 
 
 def _merged(sources: Sequence[WeightedSource]) -> tuple[Array, Array]:
@@ -135,20 +135,20 @@ def _whitening(sources: Sequence[WeightedSource]) -> tuple[Array, Array]:
 
 def _newton(problem: _Problem, target: Array, begin: Array) -> tuple[Array, NDArray[np.bool_]]:
     """Fit a block of m replicates; returns estimates (m, r) and their existence (m,)."""
-    found, done = begin.copy(), np.zeros(len(begin), np.bool_)
+    estimates, done = begin.copy(), np.zeros(len(begin), np.bool_)
     height = _likelihood(problem, target, begin, begin @ problem.rows.T)
     for _ in range(_STEPS):
         active = np.flatnonzero(~done)
         if not len(active):
             break
-        at, aim = found[active], target[active]
+        at, aim = estimates[active], target[active]
         predictor = at @ problem.rows.T
         step = _step(problem, aim, at, predictor)
         change = step @ problem.rows.T
         length, height[active] = _climb(problem, aim, height[active], (at, step), (predictor, change))
-        found[active] = at + length[:, None] * step
+        estimates[active] = at + length[:, None] * step
         done[active] = (length == 1.0) & (np.abs(change).max(axis=1) <= _STEP_TOLERANCE)
-    return found, done & _informed(problem, found)
+    return estimates, done & _informed(problem, estimates)
 
 
 def _step(problem: _Problem, target: Array, at: Array, predictor: Array) -> Array:
@@ -187,9 +187,9 @@ def _likelihood(problem: _Problem, target: Array, at: Array, predictor: Array) -
     return likelihood
 
 
-def _informed(problem: _Problem, found: Array) -> NDArray[np.bool_]:
+def _informed(problem: _Problem, estimates: Array) -> NDArray[np.bool_]:
     """Return (m,) True where the likelihood is curved in every direction, and so has a maximum."""
-    information = _information(problem, _moments(problem.family, found @ problem.rows.T)[1])
+    information = _information(problem, _moments(problem.family, estimates @ problem.rows.T)[1])
     finite = np.asarray(np.isfinite(information).all(axis=(1, 2)))
     eigenvalues = np.linalg.eigvalsh(np.where(finite[:, None, None], information, 0.0))
     informed: NDArray[np.bool_] = eigenvalues[:, 0] > _NO_INFORMATION * np.maximum(1.0, eigenvalues[:, -1])

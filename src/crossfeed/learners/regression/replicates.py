@@ -130,11 +130,20 @@ def finite_estimates(estimates: Sequence[Array], generation: int) -> list[Array]
 
 
 def save_estimates(state: Array, folder: Path) -> None:
-    """Write ``(R, d)`` estimates to ``estimates.npy`` in a folder."""
+    """Write estimates to ``estimates.npy``.
+
+    Args:
+        state: ``(R, d)`` estimates.
+        folder: An existing folder.
+    """
     np.save(folder / _FILE, state, allow_pickle=False)
 
 
 def load_estimates(folder: Path) -> Array:
-    """Read the ``(R, d)`` estimates of ``estimates.npy`` in a folder."""
+    """Read the ``(R, d)`` estimates of ``estimates.npy``.
+
+    Args:
+        folder: The folder that it is in.
+    """
     estimates: Array = np.load(folder / _FILE, allow_pickle=False)
     return estimates

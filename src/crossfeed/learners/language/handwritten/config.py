@@ -1,4 +1,4 @@
-"""Which modules have a handwritten twin: conditions on their configuration, and the sizes that are read from it."""
+"""Conditions under which a module has a handwritten twin, and the sizes that the twin needs."""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ def losses(ops: Ops, y: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         head: ``(vocabulary, width)`` matrix.
         targets: ``(N,)`` tokens.
     """
-    found = torch.empty(len(y))
+    each = torch.empty(len(y))
     for piece in _pieces(len(y), len(head)):
-        ops.losses(torch.mm(y[piece], head.t()), targets[piece], found[piece], with_gradient=False)
-    return found
+        ops.losses(torch.mm(y[piece], head.t()), targets[piece], each[piece], with_gradient=False)
+    return each
 
 
 def losses_and_gradients(

@@ -100,7 +100,13 @@ class TorchAttention:
         return output, weights
 
     def backward(self, gradient: Tensor, qkv: Tensor, saved: list[Tensor]) -> Tensor:
-        """Return the ``(N, (H + 2G) D)`` gradients of queries, keys and values (see `Attention.backward`)."""
+        """Return the ``(N, (H + 2G) D)`` gradients of queries, keys and values.
+
+        Args:
+            gradient: ``(N, H D)`` gradient of the attention output.
+            qkv: The input of `forward`.
+            saved: Attention weights from `forward`.
+        """
         grad_qkv = torch.empty_like(qkv)
         shared = self._config.kv_heads != self._config.heads
         into = self._empty_heads(qkv) if shared else self._heads(grad_qkv)

@@ -140,7 +140,11 @@ class Kernels:
         return heads * sum(length * self.filled(length) for length in lengths)
 
     def filled(self, count: int) -> int:
-        """Return a count, rounded up to a multiple of `unit`."""
+        """Return a count, rounded up to a multiple of `unit`.
+
+        Args:
+            count: A number of columns.
+        """
         return -(-count // self.unit) * self.unit
 
     def attend(self, qkv: Tensor, weights: Tensor, lengths: Tensor, heads: int, groups: int, size: int) -> Tensor:

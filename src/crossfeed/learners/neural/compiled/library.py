@@ -31,7 +31,7 @@ _LONGEST_S: Final = 60.0
 def library(capability: str | None = None) -> ctypes.CDLL | None:
     """Return the compiled library, or None where no compiler builds it or it cannot be stored.
 
-    It is compiled in half a second, and found in the cache from then on, in a folder that nobody else can write into.
+    It is compiled in half a second, and taken from the cache from then on, from a folder that only this user can write.
 
     Args:
         capability: The instructions to use, by torch's names; None takes those that torch uses here.

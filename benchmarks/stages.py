@@ -66,14 +66,14 @@ def watch_all(stages: Stages) -> None:
     """Put the clocks in; those of libraries' own loading count as everything else."""
     from crossfeed.learners.language import learner, scratch
     from crossfeed.learners.language.embedding import Embedder
-    from crossfeed.learners.language.tokens import Codec
+    from crossfeed.learners.language.tokens import ItemTokenizer
     from crossfeed.running import cell_runner
     from crossfeed.store.folder import FolderStore
 
     stages.watch(learner, "make_base", "base")
     stages.watch(scratch, "train_tokenizer", "tokenise")
     for name in ("examples", "prompts", "completions", "documents"):
-        stages.watch(Codec, name, "tokenise")
+        stages.watch(ItemTokenizer, name, "tokenise")
     stages.watch(learner, "train", "train")
     stages.watch(learner, "complete", "generate")
     stages.watch(learner, "score", "evaluate")

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from crossfeed import Experiment, MemoryStore, predict, run
 from crossfeed.description.reading import read_preset
-from crossfeed.learners.density.gmm import Mixture
+from crossfeed.learners.density.gmm import GaussianMixtureDensity
 from crossfeed.records import state_scope_of
 from crossfeed.reporting.drawing.charts import Chart, Line, charts
 from crossfeed.reporting.drawing.style import to_png
@@ -236,7 +236,7 @@ def excess_losses(experiment: Experiment) -> Array:
     task: Any = experiment.public.build("public", None)
     points = points_of(task.test)
     best = task.truth.log_density(points).mean()
-    family = Mixture(1, 1, 0.0)
+    family = GaussianMixtureDensity(1, 1, 0.0)
     found = [[family.log_density(state, points).mean() for state in states] for states in states_of(experiment)]
     return np.asarray(best - np.mean(found, axis=1))
 

@@ -10,11 +10,13 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from crossfeed.errors import MissingDependency
 from crossfeed.protocols import Reading
 
 if TYPE_CHECKING:
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
     from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, Task
 
 __all__ = [
+    "Count",
     "FilterSettings",
     "Frozen",
     "LearnerSettings",
     "MetricSettings",
     "Name",
+    "NonNegative",
     "Number",
+    "Rate",
     "Sequence_",
     "Share",
     "TaskSettings",
@@ -65,6 +70,9 @@ def _as_float(value: Any) -> Any:
 Name = Annotated[str, BeforeValidator(_safe_name)]
 Number = Annotated[float, BeforeValidator(_as_float)]
 Share = Annotated[float, BeforeValidator(_as_float), Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[Number, Field(ge=0.0)]
+Rate = Annotated[Number, Field(gt=0.0)]
 Sequence_ = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 
 
@@ -83,31 +91,47 @@ class Frozen(BaseModel):
 
 
 class LearnerSettings(Frozen):
-    """A kind of generative model and how it is trained; `kind` is its name in the registry.
+    """The description of a kind of generative model and its training; `kind` is its name in the registry.
+
+    A subclass names the code that builds the learner (`builder`) instead of importing it, so that descriptions load no
+    heavy library and no learner's module is imported by its own settings.
 
     Attributes:
         shared: Fields in which the entities of an experiment cannot differ.
+        builder: ``module:callable``, imported when a learner is built; called with the settings and the context, it
+            returns the learner.
+        missing: Message of the error raised when a package that `builder` imports is not installed; ``{kind!r}`` and
+            ``{package!r}`` are filled in.
     """
 
     always_told = frozenset({"kind"})
     shared: ClassVar[frozenset[str]] = frozenset()
+    builder: ClassVar[str] = ""
+    missing: ClassVar[str] = "the learner {kind!r} needs the package {package!r}, which is not installed"
 
     kind: str
 
     def reading(self) -> Reading:
-        """What its training sets hold, see `crossfeed.protocols.Learner.reads`."""
+        """Return what training sets hold for this learner, see `crossfeed.protocols.Learner.reads`."""
         return "draws"
 
     def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """These settings as plain data, with what is different for one entity laid over them, mapping by mapping."""
+        """Return these settings as plain data, with one entity's own fields merged in, mapping by mapping.
+
+        Args:
+            changes: The entity's own fields, nested as in the description.
+        """
         return _laid_over(self.model_dump(mode="python"), changes)
 
     def start_identity(self) -> Any:
-        """What of the settings affects training at generation 0, as plain data; more than that is safe, less is not."""
+        """Return the fields that affect training at generation 0, as plain data.
+
+        A field too many costs a cached state; a field too few gives wrong results.
+        """
         return identity(self)
 
     def workers(self, cores: int) -> tuple[int, int]:
-        """How many worker processes such models keep busy on a machine, and the threads of each, if there are several.
+        """Return the number of worker processes that such models keep busy on a machine, and the threads of each.
 
         One process for learners that finish before a second one has started, or whose libraries use all cores.
 
@@ -116,9 +140,39 @@ class LearnerSettings(Frozen):
         """
         return 1, 1
 
+    def prepare(self) -> None:
+        """Set up the process before the module of `builder` is imported; by default nothing is done."""
+
     def build(self, context: LearnerContext) -> Learner:
-        """Make the learner; called once for each cell."""
-        raise NotImplementedError
+        """Build the learner; called once for each cell.
+
+        Args:
+            context: The cell's tasks, seed, cache folder and progress display.
+
+        Returns:
+            The learner that `builder` makes from these settings.
+
+        Raises:
+            MissingDependency: A package that the learner needs is not installed.
+            InvalidInput: The learner cannot read a task's items.
+            NotImplementedError: The class neither names a `builder` nor overrides this method.
+        """
+        if not self.builder:
+            raise NotImplementedError(f"{type(self).__name__} names no `builder` and overrides no `build`")
+        self.prepare()
+        try:
+            factory = resolve_name(self.builder)
+        except ModuleNotFoundError as error:
+            if self._is_own(error):
+                raise
+            raise MissingDependency(self.missing.format(kind=self.kind, package=error.name)) from error
+        learner: Learner = factory(self, context)
+        return learner
+
+    def _is_own(self, error: ModuleNotFoundError) -> bool:
+        """Return True if the missing module belongs to crossfeed or to the builder's own package: a fault, no extra."""
+        package = (error.name or "crossfeed").partition(".")[0]
+        return package in ("crossfeed", self.builder.partition(":")[0].partition(".")[0])
 
 
 class TaskSettings(Frozen):

@@ -18,9 +18,9 @@ from crossfeed.description.experiment import Experiment
 from crossfeed.errors import Diverged
 from crossfeed.generation.turn import compose, update
 from crossfeed.keys import item_keys
-from crossfeed.learners.glm import divergence, poisson_quantiles
-from crossfeed.learners.newton import maximum_likelihood
-from crossfeed.learners.replicates import WeightedPart
+from crossfeed.learners.regression.families import half_deviance, poisson_quantiles
+from crossfeed.learners.regression.newton import maximum_likelihood
+from crossfeed.learners.regression.replicates import WeightedSource
 from crossfeed.tasks.regression import mean_response, responses_of
 
 FAMILIES = ("logistic", "poisson")
@@ -38,7 +38,7 @@ def random_parts(seed, family, rank=3, d=3, replicates=5, rows=(60, 40, 60)):
     theta = rng.standard_normal(rank) @ span / (span**2).sum()
     first, second = (rng.standard_normal((n, rank)) @ span for n in rows[:2])
     return [
-        WeightedPart(weight, features, responses(rng, family, features, theta, replicates))
+        WeightedSource(weight, features, responses(rng, family, features, theta, replicates))
         for weight, features in ((0.5, first), (0.3, second), (0.2, first))
     ]
 
@@ -77,14 +77,14 @@ def test_the_beginning_changes_nothing_nor_do_other_replicates(family):
     cold = maximum_likelihood(family, parts, np.zeros((5, 3))).estimates
     far = np.random.default_rng(0).uniform(-4, 4, (5, 3))
     np.testing.assert_allclose(maximum_likelihood(family, parts, far).estimates, cold, atol=1e-10)
-    alone = [WeightedPart(part.weight, part.features, part.responses[:, 2:3]) for part in parts]
+    alone = [WeightedSource(part.weight, part.features, part.responses[:, 2:3]) for part in parts]
     np.testing.assert_allclose(maximum_likelihood(family, alone, far[2:3]).estimates[0], cold[2], atol=1e-10)
 
 
 def test_a_far_overshooting_step_is_halved():
     features = np.column_stack([np.ones(50), np.linspace(-1, 1, 50)])
     counts = np.random.default_rng(4).poisson(np.exp(features @ [6.0, 3.0]))[:, None].astype(float)
-    part = WeightedPart(1.0, features, counts)
+    part = WeightedSource(1.0, features, counts)
     fit = maximum_likelihood("poisson", [part], np.array([[-8.0, 0.0]]))
     assert fit.exists.all()
     np.testing.assert_allclose(features.T @ (np.exp(features @ fit.estimates[0]) - counts[:, 0]), 0, atol=1e-6)
@@ -103,7 +103,7 @@ SEPARATED = {
 def test_separated_data_have_no_estimate_and_a_ridge_gives_one(case):
     family, features, labels = SEPARATED[case]
     fine = [1, 0, 1, 0, 1][: len(labels)] if family == "logistic" else [1, 2, 1, 1]
-    part = WeightedPart(1.0, features, np.array([fine, labels], dtype=float).T)
+    part = WeightedSource(1.0, features, np.array([fine, labels], dtype=float).T)
     fit = maximum_likelihood(family, [part], np.zeros((2, 2)))
     assert fit.exists.tolist() == [True, False]
     ridged = maximum_likelihood(family, [part], np.zeros((2, 2)), ridge=0.1)
@@ -163,13 +163,13 @@ def test_generated_responses_follow_the_fitted_model(family):
 def test_the_loss_is_the_divergence_from_the_response(family):
     predictor = np.array([-2.0, 0.3, 1.5])
     mean = mean_response(family, predictor)
-    np.testing.assert_allclose(divergence(family, mean, predictor), 0, atol=1e-12)
+    np.testing.assert_allclose(half_deviance(family, mean, predictor), 0, atol=1e-12)
     y = np.array([0.0, 1.0, 1.0])
     if family == "logistic":
         expected = -stats.bernoulli.logpmf(y, mean)
     else:
         expected = stats.poisson.logpmf(y, y) - stats.poisson.logpmf(y, mean)
-    np.testing.assert_allclose(divergence(family, y, predictor), expected, atol=1e-12)
+    np.testing.assert_allclose(half_deviance(family, y, predictor), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -14,8 +14,10 @@ from crossfeed.errors import Diverged, InvalidInput
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import item_keys
-from crossfeed.learners.linear import LinearSettings, least_squares
-from crossfeed.learners.replicates import WeightedPart, angles, keyed_normals, keyed_uniforms
+from crossfeed.learners.numeric import angles, keyed_normals, keyed_uniforms
+from crossfeed.learners.regression.families import least_squares
+from crossfeed.learners.regression.replicates import WeightedSource
+from crossfeed.learners.regression.settings import LinearSettings
 from crossfeed.protocols import LearnerContext, Part, TrainingSet
 from crossfeed.tasks.regression import features_of, regression_items, responses_of
 
@@ -39,7 +41,7 @@ def random_parts(rng, count, d, rank, replicates):
     parts = []
     for _ in range(count):
         features = rng.standard_normal((rng.integers(rank, 9), rank)) @ rng.standard_normal((rank, d))
-        parts.append(WeightedPart(rng.uniform(0.1, 1), features, rng.standard_normal((len(features), replicates))))
+        parts.append(WeightedSource(rng.uniform(0.1, 1), features, rng.standard_normal((len(features), replicates))))
     return parts
 
 
@@ -53,8 +55,8 @@ def test_a_small_weight_is_not_an_absent_one():
     rng = np.random.default_rng(3)
     one, other = random_parts(rng, 2, 2, 1, 3)
     # Two sources of rank one in two dimensions do not compete: the estimate is the same whatever their weights.
-    equal = least_squares([WeightedPart(1.0, one.features, one.responses), other])
-    small = least_squares([WeightedPart(1e-11, one.features, one.responses), other])
+    equal = least_squares([WeightedSource(1.0, one.features, one.responses), other])
+    small = least_squares([WeightedSource(1e-11, one.features, one.responses), other])
     np.testing.assert_allclose(small, equal, rtol=1e-3)
     assert not np.allclose(equal, naive_least_squares([other]), rtol=0.1)
 

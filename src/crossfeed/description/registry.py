@@ -34,12 +34,12 @@ _LEARNERS: Final = {
     "captions": "crossfeed.learners.captions.settings:CaptionsSettings",
     "fake": "crossfeed.learners.fake:FakeSettings",
     "gaussian": "crossfeed.learners.density.settings:GaussianSettings",
-    "glm": "crossfeed.learners.glm:GlmSettings",
+    "glm": "crossfeed.learners.regression.settings:GlmSettings",
     "gmm": "crossfeed.learners.density.settings:GmmSettings",
     "images": "crossfeed.learners.images.settings:ImagesSettings",
     "kde": "crossfeed.learners.density.settings:KdeSettings",
     "language": "crossfeed.learners.language.settings:LanguageSettings",
-    "linear": "crossfeed.learners.linear:LinearSettings",
+    "linear": "crossfeed.learners.regression.settings:LinearSettings",
 }
 _PER_ENTITY: Final = "crossfeed.learners.per_entity:PerEntitySettings"
 _TASKS: Final = {

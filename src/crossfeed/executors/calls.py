@@ -117,7 +117,7 @@ class Desk:
     def _held(self, numbers: list[int]) -> list[State]:
         return [self._states[number] for number in numbers]
 
-    def _consumes(self, learner: Learner, n: int, generation: int, entity: int) -> int:
+    def _examples_read(self, learner: Learner, n: int, generation: int, entity: int) -> int:
         return learner.examples_read(n, generation, entity)
 
     def _describe(self, learner: Learner) -> dict[str, str]:

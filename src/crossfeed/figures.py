@@ -32,6 +32,7 @@ from crossfeed.exact.prediction import Prediction
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run, points_of
 from crossfeed.reporting.data.layout import columns_of
+from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.numbers import by_generation, mixture
 from crossfeed.reporting.drawing.charts import draw_chart, draw_landscape
 from crossfeed.reporting.drawing.figures import draw_cloud, draw_lines, draw_shares
@@ -75,7 +76,7 @@ def loss_curve(
     Raises:
         InvalidInput: There is no such model, task or point; the message lists those that there are.
     """
-    return _curve(source, "loss", model, task, where, ax, band)
+    return _curve(source, LOSS, model, task, where, ax, band)
 
 
 @styled
@@ -94,10 +95,10 @@ def similarity_curve(
     Raises:
         InvalidInput: There is no such pair, task or point; the message lists those that there are.
     """
-    pairs = run.records.loc[run.records["metric"] == "similarity", "model"].unique().tolist()
+    pairs = run.records.loc[run.records["metric"] == SIMILARITY, "model"].unique().tolist()
     if pair is None and len(pairs) > 1:
         raise InvalidInput(f"pair: there are several pairs of models; give one of {', '.join(pairs)}")
-    return _curve(run, "similarity", pair or "".join(pairs), task, where, ax)
+    return _curve(run, SIMILARITY, pair or "".join(pairs), task, where, ax)
 
 
 @styled
@@ -180,13 +181,13 @@ def loss_matrix(
         InvalidInput: There is no such point, or no loss at this generation.
     """
     records, points = _numbers(source)
-    table, point = by_generation(records, "loss"), _one_point(points, where)
+    table, point = by_generation(records, LOSS), _one_point(points, where)
     table = table[table["point"] == point]
     last = int(table["generation"].max()) if generation is None and len(table) else generation
     _known("generation", last, table["generation"])
     wide = table[table["generation"] == last].pivot_table(index="model", columns="task", values="mean", sort=False)
     values = wide.to_numpy(dtype=float)
-    scale = Scale("loss", float(np.nanmin(values)), float(np.nanmax(values)), "levels", number)
+    scale = Scale(LOSS, float(np.nanmin(values)), float(np.nanmax(values)), "levels", number)
     axes = draw_matrix(_axes(ax), Matrix("", values, list(wide.index), list(wide.columns)), scale)
     which = f", {columns_of(points, greek=True).labels[point]}" if len(points) > 1 else ""
     axes.set(xlabel="on", ylabel="model", title=f"loss, t = {last}{which}")

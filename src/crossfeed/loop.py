@@ -110,7 +110,8 @@ class _Run:
                 self._sweep(todo)
             failures = self._failures()
             self._tidy(keep_starts=bool(failures))
-            if "projection" in self._experiment.metrics and (todo or self._store.read_result("projection") is None):
+            projected = any(each.projected for each in self._experiment.metrics.values())
+            if projected and (todo or self._store.read_result("projection") is None):
                 self._project()
             records = self._join()
             self.session.tell_damage()

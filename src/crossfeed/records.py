@@ -68,10 +68,9 @@ def state_scope_of(cell: Cell, generation: int) -> str:
 
 
 def is_measured(store: Store, cell: Cell, generation: int) -> bool:
-    """Whether a generation's numbers are there, and the outputs that `collect_projection` will need."""
+    """Return True if a generation's numbers are stored, and the outputs that `collect_projection` will need."""
     scope, last = scope_of(cell, generation), cell.experiment.generations
-    projection = cell.experiment.metrics.get("projection")
-    drawn = projection is not None and (generation in (0, last) or generation % projection.every == 0)
+    drawn = any(each.projected and each.is_due(generation, last) for each in cell.experiment.metrics.values())
     return store.has_table("records", scope, generation) and (
         not drawn or store.has_table("outputs", scope, generation)
     )

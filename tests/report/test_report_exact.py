@@ -70,7 +70,7 @@ def test_expected_losses_are_those_that_predict_gives(linear, exact):
 
 
 def test_curves_of_losses_have_the_theory_beside_them(linear, exact):
-    (_, picture, _) = measured(linear, ("loss",), ("loss",), theory_of(linear))
+    (_, picture, _) = measured(linear, linear.measures[:1], theory_of(linear))
     first = picture.draw(10.4).axes[1]  # a on b
     assert first.get_title(loc="left") == "a on b"
     wanted = predicted(linear).query("model == 'a' and task == 'b'").sort_values("generation")

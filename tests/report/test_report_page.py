@@ -244,11 +244,11 @@ def test_a_very_long_table_is_shown_in_part_and_kept_whole(make):
     tasks = ", ".join(f"t{k}: {{source: fake, test: 2}}" for k in range(13))
     few = ("metrics={loss: {}}", "grid={ecosystem.alpha: [0.5]}", "generations=1", "n=10")
     run = make(f"ecosystem.entities=[{names}]", f"tasks={{{tasks}}}", *few)
-    (block,) = (each for each in measured(run, ("loss",)) if each.kind == "changes")
+    (block,) = (each for each in measured(run, run.measures[:1]) if each.kind == "changes")
     assert len(block.whole.rows) == 13 * 14
     assert [row.kind for row in block.table.rows] == ["own"] * 13 + ["public"] * 13
     assert "The 156 rows of other models' tasks are in the files." in block.legend
-    (curves,) = measured(run, ("loss",), ("loss",))[1:]
+    (curves,) = measured(run, run.measures[:1])[1:]
     titles = [axis.get_title(loc="left") for axis in curves.draw(10.4).axes]
     assert titles == ["own tasks, mean of 13", "other models' tasks, mean of 156", "public data, mean of 13"]
     own = run.records.query("metric == 'loss' and generation == 1 and model.str[1:] == task.str[1:]")["value"].mean()

@@ -47,7 +47,7 @@ def blocks(together, kind):
 def test_every_run_keeps_its_own_numbers(seeds, other, three):
     together = lay_together([seeds, other, three])
     assert together.names == ("A: fake", "B: fake", "C: fake")
-    table = together.table("loss")
+    table = together.table(next(each for each in together.measures if each.metric == "loss"))
     first = 0
     for run, group in zip((seeds, other, three), table.columns.groups, strict=True):
         own = run.change_table("loss", greek=True)

@@ -14,18 +14,19 @@ from crossfeed.explorer.run_lines import by_task, empty, key, numbers, panels, p
 from crossfeed.explorer.server import Site
 from crossfeed.explorer.watch import Watch
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import MEASURES, columns_of, other_metrics
+from crossfeed.reporting.data.layout import columns_of
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.page.exact import theory_of
 from crossfeed.reporting.terminal.progress_tables import where
 from crossfeed.running.status import CellStatus, RunStatus
+from crossfeed.settings import measures_of
 
 __all__ = ["site"]
 
 _EVERY: Final = 1000
 """Milliseconds between two questions whether there is something new."""
 _LISTED: Final = 100
-_SIMILARITY: Final = "similarity"
 _MARKS: Final = {"finished": "✓", "running": "▶", "failed": "✗", "stopped": "■", "waiting": "·"}
 
 
@@ -89,8 +90,8 @@ class _Page:
         self._seen = watch.latest
         experiment = self._seen.run.experiment
         self._panels = list(panels(experiment))
-        asked = _SIMILARITY in experiment.metrics
-        self._similarity = empty(_SIMILARITY, experiment.generations) if asked else None
+        self._of_pairs = next((each for each in measures_of(experiment.metrics).values() if each.pairs), None)
+        self._similarity = empty("similarity", experiment.generations) if self._of_pairs else None
         self._words = Conversation(self._move)
         self._moved: dict[str, Any] = {}
         self._draw()
@@ -104,7 +105,7 @@ class _Page:
             description=plain(experiment.description),
             file=f"{experiment.name}.yaml",
             place=place,
-            similarity=asked,
+            similarity=plain(self._of_pairs.title) if self._of_pairs else "",
             panels=[{"title": panel.title, "root": panel.lines.figure.name} for panel in self._panels],
         )
 
@@ -150,13 +151,13 @@ class _Page:
         here = run.records[run.records["point"] == int(point)]
         table = by_generation(here, metric)
         names = run.experiment.ecosystem.names
-        exact = self._beside.losses(int(point)) if metric == "loss" else None
+        exact = self._beside.losses(int(point)) if metric == LOSS else None
         for panel in self._panels:
             panel.lines.figure.yaxis.axis_label = metrics[metric]
             put(panel, table, exact, names)
         said = {
             "averaged": _averaged(run, table),
-            "theory": self._beside.reason if metric == "loss" else "",
+            "theory": self._beside.reason if metric == LOSS else "",
         }
         tables = {
             "metric": html("options.html.j2", options=_options(metrics)),
@@ -171,9 +172,9 @@ class _Page:
 
     def _draw_similarity(self, here: pd.DataFrame) -> dict[str, str]:
         """How alike outputs are, where that was asked for; what is said of it, by place."""
-        if self._similarity is None:
+        if self._similarity is None or self._of_pairs is None:
             return {}
-        similar = by_task(by_generation(here, _SIMILARITY))
+        similar = by_task(by_generation(here, self._of_pairs.metric))
         self._similarity.put(similar)
         return {
             "similarity-words": "" if similar else "Not measured yet.",
@@ -188,9 +189,7 @@ class _Page:
 
 def _metrics(run: Run) -> dict[str, str]:
     """Metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
-    measured = set(run.records["metric"].unique())
-    known = {name: measure.title for name, measure in MEASURES.items() if name in measured and name != _SIMILARITY}
-    return known | {name: plain(name) for name in other_metrics(run.records)} or {"loss": "Loss"}
+    return {each.metric: plain(each.title) for each in run.measures if not each.pairs} or {LOSS: "Loss"}
 
 
 def _options(known: dict[str, str]) -> list[dict[str, str]]:

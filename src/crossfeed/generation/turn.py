@@ -78,7 +78,7 @@ def measure(world: World, generation: int, states: Sequence[State]) -> tuple[lis
     snapshots = _snapshots(world, generation, states)
     numbers: list[Measurement] = []
     for settings in experiment.metrics.values():
-        if generation in (0, experiment.generations) or generation % settings.every == 0:
+        if settings.is_due(generation, experiment.generations):
             metric = settings.build()
             for snapshot in snapshots:
                 numbers += metric.measure(snapshot)

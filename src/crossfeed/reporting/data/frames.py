@@ -23,6 +23,8 @@ from crossfeed.display.notebook import Columns, page
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.records import collect
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
+from crossfeed.reporting.data.measures import LOSS, measured_in
+from crossfeed.settings import Measure
 from crossfeed.store import open_store
 from crossfeed.store.folder import FolderStore
 from crossfeed.store.schema import check_document
@@ -102,22 +104,29 @@ class Run:
             "generations": self.experiment.generations,
             "records": len(self.records),
         }
-        losses = self.change_table("loss")
+        losses = self.change_table(LOSS)
         tables: dict[str, Columns] = {"Loss, initial → final": texts_of(losses)} if losses else {}
         if len(self.failures):
             tables["Failed"] = self.failures.to_dict("list")
         return page(f"Run {self.experiment.name} ({self.id})", facts, tables)
 
     def change_table(self, metric: str, *, greek: bool = False) -> ChangeTable | None:
-        """The initial -> final table of a metric; None if nothing of it was measured.
+        """Return the initial -> final table of a metric; None if it was not measured.
 
         Args:
-            metric: One of `crossfeed.reporting.data.layout.MEASURES` or of
-                `crossfeed.reporting.data.layout.other_metrics`.
+            metric: Its name in the records.
             greek: See `crossfeed.reporting.data.layout.columns_of`.
         """
+        measure = next((each for each in self.measures if each.metric == metric), None)
+        if measure is None:
+            return None
         targets = dict.fromkeys(range(len(self.points)), self.experiment.generations)
-        return lay_out(self.records, metric, columns_of(self.points, greek=greek), targets, [self.experiment])
+        return lay_out(self.records, measure, columns_of(self.points, greek=greek), targets, [self.experiment])
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """The declarations of all metrics that were measured, in the order of tables."""
+        return measured_in(self.records, [self.experiment])
 
     @property
     def folder(self) -> Path:

@@ -17,21 +17,19 @@ import pandas as pd
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.formatting import number, percent, signed, value_text
 from crossfeed.protocols import PUBLIC
-from crossfeed.reporting.data.numbers import DEAD_BAND, change, verdict
+from crossfeed.reporting.data.numbers import change, verdict
+from crossfeed.settings import Measure
 
 __all__ = [
     "KINDS",
-    "MEASURES",
     "ChangeTable",
     "Columns",
     "Entry",
     "Group",
-    "Measure",
     "Row",
     "columns_of",
     "evenly",
     "lay_out",
-    "other_metrics",
     "texts_of",
 ]
 
@@ -39,47 +37,6 @@ T = TypeVar("T")
 
 KINDS: Final = ("own", "other", "public")
 _GREEK: Final = {"alpha": "α", "beta": "β"}
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric that has an initial -> final table.
-
-    Attributes:
-        metric: Its name in the records.
-        title: What it is called.
-        band: Changes of at most this are marked ``same``.
-        words: Marks for a fall and for a rise.
-        relative: Whether a change is given in per cent, rather than in the metric's own unit.
-        bounded: Whether values lie between -1 and 1, so that two decimals say enough (not if `relative`).
-    """
-
-    metric: str
-    title: str
-    band: float
-    words: tuple[str, str]
-    relative: bool = False
-    bounded: bool = True
-
-
-# Shares and similarities are shown with two decimals: half of the last one is their band.
-MEASURES: Final = {
-    measure.metric: measure
-    for measure in (
-        Measure("loss", "Loss", DEAD_BAND, ("better", "worse"), relative=True),
-        Measure("completion_loss", "Loss of completions alone", DEAD_BAND, ("better", "worse"), relative=True),
-        Measure("bits_per_byte", "Bits a byte of text", DEAD_BAND, ("better", "worse"), relative=True),
-        Measure("accuracy", "Accuracy", 0.005, ("down", "up")),
-        Measure("similarity", "Similarity of outputs", 0.005, ("down", "up")),
-        Measure("caption_match", "Captions that name what the image shows", 0.005, ("down", "up")),
-        Measure("frechet", "Fréchet distance to real items", 0.005, ("better", "worse"), bounded=False),
-        Measure("precision", "Outputs that lie among real items (precision)", 0.005, ("down", "up")),
-        Measure("recall", "Real items that lie among outputs (recall)", 0.005, ("down", "up")),
-        Measure("distinct_1", "Distinct words (distinct-1)", 0.005, ("down", "up")),
-        Measure("distinct_2", "Distinct pairs of words (distinct-2)", 0.005, ("down", "up")),
-    )
-}
-_BOOKKEEPING: Final = frozenset({"drawn", "passed", "seconds"})  # what the loop itself counts
 
 
 @dataclass(frozen=True)
@@ -226,7 +183,7 @@ def columns_of(points: pd.DataFrame, *, greek: bool = False) -> Columns:
 
 def lay_out(
     records: pd.DataFrame,
-    metric: str,
+    measure: Measure,
     columns: Columns,
     targets: Mapping[int, int],
     experiments: Sequence[Experiment],
@@ -235,19 +192,19 @@ def lay_out(
 
     Args:
         records: Records with ``point``.
-        metric: The metric.
+        measure: The metric's declaration.
         columns: The points as columns.
         targets: The generation that each point was to reach.
         experiments: What was run: who owns what, and the order of rows.
     """
-    measure, numbers = MEASURES.get(metric) or _measure(metric), change(records, metric)
+    numbers = change(records, measure.metric)
     if numbers.empty:
         return None
     rows: dict[tuple[str, str], dict[int, Entry]] = {}
     for found in numbers.to_dict("records"):
         place, point = (str(found["model"]), str(found["task"])), int(found["point"])
         rows.setdefault(place, {})[point] = _entry(found, measure, targets[point])
-    pairs = len({model for model, _ in rows}) if metric == "similarity" else 0
+    pairs = len({model for model, _ in rows}) if measure.pairs else 0
     made = [_row(place, entries, experiments, pairs == 1) for place, entries in rows.items()]
     return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()))
 
@@ -265,17 +222,6 @@ def evenly(values: Sequence[T], most: int) -> list[T]:
     """At most so many of the values, the first and the last among them, in even steps."""
     places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
     return [values[place] for place in places]
-
-
-def other_metrics(records: pd.DataFrame) -> tuple[str, ...]:
-    """Metrics that are not among `MEASURES`: those of other packages, in the order of the records."""
-    return tuple(name for name in records["metric"].unique() if name not in _BOOKKEEPING and name not in MEASURES)
-
-
-def _measure(metric: str) -> Measure:
-    """A metric that nothing is known about but its name: any change is one, for better or worse."""
-    title = metric.replace("_", " ")
-    return Measure(metric, title[:1].upper() + title[1:], 0.0, ("down", "up"), bounded=False)
 
 
 def _names(columns: pd.Index) -> dict[str, str]:

@@ -15,7 +15,6 @@ import pandas as pd
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 
 __all__ = [
-    "DEAD_BAND",
     "OTHERS",
     "OWN",
     "by_generation",
@@ -25,9 +24,6 @@ __all__ = [
     "timing",
     "verdict",
 ]
-
-DEAD_BAND: Final = 0.1
-"""Losses that change by at most this are the same (paper, Table 2)."""
 
 OWN: Final = "its own"
 OTHERS: Final = "the others'"

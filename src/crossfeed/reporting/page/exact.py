@@ -23,6 +23,7 @@ from crossfeed.errors import DataUnavailable, InvalidDescription
 from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem
 from crossfeed.protocols import Array
 from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import change
 from crossfeed.theory import LinearEcosystem
 from crossfeed.theory.influence import influence
@@ -127,7 +128,7 @@ class Exact:
         The columns of `crossfeed.reporting.data.numbers.change`, then ``exact_initial, exact_final, exact_percent``,
         ``exact_se`` (of the final loss) and ``errors``: measured minus exact final loss in these standard errors.
         """
-        measured = change(self._run.records, "loss")
+        measured = change(self._run.records, LOSS)
         parts = [self._joined(group) for group in measured.groupby("point", sort=False)]
         table = pd.concat(parts, ignore_index=True) if parts else measured.assign(exact_initial=0.0, exact_final=0.0)
         start = table["exact_initial"].where(table["exact_initial"] > 0)

@@ -12,6 +12,7 @@ from crossfeed.display.formatting import number, percent, plain
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Columns, Row, columns_of
+from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.numbers import change
 
 __all__ = ["count", "findings", "gained", "opening", "state"]
@@ -49,11 +50,11 @@ def state(run: Run) -> str:
 
 def findings(run: Run) -> list[tuple[str, str]]:
     """Statements that compare grid points, then entities one by one, then points: ``(what it is about, statement)``."""
-    table = run.change_table("loss", greek=True)
+    table = run.change_table(LOSS, greek=True)
     if table is None or all(entry.final is None for row in table.rows for entry in row.entries.values()):
         return []
-    numbers = change(run.records, "loss")
-    similar = change(run.records, "similarity")
+    numbers = change(run.records, LOSS)
+    similar = change(run.records, SIMILARITY)
     columns = table.columns
     points = _told_points(run, numbers, columns)
     said = [(columns.labels[point] or "the run", _point(point, table, numbers, similar)) for point in points]

@@ -14,6 +14,7 @@ from crossfeed.display.formatting import clip, number
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run, shares
 from crossfeed.reporting.data.layout import columns_of
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import change
 from crossfeed.reporting.drawing.figures import NARROW
 from crossfeed.reporting.drawing.heat import Matrix, Scale, heat_maps
@@ -52,7 +53,7 @@ def landscape(run: Run, losses: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def landscapes(run: Run, theory: Theory) -> list[Block]:
     """Heat maps over alpha and beta, where a grid has at least two of each; for linear models beside exact theory."""
-    losses = change(run.records, "loss")
+    losses = change(run.records, LOSS)
     known = {"measured": landscape(run, losses, "final")}
     if known["measured"].empty or run.experiment.generations == 0:
         return []

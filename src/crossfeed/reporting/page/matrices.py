@@ -14,6 +14,7 @@ from crossfeed.display.formatting import clip, number, signed
 from crossfeed.protocols import PUBLIC, Array
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import Columns, columns_of, evenly
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation, change
 from crossfeed.reporting.drawing.figures import abreast
 from crossfeed.reporting.drawing.heat import Matrix, Scale, ends, heat_maps
@@ -33,7 +34,7 @@ _MOST_COLOUR: Final = 100.0  # per cent; what changed by more looks like this
 
 def loss_matrices(run: Run) -> list[Block]:
     """The loss of every model on every task, over generations: a row of heat maps for each grid point."""
-    frame = by_generation(run.records, "loss")
+    frame = by_generation(run.records, LOSS)
     if frame.empty or frame["generation"].max() == 0 or frame["model"].nunique() < 2:
         return []
     columns = columns_of(run.points, greek=True)
@@ -55,7 +56,7 @@ def loss_matrices(run: Run) -> list[Block]:
 
 def gains(run: Run, theory: Theory) -> list[Block]:
     """What each model gained and lost on each task; beside it, for linear models, what exact theory says."""
-    exact, measured = theory.exact, change(run.records, "loss")
+    exact, measured = theory.exact, change(run.records, LOSS)
     both = measured if exact is None else exact.beside
     both = both[both["generation"] > 0]
     if both.empty:
@@ -117,7 +118,7 @@ def _agreement(both: pd.DataFrame, columns: Columns) -> list[Block]:
         ]
         for row in both.to_dict("records")
     ]
-    head = ["loss", "measured", "exact", "standard error", "difference in standard errors"]
+    head = [LOSS, "measured", "exact", "standard error", "difference in standard errors"]
     return [Words([words]), Sheet("Last losses beside exact theory", head, rows, numeric=True)]
 
 

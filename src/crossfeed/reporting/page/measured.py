@@ -14,12 +14,14 @@ from crossfeed.display.formatting import clip
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import KINDS, ChangeTable, Row
-from crossfeed.reporting.data.numbers import DEAD_BAND, by_generation
+from crossfeed.reporting.data.measures import LOSS
+from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.drawing import figures
 from crossfeed.reporting.drawing.figures import Panel, far_apart
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Changes, Picture, file_name, left_out
 from crossfeed.reporting.page.exact import Exact, Theory
 from crossfeed.reporting.page.table_files import file_stem
+from crossfeed.settings import Measure
 
 __all__ = ["changes", "curves", "measured"]
 
@@ -31,25 +33,22 @@ _LINES: Final = 6
 _CALLED: Final = {"own": "own tasks", "other": "other models' tasks", "public": "public data"}
 
 
-def measured(
-    run: Run, metrics: tuple[str, ...], curves_of: tuple[str, ...] = (), theory: Theory | None = None
-) -> list[Block]:
-    """Tables of a run's metrics, and curves of some of them.
+def measured(run: Run, measures: Sequence[Measure], theory: Theory | None = None) -> list[Block]:
+    """Return tables of a run's metrics, and curves of those that declare them.
 
     Args:
         run: The run.
-        metrics: The metrics; those that were not measured are left out.
-        curves_of: Of which to draw curves.
+        measures: The metrics; those that were not measured are left out.
         theory: What exact theory says of the run's losses.
     """
     exact = theory.exact if theory else None
     blocks: list[Block] = []
-    for metric in metrics:
-        table = run.change_table(metric, greek=True)
+    for measure in measures:
+        table = run.change_table(measure.metric, greek=True)
         if table is not None:
             blocks.append(changes(table, str(run.experiment.generations), _GROUPS))
-            if metric in curves_of and run.records["generation"].max() > 0:
-                blocks += _by_group(run, table, exact if metric == "loss" else None)
+            if "curves" in measure.shown and run.records["generation"].max() > 0:
+                blocks += _by_group(run, table, exact if measure.metric == LOSS else None)
     return blocks
 
 
@@ -166,7 +165,7 @@ def _by_group(run: Run, table: ChangeTable, exact: Exact | None) -> list[Picture
             {point: columns.heads[point] for point in group.points},
             group.label,
             file_name(table.measure.metric, columns.groups, group),
-            DEAD_BAND if table.measure.metric == "loss" else 0.0,
+            table.measure.band if table.measure.relative else 0.0,
             exact,
             left_out(len(columns.points), len(table.columns.points), "by_generation.csv"),
         )

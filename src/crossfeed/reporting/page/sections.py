@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from crossfeed.display.formatting import clip, number, plain
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import columns_of, evenly, other_metrics
+from crossfeed.reporting.data.layout import columns_of, evenly
+from crossfeed.reporting.data.measures import LOSS, of_section
 from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture, timing
 from crossfeed.reporting.drawing import figures
 from crossfeed.reporting.drawing.figures import Panel
@@ -56,16 +57,17 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         run: The run.
         theory: What exact theory says of it.
     """
-    losses = [*measured(run, ("loss",), ("loss",), theory), *loss_matrices(run), *measured(run, ("completion_loss",))]
+    losses = of_section(run.measures, "loss")
+    main, rest = ([each for each in losses if (each.metric == LOSS) is is_main] for is_main in (True, False))
     made = (
         Section("summary", "Summary", _summary(run)),
-        Section("loss", "Loss", losses),
+        Section("loss", "Loss", [*measured(run, main, theory), *loss_matrices(run), *measured(run, rest)]),
         Section("gains", "Who learnt from whom", gains(run, theory)),
         Section("landscape", "Synthetic and private shares", landscapes(run, theory)),
-        Section("similarity", "Similarity of outputs", measured(run, ("similarity",), ("similarity",))),
+        Section("similarity", "Similarity of outputs", measured(run, of_section(run.measures, "similarity"))),
         Section("outputs", "Outputs", [*clouds(run), *image_samples(run), *_samples(run)]),
-        Section("quality", "Accuracy and diversity", measured(run, ("accuracy", "distinct_1", "distinct_2"))),
-        Section("metrics", "Other metrics", measured(run, other_metrics(run.records))),
+        Section("quality", "Accuracy and diversity", measured(run, of_section(run.measures, "quality"))),
+        Section("metrics", "Other metrics", measured(run, of_section(run.measures, "metrics"))),
         Section("mixture", "Realised mixture", _mixture(run)),
         Section("timing", "Time", _timing(run)),
         Section("failures", "Failures", failures(run)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import MEASURES, other_metrics
 from crossfeed.reporting.data.numbers import by_generation, change, mixture, timing
 from crossfeed.reporting.page.blocks import Sample
 from crossfeed.reporting.page.exact import Theory
@@ -21,7 +20,7 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
         run: The run.
         theory: What exact theory says of it.
     """
-    metrics = (*MEASURES, *other_metrics(run.records))
+    metrics = [measure.metric for measure in run.measures]
     changed = [change(run.records, metric).assign(metric=metric) for metric in metrics]
     traced = [by_generation(run.records, metric).assign(metric=metric) for metric in metrics]
     made = {

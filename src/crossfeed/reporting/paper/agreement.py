@@ -25,8 +25,8 @@ import pandas as pd
 from scipy.stats import t as student
 
 from crossfeed import paper
+from crossfeed.description.registry import built_in_measures
 from crossfeed.errors import InvalidInput
-from crossfeed.reporting.data.layout import MEASURES
 from crossfeed.reporting.data.numbers import change, verdict
 from crossfeed.reporting.paper.runs import Combined
 
@@ -147,7 +147,7 @@ def _chosen(runs: Combined, name: str | None) -> Sequence[str]:
     if name not in fitting:
         what = f"the {rows['metric'].iloc[0]} of K = {rows['K'].iloc[0]} entities that own {', '.join(_owned(rows))}"
         known = ", ".join(fitting) or "none"
-        measured = ", ".join(sorted(set(runs.records["metric"]) & set(MEASURES))) or "nothing yet"
+        measured = ", ".join(sorted(set(runs.records["metric"]) & built_in_measures().keys())) or "nothing yet"
         raise InvalidInput(
             f"--paper {name}: Table {name} is about {what}; these runs have {about} and measured {measured}; "
             f"tables that fit: {known}"
@@ -185,7 +185,7 @@ _RESULTS: Final = ("result", "result_scaled", "result_sign")
 
 def _read(row: dict[Any, Any], runs: Combined) -> dict[str, Any]:
     """What a cell of the paper says, what ours says, and whether they agree."""
-    measure = MEASURES[row["metric"]]
+    measure = built_in_measures()[row["metric"]]
     theirs = verdict(row["paper_change"], measure.band, measure.words)
     found: dict[str, Any] = {
         "kind": _kind(row["entity"], row["task"]),

@@ -19,9 +19,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from crossfeed.description.registry import built_in_measures
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import shares
-from crossfeed.reporting.data.layout import MEASURES
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.drawing.charts import Chart, Line, charts
 from crossfeed.reporting.drawing.figures import Panel, clouds
@@ -72,7 +73,7 @@ def changes_figure(comparison: Comparison) -> Figure:
     for place, (axis, table) in enumerate(zip(axes, tables, strict=True)):
         part = cells[cells["table"] == table]
         metric = str(counts.loc[table, "metric"])
-        _draw_changes(axis, part, alphas, MEASURES[metric].band)
+        _draw_changes(axis, part, alphas, built_in_measures()[metric].band)
         count = f"{counts.loc[table, 'agreed']} of {counts.loc[table, 'compared']}"
         axis.set_title(fitting(f"Table {table}: {metric}, {count}", frame.panel))
         axis.set_xlabel("change in the paper")
@@ -156,7 +157,7 @@ def generations_figure(runs: Combined) -> Figure | None:
     Returns:
         The figure, with beta from top to bottom and alpha from left to right; None if no loss was measured.
     """
-    table = by_generation(runs.records, "loss")
+    table = by_generation(runs.records, LOSS)
     table = table[table["task"] != PUBLIC].merge(runs.points, on="point")
     if table.empty:
         return None
@@ -171,7 +172,7 @@ def generations_figure(runs: Combined) -> Figure | None:
             lines = _lines(here, runs)
             if here.empty:
                 title += f" ({runs.state(alpha, beta)})"
-            parts.append(Chart(title, "generation", "loss", lines, span=(low - room, high + room)))
+            parts.append(Chart(title, "generation", LOSS, lines, span=(low - room, high + room)))
     return charts(parts, columns=len(alphas), width=max(2.8 * len(alphas), 4.6), height=1.6)
 
 

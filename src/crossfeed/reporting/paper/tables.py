@@ -13,8 +13,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from crossfeed.description.registry import built_in_measures
 from crossfeed.display.formatting import number, plain, signed
-from crossfeed.reporting.data.layout import MEASURES
+from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.paper.agreement import AGREES, ALONE, BOTH, OPPOSITE, SMALL, UNKNOWN, Comparison
 from crossfeed.reporting.paper.runs import Combined
 from crossfeed.reporting.terminal.tables import ascii_for, say
@@ -29,7 +30,7 @@ _STYLES: Final = {
     BOTH: "dim",
     ALONE: "dim",
 }
-_ALL: Final = {"loss": "Losses", "similarity": "Similarities"}
+_ALL: Final = {LOSS: "Losses", SIMILARITY: "Similarities"}
 _LISTED: Final = 40
 
 
@@ -45,7 +46,9 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     _print_totals(comparison, console)
     for (table, metric, beta), part in comparison.cells.groupby(["table", "metric", "beta"], sort=False):
         console.print()
-        title = f"Table {table} ({part['base'].iloc[0]}), {MEASURES[str(metric)].title.lower()}, beta = {beta:g}"
+        title = (
+            f"Table {table} ({part['base'].iloc[0]}), {built_in_measures()[str(metric)].title.lower()}, beta = {beta:g}"
+        )
         say(console, title, "bold")
         console.print(_grid(part, runs, console))
     console.print()
@@ -57,7 +60,7 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
 
 def theirs(row: dict[Any, Any]) -> str:
     """The paper's side of a cell: ``2.8 → 4.5 worse``; as many decimals as it prints."""
-    digits = 1 if MEASURES[row["metric"]].relative else 2
+    digits = 1 if built_in_measures()[row["metric"]].relative else 2
     return f"{row['paper_initial']:.{digits}f} → {row['paper_final']:.{digits}f} {row['paper_direction']}"
 
 
@@ -65,7 +68,7 @@ def ours(row: dict[Any, Any]) -> str:
     """Our side of a cell: ``4.01 → 5.09 worse``, or why there is none."""
     if row["state"] != "finished":
         return str(row["state"])
-    shown = number if MEASURES[row["metric"]].relative else "{:.2f}".format
+    shown = number if built_in_measures()[row["metric"]].relative else "{:.2f}".format
     return f"{shown(row['initial'])} → {shown(row['final'])} {row['direction']}"
 
 
@@ -82,7 +85,7 @@ def totals(comparison: Comparison) -> list[list[str]]:
     head = ["", "agreed", SMALL, OPPOSITE, "missing", "band in %", "sign", "firm", BOTH]
     rows = []
     for row in comparison.agreement.to_dict("records"):
-        scaled = MEASURES[row["metric"]].relative
+        scaled = built_in_measures()[row["metric"]].relative
         rows.append(
             [
                 _ALL[row["metric"]] if row["table"] == "all" else f"Table {row['table']}",
@@ -104,15 +107,17 @@ def notes(comparison: Comparison) -> list[str]:
     runs, cells = comparison.runs, comparison.cells
     metrics = set(cells["metric"])
     said = []
-    for metric in metrics & {"loss"}:
-        band = f"{MEASURES[metric].band:g}"
+    for metric in metrics & {LOSS}:
+        band = f"{built_in_measures()[metric].band:g}"
         said.append(
             f"Agreed: of the cells whose loss moved by more than {band} in the paper, those that moved the same way "
             f"here by more than {band}; {SMALL}: here by {band} or less. Band in %: agreed, if our band is the same "
             "share of the initial loss as the paper's. Sign: the same way, however little."
         )
-    for metric in metrics & {"similarity"}:
-        said.append(f"The band of similarities is {MEASURES[metric].band:g}: half of the last printed decimal.")
+    for metric in metrics & {SIMILARITY}:
+        said.append(
+            f"The band of similarities is {built_in_measures()[metric].band:g}: half of the last printed decimal."
+        )
     said.append(f"{BOTH.capitalize()}: of the cells that did not move in the paper, those that did not here either.")
     if runs.seeds > 1:
         said.append(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from string import ascii_uppercase
 from typing import Any, Final
 
@@ -17,8 +18,9 @@ import pandas as pd
 from crossfeed.errors import InvalidInput
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import MEASURES, ChangeTable, Columns, Group, columns_of, lay_out, other_metrics
-from crossfeed.settings import identity
+from crossfeed.reporting.data.layout import ChangeTable, Columns, Group, columns_of, lay_out
+from crossfeed.reporting.data.measures import measured_in
+from crossfeed.settings import Measure, identity
 
 __all__ = ["Together", "lay_together"]
 
@@ -45,17 +47,14 @@ class Together:
     columns: Columns
     targets: Mapping[int, int]
 
-    def table(self, metric: str) -> ChangeTable | None:
-        """The initial -> final table of a metric; None if no run measured it."""
-        experiments = [run.experiment for run in self.runs]
-        return lay_out(self.records, metric, self.columns, self.targets, experiments)
+    def table(self, measure: Measure) -> ChangeTable | None:
+        """Return the initial -> final table of a metric; None if no run measured it."""
+        return lay_out(self.records, measure, self.columns, self.targets, [run.experiment for run in self.runs])
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Metrics with a table, in the order of a run's report."""
-        found = set(self.records["metric"])
-        others = dict.fromkeys(name for run in self.runs for name in other_metrics(run.records))
-        return (*(name for name in MEASURES if name in found), *others)
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """The declarations of all metrics that any run measured, in the order of tables."""
+        return measured_in(self.records, [run.experiment for run in self.runs])
 
     def run_of(self, point: int) -> int:
         """The position of the run that a point belongs to."""
@@ -81,13 +80,14 @@ class Together:
         experiments = [run.experiment for run in self.runs]
         data = [{**each.tasks, PUBLIC: each.public} for each in experiments]
         tasks = _common(data)
-        measured = [set(run.records["metric"]) & set(self.metrics) for run in self.runs]
+        metrics = [measure.metric for measure in self.measures]
+        measured = [set(run.records["metric"]) for run in self.runs]
         return Shared(
             models=_common([each.ecosystem.names for each in experiments]),
             tasks=tasks,
             other_data=tuple(name for name in tasks if len({_text(identity(each[name])) for each in data}) > 1),
-            metrics=tuple(name for name in self.metrics if all(name in each for each in measured)),
-            some_metrics=tuple(name for name in self.metrics if not all(name in each for each in measured)),
+            metrics=tuple(name for name in metrics if all(name in each for each in measured)),
+            some_metrics=tuple(name for name in metrics if not all(name in each for each in measured)),
             kinds=tuple(dict.fromkeys(each.learner.kind for each in experiments)),
             learners_differ=len({_text(identity(each.learner)) for each in experiments}) > 1,
         )

@@ -11,6 +11,7 @@ import pandas as pd
 from crossfeed.display.formatting import clip, number, plain, signed
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.layout import ChangeTable, evenly
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import change, timing
 from crossfeed.reporting.page.blocks import Block, Code, Section, Sheet, Statements, Words
 from crossfeed.reporting.page.findings import count, gained, state
@@ -26,14 +27,13 @@ _POINTS: Final = 6
 _ROWS: Final = 80
 _LISTED: Final = 12
 _VALUE: Final = 160  # letters of a field's value
-_CURVES: Final = ("loss", "similarity")
 
 
 def together_sections(together: Together) -> list[Section]:
     """All sections that have something to show."""
-    tables = {metric: table for metric in together.metrics if (table := together.table(metric)) is not None}
-    losses = {name: table for name, table in tables.items() if name in ("loss", "completion_loss", "bits_per_byte")}
-    others = {name: table for name, table in tables.items() if name not in losses}
+    tables = [table for measure in together.measures if (table := together.table(measure)) is not None]
+    losses = [table for table in tables if table.measure.section == "loss"]
+    others = [table for table in tables if table.measure.section != "loss"]
     made = (
         Section("summary", "Summary", _summary(together)),
         Section("differences", "How the runs differ", _differences(together)),
@@ -71,7 +71,7 @@ def _opened(together: Together) -> list[tuple[str, str]]:
 
 def _found(together: Together) -> list[tuple[str, str]]:
     """What the numbers say of what the runs share."""
-    numbers = change(together.records, "loss")
+    numbers = change(together.records, LOSS)
     numbers = numbers[numbers["generation"] == numbers["point"].map(together.targets)]
     numbers["run"] = numbers["point"].map(together.run_of)
     pairs = numbers.groupby(["model", "task"])["run"].nunique()
@@ -164,16 +164,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
-def _measured(together: Together, tables: dict[str, ChangeTable]) -> list[Block]:
+def _measured(together: Together, tables: Sequence[ChangeTable]) -> list[Block]:
     blocks: list[Block] = []
     ends = [
         f"{letter}: {run.experiment.generations}" for letter, run in zip(together.letters, together.runs, strict=True)
     ]
     same = {run.experiment.generations for run in together.runs}
     final = str(same.pop()) if len(same) == 1 else ", ".join(ends)
-    for metric, table in tables.items():
+    for table in tables:
         blocks.append(changes(table, final, len(together.runs)))
-        if metric in _CURVES:
+        if "curves" in table.measure.shown:
             blocks += _curves(together, table)
     return blocks
 
@@ -208,7 +208,7 @@ def _called(together: Together, point: int) -> str:
 
 def _last_losses(together: Together) -> list[Block]:
     """Last losses where runs have a grid point in common, and how far they are from the first run that has it."""
-    numbers = change(together.records, "loss")
+    numbers = change(together.records, LOSS)
     rows = []
     for label, points in together.alike().items():
         here = numbers[numbers["point"].isin(points)]

@@ -16,8 +16,9 @@ def together_sheets(together: Together) -> dict[str, pd.DataFrame]:
     columns = together.columns
     points = [(p, group.label, columns.labels[p]) for group in columns.groups for p in group.points]
     called = pd.DataFrame(points, columns=["point", "run", "at"])
-    changed = [change(together.records, metric).assign(metric=metric) for metric in together.metrics]
-    traced = [by_generation(together.records, metric).assign(metric=metric) for metric in together.metrics]
+    metrics = [measure.metric for measure in together.measures]
+    changed = [change(together.records, metric).assign(metric=metric) for metric in metrics]
+    traced = [by_generation(together.records, metric).assign(metric=metric) for metric in metrics]
     spent = [timing(r.records, r.cells).assign(run=n) for n, r in zip(together.names, together.runs, strict=True)]
     made = {
         "differences": together.differences(),

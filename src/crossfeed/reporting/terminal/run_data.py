@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import MEASURES, other_metrics
 from crossfeed.reporting.data.numbers import change, timing
 from crossfeed.reporting.files import rows_of
 
@@ -22,7 +21,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "tasks": list(experiment.tasks),
         "points": rows_of(run.points.reset_index()),
         "cells": rows_of(run.cells.drop(columns="zero")),
-        "changes": [row for metric in (*MEASURES, *other_metrics(run.records)) for row in _changes(run, metric)],
+        "changes": [row for measure in run.measures for row in _changes(run, measure.metric)],
         "seconds": rows_of(timing(run.records, run.cells)),
         "failures": rows_of(run.failures),
         "evaluation": evaluation_data(run)["numbers"],

@@ -12,9 +12,9 @@ from crossfeed.display.formatting import number
 from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.exact.prediction import predict
 from crossfeed.loop import run
+from crossfeed.reporting.data.exact import Exact, theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import change
-from crossfeed.reporting.page.exact import Exact, theory_of
 from crossfeed.reporting.page.landscapes import landscape, landscapes
 from crossfeed.reporting.page.matrices import gains, loss_matrices
 from crossfeed.reporting.page.measured import measured

@@ -14,11 +14,11 @@ import pytest
 
 from crossfeed.display.formatting import clip, plain, safe_cell, shorten
 from crossfeed.errors import StoreError
+from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture
 from crossfeed.reporting.files import to_csv
-from crossfeed.reporting.html import write_report, write_together
-from crossfeed.reporting.page.exact import theory_of
+from crossfeed.reporting.html import write_report, write_side_by_side
 from crossfeed.reporting.page.measured import measured
 from crossfeed.reporting.page.sections import sections
 
@@ -221,7 +221,7 @@ def test_time_that_was_never_spent_is_no_number(seeds, reported):
 
 
 def test_pages_of_runs_side_by_side_are_passive_too(seeds, partly, tmp_path):
-    page = page_of(write_together([seeds, partly], tmp_path).parent)
+    page = page_of(write_side_by_side([seeds, partly], tmp_path).parent)
     assert "Of 4 cells: 2 finished, 2 failed." in page.text
     assert "Diverged: entity warm: generation 2" in page.text
     assert {link["href"][1:] for link in page.all("a") if link["href"].startswith("#")} == {

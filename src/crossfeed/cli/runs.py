@@ -171,7 +171,7 @@ def report(places: Locations, out: ReportFolder = None) -> None:
 
     Runs beside the paper's tables: `crossfeed compare`.
     """
-    page = _write_report(places[0], out, again=True) if len(places) == 1 else _write_together(places, out)
+    page = _write_report(places[0], out, again=True) if len(places) == 1 else _write_side_by_side(places, out)
     typer.echo(f"report   {page}")
 
 
@@ -231,16 +231,16 @@ def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
     return page
 
 
-def _write_together(places: list[str], out: Path | None) -> Path:
+def _write_side_by_side(places: list[str], out: Path | None) -> Path:
     """Write a page that lays runs beside each other, unless told otherwise in a folder named after them."""
     from crossfeed.reporting.data.frames import Run
-    from crossfeed.reporting.html import write_together
+    from crossfeed.reporting.html import write_side_by_side
 
     runs = [Run.load(place) for place in places]
     named = "-".join(run.id for run in runs)
     if len(runs) > _NAMED:
         named = hashlib.blake2b(named.encode(), digest_size=6).hexdigest()
-    return write_together(runs, out or Path("reports") / f"compare-{named}")
+    return write_side_by_side(runs, out or Path("reports") / f"compare-{named}")
 
 
 def _content(run: Run) -> str:

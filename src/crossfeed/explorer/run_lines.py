@@ -15,14 +15,14 @@ from crossfeed.display.formatting import number, plain
 from crossfeed.explorer.lines import GREY, LOOKS, Line, Lines, Look, ticks
 from crossfeed.protocols import PUBLIC
 
-__all__ = ["Panel", "by_task", "empty", "key", "numbers", "panels", "put"]
+__all__ = ["TaskFigure", "by_task", "empty", "key", "numbers", "panels", "put"]
 
 _PANELS: Final = 6
 _EXACT: Final = Look(GREY, "solid", "")
 
 
 @dataclass(frozen=True)
-class Panel:
+class TaskFigure:
     """One figure of a metric.
 
     Attributes:
@@ -36,14 +36,14 @@ class Panel:
     lines: Lines
 
 
-def panels(experiment: Experiment) -> Iterator[Panel]:
+def panels(experiment: Experiment) -> Iterator[TaskFigure]:
     """A figure for each task, or, where there are many, for own, others' and public data."""
     owners = {entity.name: entity.private for entity in experiment.ecosystem.entities}
     tasks, last = [*experiment.tasks, PUBLIC], experiment.generations
     if len(tasks) <= _PANELS:
         for place, task in enumerate(tasks):
             title = "On public data" if task == PUBLIC else f"On {plain(task)}"
-            yield Panel(title, dict.fromkeys(owners, frozenset({task})), empty(f"panel{place}", last))
+            yield TaskFigure(title, dict.fromkeys(owners, frozenset({task})), empty(f"panel{place}", last))
         return
     own = {model: frozenset({task}) for model, task in owners.items()}
     other = {model: frozenset(experiment.tasks) - own[model] for model in owners}
@@ -53,7 +53,7 @@ def panels(experiment: Experiment) -> Iterator[Panel]:
         "On public data": dict.fromkeys(owners, frozenset({PUBLIC})),
     }
     for place, (title, whose) in enumerate(kinds.items()):
-        yield Panel(title, whose, empty(f"panel{place}", last))
+        yield TaskFigure(title, whose, empty(f"panel{place}", last))
 
 
 def empty(name: str, last: int) -> Lines:
@@ -63,13 +63,13 @@ def empty(name: str, last: int) -> Lines:
     return lines
 
 
-def _of_model(table: pd.DataFrame, panel: Panel, model: str) -> pd.DataFrame:
+def _of_model(table: pd.DataFrame, panel: TaskFigure, model: str) -> pd.DataFrame:
     """A model's numbers on a panel's tasks, ``mean, se`` by generation."""
     own = table[(table["model"] == model) & table["task"].isin(panel.owners[model])]
     return own.groupby("generation")[["mean", "se"]].mean()
 
 
-def put(panel: Panel, table: pd.DataFrame, exact: pd.DataFrame | None, names: Sequence[str]) -> None:
+def put(panel: TaskFigure, table: pd.DataFrame, exact: pd.DataFrame | None, names: Sequence[str]) -> None:
     """Show a metric's numbers in a panel.
 
     Args:
@@ -84,7 +84,7 @@ def put(panel: Panel, table: pd.DataFrame, exact: pd.DataFrame | None, names: Se
 
 
 def _by_model(
-    table: pd.DataFrame, panel: Panel, names: Sequence[str]
+    table: pd.DataFrame, panel: TaskFigure, names: Sequence[str]
 ) -> tuple[list[Line], tuple[np.ndarray, np.ndarray] | None]:
     """A line for each model; for many, their mean, and all of them thin."""
     wide = {model: _of_model(table, panel, model) for model in names}
@@ -98,7 +98,7 @@ def _by_model(
     return [mean], (x, y)
 
 
-def numbers(table: pd.DataFrame, panels: Sequence[Panel], names: Sequence[str]) -> list[tuple[str, list[Any]]]:
+def numbers(table: pd.DataFrame, panels: Sequence[TaskFigure], names: Sequence[str]) -> list[tuple[str, list[Any]]]:
     """Each model's first and last number in every panel."""
     return [(plain(model), [_entry(_of_model(table, panel, model)["mean"]) for panel in panels]) for model in names]
 

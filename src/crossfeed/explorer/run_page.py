@@ -13,11 +13,11 @@ from crossfeed.explorer.pages import Conversation, dress, escaped, html
 from crossfeed.explorer.run_lines import by_task, empty, key, numbers, panels, put
 from crossfeed.explorer.server import Site
 from crossfeed.explorer.watch import Watch
+from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import columns_of
 from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
-from crossfeed.reporting.page.exact import theory_of
 from crossfeed.reporting.terminal.progress_tables import where
 from crossfeed.running.status import CellStatus, RunStatus
 from crossfeed.settings import measures_of

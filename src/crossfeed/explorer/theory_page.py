@@ -20,8 +20,8 @@ from crossfeed.explorer.lines import LOOKS, Trajectories, looks
 from crossfeed.explorer.maps import Influence, Map
 from crossfeed.explorer.pages import Conversation, dress, escaped, html, opened
 from crossfeed.explorer.server import Site
-from crossfeed.explorer.settings import Settings, Start
 from crossfeed.explorer.short_yaml import short_yaml
+from crossfeed.explorer.sliders import Sliders, Start
 from crossfeed.explorer.summary import as_described, influence_words, map_words, summary, undetermined
 
 __all__ = ["site"]
@@ -91,7 +91,7 @@ class _Page:
         self._trajectories, self._map = Trajectories(start.experiment.generations), Map()
         self._influence = Influence()
         self._words = Conversation(self._move)
-        self._ground: Settings | None = None
+        self._ground: Sliders | None = None
         self._answer, self._survey = self._ask({})
         self._working = False
         experiment = start.experiment
@@ -146,7 +146,7 @@ class _Page:
         )
         return answer, survey
 
-    def _survey_of(self, settings: Settings, answer: Answer) -> Survey:
+    def _survey_of(self, settings: Sliders, answer: Answer) -> Survey:
         """The map, begun anew where it depends on what was moved: on anything but the weights that it shows."""
         ground = settings.model_copy(update={"alpha": None, "beta": None})
         if ground == self._ground:
@@ -181,7 +181,7 @@ def _fitted(control: _Control, start: Start) -> dict[str, Any]:
     return vars(control) | {"low": int(low) if whole else low, "high": int(high) if whole else high}
 
 
-def _controls(start: Start, settings: Settings, ecosystem: Ecosystem) -> dict[str, Any]:
+def _controls(start: Start, settings: Sliders, ecosystem: Ecosystem) -> dict[str, Any]:
     """What every slider stands at, what it says, and why it cannot be moved, if it cannot."""
     standing = {
         "alpha": float(np.nan_to_num(ecosystem.alphas(1).mean())),

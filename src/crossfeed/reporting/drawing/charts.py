@@ -22,8 +22,8 @@ from crossfeed.protocols import Array
 from crossfeed.reporting.drawing.style import (
     BAND,
     COLOURS,
+    DASHES,
     INK,
-    LINES,
     MARKERS,
     PAPER,
     SOFT,
@@ -36,7 +36,7 @@ from crossfeed.reporting.drawing.style import (
 )
 from crossfeed.theory import Landscape
 
-__all__ = ["Chart", "Line", "Mark", "charts", "draw_chart", "draw_landscape", "landscape_chart"]
+__all__ = ["Chart", "Curve", "Mark", "charts", "draw_chart", "draw_landscape", "landscape_chart"]
 
 
 #: A line of more points than this has markers at some of them only.
@@ -52,7 +52,7 @@ _SHADES: Final = LinearSegmentedColormap.from_list("price", [PAPER, "#bcd7ea", "
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One line of a chart.
 
     Attributes:
@@ -87,7 +87,7 @@ class Chart:
     title: str
     xlabel: str
     ylabel: str
-    lines: Sequence[Line]
+    lines: Sequence[Curve]
     levels: Mapping[str, float] = field(default_factory=dict)
     log: Literal["", "x", "y", "xy"] = ""
     span: tuple[float, float] | None = None
@@ -277,7 +277,7 @@ def _look(look: int, dash: int) -> dict[str, Any]:
     return {
         "color": COLOURS[look % len(COLOURS)],
         "marker": MARKERS[look % len(MARKERS)],
-        "linestyle": LINES[dash % len(LINES)],
+        "linestyle": DASHES[dash % len(DASHES)],
         # Hollow markers are larger and lie beneath, so that two lines on top of each other are seen as two.
         "fillstyle": "full" if dash % 2 == 0 else "none",
         "markersize": 4.0 if dash % 2 == 0 else 6.0,

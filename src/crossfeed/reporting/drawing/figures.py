@@ -22,10 +22,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from crossfeed.reporting.drawing.style import (
     BAND,
     COLOURS,
+    DASHES,
     FILLS,
     HATCHES,
     INK,
-    LINES,
     MARKERS,
     PAPER,
     SOFT,
@@ -345,7 +345,7 @@ def _title(text: str, inches: float) -> str:
 
 
 def _line_look(order: int) -> dict[str, Any]:
-    look: dict[str, Any] = {"linestyle": LINES[order % len(LINES)], "marker": MARKERS[order % len(MARKERS)]}
+    look: dict[str, Any] = {"linestyle": DASHES[order % len(DASHES)], "marker": MARKERS[order % len(MARKERS)]}
     return look | {"linewidth": 1.5, "markersize": 3.6, "markeredgewidth": 0}
 
 

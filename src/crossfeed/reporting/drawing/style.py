@@ -21,10 +21,10 @@ from crossfeed.display.formatting import plain, shorten
 
 __all__ = [
     "COLOURS",
+    "DASHES",
     "FILLS",
     "HATCHES",
     "INK",
-    "LINES",
     "MARKERS",
     "Frame",
     "for_page",
@@ -41,7 +41,7 @@ R = TypeVar("R")
 # Okabe and Ito (2008): told apart with any colour vision; the two that vanish on white or black are left out.
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # Never colour alone: each of these changes with a period of its own.
-LINES: Final = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+DASHES: Final = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 # Straight lines alone: dots make vector files ten times as large.
 HATCHES: Final = ("", "///", "\\\\\\", "---", "xxx", "|||", "+++")

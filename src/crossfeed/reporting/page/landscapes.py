@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import clip, number
 from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.exact import Theory
 from crossfeed.reporting.data.frames import Run, shares
 from crossfeed.reporting.data.layout import columns_of
 from crossfeed.reporting.data.measures import LOSS
@@ -19,7 +20,6 @@ from crossfeed.reporting.data.numbers import change
 from crossfeed.reporting.drawing.figures import NARROW
 from crossfeed.reporting.drawing.heat import Matrix, Scale, heat_maps
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Picture, Statements
-from crossfeed.reporting.page.exact import Theory
 
 __all__ = ["landscape", "landscapes"]
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import clip, number, signed
 from crossfeed.protocols import PUBLIC, Array
+from crossfeed.reporting.data.exact import Exact, Theory
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import Columns, columns_of, evenly
 from crossfeed.reporting.data.measures import LOSS
@@ -19,7 +20,6 @@ from crossfeed.reporting.data.numbers import by_generation, change
 from crossfeed.reporting.drawing.figures import abreast
 from crossfeed.reporting.drawing.heat import Matrix, Scale, ends, heat_maps
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Picture, Sheet, Words, left_out
-from crossfeed.reporting.page.exact import Exact, Theory
 from crossfeed.reporting.page.samples import at
 
 __all__ = ["gains", "loss_matrices"]

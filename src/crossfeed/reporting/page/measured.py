@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import clip
 from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.exact import Exact, Theory
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import KINDS, ChangeTable, Row
 from crossfeed.reporting.data.measures import LOSS
@@ -19,7 +20,6 @@ from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.drawing import figures
 from crossfeed.reporting.drawing.figures import Panel, far_apart
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Changes, Picture, file_name, left_out
-from crossfeed.reporting.page.exact import Exact, Theory
 from crossfeed.reporting.page.table_files import file_stem
 from crossfeed.settings import Measure
 

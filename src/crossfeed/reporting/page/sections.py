@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import clip, number, plain
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
+from crossfeed.reporting.data.exact import Theory
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import columns_of, evenly
 from crossfeed.reporting.data.measures import LOSS, of_section
@@ -34,7 +35,6 @@ from crossfeed.reporting.page.blocks import (
     file_name,
     left_out,
 )
-from crossfeed.reporting.page.exact import Theory
 from crossfeed.reporting.page.findings import findings, opening
 from crossfeed.reporting.page.image_samples import image_samples
 from crossfeed.reporting.page.landscapes import landscapes

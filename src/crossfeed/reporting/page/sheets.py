@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from crossfeed.reporting.data.exact import Theory
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import by_generation, change, mixture, timing
 from crossfeed.reporting.page.blocks import Sample
-from crossfeed.reporting.page.exact import Theory
 from crossfeed.reporting.page.samples import samples
 
 __all__ = ["joined", "sheets"]

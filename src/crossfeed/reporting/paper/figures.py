@@ -24,7 +24,7 @@ from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import shares
 from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.figures import Panel, clouds
 from crossfeed.reporting.drawing.style import (
     BAND,
@@ -176,7 +176,7 @@ def generations_figure(runs: Combined) -> Figure | None:
     return charts(parts, columns=len(alphas), width=max(2.8 * len(alphas), 4.6), height=1.6)
 
 
-def _lines(table: pd.DataFrame, runs: Combined) -> list[Line]:
+def _lines(table: pd.DataFrame, runs: Combined) -> list[Curve]:
     """A line for each model on each task: colour and marker are the task, dashes the model; gaps where nothing is."""
     lines = []
     for dash, entity in enumerate(runs.owners):
@@ -184,5 +184,5 @@ def _lines(table: pd.DataFrame, runs: Combined) -> list[Line]:
             own = table[(table["model"] == entity) & (table["task"] == task)].set_index("generation")["mean"]
             x = np.arange(runs.experiment.generations + 1)
             y = own.reindex(x).to_numpy(dtype=float)
-            lines.append(Line(runs.label(entity, task), x.astype(float), y, look, dash))
+            lines.append(Curve(runs.label(entity, task), x.astype(float), y, look, dash))
     return lines

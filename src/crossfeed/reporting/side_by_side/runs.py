@@ -1,7 +1,7 @@
 """Runs laid beside each other: their records in one table, their grid points as one table's columns, how they differ.
 
 `crossfeed.reporting.paper.agreement` lays runs of one experiment beside the paper; here runs of any experiments are
-laid beside each other. What has the same name is set side by side; whether it is the same is said (`Together.shared`).
+laid beside each other. What has the same name is set side by side; whether it is the same is said (`SideBySide.shared`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from crossfeed.reporting.data.layout import ChangeTable, Columns, Group, columns
 from crossfeed.reporting.data.measures import measured_in
 from crossfeed.settings import Measure, identity
 
-__all__ = ["Together", "lay_together"]
+__all__ = ["SideBySide", "lay_side_by_side"]
 
 _MISSING: Final = "–"
 
 
 @dataclass(frozen=True, eq=False)
-class Together:
+class SideBySide:
     """Runs side by side.
 
     Attributes:
@@ -116,7 +116,7 @@ class Shared:
     learners_differ: bool
 
 
-def lay_together(runs: Sequence[Run]) -> Together:
+def lay_side_by_side(runs: Sequence[Run]) -> SideBySide:
     """Lay runs beside each other.
 
     Args:
@@ -143,7 +143,7 @@ def lay_together(runs: Sequence[Run]) -> Together:
         groups.append(Group(names[place], points))
         first += len(run.points)
     columns = Columns(inner="run", groups=tuple(groups), heads=heads, labels=heads, fixed="")
-    return Together(tuple(runs), letters, names, pd.concat(records, ignore_index=True), columns, targets)
+    return SideBySide(tuple(runs), letters, names, pd.concat(records, ignore_index=True), columns, targets)
 
 
 def _check_distinct(runs: Sequence[Run]) -> None:

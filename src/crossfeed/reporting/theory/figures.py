@@ -22,7 +22,7 @@ from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.records import column_of
 from crossfeed.reporting.data.layout import evenly
-from crossfeed.reporting.drawing.charts import Chart, Line, Mark, charts, landscape_chart
+from crossfeed.reporting.drawing.charts import Chart, Curve, Mark, charts, landscape_chart
 
 __all__ = [
     "efficiency_charts",
@@ -139,7 +139,7 @@ def _measures(records: pd.DataFrame, prediction: Prediction) -> list[tuple[str, 
 
 def _over_generations(
     table: pd.DataFrame, inner: str | None, chosen: Sequence[Any], models: Sequence[str]
-) -> list[Line]:
+) -> list[Curve]:
     lines = []
     for look, value in enumerate(chosen):
         rows = table if inner is None else _at(table, {inner: value})
@@ -147,19 +147,19 @@ def _over_generations(
         for dash, line in enumerate(_by_model(rows, "generation", models)):
             label = ", ".join(part for part in (name, line.label if len(models) > 1 else "") if part)
             first = dash if inner is None else look
-            lines.append(Line(label or line.label, line.x, line.y, first, dash))
+            lines.append(Curve(label or line.label, line.x, line.y, first, dash))
     return lines
 
 
-def _by_model(table: pd.DataFrame, axis: str, models: Sequence[str]) -> list[Line]:
+def _by_model(table: pd.DataFrame, axis: str, models: Sequence[str]) -> list[Curve]:
     """A line for each model; for many, their mean and their worst."""
     wide = table.pivot_table(index=axis, columns="model", values="value", sort=True)
     x = wide.index.to_numpy(dtype=float)
     if len(models) <= _LINES:
-        return [Line(f"model {name}", x, wide[name].to_numpy(dtype=float)) for name in models]
+        return [Curve(f"model {name}", x, wide[name].to_numpy(dtype=float)) for name in models]
     several = wide.to_numpy(dtype=float)
     worst = several.min(axis=1) if (table["metric"] == "relative_efficiency").all() else several.max(axis=1)
-    return [Line(f"mean of {len(models)} models", x, several.mean(axis=1)), Line("the worst", x, worst)]
+    return [Curve(f"mean of {len(models)} models", x, several.mean(axis=1)), Curve("the worst", x, worst)]
 
 
 def _axis_kind(values: pd.Series) -> tuple[Any, tuple[float, float]]:

@@ -1,6 +1,6 @@
 """What the explorer's sliders say, and the experiment that they describe.
 
-A page starts from an experiment of linear models (`Start.of`). Its sliders are a frozen value, `Settings`, in which
+A page starts from an experiment of linear models (`Start.of`). Its sliders are a frozen value, `Sliders`, in which
 None means "as the experiment describes it": entities may have weights of their own, or weights that change with the
 generation, which one slider cannot show. `Start.describe` turns settings into an experiment again, in the words of any
 other description, so that what the page shows is what `crossfeed predict` prints of it.
@@ -24,7 +24,7 @@ from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.settings import Frozen, Number, Share
 from crossfeed.tasks.regression import RegressionSettings
 
-__all__ = ["GENERATIONS", "Settings", "Start", "first_start"]
+__all__ = ["GENERATIONS", "Sliders", "Start", "first_start"]
 
 #: How far trajectories go where the experiment asks for no generation after the first.
 GENERATIONS: Final = 15
@@ -34,7 +34,7 @@ _MOST_NOISE: Final = 4.0
 _OWN_DATA: Final = frozenset({"entities", "dimension", "rank"})
 
 
-class Settings(Frozen):
+class Sliders(Frozen):
     """What the sliders say.
 
     Attributes:
@@ -75,7 +75,7 @@ class Start:
     """
 
     experiment: Experiment
-    settings: Settings
+    settings: Sliders
     spans: Mapping[str, tuple[float, float]]
     locked: Mapping[str, str]
 
@@ -100,7 +100,7 @@ class Start:
         settings = _settings_of(one, eco.dimension, eco.sigma)
         return cls(one, settings, _spans(settings), MappingProxyType(_locked(one)))
 
-    def change(self, changes: Mapping[str, Any]) -> Settings:
+    def change(self, changes: Mapping[str, Any]) -> Sliders:
         """The settings after some sliders were moved.
 
         The rank never exceeds the dimension: where it would, it is the dimension.
@@ -117,12 +117,12 @@ class Start:
             low, high = self.spans.get(name, (-math.inf, math.inf))
             if isinstance(value, int | float) and not low <= value <= high:
                 raise InvalidDescription(f"{name}: give a number from {low:g} to {high:g}; received {value}")
-        moved = validate(Settings, self.settings.model_dump() | dict(changes))
+        moved = validate(Sliders, self.settings.model_dump() | dict(changes))
         moved = moved.model_copy(update={"rank": min(moved.rank, moved.dimension)})
         # One entity publishes everything, whatever its share is called.
         return moved.model_copy(update={"share": None}) if moved.entities == 1 else moved
 
-    def describe(self, settings: Settings) -> Experiment:
+    def describe(self, settings: Sliders) -> Experiment:
         """The experiment that settings describe.
 
         Raises:
@@ -141,7 +141,7 @@ class Start:
         changed = {"description": "", "tasks": tasks, "public": public, "ecosystem": ecosystem}
         return validate(Experiment, parts | changed)
 
-    def _data(self, settings: Settings) -> tuple[dict[str, Any], Any, tuple[Entity, ...]]:
+    def _data(self, settings: Sliders) -> tuple[dict[str, Any], Any, tuple[Entity, ...]]:
         """Tasks, public data and who owns what."""
         experiment, before = self.experiment, self.settings
         tasks, public = dict(experiment.tasks), experiment.public
@@ -163,7 +163,7 @@ class Start:
         rank = whole if seen == public.dimension else min(seen, settings.dimension)
         return tasks, _resized(public, settings.dimension, rank, public.entity), owners
 
-    def _ecosystem(self, settings: Settings, owners: tuple[Entity, ...]) -> Ecosystem:
+    def _ecosystem(self, settings: Sliders, owners: tuple[Entity, ...]) -> Ecosystem:
         described, before = self.experiment.ecosystem, self.settings
         changes: dict[str, Any] = {"fresh_fraction": settings.fresh_fraction}
         own: dict[str, Any] = {}
@@ -198,12 +198,12 @@ def _linear_presets() -> list[str]:
     return found
 
 
-def _settings_of(experiment: Experiment, dimension: int, noise: float) -> Settings:
+def _settings_of(experiment: Experiment, dimension: int, noise: float) -> Sliders:
     ecosystem = experiment.ecosystem
     first = experiment.tasks[ecosystem.entities[0].private]
     own_alpha = any(entity.alpha is not None for entity in ecosystem.entities)
     own_beta = any(entity.beta is not None for entity in ecosystem.entities)
-    return Settings(
+    return Sliders(
         entities=len(ecosystem.entities),
         dimension=dimension,
         rank=_rank(first) if isinstance(first, RegressionSettings) and first.features is None else dimension,
@@ -223,7 +223,7 @@ def _leading_share(ecosystem: Ecosystem) -> float | None:
     return first if others and len(set(others)) == 1 and first != others[0] else None
 
 
-def _spans(settings: Settings) -> Mapping[str, tuple[float, float]]:
+def _spans(settings: Sliders) -> Mapping[str, tuple[float, float]]:
     noise = max(_MOST_NOISE, 2 * settings.noise, 2 * settings.generated_noise)
     entities, dimension = max(_MOST_ENTITIES, settings.entities), max(_MOST_DIMENSIONS, settings.dimension)
     shares = dict.fromkeys(("alpha", "beta", "share", "fresh_fraction"), (0.0, 1.0))

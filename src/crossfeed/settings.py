@@ -187,7 +187,7 @@ class Measure:
 
 
 class MetricSettings(Frozen):
-    """What to measure and how often.
+    """A metric, its settings, and how often it is measured.
 
     Attributes:
         measures: Declarations of the numbers that the metric gives; a number without one is shown under its name alone.

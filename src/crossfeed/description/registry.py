@@ -1,4 +1,4 @@
-"""What can be named in a description: learners by `kind`, task sources by `source`, metrics and filters by name.
+"""Names that descriptions can use: learners by `kind`, task sources by `source`, metrics and filters by name.
 
 Each entry is ``module:SettingsClass``; the module is imported when the name is first used, and none of them may
 import torch at that point. To add one to crossfeed, write the settings class and add a line here (see CONTRIBUTING.md).
@@ -98,12 +98,12 @@ S = TypeVar("S", bound=Frozen)
 
 
 def learner_settings(kind: str) -> type[LearnerSettings]:
-    """The settings class of a learner; ValueError names the known kinds."""
+    """Return the settings class of a learner; ValueError names the known kinds."""
     return _look_up("learner kind", _LEARNERS, "crossfeed.learners", kind, LearnerSettings)
 
 
 def combined_learner(common: LearnerSettings, own: Mapping[str, LearnerSettings]) -> LearnerSettings:
-    """One learner for entities that may differ: theirs if it is the same for all, else one that tells them apart.
+    """Return one learner for entities that may differ: the common one if all are equal, else one per entity.
 
     Args:
         common: The experiment's learner; outputs of all entities are embedded by it.
@@ -116,12 +116,12 @@ def combined_learner(common: LearnerSettings, own: Mapping[str, LearnerSettings]
 
 
 def task_settings(source: str) -> type[TaskSettings]:
-    """The settings class of a task source; ValueError names the known sources."""
+    """Return the settings class of a task source; ValueError names the known sources."""
     return _look_up("task source", _TASKS, "crossfeed.tasks", source, TaskSettings)
 
 
 def metric_settings(name: str) -> type[MetricSettings]:
-    """The settings class of a metric; ValueError names the known metrics."""
+    """Return the settings class of a metric; ValueError names the known metrics."""
     return _look_up("metric", _METRICS, "crossfeed.metrics", name, MetricSettings)
 
 
@@ -132,12 +132,12 @@ def built_in_measures() -> Mapping[str, Measure]:
 
 
 def filter_settings(name: str) -> type[FilterSettings]:
-    """The settings class of a filter of the pool; ValueError names the known filters."""
+    """Return the settings class of a filter of the pool; ValueError names the known filters."""
     return _look_up("filter", _FILTERS, "crossfeed.filters", name, FilterSettings)
 
 
 def plugin_packages() -> dict[str, str]:
-    """Names and versions of the packages that register something."""
+    """Return names and versions of the packages that register something."""
     entries = (entry for group in _GROUPS for found in _plugins(group).values() for entry in found)
     return {entry.dist.name: entry.dist.version for entry in entries if entry.dist is not None}
 
@@ -164,7 +164,7 @@ def _look_up(what: str, table: Mapping[str, str], group: str, name: object, base
 
 
 def _plugged(what: str, entry: EntryPoint, base: type[S]) -> type[S]:
-    """The settings class that a package registers."""
+    """Load the settings class that a package registers."""
     where = f"{what} {entry.name!r} of {_package(entry)}"
     try:
         found = entry.load()
@@ -183,13 +183,13 @@ def _package(entry: EntryPoint) -> str:
 
 
 def _plugins(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:
-    """What installed packages register in a group, by name."""
+    """Return the entry points that installed packages register in a group, by name."""
     return _registered(tuple(sys.path))[group]
 
 
 @cache
 def _registered(path: tuple[str, ...]) -> Mapping[str, Mapping[str, tuple[EntryPoint, ...]]]:
-    """Everything that is registered, by group and name; it is looked for once for each search path."""
+    """Return all entry points by group and name; they are looked up once for each search path."""
     return {group: _by_name(entry_points(group=group)) for group in _GROUPS}
 
 

@@ -1,4 +1,4 @@
-"""What lines the page of a run shows: a metric's numbers by model, similarity by task, and exact theory beside them."""
+"""Lines on the page of a run: a metric's numbers by model, similarity by task, and exact theory beside them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TaskFigure:
 
 
 def panels(experiment: Experiment) -> Iterator[TaskFigure]:
-    """A figure for each task, or, where there are many, for own, others' and public data."""
+    """Yield a figure for each task, or, where there are many, for own, others' and public data."""
     owners = {entity.name: entity.private for entity in experiment.ecosystem.entities}
     tasks, last = [*experiment.tasks, PUBLIC], experiment.generations
     if len(tasks) <= _PANELS:
@@ -57,14 +57,14 @@ def panels(experiment: Experiment) -> Iterator[TaskFigure]:
 
 
 def empty(name: str, last: int) -> Lines:
-    """A figure over the generations that shows nothing yet."""
+    """Return a figure over the generations that shows nothing yet."""
     lines = Lines(name=name, height=280, x_axis_label="generation t", x_range=(-0.04 * last - 0.1, 1.04 * last + 0.1))
     lines.figure.xaxis.ticker = FixedTicker(ticks=ticks(0, last))
     return lines
 
 
 def _of_model(table: pd.DataFrame, panel: TaskFigure, model: str) -> pd.DataFrame:
-    """A model's numbers on a panel's tasks, ``mean, se`` by generation."""
+    """Return a model's numbers on a panel's tasks, ``mean, se`` by generation."""
     own = table[(table["model"] == model) & table["task"].isin(panel.owners[model])]
     return own.groupby("generation")[["mean", "se"]].mean()
 
@@ -86,7 +86,7 @@ def put(panel: TaskFigure, table: pd.DataFrame, exact: pd.DataFrame | None, name
 def _by_model(
     table: pd.DataFrame, panel: TaskFigure, names: Sequence[str]
 ) -> tuple[list[Line], tuple[np.ndarray, np.ndarray] | None]:
-    """A line for each model; for many, their mean, and all of them thin."""
+    """Return a line for each model; for many, their mean, and all of them thin."""
     wide = {model: _of_model(table, panel, model) for model in names}
     if len(names) <= len(LOOKS):
         return [_line(model, place, rows) for place, (model, rows) in enumerate(wide.items())], None
@@ -99,7 +99,7 @@ def _by_model(
 
 
 def numbers(table: pd.DataFrame, panels: Sequence[TaskFigure], names: Sequence[str]) -> list[tuple[str, list[Any]]]:
-    """Each model's first and last number in every panel."""
+    """Return each model's first and last number in every panel."""
     return [(plain(model), [_entry(_of_model(table, panel, model)["mean"]) for panel in panels]) for model in names]
 
 
@@ -112,7 +112,7 @@ def _entry(values: pd.Series) -> dict[str, str]:
 
 
 def by_task(table: pd.DataFrame) -> list[Line]:
-    """Similarity on each task, the mean over pairs of models; of many tasks, their mean."""
+    """Return similarity on each task, the mean over pairs of models; of many tasks, their mean."""
     tasks = list(table["task"].unique())
     groups = {plain(task): table[table["task"] == task] for task in tasks}
     if len(tasks) > len(LOOKS):
@@ -129,7 +129,7 @@ def _line(name: str, place: int, rows: pd.DataFrame) -> Line:
 
 
 def key(names: Sequence[str], *, exact: bool = False) -> list[dict[str, Any]]:
-    """What the lines are called, with exact theory last."""
+    """Return the legend's entries, with exact theory last."""
     shown = names if len(names) <= len(LOOKS) else [f"mean of {len(names)} models; thin: each of them"]
     items = [{"look": look, "label": plain(name)} for look, name in zip(LOOKS, shown, strict=False)]
     return [*items, {"look": _EXACT, "label": "exact theory"}] if exact else items

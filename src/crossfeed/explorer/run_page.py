@@ -31,7 +31,7 @@ _MARKS: Final = {"finished": "✓", "running": "▶", "failed": "✗", "stopped"
 
 
 def site(place: str) -> Site:
-    """What is served to those who watch a run.
+    """Return the site that shows a run while it goes on.
 
     Args:
         place: The run's folder, or its URL.
@@ -50,7 +50,7 @@ def site(place: str) -> Site:
 
 
 class _Beside:
-    """What exact theory expects of a run of linear models: computed point by point when first shown, for all tabs.
+    """Expected losses of a run of linear models: computed point by point when first shown, for all tabs.
 
     Args:
         run: The run.
@@ -66,7 +66,7 @@ class _Beside:
         self._known: dict[int, pd.DataFrame] = {}
 
     def losses(self, point: int) -> pd.DataFrame | None:
-        """``model, task, generation, mean, se`` of all generations, those still to come among them; or None."""
+        """Return ``model, task, generation, mean, se`` of all generations, those still to come among them; or None."""
         if self._exact is None:
             return None
         if point not in self._known:
@@ -133,7 +133,7 @@ class _Page:
             self._document.unhold()
 
     def _tell_state(self) -> None:
-        """How far the run is, and whether it can be read."""
+        """Show the run's state, and any problem in reading it."""
         status, problem = self._seen.status, self._seen.problem
         said = {
             "state": _state(status, measured=len(self._seen.run.records) > 0),
@@ -143,7 +143,7 @@ class _Page:
         self._words.tell(html=escaped(said) | {"cells": cells})
 
     def _draw(self) -> None:
-        """The numbers of the metric and the grid point that were chosen."""
+        """Draw the numbers of the chosen metric and grid point."""
         run = self._seen.run
         metrics, labels = _metrics(run), columns_of(run.points, greek=True).labels
         metric = self._chosen("metric", metrics)
@@ -171,7 +171,7 @@ class _Page:
         )
 
     def _draw_similarity(self, here: pd.DataFrame) -> dict[str, str]:
-        """How alike outputs are, where that was asked for; what is said of it, by place."""
+        """Draw the metric of pairs, if there is one, and return its texts by element id."""
         if self._similarity is None or self._of_pairs is None:
             return {}
         similar = by_task(by_generation(here, self._of_pairs.metric))
@@ -182,13 +182,13 @@ class _Page:
         }
 
     def _chosen(self, name: str, known: dict[str, str]) -> str:
-        """What the reader chose, or the first there is."""
+        """Return the reader's choice, or the first option."""
         chosen = self._moved.get(name)
         return chosen if chosen in known else next(iter(known))
 
 
 def _metrics(run: Run) -> dict[str, str]:
-    """Metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
+    """Return metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
     return {each.metric: plain(each.title) for each in run.measures if not each.pairs} or {LOSS: "Loss"}
 
 
@@ -197,7 +197,7 @@ def _options(known: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _state(status: RunStatus, *, measured: bool) -> str:
-    """How far the run is."""
+    """Return the run's state as sentences."""
     counted = [f"{n} {state}" for state in _MARKS if (n := status.count(state))]
     total = sum(cell.generations + 1 for cell in status.cells)
     done = sum(cell.reached + 1 for cell in status.cells)
@@ -207,7 +207,7 @@ def _state(status: RunStatus, *, measured: bool) -> str:
 
 
 def _averaged(run: Run, table: pd.DataFrame) -> str:
-    """What a point of a line is the mean of."""
+    """Return the number of seeds that a point of a line averages over, as a sentence."""
     seeds = len(run.experiment.seeds)
     if seeds == 1 or not len(table):
         return ""
@@ -216,7 +216,7 @@ def _averaged(run: Run, table: pd.DataFrame) -> str:
 
 
 def _listed(status: RunStatus) -> list[CellStatus]:
-    """All cells, or, of many, those that something is to be said of."""
+    """Return all cells, or, of many, those that something is to be said of."""
     everything = len(status.cells) <= _LISTED
     return [cell for cell in status.cells if everything or cell.state not in ("finished", "waiting")][:_LISTED]
 

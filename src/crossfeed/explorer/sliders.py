@@ -1,4 +1,4 @@
-"""What the explorer's sliders say, and the experiment that they describe.
+"""Positions of the explorer's sliders, and the experiment that they describe.
 
 A page starts from an experiment of linear models (`Start.of`). Its sliders are a frozen value, `Sliders`, in which
 None means "as the experiment describes it": entities may have weights of their own, or weights that change with the
@@ -35,7 +35,7 @@ _OWN_DATA: Final = frozenset({"entities", "dimension", "rank"})
 
 
 class Sliders(Frozen):
-    """What the sliders say.
+    """Positions of the sliders.
 
     Attributes:
         entities: K.
@@ -65,7 +65,7 @@ class Sliders(Frozen):
 
 @dataclass(frozen=True)
 class Start:
-    """Where a page starts.
+    """Starting point of a page.
 
     Attributes:
         experiment: A description without a grid, of one seed.
@@ -101,7 +101,7 @@ class Start:
         return cls(one, settings, _spans(settings), MappingProxyType(_locked(one)))
 
     def change(self, changes: Mapping[str, Any]) -> Sliders:
-        """The settings after some sliders were moved.
+        """Return the settings after some sliders were moved.
 
         The rank never exceeds the dimension: where it would, it is the dimension.
 
@@ -123,7 +123,7 @@ class Start:
         return moved.model_copy(update={"share": None}) if moved.entities == 1 else moved
 
     def describe(self, settings: Sliders) -> Experiment:
-        """The experiment that settings describe.
+        """Return the experiment that settings describe.
 
         Raises:
             InvalidDescription: It is impossible.
@@ -142,7 +142,7 @@ class Start:
         return validate(Experiment, parts | changed)
 
     def _data(self, settings: Sliders) -> tuple[dict[str, Any], Any, tuple[Entity, ...]]:
-        """Tasks, public data and who owns what."""
+        """Return tasks, public data and who owns what."""
         experiment, before = self.experiment, self.settings
         tasks, public = dict(experiment.tasks), experiment.public
         owners = experiment.ecosystem.entities
@@ -168,7 +168,7 @@ class Start:
         changes: dict[str, Any] = {"fresh_fraction": settings.fresh_fraction}
         own: dict[str, Any] = {}
         if (settings.alpha, settings.history) != (before.alpha, before.history):
-            # replace and accumulate decide both; what they decided is told, so that one of them can be another.
+            # replace and accumulate fix both; the fixed values are spelt out, so that one of them can change.
             decided = {"replace": 1.0, "accumulate": "proportional"}.get(described.update, described.alpha)
             changes |= {"update": "accumulate-and-subsample", "alpha": decided, "history": settings.history}
         if settings.alpha != before.alpha:
@@ -184,18 +184,18 @@ class Start:
 
 
 def first_start() -> Start:
-    """Where a page starts that was given nothing: the paper's Figure 2 at alpha = beta = 0.5."""
+    """Return the default start of a page: the paper's Figure 2 at alpha = beta = 0.5."""
     overrides = ("ecosystem.alpha=0.5", "ecosystem.beta=0.5", f"generations={GENERATIONS}")
     return Start.of(Experiment.from_yaml(read_preset("figure-2"), overrides))
 
 
 def _linear_presets() -> list[str]:
-    found = []
+    names = []
     for name in preset_names():
         experiment = Experiment.from_yaml(read_preset(name))
         if experiment.learner.kind == "linear" and experiment.learner.reading() == "everything":
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def _settings_of(experiment: Experiment, dimension: int, noise: float) -> Sliders:
@@ -218,7 +218,7 @@ def _settings_of(experiment: Experiment, dimension: int, noise: float) -> Slider
 
 
 def _leading_share(ecosystem: Ecosystem) -> float | None:
-    """The first entity's share where all others have equal ones, and not the same as it."""
+    """Return the first entity's share where all others have equal ones, and not the same as it."""
     first, *others = ecosystem.shares.tolist()
     return first if others and len(set(others)) == 1 and first != others[0] else None
 
@@ -232,7 +232,7 @@ def _spans(settings: Sliders) -> Mapping[str, tuple[float, float]]:
 
 
 def _locked(experiment: Experiment) -> dict[str, str]:
-    """What cannot be changed without making up what the description does not say."""
+    """Return the settings that cannot be changed without inventing data, each with the reason."""
     owners = experiment.ecosystem.entities
     told = [experiment.tasks[owner.private] for owner in owners]
     if not _drawn_alike(told, experiment) or len(experiment.tasks) != len(owners):
@@ -248,7 +248,7 @@ def _locked(experiment: Experiment) -> dict[str, str]:
 
 
 def _drawn_alike(told: list[Any], experiment: Experiment) -> bool:
-    """Whether the entities' data differ in their number alone, which counts up."""
+    """Return True if the entities' data differ only in their number, which counts up."""
     tasks = [*told, experiment.public]
     if not all(isinstance(task, RegressionSettings) and task.features is None for task in tasks):
         return False
@@ -257,14 +257,14 @@ def _drawn_alike(told: list[Any], experiment: Experiment) -> bool:
 
 
 def _rank(task: RegressionSettings) -> int:
-    """The rank of drawn features."""
+    """Return the rank of drawn features."""
     assert task.dimension is not None  # noqa: S101 - for the type checker; drawn features have both
     assert task.rows is not None  # noqa: S101 - as above
     return task.rank or min(task.dimension, task.rows)
 
 
 def _resized(task: RegressionSettings, dimension: int, rank: int | None, entity: int) -> RegressionSettings:
-    """The same data with other features; rows are added only where the rank needs them."""
+    """Return the same data with other features; rows are added only where the rank needs them."""
     assert task.rows is not None  # noqa: S101 - for the type checker; drawn features have them
     rows = max(task.rows, rank or dimension)
     sizes = {"dimension": dimension, "rank": rank, "rows": rows, "entity": entity}
@@ -272,5 +272,5 @@ def _resized(task: RegressionSettings, dimension: int, rank: int | None, entity:
 
 
 def _parts(value: Frozen) -> dict[str, Any]:
-    """A description's fields, so that some can be replaced and all of it be checked again."""
+    """Return a description's fields, so that some can be replaced and all of it be checked again."""
     return {name: getattr(value, name) for name in type(value).model_fields}

@@ -130,9 +130,9 @@ def _inline(svg: str) -> str:
 
 
 def _size(svg: str) -> tuple[int, int]:
-    """Width and height in pixels; the file has points."""
-    found = re.search(r'<svg[^>]*? width="([\d.]+)pt"', svg), re.search(r'<svg[^>]*? height="([\d.]+)pt"', svg)
-    width, height = (round(float(match[1]) * 96 / 72) if match else 0 for match in found)
+    """Return width and height in pixels; the file has points."""
+    matches = re.search(r'<svg[^>]*? width="([\d.]+)pt"', svg), re.search(r'<svg[^>]*? height="([\d.]+)pt"', svg)
+    width, height = (round(float(match[1]) * 96 / 72) if match else 0 for match in matches)
     return width, height
 
 

@@ -1,8 +1,8 @@
 """A run's numbers in a tracker while it goes on: TensorBoard, or Weights & Biases.
 
 A tracker is fed from the store, by the process that a person started: what it shows is what is kept, on every executor,
-and a run that was stopped goes on in the tracker where it stopped there. A tracker that fails is told of once, and left
-out.
+and a run that was stopped goes on in the tracker where it stopped there. A tracker that fails is reported once and then
+left out.
 
 ::
 
@@ -23,7 +23,7 @@ TRACKERS: Final = ("tensorboard", "wandb")
 
 
 def open_tracker(name: str, folder: str | Path) -> Tracker:
-    """A tracker by name, for `crossfeed.run`.
+    """Return a tracker by name, for `crossfeed.run`.
 
     Args:
         name: ``tensorboard``, or ``wandb`` (Weights & Biases; ``WANDB_MODE=offline`` keeps all on this machine).

@@ -21,11 +21,19 @@ class Tracker(Protocol):
     """Something that shows numbers over generations, one line of development for each cell."""
 
     def begin(self, experiment: Experiment) -> None:
-        """Say what is run; called once, before anything else."""
+        """Begin tracking an experiment; called once, before anything else.
+
+        Args:
+            experiment: The experiment that is run.
+        """
         ...
 
     def logged(self, cell: Cell) -> int:
-        """The last generation of a cell that was logged, by this process or an earlier one; -1 for none."""
+        """Return the last generation of a cell that was logged, by this process or an earlier one; -1 for none.
+
+        Args:
+            cell: The cell.
+        """
         ...
 
     def log(self, cell: Cell, generation: int, numbers: Mapping[str, float]) -> None:
@@ -39,13 +47,13 @@ class Tracker(Protocol):
         ...
 
     def end(self) -> None:
-        """Let go of everything; the run is finished, or was stopped."""
+        """Release all resources; the run is finished, or was stopped."""
         ...
 
 
 @contextmanager
 def followed(progress: Progress, store: Store, experiment: Experiment, tracker: Tracker | None) -> Iterator[Progress]:
-    """Progress that hands a tracker what is newly kept whenever something is said; without a tracker, as it is.
+    """Yield progress that passes newly stored numbers to a tracker at every note; without a tracker, the given one.
 
     Every generation that is finished is said so, on all executors, so no thread and no timer is needed.
     """
@@ -69,11 +77,11 @@ class _Followed:
     def stage(
         self, name: str, total: int | None = None, detail: str = ""
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A stage of the progress that is shown."""
+        """Return a stage of the progress that is shown."""
         return self._progress.stage(name, total, detail)
 
     def note(self, text: str) -> None:
-        """A line of the progress that is shown, and a look at what is new."""
+        """Pass a line on to the progress that is shown, and look for new numbers."""
         self._progress.note(text)
         if time.monotonic() - self._looked > max(_EVERY, 20 * self._took):
             self._guarded(self._look)
@@ -89,7 +97,7 @@ class _Followed:
         self._guarded(self._tracker.end)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Whatever a tracker does, the run goes on."""
+        """Call the tracker; if it fails, the run goes on without it."""
         if self._failed:
             return
         try:
@@ -112,7 +120,7 @@ class _Followed:
         self._took = self._looked - begun
 
     def _is_this_run(self) -> bool:
-        """Whether the store was begun for this run: until then another one may be in it."""
+        """Return True if the store was begun for this run: until then it may hold another one."""
         return self._begun or (self._store.read_document("run") or {}).get("id") == self._experiment.id
 
     def _look_at(self, cell: Cell) -> None:
@@ -128,5 +136,5 @@ class _Followed:
 
 
 def _name(row: Mapping[str, str]) -> str:
-    """``loss/math on facts``; what is of no model or no task is named by the other."""
+    """Return ``loss/math on facts``; what is of no model or no task is named by the other."""
     return f"{row['metric']}/{' on '.join(part for part in (row['model'], row['task']) if part)}"

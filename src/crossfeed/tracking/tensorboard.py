@@ -37,10 +37,10 @@ class TensorBoard:
         self._file = f"events.out.tfevents.{time.time_ns()}.{platform.node()}.{os.getpid()}"
 
     def begin(self, experiment: Experiment) -> None:
-        """Nothing to say: the description is in the run's folder."""
+        """Do nothing: the description is in the run's folder."""
 
     def logged(self, cell: Cell) -> int:
-        """The largest step of the cell's event files."""
+        """Return the largest step of the cell's event files."""
         from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
         from tensorboard.compat.proto.event_pb2 import Event
 
@@ -68,4 +68,4 @@ class TensorBoard:
                 writer.write(event.SerializeToString())
 
     def end(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

@@ -52,7 +52,7 @@ class WeightsAndBiases:
             self._known = json.loads(self._state.read_text(encoding="utf-8"))
 
     def logged(self, cell: Cell) -> int:
-        """What ``logged.json`` says."""
+        """Return the generation in ``logged.json``."""
         return int(self._known.get(cell.name, {}).get("generation", -1))
 
     def log(self, cell: Cell, generation: int, numbers: Mapping[str, float]) -> None:

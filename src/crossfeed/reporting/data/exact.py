@@ -1,4 +1,4 @@
-"""What exact theory says of a run of linear models, point by point, to be laid beside what was measured.
+"""Exact theory of a run of linear models, grid point by grid point, for comparison with the measured numbers.
 
 The theory's numbers are expectations; a run of R replicates measures a mean of R losses. With the loss of one replicate
 L = (theta - theta*)' G (theta - theta*), G = X'X / n, and theta normal with mean mu and covariance Sigma (Theorem 2),
@@ -33,7 +33,7 @@ __all__ = ["Exact", "Theory", "theory_of"]
 
 @dataclass(frozen=True)
 class Theory:
-    """What exact theory says of a run, or why it says nothing.
+    """Exact theory of a run, or the reason why there is none.
 
     Attributes:
         exact: None where there is none.
@@ -45,7 +45,7 @@ class Theory:
 
 
 def theory_of(run: Run) -> Theory:
-    """The exact theory of a run of linear models; nothing for other models."""
+    """Return the exact theory of a run of linear models; nothing for other models."""
     if run.experiment.learner.kind != "linear":
         return Theory()
     try:
@@ -77,13 +77,13 @@ class Exact:
             self.ecosystem(point)  # what has no theory is refused here
 
     def ecosystem(self, point: int) -> LinearEcosystem:
-        """The theory's description of a grid point."""
+        """Return the theory's description of a grid point."""
         if point not in self._known:
             self._known[point] = linear_ecosystem(self.experiments[point], self._source)
         return self._known[point]
 
     def losses(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
-        """Expected losses, and the standard errors of a run's means.
+        """Return expected losses, and the standard errors of a run's means.
 
         Args:
             point: The grid point.
@@ -108,7 +108,7 @@ class Exact:
         return pd.concat(tables, ignore_index=True)
 
     def expected(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
-        """Expected losses alone, which need no covariance of every model: ``model, task, generation, exact``."""
+        """Return expected losses alone, which need no covariance of every model: ``model, task, generation, exact``."""
         tasks = self._source.of(self.experiments[point])
         grams = np.array([task.features.T @ task.features / len(task.features) for task in tasks.values()])
         truths = np.array([task.truth for task in tasks.values()])
@@ -118,7 +118,7 @@ class Exact:
         return pd.DataFrame({"exact": losses.ravel()}, index=index).reset_index()
 
     def influence(self, point: int, generation: int) -> Array:
-        """Shares of every source in every model's expected prediction, shape (K, K + 1); the last column is public."""
+        """Return every source's share in every model's expected prediction, shape (K, K + 1); public data last."""
         return influence(self.ecosystem(point), generation)
 
     @cached_property

@@ -149,7 +149,7 @@ class Run:
         return frame.merge(self.cells[["cell", "point"]], on="cell")
 
     def outputs(self, cell: str, generation: int) -> pd.DataFrame:
-        """Completions of test prompts, ``model, task, item, prompt, completion, ...``; empty if there are none.
+        """Return completions of test prompts, ``model, task, item, prompt, completion, ...``; empty if there are none.
 
         Args:
             cell: A cell's name.
@@ -159,7 +159,7 @@ class Run:
         return frame.drop(columns="embedding", errors="ignore")
 
     def pool(self, cell: str, generation: int) -> pd.DataFrame:
-        """What was published, with provenance (columns: `crossfeed.generation.pool`); empty if there is nothing.
+        """Return the published items with provenance (columns: `crossfeed.generation.pool`); empty if there are none.
 
         Args:
             cell: A cell's name.
@@ -184,7 +184,7 @@ class Run:
 
 
 def _described(store: FolderStore, document: Mapping[str, Any]) -> Experiment:
-    """What was run; schema 1 also knew models that used as many threads as torch chose."""
+    """Read the description; schema 1 also knew models that used as many threads as torch chose."""
     text = store.read_description()
     learner = parse_yaml(text).get("learner") or {}
     older = document["schema"] == 1 and learner.get("threads", 1) is None
@@ -200,7 +200,7 @@ def _document(store: FolderStore) -> dict[str, Any]:
 
 
 def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    """The cells with the addresses that the run was written with, whatever rules ids have had since."""
+    """Return the cells with the addresses that the run was written with; rules for ids may have changed since."""
     try:
         zeros = {entry["cell"]: entry["zero"] for entry in document["cells"]}
     except (KeyError, TypeError) as error:
@@ -216,7 +216,7 @@ def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Ce
 
 
 def points_of(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
-    """The grid points of an experiment's cells, of which each has as many as there are seeds; see `Run.points`."""
+    """Return the grid points of an experiment's cells, one cell per seed at each point; see `Run.points`."""
     rows = []
     for cell in cells[::seeds]:
         ecosystem = cell.experiment.ecosystem
@@ -239,9 +239,9 @@ def _schedule(value: float | str | tuple[float, ...]) -> float | str:
 
 
 def _failures(store: FolderStore, cells: tuple[Cell, ...]) -> pd.DataFrame:
-    found = [document for cell in cells if (document := store.read_document(f"failures/{cell.name}"))]
+    documents = [document for cell in cells if (document := store.read_document(f"failures/{cell.name}"))]
     return pd.DataFrame(
-        [[document.get(name) for name in _FAILURE_COLUMNS] for document in found],
+        [[document.get(name) for name in _FAILURE_COLUMNS] for document in documents],
         columns=pd.Index(_FAILURE_COLUMNS),
         dtype=object,
     )
@@ -262,6 +262,6 @@ def _cells(
 
 
 def shares(run: Run) -> pd.DataFrame:
-    """The run's grid points with a number for ``alpha`` and ``beta``: schedules are no cells of the paper's tables."""
+    """Return the grid points whose ``alpha`` and ``beta`` are numbers: schedules are in no table of the paper."""
     numbers: pd.DataFrame = run.points[["alpha", "beta"]].apply(pd.to_numeric, errors="coerce")
     return numbers.dropna().astype(float)

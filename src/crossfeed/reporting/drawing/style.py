@@ -1,4 +1,4 @@
-"""How figures look and how they become bytes: no pyplot, no global state, the same bytes for the same figure."""
+"""Style of figures and their conversion to bytes: no pyplot, no global state, equal bytes for equal figures."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ _STYLE: Final[dict[Any, Any]] = {
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the house style, and leave matplotlib's settings as they were."""
+    """Wrap a drawing function: it draws in the house style and leaves matplotlib's settings as they were."""
 
     @functools.wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -137,7 +137,7 @@ class Frame:
 
 
 def panels(frame: Frame, count: int) -> tuple[Figure, list[Axes]]:
-    """A figure with panels, row by row."""
+    """Return a figure with panels, row by row."""
     rows = -(-count // frame.columns)
     height = frame.top + frame.title + rows * frame.height + (rows - 1) * frame.gap + frame.foot
     figure = Figure(figsize=(frame.width, height))
@@ -153,20 +153,20 @@ def panels(frame: Frame, count: int) -> tuple[Figure, list[Axes]]:
 
 
 def legend_rows(labels: Sequence[str], width: float) -> tuple[int, float]:
-    """Columns of a legend of a given width, and the height that it takes."""
+    """Return columns of a legend of a given width, and the height that it takes."""
     columns = next((k for k in range(len(labels), 1, -1) if _legend_width(labels, k) <= width), 1)
     return columns, -(-len(labels) // columns) * 0.2 + 0.1
 
 
 def _legend_width(labels: Sequence[str], columns: int) -> float:
-    """Inches that a legend takes; its columns are filled from the first, each as wide as its longest label."""
+    """Return inches that a legend takes; its columns are filled from the first, each as wide as its longest label."""
     rows = -(-len(labels) // columns)
     parts = [labels[begin : begin + rows] for begin in range(0, len(labels), rows)]
     return 0.2 + sum(max(len(label) for label in part) * 0.08 + 0.65 for part in parts)
 
 
 def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
-    """A legend above all panels."""
+    """Add a legend above all panels."""
     figure.legend(
         handles,
         labels,
@@ -181,14 +181,14 @@ def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], co
 
 
 def fitting(text: str, inches: float) -> str:
-    """A label cut to a width; only letters that the figures' font has."""
+    """Return a label cut to a width; only letters that the figures' font has."""
     known = "".join(c if c.isascii() or "\u00a0" <= c < "\u0250" or c in "αβ→…−–⟨⟩" else "?" for c in plain(text))
     return shorten(known.replace("\n", " ").replace("\t", " "), max(int(inches / 0.082), 6))
 
 
 @styled
 def to_png(figure: Figure) -> bytes:
-    """Pixels for slides and papers, on white."""
+    """Return pixels for slides and papers, on white."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
     return buffer.getvalue()
@@ -196,7 +196,7 @@ def to_png(figure: Figure) -> bytes:
 
 @styled
 def to_svg(figure: Figure) -> str:
-    """Vectors, without the time or the program in them."""
+    """Return vectors, without the time or the program in them."""
     buffer = io.StringIO()
     none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", dpi=200, metadata=none)
@@ -205,7 +205,7 @@ def to_svg(figure: Figure) -> str:
 
 @styled
 def to_pdf(figure: Figure) -> bytes:
-    """Vectors for LaTeX, without the time or the program in them.
+    """Return vectors for LaTeX, without the time or the program in them.
 
     Letters are outlines: venues refuse the fonts that matplotlib makes itself (Type 3), and to embed parts of TrueType
     fonts takes as long as all the drawing.
@@ -221,7 +221,7 @@ def to_pdf(figure: Figure) -> bytes:
 
 
 def for_page(svg: str) -> str:
-    """The same picture for a page: it follows the reader's light or dark scheme, and has no ground of its own."""
+    """Return the same picture for a page: it follows the reader's light or dark scheme and has no background."""
     for number, colour in enumerate(_DARK):
         svg = svg.replace(colour, f"var(--c{number})")
     light = "".join(f"--c{number}:{colour};" for number, colour in enumerate(_DARK))

@@ -33,7 +33,7 @@ _MOST_COLOUR: Final = 100.0  # per cent; what changed by more looks like this
 
 
 def loss_matrices(run: Run) -> list[Block]:
-    """The loss of every model on every task, over generations: a row of heat maps for each grid point."""
+    """Return the loss of every model on every task, over generations: a row of heat maps for each grid point."""
     frame = by_generation(run.records, LOSS)
     if frame.empty or frame["generation"].max() == 0 or frame["model"].nunique() < 2:
         return []
@@ -55,7 +55,7 @@ def loss_matrices(run: Run) -> list[Block]:
 
 
 def gains(run: Run, theory: Theory) -> list[Block]:
-    """What each model gained and lost on each task; beside it, for linear models, what exact theory says."""
+    """Return each model's change of loss on each task; for linear models beside exact theory."""
     exact, measured = theory.exact, change(run.records, LOSS)
     both = measured if exact is None else exact.beside
     both = both[both["generation"] > 0]
@@ -96,7 +96,7 @@ def _gain_picture(
 
 
 def _agreement(both: pd.DataFrame, columns: Columns) -> list[Block]:
-    """How far the run is from its expectation, in standard errors."""
+    """Return the distance of the run from its expectation, in standard errors."""
     errors = both["errors"].dropna()
     if errors.empty:
         return []
@@ -123,7 +123,7 @@ def _agreement(both: pd.DataFrame, columns: Columns) -> list[Block]:
 
 
 def _influence(run: Run, exact: Exact, columns: Columns, points: Sequence[int]) -> Picture:
-    """Whose data the models' expected predictions come from, by exact theory."""
+    """Return a heat map of each data source's influence on the models' expected predictions, by exact theory."""
     reached = {point: int(run.cells.loc[run.cells["point"] == point, "reached"].max()) for point in points}
     parts = []
     for point in points:
@@ -142,7 +142,7 @@ def _influence(run: Run, exact: Exact, columns: Columns, points: Sequence[int]) 
 
 
 def _matrix(run: Run, table: pd.DataFrame, column: str, title: str) -> Matrix:
-    """A model's row and a task's column for each number; models and tasks as they are described."""
+    """Return a model's row and a task's column for each number; models and tasks as they are described."""
     models = [name for name in run.experiment.ecosystem.names if (table["model"] == name).any()]
     known = set(table["task"])
     named = dict.fromkeys([*run.experiment.tasks, *sorted(known - {PUBLIC}), PUBLIC])
@@ -160,12 +160,12 @@ def _draw(parts: Sequence[Matrix], scale: Scale, columns: int, names: tuple[str,
 
 
 def _told(parts: Sequence[Matrix], show: Callable[[float], str]) -> str:
-    """Heat maps in words."""
+    """Return the text alternative of heat maps."""
     return " ".join(f"{part.title}: {_matrix_told(part, show)}." for part in parts)
 
 
 def _matrix_told(part: Matrix, show: Callable[[float], str]) -> str:
-    """All numbers of a small heat map, the ends of a large one."""
+    """Return all numbers of a small heat map, the ends of a large one."""
     full = [(float(part.values[place]), place) for place in np.ndindex(part.values.shape)]
     full = sorted((value, place) for value, place in full if np.isfinite(value))
     told = [f"{part.rows[row]} on {part.columns[column]} {show(value)}" for value, (row, column) in full]

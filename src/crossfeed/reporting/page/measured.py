@@ -53,7 +53,7 @@ def measured(run: Run, measures: Sequence[Measure], theory: Theory | None = None
 
 
 def changes(table: ChangeTable, final: str, groups: int) -> Changes:
-    """A table and its legend.
+    """Return a table and its legend.
 
     Args:
         table: The table.
@@ -91,7 +91,7 @@ def curves(
     exact: Exact | None = None,
     note: str = "",
 ) -> Picture:
-    """A metric over generations, a panel for each row; of very many rows, one for each kind of row.
+    """Return a metric over generations, a panel for each row; of very many rows, one for each kind of row.
 
     Args:
         table: The metric's table.
@@ -138,14 +138,14 @@ def _draw(
 
 
 def _expected(frame: pd.DataFrame, exact: Exact) -> pd.DataFrame:
-    """The same with a column ``exact``."""
+    """Return the same with a column ``exact``."""
     times = sorted(frame["generation"].unique())
     parts = [exact.expected(point, times).assign(point=point) for point in frame["point"].unique()]
     return frame.merge(pd.concat(parts), on=["point", "model", "task", "generation"], how="left")
 
 
 def _summed(frame: pd.DataFrame, rows: Sequence[Row]) -> tuple[pd.DataFrame, list[Panel]]:
-    """Means over all rows of a kind: their seeds are not independent, so they have no standard error here."""
+    """Return means over all rows of a kind: their seeds are not independent, so they have no standard error here."""
     kinds = pd.DataFrame([(row.model, row.task, row.kind) for row in rows], columns=["model", "task", "kind"])
     joined = frame.merge(kinds, on=["model", "task"])
     shown = [name for name in ("mean", "exact") if name in joined]
@@ -174,7 +174,7 @@ def _by_group(run: Run, table: ChangeTable, exact: Exact | None) -> list[Picture
 
 
 def _by_model(run: Run, table: ChangeTable) -> list[Row]:
-    """Rows model by model, tasks in one order: side by side they make a matrix."""
+    """Return rows model by model, tasks in one order: side by side they make a matrix."""
     models = list(dict.fromkeys(row.model for row in table.rows))
     tasks = {name: place for place, name in enumerate([*run.experiment.tasks, PUBLIC])}  # a grid may bring others
     return sorted(table.rows, key=lambda row: (models.index(row.model), tasks.get(row.task, len(tasks))))

@@ -51,7 +51,7 @@ _AUTHORS: Final = 8  # of more models a training set's parts are not told apart 
 
 
 def sections(run: Run, theory: Theory) -> list[Section]:
-    """All sections that have something to show.
+    """Return all sections that have something to show.
 
     Args:
         run: The run.
@@ -78,23 +78,23 @@ def sections(run: Run, theory: Theory) -> list[Section]:
 
 
 def _summary(run: Run) -> list[Block]:
-    found = findings(run)
-    if not found:
+    statements = findings(run)
+    if not statements:
         return [Words(opening(run))]
     means = "A model gains on a data set when its loss there falls: by so many per cent of what it was at the start."
-    return [Words([*opening(run), means]), Statements(found)]
+    return [Words([*opening(run), means]), Statements(statements)]
 
 
 def _samples(run: Run) -> list[Block]:
-    found = samples(run)
-    if not found:
+    shown = samples(run)
+    if not shown:
         return []
     note = (
         "What models wrote, for the first test prompts of each data set, at the first seed. The same prompt gets the "
         "same random numbers at every generation, so what changes is the model. Long texts are cut; control characters "
         "are shown as ⟨U+…⟩."
     )
-    return [Words([note]), Samples(found)]
+    return [Words([note]), Samples(shown)]
 
 
 def _mixture(run: Run) -> list[Block]:
@@ -153,13 +153,13 @@ def _timing(run: Run) -> list[Block]:
 
 
 def _seconds(value: float) -> str:
-    """Seconds of a stage; of what never happens there are none."""
+    """Return seconds of a stage; of what never happens there are none."""
     digits = 0 if value >= 100 or value == 0 else 2 if value >= 0.1 else 4
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def failures(run: Run) -> list[Block]:
-    """Cells that stopped, and why."""
+    """Return cells that stopped, and why."""
     if run.failures.empty:
         return []
     rows = [
@@ -179,17 +179,17 @@ def _message(kind: object, message: object) -> str:
 
 
 def _environment(run: Run) -> list[Block]:
-    found = environment_items(run)
-    return [Facts(found)] if found else []
+    items = environment_items(run)
+    return [Facts(items)] if items else []
 
 
 def environment_items(run: Run) -> list[tuple[str, str]]:
-    """Where a run was made: names and values."""
+    """Return names and values of the environment in which a run was executed."""
     return _flat(run.environment)
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested mappings as one list of names and values."""
+    """Return nested mappings as one list of names and values."""
     items: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{prefix}{plain(key)}".replace("_", " ")

@@ -14,7 +14,7 @@ __all__ = ["joined", "sheets"]
 
 
 def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
-    """Tables by name; those that would be empty are left out.
+    """Return Tables by name; those that would be empty are left out.
 
     Args:
         run: The run.
@@ -37,7 +37,7 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
 
 
 def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """One table of those that hold something; the metric comes first."""
+    """Return one table of those that hold something; the metric comes first."""
     full = [frame for frame in frames if len(frame)]
     if not full:
         return pd.DataFrame({"point": []})
@@ -46,16 +46,16 @@ def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _with_points(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
-    """The grid's fields in place of the point's number."""
+    """Return the grid's fields in place of the point's number."""
     points = run.points.reset_index()
     return points.merge(frame, on="point", how="inner").drop(columns="point")
 
 
-def _samples(found: list[Sample]) -> pd.DataFrame:
+def _samples(shown: list[Sample]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"task": each.task, "item": each.item, "when": when, "model": model, "prompt": each.prompt, "text": text}
-            for each in found
+            for each in shown
             for when, texts in each.rows
             for model, text in zip(each.models, texts, strict=True)
         ]

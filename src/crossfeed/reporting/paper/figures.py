@@ -52,7 +52,7 @@ _WIDTH: Final = 10.4
 
 @styled
 def changes_figure(comparison: Comparison) -> Figure:
-    """The paper's change against ours: one panel for each table, one mark for each cell that finished.
+    """Draw the paper's change against ours: one panel for each table, one mark for each cell that finished.
 
     Marks in the shaded quarters moved the other way; the shaded cross is what counts as no change. Colour and shape are
     alpha, the fill is whose task it is.
@@ -104,7 +104,7 @@ def _draw_changes(axes: Axes, cells: pd.DataFrame, alphas: list[float], band: fl
 
 
 def _reach(span: tuple[float, float], band: float) -> tuple[float, float]:
-    """An axis that shows zero and the band on both sides."""
+    """Return an axis that shows zero and the band on both sides."""
     return min(span[0], -2 * band), max(span[1], 2 * band)
 
 
@@ -118,7 +118,7 @@ def _look(order: int, kind: str) -> dict[str, Any]:
 
 
 def outputs_figure(runs: Combined, beta: float = 0.5) -> Figure | None:
-    """Outputs in two dimensions (paper, Figure 3): generation 0, then the last generation of each alpha.
+    """Draw outputs in two dimensions (paper, Figure 3): generation 0, then the last generation of each alpha.
 
     Args:
         runs: The runs; the first one that measured ``projection`` at this beta is shown, its first seed.
@@ -149,7 +149,7 @@ def outputs_figure(runs: Combined, beta: float = 0.5) -> Figure | None:
 
 
 def generations_figure(runs: Combined) -> Figure | None:
-    """Losses over the generations (paper, Figures 5, 6 and 7): means over seeds of every model on every private task.
+    """Draw losses over generations (paper, Figures 5, 6 and 7): means over seeds, every model on every private task.
 
     Args:
         runs: The runs; cells that have not finished are left out.
@@ -177,7 +177,7 @@ def generations_figure(runs: Combined) -> Figure | None:
 
 
 def _lines(table: pd.DataFrame, runs: Combined) -> list[Curve]:
-    """A line for each model on each task: colour and marker are the task, dashes the model; gaps where nothing is."""
+    """Return a curve for each model on each task: colour and marker are the task, dashes the model; with gaps."""
     lines = []
     for dash, entity in enumerate(runs.owners):
         for look, task in enumerate(runs.owners):

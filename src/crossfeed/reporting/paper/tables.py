@@ -59,13 +59,13 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def theirs(row: dict[Any, Any]) -> str:
-    """The paper's side of a cell: ``2.8 → 4.5 worse``; as many decimals as it prints."""
+    """Return the paper's side of a cell: ``2.8 → 4.5 worse``; as many decimals as it prints."""
     digits = 1 if built_in_measures()[row["metric"]].relative else 2
     return f"{row['paper_initial']:.{digits}f} → {row['paper_final']:.{digits}f} {row['paper_direction']}"
 
 
 def ours(row: dict[Any, Any]) -> str:
-    """Our side of a cell: ``4.01 → 5.09 worse``, or why there is none."""
+    """Return the runs' side of a cell: ``4.01 → 5.09 worse``, or why there is none."""
     if row["state"] != "finished":
         return str(row["state"])
     shown = number if built_in_measures()[row["metric"]].relative else "{:.2f}".format
@@ -73,7 +73,7 @@ def ours(row: dict[Any, Any]) -> str:
 
 
 def amount(row: dict[Any, Any]) -> str:
-    """How much ours changed, with its standard error where there is one."""
+    """Return the change in the runs, with its standard error if there is one."""
     if row["state"] != "finished":
         return ""
     error = row["change_se"]
@@ -81,7 +81,7 @@ def amount(row: dict[Any, Any]) -> str:
 
 
 def totals(comparison: Comparison) -> list[list[str]]:
-    """How far directions agree: a head, then one row of text for each table and one for all together."""
+    """Return the counts of agreeing directions: a head, then one row of text per table and one for all tables."""
     head = ["", "agreed", SMALL, OPPOSITE, "missing", "band in %", "sign", "firm", BOTH]
     rows = []
     for row in comparison.agreement.to_dict("records"):
@@ -103,7 +103,7 @@ def totals(comparison: Comparison) -> list[list[str]]:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What the words and counts mean, and what is missing."""
+    """Return explanations of the words and counts, and of what is missing."""
     runs, cells = comparison.runs, comparison.cells
     metrics = set(cells["metric"])
     said = []
@@ -189,17 +189,17 @@ def _sheet(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def _print_disagreements(comparison: Comparison, console: Console) -> None:
-    found = comparison.disagreements().to_dict("records")
-    if not found:
+    cells = comparison.disagreements().to_dict("records")
+    if not cells:
         return
-    say(console, f"Not the paper's direction ({len(found)})", "bold")
-    for row in found[:_LISTED]:
+    say(console, f"Not the paper's direction ({len(cells)})", "bold")
+    for row in cells[:_LISTED]:
         label = comparison.runs.label(row["entity"], row["task"])
         line = (
             f"Table {row['table']}, beta = {row['beta']:g}, alpha = {row['alpha']:g}, {plain(label)}: "
             f"{theirs(row)}; ours {ours(row)} ({amount(row)}): {row['result']}"
         )
         console.print(Padding(Text(ascii_for(line, console)), (0, 0, 0, 2)))
-    if len(found) > _LISTED:
-        say(console, f"  ... and {len(found) - _LISTED} more, all in cells.csv.")
+    if len(cells) > _LISTED:
+        say(console, f"  ... and {len(cells) - _LISTED} more, all in cells.csv.")
     console.print()

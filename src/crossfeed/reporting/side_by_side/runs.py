@@ -1,7 +1,7 @@
 """Runs laid beside each other: their records in one table, their grid points as one table's columns, how they differ.
 
-`crossfeed.reporting.paper.agreement` lays runs of one experiment beside the paper; here runs of any experiments are
-laid beside each other. What has the same name is set side by side; whether it is the same is said (`SideBySide.shared`).
+`crossfeed.reporting.paper.agreement` compares runs of one experiment with the paper; here runs of any experiments are
+laid beside each other. Equal names are set side by side; `SideBySide.shared` lists those that mean different things.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ class SideBySide:
         return measured_in(self.records, [run.experiment for run in self.runs])
 
     def run_of(self, point: int) -> int:
-        """The position of the run that a point belongs to."""
+        """Return the position of the run that a point belongs to."""
         return next(place for place, group in enumerate(self.columns.groups) if point in group.points)
 
     def alike(self) -> dict[str, list[int]]:
-        """Points of several runs that are called alike, by what they are called."""
+        """Return points of several runs that are called alike, by what they are called."""
         called: dict[str, list[int]] = {}
         for point in self.columns.points:
             called.setdefault(self.columns.labels[point], []).append(point)
         return {label: points for label, points in called.items() if len({self.run_of(p) for p in points}) > 1}
 
     def differences(self) -> pd.DataFrame:
-        """Fields of the descriptions that differ: ``field``, then a column of values as text for each run."""
+        """Return fields of the descriptions that differ: ``field``, then a column of values as text for each run."""
         told = [_told(run) for run in self.runs]
         fields = dict.fromkeys(field for each in told for field in each)
         rows = [[field, *(each.get(field, _MISSING) for each in told)] for field in fields]
@@ -76,7 +76,7 @@ class SideBySide:
         return pd.DataFrame(different, columns=pd.Index(["field", *self.names]))
 
     def shared(self) -> Shared:
-        """What the runs have in common, and what only looks so."""
+        """Return the names that the runs have in common, and those that stand for different data."""
         experiments = [run.experiment for run in self.runs]
         data = [{**each.tasks, PUBLIC: each.public} for each in experiments]
         tasks = _common(data)
@@ -95,7 +95,7 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class Shared:
-    """What runs have in common.
+    """Names that runs have in common.
 
     Attributes:
         models: Entities of the same name in all of them.
@@ -154,25 +154,25 @@ def _check_distinct(runs: Sequence[Run]) -> None:
 
 
 def _letter(place: int) -> str:
-    """A, B, ..., Z, A2, B2, ..."""
+    """Return the letter of a place: A, B, ..., Z, A2, B2, ..."""
     again, letter = divmod(place, len(ascii_uppercase))
     return ascii_uppercase[letter] + (str(again + 1) if again else "")
 
 
 def _common(named: Sequence[Any]) -> tuple[str, ...]:
-    """Names that are in all, in the order of the first."""
+    """Return names that are in all, in the order of the first."""
     return tuple(name for name in named[0] if all(name in each for each in named))
 
 
 def _told(run: Run) -> dict[str, str]:
-    """A description's fields as text; what a grid varies is told there alone, and what is not given not at all."""
+    """Return a description's fields as text; varied fields appear under the grid alone, and absent ones not at all."""
     data = run.experiment.model_dump(mode="json", exclude={"description", "grid"})
     fields = {path: text for path, text in _flat(data) if path not in run.experiment.grid}
     return fields | {f"grid: {path}": _text(values) for path, values in run.experiment.grid.items()}
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Fields by dotted path; entities go by their names, and a list of plain values is one field."""
+    """Yield fields by dotted path; entities go by their names, and a list of plain values is one field."""
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _flat(item, f"{path}.{key}" if path else str(key))

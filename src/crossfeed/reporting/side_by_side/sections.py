@@ -30,7 +30,7 @@ _VALUE: Final = 160  # letters of a field's value
 
 
 def side_by_side_sections(beside: SideBySide) -> list[Section]:
-    """All sections that have something to show."""
+    """Return all sections that have something to show."""
     tables = [table for measure in beside.measures if (table := beside.table(measure)) is not None]
     losses = [table for table in tables if table.measure.section == "loss"]
     others = [table for table in tables if table.measure.section != "loss"]
@@ -56,7 +56,7 @@ def _summary(beside: SideBySide) -> list[Block]:
 
 
 def _opened(beside: SideBySide) -> list[tuple[str, str]]:
-    """What each run is, and how far it came."""
+    """Return a description of each run and its state."""
     said = []
     for name, run in zip(beside.names, beside.runs, strict=True):
         models, points = len(run.experiment.ecosystem.entities), len(run.points)
@@ -70,7 +70,7 @@ def _opened(beside: SideBySide) -> list[tuple[str, str]]:
 
 
 def _found(beside: SideBySide) -> list[tuple[str, str]]:
-    """What the numbers say of what the runs share."""
+    """Return statements about the models and tasks that all runs measured."""
     numbers = change(beside.records, LOSS)
     numbers = numbers[numbers["generation"] == numbers["point"].map(beside.targets)]
     numbers["run"] = numbers["point"].map(beside.run_of)
@@ -80,15 +80,15 @@ def _found(beside: SideBySide) -> list[tuple[str, str]]:
         return [("Loss", "No model on any data set was measured to the end in all runs under the same names.")]
     shared = numbers.set_index(["model", "task"]).loc[pairs.index].reset_index()
     private = shared[shared["task"] != PUBLIC]
-    found = [("Loss", text)] if (text := _best(beside, private)) else []
-    found += [
+    statements = [("Loss", text)] if (text := _best(beside, private)) else []
+    statements += [
         (plain(name), text) for name in beside.shared().models[:_MODELS] if (text := _model(beside, shared, name))
     ]
-    return [(about, text.replace(" %", "\u00a0%")) for about, text in found]
+    return [(about, text.replace(" %", "\u00a0%")) for about, text in statements]
 
 
 def _best(beside: SideBySide, private: pd.DataFrame) -> str:
-    """Where each run ended lowest, over the same models and private tasks."""
+    """Return each run's grid point of the lowest final loss, over the same models and private tasks."""
     private = private.dropna(subset="final")
     if private["run"].nunique() < len(beside.runs):
         return ""
@@ -110,7 +110,7 @@ def _best(beside: SideBySide, private: pd.DataFrame) -> str:
 
 
 def _model(beside: SideBySide, shared: pd.DataFrame, name: str) -> str:
-    """What an entity gained and lost in each run, data set by data set, where runs have a grid point in common."""
+    """Return an entity's gains and losses in each run, by data set, at the grid points that runs have in common."""
     own = shared[shared["model"] == name]
     sentences = []
     for label, points in list(beside.alike().items())[:_POINTS]:
@@ -147,10 +147,10 @@ def _differences(beside: SideBySide) -> list[Block]:
         )
     if shared.some_metrics:
         said.append(f"Measured in some runs only: {_listed(shared.some_metrics)}.")
-    found = beside.differences()
-    if found.empty:
+    differences = beside.differences()
+    if differences.empty:
         return [Words([*map(plain, said), "The descriptions are the same in every field."])]
-    rows = [[plain(row[0]), *(clip(value, _VALUE) for value in row[1:])] for row in found.to_numpy().tolist()]
+    rows = [[plain(row[0]), *(clip(value, _VALUE) for value in row[1:])] for row in differences.to_numpy().tolist()]
     return [
         Words([plain(text) for text in said]),
         Sheet("Fields that differ", ["field", *map(plain, beside.names)], rows),
@@ -177,7 +177,7 @@ def _measured(beside: SideBySide, tables: Sequence[ChangeTable]) -> list[Block]:
 
 
 def _curves(beside: SideBySide, table: ChangeTable) -> list[Block]:
-    """Curves of what several runs measured, in the same axes: a figure for each grid point that they share."""
+    """Return curves of what several runs measured, in the same axes: a figure for each grid point that they share."""
     rows = [row for row in table.rows if len({beside.run_of(point) for point in row.entries}) > 1]
     metric = table.measure.metric
     if not rows or beside.records.loc[beside.records["metric"] == metric, "generation"].max() == 0:
@@ -205,13 +205,13 @@ def _called(beside: SideBySide, point: int) -> str:
 
 
 def _last_losses(beside: SideBySide) -> list[Block]:
-    """Last losses where runs have a grid point in common, and how far they are from the first run that has it."""
+    """Return final losses at the runs' common grid points, with differences from the first run that has the point."""
     numbers = change(beside.records, LOSS)
     rows = []
     for label, points in beside.alike().items():
         here = numbers[numbers["point"].isin(points)]
-        for (model, task), found in here.groupby(["model", "task"], sort=False):
-            by_run = {beside.run_of(int(row["point"])): row for row in found.to_dict("records")}
+        for (model, task), part in here.groupby(["model", "task"], sort=False):
+            by_run = {beside.run_of(int(row["point"])): row for row in part.to_dict("records")}
             if len(by_run) > 1:
                 cells = _beside_first([by_run.get(place) for place in range(len(beside.runs))])
                 rows.append([plain(f"{model} on {task}, {label}"), *cells])
@@ -221,11 +221,11 @@ def _last_losses(beside: SideBySide) -> list[Block]:
     return [Sheet(caption, ["", *map(plain, beside.names)], rows, numeric=True)]
 
 
-def _beside_first(found: Sequence[Mapping[Any, Any] | None]) -> list[str]:
-    """``2.09``, then ``1.87 (-0.22 ± 0.03)``; seeds of different runs are independent."""
-    first = next(row for row in found if row is not None)
+def _beside_first(losses: Sequence[Mapping[Any, Any] | None]) -> list[str]:
+    """Return ``2.09``, then ``1.87 (-0.22 ± 0.03)``; seeds of different runs are independent."""
+    first = next(row for row in losses if row is not None)
     cells = []
-    for row in found:
+    for row in losses:
         if row is None:
             cells.append("–")
             continue
@@ -248,13 +248,13 @@ def _timing(beside: SideBySide) -> list[Block]:
 def _failures(beside: SideBySide) -> list[Block]:
     blocks: list[Block] = []
     for name, run in zip(beside.names, beside.runs, strict=True):
-        found = failures(run)
-        blocks += [Words([plain(name)]), *found] if found else []
+        failed = failures(run)
+        blocks += [Words([plain(name)]), *failed] if failed else []
     return blocks
 
 
 def _environment(beside: SideBySide) -> list[Block]:
-    """What of the environments differs, and what is the same."""
+    """Return a table of the values in which the runs' environments differ."""
     told = [dict(environment_items(run)) for run in beside.runs]
     names = dict.fromkeys(name for each in told for name in each)
     rows = [[name, *(each.get(name, "–") for each in told)] for name in names]

@@ -1,4 +1,4 @@
-"""How far a run is, as a table for people and as data for programs."""
+"""A run's state, as a table for people and as data for programs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def render_status(status: RunStatus, console: Console) -> None:
 
 
 def where(failure: Any) -> str:
-    """Stage, generation and entity of a failure, as far as they are known."""
+    """Return stage, generation and entity of a failure, as far as they are known."""
     place = f"stage {failure['stage']}"
     if "generation" in failure:
         place += f", generation {failure['generation']}"
@@ -51,7 +51,7 @@ def where(failure: Any) -> str:
 
 
 def status_data(status: RunStatus) -> dict[str, Any]:
-    """The same as plain data."""
+    """Return the same as plain data."""
     cells = [
         {
             "cell": cell.cell,

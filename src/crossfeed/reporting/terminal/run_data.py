@@ -12,7 +12,7 @@ __all__ = ["evaluation_data", "named", "run_data"]
 
 
 def run_data(run: Run) -> dict[str, Any]:
-    """A run as plain data: how far it is, every metric from generation 0 to the last one measured, times, failures."""
+    """Return a run as plain data: its state, every metric's first and last values, times, failures."""
     experiment = run.experiment
     return named(run) | {
         "generations": experiment.generations,
@@ -29,18 +29,18 @@ def run_data(run: Run) -> dict[str, Any]:
 
 
 def evaluation_data(run: Run) -> dict[str, Any]:
-    """A run's benchmark numbers as plain data: the rows of ``evaluation.parquet``; none if there are none."""
+    """Return a run's benchmark numbers as plain data: the rows of ``evaluation.parquet``; none if there are none."""
     table = run.store.read_result("evaluation")
     return named(run) | {"numbers": [] if table is None else rows_of(table.to_pandas())}
 
 
 def named(run: Run) -> dict[str, Any]:
-    """Which run it is."""
+    """Return a run's name, id and location."""
     return {"name": run.experiment.name, "id": run.id, "location": str(run.store)}
 
 
 def _changes(run: Run, metric: str) -> list[dict[str, Any]]:
-    """One row for each model, task and point, with what its change amounts to."""
+    """Return one row for each model, task and point, with the mark of its change."""
     table = run.change_table(metric)
     if table is None:
         return []

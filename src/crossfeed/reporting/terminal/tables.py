@@ -68,7 +68,7 @@ def _print_change(table: ChangeTable, console: Console) -> None:
 
 
 def _pages(table: ChangeTable, console: Console) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Groups of columns that fit side by side, each with its title."""
+    """Yield groups of columns that fit side by side, each with its title."""
     room = console.width - _label_width(table, console)
     fit = max(room // (_entry_width(table, console) + _GAP), 1)
     columns = table.columns
@@ -105,7 +105,7 @@ def _entry(lines: list[list[tuple[str, str]]]) -> Text:
 
 
 def _lines(entry: Entry | None, measure: Measure, console: Console) -> list[list[tuple[str, str]]]:
-    """``3.35 → 3.00 better`` and, for losses, ``-10.4 ± 0.3 %`` below it: lines of pieces of text with their styles."""
+    """Return ``3.35 → 3.00 better`` and, for losses, ``-10.4 ± 0.3 %`` below it: lines of texts with styles."""
     if entry is None:
         return [[(ascii_for("—", console), "dim")]]
     above = [(entry.initial, "")]
@@ -130,7 +130,7 @@ def _entry_width(table: ChangeTable, console: Console) -> int:
 
 
 def _label_width(table: ChangeTable, console: Console) -> int:
-    """Labels get what they need, but at most a third of the line; less if that keeps a group's columns together."""
+    """Return the labels' width: as needed, at most a third of the line; less if that keeps a group on one line."""
     needed = min(max(len(row.label) for row in table.rows), console.width // 3)
     columns = max(len(group.points) for group in table.columns.groups)
     left = console.width - columns * (_entry_width(table, console) + _GAP)

@@ -42,14 +42,14 @@ _WIDE_RANGE: Final = 15.0  # a larger ratio is drawn on a logarithmic axis
 
 
 def field_label(path: str, value: object = None) -> str:
-    """A field of the grid, and a value of it, as they are shown: ``α = 0.5``."""
+    """Return a field of the grid, and a value of it, as they are shown: ``α = 0.5``."""
     name = path.rpartition(".")[2]
     name = _GREEK.get(name, plain(name))
     return name if value is None else f"{name} = {value_text(value)}"
 
 
 def efficiency_figure(prediction: Prediction) -> Figure | None:
-    """Relative efficiency against a numeric field of the grid with five values or more; None without one."""
+    """Draw relative efficiency against a numeric field of the grid with five values or more; None without one."""
     known = [chart for _, chart in efficiency_charts(prediction)]
     if not known:
         return None
@@ -59,7 +59,7 @@ def efficiency_figure(prediction: Prediction) -> Figure | None:
 
 
 def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Chart]]:
-    """The panels of `efficiency_figure`, each with the values of the fields that are not swept."""
+    """Return the panels of `efficiency_figure`, each with the values of the fields that are not swept."""
     grid = prediction.experiment.grid
     swept = [path for path, values in grid.items() if len(values) >= _SWEPT and all(map(_is_number, values))]
     if not swept:
@@ -79,7 +79,7 @@ def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Char
 
 
 def trajectory_figure(prediction: Prediction) -> Figure | None:
-    """Errors over the generations; None without any after generation 0."""
+    """Draw errors over the generations; None without any after generation 0."""
     experiment = prediction.experiment
     if experiment.generations == 0:
         return None
@@ -103,14 +103,14 @@ def trajectory_figure(prediction: Prediction) -> Figure | None:
 
 
 def plan_figure(plan: Plan) -> Figure:
-    """The landscape of what missing the optimum costs, with the points that the plan names."""
+    """Draw the landscape of what missing the optimum costs, with the points that the plan names."""
     whose = {"mean": "mean MSE", "worst": "worst entity's MSE"}.get(plan.objective, f"MSE of {plan.objective}")
     title = f"{whose}: excess over the optimum"
     return landscape_chart(plan.landscape, plan.optimum.value, marks_of(plan), title=title)
 
 
 def marks_of(plan: Plan) -> list[Mark]:
-    """The points that a plan names on its landscape."""
+    """Return the points that a plan names on its landscape."""
     called = {"optimum": "optimum", "description": "as described", "half and half": "α = β = 0.5"}
     shared = plan.prices[plan.prices["alpha"].notna() & plan.prices["beta"].notna()]
     marks = [Mark(called[w], a, b) for w, a, b in shared[["where", "alpha", "beta"]].to_numpy() if w in called]
@@ -119,12 +119,12 @@ def marks_of(plan: Plan) -> list[Mark]:
 
 
 def _left_out(what: str, shown: int, known: int, where: str) -> str:
-    """What a figure of a part says of the others."""
+    """Return a note that a figure leaves some parts out; empty if it does not."""
     return "" if shown >= known else f"{shown} of {known} {what}, evenly chosen; all are in {where}.csv"
 
 
 def _measures(records: pd.DataFrame, prediction: Prediction) -> list[tuple[str, pd.DataFrame]]:
-    """What the rows show, and its numbers: ``model, generation, value`` and the grid's fields."""
+    """Return each row's title and numbers: ``model, generation, value`` and the grid's fields."""
     prediction_errors = records[records["metric"] == "mspe"]
     owned = {entity.name: entity.private for entity in prediction.experiment.ecosystem.entities}
     own = prediction_errors["task"] == prediction_errors["model"].map(owned)
@@ -152,7 +152,7 @@ def _over_generations(
 
 
 def _by_model(table: pd.DataFrame, axis: str, models: Sequence[str]) -> list[Curve]:
-    """A line for each model; for many, their mean and their worst."""
+    """Return a line for each model; for many, their mean and their worst."""
     wide = table.pivot_table(index=axis, columns="model", values="value", sort=True)
     x = wide.index.to_numpy(dtype=float)
     if len(models) <= _LINES:
@@ -163,7 +163,7 @@ def _by_model(table: pd.DataFrame, axis: str, models: Sequence[str]) -> list[Cur
 
 
 def _axis_kind(values: pd.Series) -> tuple[Any, tuple[float, float]]:
-    """One vertical axis for a row: logarithmic where its numbers differ much."""
+    """Return one vertical axis for a row: logarithmic where its numbers differ much."""
     low, high = float(values.min()), float(values.max())
     if low > 0 and high / low > _WIDE_RANGE:
         return "y", (low / 1.3, high * 1.3)
@@ -184,7 +184,7 @@ def _at(table: pd.DataFrame, point: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _first_seed(table: pd.DataFrame, prediction: Prediction) -> pd.DataFrame:
-    """Theory says the same of every seed."""
+    """Return the rows of the first seed: theory is the same for every seed."""
     return table[table["seed"] == prediction.experiment.seeds[0]]
 
 

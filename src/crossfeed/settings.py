@@ -89,10 +89,13 @@ class LearnerSettings(Frozen):
 
     Attributes:
         shared: Fields in which the entities of an experiment cannot differ.
+        other_units: The reason why losses of two such learners that are described differently may have different units;
+            empty if they have the same.
     """
 
     always_told = frozenset({"kind"})
     shared: ClassVar[frozenset[str]] = frozenset()
+    other_units: ClassVar[str] = ""
 
     kind: str
 

@@ -201,6 +201,10 @@ class LanguageSettings(LearnerSettings):
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
     shared: ClassVar[frozenset[str]] = frozenset({"embedder", "threads"})  # one space to compare in, one process
+    other_units: ClassVar[str] = (
+        "losses in nats a token compare only where models cut text into the same tokens; the metric bits_per_byte "
+        "compares all of them"
+    )
 
     kind: Literal["language"] = "language"
     base: BaseSettings

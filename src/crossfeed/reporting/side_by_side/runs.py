@@ -90,6 +90,7 @@ class SideBySide:
             some_metrics=tuple(name for name in metrics if not all(name in each for each in measured)),
             kinds=tuple(dict.fromkeys(each.learner.kind for each in experiments)),
             learners_differ=len({_text(identity(each.learner)) for each in experiments}) > 1,
+            other_units=experiments[0].learner.other_units,
         )
 
 
@@ -104,7 +105,8 @@ class Shared:
         metrics: Metrics that all of them measured.
         some_metrics: Metrics that only some of them measured.
         kinds: The kinds of their learners.
-        learners_differ: Whether their learners are described differently.
+        learners_differ: True if their learners are described differently.
+        other_units: The reason why losses of such learners may have different units; empty if they have the same.
     """
 
     models: tuple[str, ...]
@@ -114,6 +116,7 @@ class Shared:
     some_metrics: tuple[str, ...]
     kinds: tuple[str, ...]
     learners_differ: bool
+    other_units: str
 
 
 def lay_side_by_side(runs: Sequence[Run]) -> SideBySide:

@@ -140,11 +140,8 @@ def _differences(beside: SideBySide) -> list[Block]:
         said.append(
             f"Not comparable: losses of learners of different kinds ({_listed(shared.kinds)}) have different units."
         )
-    elif shared.learners_differ and shared.kinds == ("language",):
-        said.append(
-            "The learners differ: losses in nats a token compare only where models cut text into the same tokens; the "
-            "metric bits_per_byte compares all of them."
-        )
+    elif shared.learners_differ and shared.other_units:
+        said.append(f"The learners differ: {shared.other_units}.")
     if shared.some_metrics:
         said.append(f"Measured in some runs only: {_listed(shared.some_metrics)}.")
     differences = beside.differences()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from crossfeed.errors import InvalidInput
+from crossfeed.learners.fake import FakeSettings
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import change
 from crossfeed.reporting.html import write_side_by_side
@@ -145,6 +146,17 @@ def test_a_page_is_written_with_its_files(seeds, other, tmp_path):
     wanted = change(other.records, "loss")
     assert sorted(float(row["final"]) for row in rows) == pytest.approx(sorted(wanted["final"]))
     assert r"\multicolumn{4}{c}{B: fake}" in (tmp_path / "here" / "tables" / "loss.tex").read_text()
+
+
+def test_learners_of_other_units_are_not_compared_in_silence(make, monkeypatch):
+    runs = [make("seeds=[0]"), make("seeds=[0]", "learner.reads_at_most=20")]
+    (words, *_) = blocks(lay_side_by_side(runs), "words")["differences"]
+    assert "The learners differ" not in " ".join(words.paragraphs)
+    monkeypatch.setattr(FakeSettings, "other_units", "their words have other lengths")
+    (words, *_) = blocks(lay_side_by_side(runs), "words")["differences"]
+    assert "The learners differ: their words have other lengths." in words.paragraphs
+    (words, *_) = blocks(lay_side_by_side([runs[0], make("seeds=[1]")]), "words")["differences"]
+    assert "The learners differ" not in " ".join(words.paragraphs)
 
 
 def test_one_run_or_one_twice_is_refused(seeds, tmp_path):

@@ -98,7 +98,11 @@ S = TypeVar("S", bound=Frozen)
 
 
 def learner_settings(kind: str) -> type[LearnerSettings]:
-    """Return the settings class of a learner; ValueError names the known kinds."""
+    """Return the settings class of a learner; ValueError names the known kinds.
+
+    Args:
+        kind: Its name in a description.
+    """
     return _look_up("learner kind", _LEARNERS, "crossfeed.learners", kind, LearnerSettings)
 
 
@@ -116,12 +120,20 @@ def combined_learner(common: LearnerSettings, own: Mapping[str, LearnerSettings]
 
 
 def task_settings(source: str) -> type[TaskSettings]:
-    """Return the settings class of a task source; ValueError names the known sources."""
+    """Return the settings class of a task source; ValueError names the known sources.
+
+    Args:
+        source: Its name in a description.
+    """
     return _look_up("task source", _TASKS, "crossfeed.tasks", source, TaskSettings)
 
 
 def metric_settings(name: str) -> type[MetricSettings]:
-    """Return the settings class of a metric; ValueError names the known metrics."""
+    """Return the settings class of a metric; ValueError names the known metrics.
+
+    Args:
+        name: Its name in a description.
+    """
     return _look_up("metric", _METRICS, "crossfeed.metrics", name, MetricSettings)
 
 
@@ -132,7 +144,11 @@ def built_in_measures() -> Mapping[str, Measure]:
 
 
 def filter_settings(name: str) -> type[FilterSettings]:
-    """Return the settings class of a filter of the pool; ValueError names the known filters."""
+    """Return the settings class of a filter of the pool; ValueError names the known filters.
+
+    Args:
+        name: Its name in a description.
+    """
     return _look_up("filter", _FILTERS, "crossfeed.filters", name, FilterSettings)
 
 

@@ -41,6 +41,9 @@ class Data:
     def ecosystem(self, experiment: Experiment) -> LinearEcosystem:
         """Return theory's description of an experiment.
 
+        Args:
+            experiment: The experiment.
+
         Raises:
             InvalidDescription: It has no linear theory.
             DataUnavailable: Features cannot be read.

@@ -56,7 +56,11 @@ LOOKS: Final = tuple(
 
 
 def blank(**options: Any) -> Any:
-    """Return an empty figure in the page's style: as wide as its place, without tools that scrolling could trigger."""
+    """Return an empty figure in the page's style: as wide as its place, without tools that scrolling could trigger.
+
+    Args:
+        **options: Options of Bokeh's figure.
+    """
     made = figure(
         sizing_mode="stretch_width",
         toolbar_location=None,
@@ -75,7 +79,11 @@ def blank(**options: Any) -> Any:
 
 
 def looks(answer: Answer) -> dict[str, tuple[Look, Array, float]]:
-    """Return the lines that are distinguished, by name: each with its look, its values and its limit."""
+    """Return the lines that are distinguished, by name: each with its look, its values and its limit.
+
+    Args:
+        answer: The answer.
+    """
     names = answer.experiment.ecosystem.names
     lines = zip(names, answer.mse.T, answer.limit, strict=True)
     if len(names) <= len(LOOKS):
@@ -179,7 +187,11 @@ class Trajectories:
         self.figure.add_layout(Span(location=between, dimension="height", line_color=GREY, line_dash="dotted"))
 
     def show(self, answer: Answer) -> None:
-        """Put an answer into the figure: every generation, a gap, the limit."""
+        """Put an answer into the figure: every generation, a gap, the limit.
+
+        Args:
+            answer: The answer.
+        """
         at = np.append(answer.generations.astype(np.float64), [np.nan, self._end])
         said = [*(f"generation {t}" for t in answer.generations), "", "limit"]
         told = looks(answer)
@@ -191,7 +203,12 @@ class Trajectories:
 
 
 def ticks(first: int, last: int) -> list[float]:
-    """Return some seven whole numbers, both ends among them."""
+    """Return some seven whole numbers, both ends among them.
+
+    Args:
+        first: The smallest number.
+        last: The largest number.
+    """
     step = max(1, -(-(last - first) // 6))
     return [float(t) for t in range(first, last, step) if last - t >= step / 2] + [float(last)]
 

@@ -57,11 +57,20 @@ class Map:
         self._best.data = {"x": [], "y": []}
 
     def stand(self, alpha: float, beta: float) -> None:
-        """Show which weights the sliders stand for; nan where entities differ."""
+        """Show which weights the sliders stand for; nan where entities differ.
+
+        Args:
+            alpha: Synthetic share.
+            beta: Private share.
+        """
         self._here.data = {"x": [alpha], "y": [beta]}
 
     def show(self, survey: Survey) -> None:
-        """Put a map into the figure."""
+        """Put a map into the figure.
+
+        Args:
+            survey: The map so far.
+        """
         ground, (alpha, beta, least) = survey.landscape(), survey.best
         values = ground.values.T  # rows are beta
         finite = np.isfinite(values)
@@ -106,7 +115,11 @@ class Influence:
         )
 
     def show(self, answer: Answer) -> None:
-        """Put an answer into the figure."""
+        """Put an answer into the figure.
+
+        Args:
+            answer: The answer.
+        """
         matrix, (entities, sources) = answer.influence, answer.influence.shape
         if self._names != answer.experiment.ecosystem.names:
             self._names = answer.experiment.ecosystem.names

@@ -105,7 +105,11 @@ def dress(
 
 
 def opened(document: Document) -> bool:
-    """Return True if a document's tab is open: connected, and not closed."""
+    """Return True if a document's tab is open: connected, and not closed.
+
+    Args:
+        document: The document of one tab.
+    """
     context = document.session_context
     return (
         isinstance(context, BokehSessionContext)
@@ -115,12 +119,21 @@ def opened(document: Document) -> bool:
 
 
 def escaped(said: Mapping[str, str]) -> dict[str, str]:
-    """Return sentences as HTML, by the ids of the elements that hold them."""
+    """Return sentences as HTML, by the ids of the elements that hold them.
+
+    Args:
+        said: Plain sentences by element id.
+    """
     return {name: str(escape(plain(text))) for name, text in said.items()}
 
 
 def html(template: str, **variables: Any) -> str:
-    """Return a piece of a page; what is filled in is escaped."""
+    """Return a piece of a page; what is filled in is escaped.
+
+    Args:
+        template: The template's file.
+        **variables: Values that it shows.
+    """
     return _templates().get_template(template).render(**variables)
 
 

@@ -37,7 +37,11 @@ class TaskFigure:
 
 
 def panels(experiment: Experiment) -> Iterator[TaskFigure]:
-    """Yield a figure for each task, or, where there are many, for own, others' and public data."""
+    """Yield a figure for each task, or, where there are many, for own, others' and public data.
+
+    Args:
+        experiment: The experiment.
+    """
     owners = {entity.name: entity.private for entity in experiment.ecosystem.entities}
     tasks, last = [*experiment.tasks, PUBLIC], experiment.generations
     if len(tasks) <= _PANELS:
@@ -57,7 +61,12 @@ def panels(experiment: Experiment) -> Iterator[TaskFigure]:
 
 
 def empty(name: str, last: int) -> Lines:
-    """Return a figure over the generations that shows nothing yet."""
+    """Return a figure over the generations that shows nothing yet.
+
+    Args:
+        name: The figure's name in the template.
+        last: The last generation T.
+    """
     lines = Lines(name=name, height=280, x_axis_label="generation t", x_range=(-0.04 * last - 0.1, 1.04 * last + 0.1))
     lines.figure.xaxis.ticker = FixedTicker(ticks=ticks(0, last))
     return lines
@@ -99,7 +108,13 @@ def _by_model(
 
 
 def numbers(table: pd.DataFrame, panels: Sequence[TaskFigure], names: Sequence[str]) -> list[tuple[str, list[Any]]]:
-    """Return each model's first and last number in every panel."""
+    """Return each model's first and last number in every panel.
+
+    Args:
+        table: ``model, task, generation, mean, se``.
+        panels: The figures.
+        names: The models' names.
+    """
     return [(plain(model), [_entry(_of_model(table, panel, model)["mean"]) for panel in panels]) for model in names]
 
 
@@ -112,7 +127,11 @@ def _entry(values: pd.Series) -> dict[str, str]:
 
 
 def by_task(table: pd.DataFrame) -> list[Line]:
-    """Return similarity on each task, the mean over pairs of models; of many tasks, their mean."""
+    """Return similarity on each task, the mean over pairs of models; of many tasks, their mean.
+
+    Args:
+        table: ``model, task, generation, mean, se``.
+    """
     tasks = list(table["task"].unique())
     groups = {plain(task): table[table["task"] == task] for task in tasks}
     if len(tasks) > len(LOOKS):
@@ -129,7 +148,12 @@ def _line(name: str, place: int, rows: pd.DataFrame) -> Line:
 
 
 def key(names: Sequence[str], *, exact: bool = False) -> list[dict[str, Any]]:
-    """Return the legend's entries, with exact theory last."""
+    """Return the legend's entries, with exact theory last.
+
+    Args:
+        names: The models' names.
+        exact: True if exact theory is drawn too.
+    """
     shown = names if len(names) <= len(LOOKS) else [f"mean of {len(names)} models; thin: each of them"]
     items = [{"look": look, "label": plain(name)} for look, name in zip(LOOKS, shown, strict=False)]
     return [*items, {"look": _EXACT, "label": "exact theory"}] if exact else items

@@ -83,6 +83,9 @@ class Start:
     def of(cls, experiment: Experiment) -> Start:
         """Start from an experiment; its grid, if any, is at its first values.
 
+        Args:
+            experiment: An experiment of linear models.
+
         Raises:
             InvalidDescription: It has no linear theory; the message says why, and what to give instead.
             DataUnavailable: Features cannot be read.
@@ -124,6 +127,9 @@ class Start:
 
     def describe(self, settings: Sliders) -> Experiment:
         """Return the experiment that settings describe.
+
+        Args:
+            settings: Positions of the sliders.
 
         Raises:
             InvalidDescription: It is impossible.

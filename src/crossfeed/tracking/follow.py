@@ -56,6 +56,12 @@ def followed(progress: Progress, store: Store, experiment: Experiment, tracker: 
     """Yield progress that passes newly stored numbers to a tracker at every note; without a tracker, the given one.
 
     Every generation that is finished is said so, on all executors, so no thread and no timer is needed.
+
+    Args:
+        progress: Where progress is shown.
+        store: Where the run is stored.
+        experiment: The experiment.
+        tracker: The tracker; None for none.
     """
     if tracker is None:
         yield progress

@@ -45,7 +45,11 @@ class Theory:
 
 
 def theory_of(run: Run) -> Theory:
-    """Return the exact theory of a run of linear models; nothing for other models."""
+    """Return the exact theory of a run of linear models; nothing for other models.
+
+    Args:
+        run: The run.
+    """
     if run.experiment.learner.kind != "linear":
         return Theory()
     try:
@@ -77,7 +81,11 @@ class Exact:
             self.ecosystem(point)  # what has no theory is refused here
 
     def ecosystem(self, point: int) -> LinearEcosystem:
-        """Return the theory's description of a grid point."""
+        """Return the theory's description of a grid point.
+
+        Args:
+            point: The grid point's position.
+        """
         if point not in self._known:
             self._known[point] = linear_ecosystem(self.experiments[point], self._source)
         return self._known[point]
@@ -108,7 +116,12 @@ class Exact:
         return pd.concat(tables, ignore_index=True)
 
     def expected(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
-        """Return expected losses alone, which need no covariance of every model: ``model, task, generation, exact``."""
+        """Return expected losses alone, which need no covariance of every model: ``model, task, generation, exact``.
+
+        Args:
+            point: The grid point's position.
+            generations: The generations t.
+        """
         tasks = self._source.of(self.experiments[point])
         grams = np.array([task.features.T @ task.features / len(task.features) for task in tasks.values()])
         truths = np.array([task.truth for task in tasks.values()])
@@ -118,7 +131,12 @@ class Exact:
         return pd.DataFrame({"exact": losses.ravel()}, index=index).reset_index()
 
     def influence(self, point: int, generation: int) -> Array:
-        """Return every source's share in every model's expected prediction, shape (K, K + 1); public data last."""
+        """Return every source's share in every model's expected prediction, shape (K, K + 1); public data last.
+
+        Args:
+            point: The grid point's position.
+            generation: The generation t.
+        """
         return influence(self.ecosystem(point), generation)
 
     @cached_property

@@ -216,7 +216,12 @@ def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Ce
 
 
 def points_of(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
-    """Return the grid points of an experiment's cells, one cell per seed at each point; see `Run.points`."""
+    """Return the grid points of an experiment's cells, one cell per seed at each point; see `Run.points`.
+
+    Args:
+        cells: All cells, seeds varying fastest.
+        seeds: Number of seeds.
+    """
     rows = []
     for cell in cells[::seeds]:
         ecosystem = cell.experiment.ecosystem
@@ -262,6 +267,10 @@ def _cells(
 
 
 def shares(run: Run) -> pd.DataFrame:
-    """Return the grid points whose ``alpha`` and ``beta`` are numbers: schedules are in no table of the paper."""
+    """Return the grid points whose ``alpha`` and ``beta`` are numbers: schedules are in no table of the paper.
+
+    Args:
+        run: The run.
+    """
     numbers: pd.DataFrame = run.points[["alpha", "beta"]].apply(pd.to_numeric, errors="coerce")
     return numbers.dropna().astype(float)

@@ -120,12 +120,21 @@ class Columns:
         return tuple(point for group in self.groups for point in group.points)
 
     def some(self, groups: int, each: int) -> Columns:
-        """Return at most so many groups and so many columns of each, the first and the last among them."""
+        """Return at most so many groups and so many columns of each, the first and the last among them.
+
+        Args:
+            groups: Number of groups, at most.
+            each: Number of columns of each group, at most.
+        """
         kept = [replace(group, points=tuple(evenly(group.points, each))) for group in evenly(self.groups, groups)]
         return replace(self, groups=tuple(kept))
 
     def pages(self, most: int) -> list[Columns]:
-        """Return the same columns in parts of at most so many, broken between groups wherever one fits into a part."""
+        """Return the same columns in parts of at most so many, broken between groups wherever one fits into a part.
+
+        Args:
+            most: Number of columns of a part, at most.
+        """
         parts: list[list[Group]] = []
         for group in self.groups:
             for begin in range(0, len(group.points), most):
@@ -210,7 +219,11 @@ def lay_out(
 
 
 def texts_of(table: ChangeTable) -> dict[str, list[object]]:
-    """Return a table's columns by name, each entry in a line: ``1.94 → 2.78 worse``."""
+    """Return a table's columns by name, each entry in a line: ``1.94 → 2.78 worse``.
+
+    Args:
+        table: The table.
+    """
     columns: dict[str, list[object]] = {"": [row.label for row in table.rows]}
     for point in table.columns.points:
         entries = [row.entries.get(point) for row in table.rows]
@@ -219,7 +232,12 @@ def texts_of(table: ChangeTable) -> dict[str, list[object]]:
 
 
 def evenly(values: Sequence[T], most: int) -> list[T]:
-    """Return at most so many of the values, the first and the last among them, in even steps."""
+    """Return at most so many of the values, the first and the last among them, in even steps.
+
+    Args:
+        values: The values.
+        most: Number of values to return, at most.
+    """
     places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
     return [values[place] for place in places]
 

@@ -43,13 +43,23 @@ def measured_in(records: pd.DataFrame, experiments: Iterable[Experiment]) -> tup
 
 
 def by_section(measures: Iterable[Measure], place: Place) -> list[Measure]:
-    """Return the measures that a place shows, in the order of a report's sections."""
+    """Return the measures that a place shows, in the order of a report's sections.
+
+    Args:
+        measures: Declarations of metrics.
+        place: The place.
+    """
     order = get_args(Section)
     return sorted((each for each in measures if place in each.shown), key=lambda each: order.index(each.section))
 
 
 def of_section(measures: Iterable[Measure], section: Section) -> list[Measure]:
-    """Return the measures of a section that a report shows."""
+    """Return the measures of a section that a report shows.
+
+    Args:
+        measures: Declarations of metrics.
+        section: The section.
+    """
     return [each for each in by_section(measures, "page") if each.section == section]
 
 

@@ -73,7 +73,11 @@ class Panel:
     rows: Mapping[str, Any]
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the panel's rows of a table."""
+        """Return the panel's rows of a table.
+
+        Args:
+            table: The table.
+        """
         keep = np.ones(len(table), dtype=bool)
         for column, value in self.rows.items():
             keep &= (table[column] == value).to_numpy()
@@ -164,7 +168,11 @@ def draw_lines(axes: Axes, table: pd.DataFrame, points: Sequence[int], band: flo
 
 
 def far_apart(values: pd.Series) -> bool:
-    """Return True if numbers differ so much that a linear axis would show only the largest of them."""
+    """Return True if numbers differ so much that a linear axis would show only the largest of them.
+
+    Args:
+        values: The numbers.
+    """
     low, high = float(values.min()), float(values.max())
     return 0 < low < high / _WIDE_RANGE
 
@@ -332,7 +340,12 @@ def times(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
 
 
 def abreast(columns: int, width: float) -> int:
-    """Return the number of panels to place side by side on a figure of a width."""
+    """Return the number of panels to place side by side on a figure of a width.
+
+    Args:
+        columns: Number of panels in a row on a wide figure.
+        width: The figure's width in inches.
+    """
     return min(columns, 4) if width >= WIDE else min(columns, 2)
 
 

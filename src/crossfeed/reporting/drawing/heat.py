@@ -84,7 +84,11 @@ class Scale:
         return _LEVELS if self.kind == "levels" else _CHANGES
 
     def norm(self, values: Array) -> Normalize:
-        """Return values of one heat map to the unit interval; what lies beyond an end looks like the end."""
+        """Return the map from values of one heat map to the unit interval; values beyond an end look like the end.
+
+        Args:
+            values: Shape (rows, columns).
+        """
         low, high = ends(values) if self.each else (self.low, self.high)
         if self.kind == "levels" and low > 0 and high > _FACTOR * low:
             return LogNorm(low, high, clip=True)
@@ -92,7 +96,11 @@ class Scale:
 
 
 def ends(values: Array) -> tuple[float, float]:
-    """Return the lowest and the highest finite value; zeros if there is none."""
+    """Return the lowest and the highest finite value; zeros if there is none.
+
+    Args:
+        values: Numbers of any shape.
+    """
     finite = values[np.isfinite(values)]
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 

@@ -96,7 +96,11 @@ _STYLE: Final[dict[Any, Any]] = {
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a drawing function: it draws in the house style and leaves matplotlib's settings as they were."""
+    """Wrap a drawing function: it draws in the house style and leaves matplotlib's settings as they were.
+
+    Args:
+        draw: The function.
+    """
 
     @functools.wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -137,7 +141,12 @@ class Frame:
 
 
 def panels(frame: Frame, count: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels, row by row."""
+    """Return a figure with panels, row by row.
+
+    Args:
+        frame: Sizes of the figure.
+        count: Number of panels.
+    """
     rows = -(-count // frame.columns)
     height = frame.top + frame.title + rows * frame.height + (rows - 1) * frame.gap + frame.foot
     figure = Figure(figsize=(frame.width, height))
@@ -153,7 +162,12 @@ def panels(frame: Frame, count: int) -> tuple[Figure, list[Axes]]:
 
 
 def legend_rows(labels: Sequence[str], width: float) -> tuple[int, float]:
-    """Return columns of a legend of a given width, and the height that it takes."""
+    """Return columns of a legend of a given width, and the height that it takes.
+
+    Args:
+        labels: Labels in the legend's order.
+        width: The figure's width in inches.
+    """
     columns = next((k for k in range(len(labels), 1, -1) if _legend_width(labels, k) <= width), 1)
     return columns, -(-len(labels) // columns) * 0.2 + 0.1
 
@@ -166,7 +180,14 @@ def _legend_width(labels: Sequence[str], columns: int) -> float:
 
 
 def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
-    """Add a legend above all panels."""
+    """Add a legend above all panels.
+
+    Args:
+        figure: The figure.
+        handles: Matplotlib's handles.
+        labels: A label for each handle.
+        columns: Number of columns.
+    """
     figure.legend(
         handles,
         labels,
@@ -181,14 +202,23 @@ def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], co
 
 
 def fitting(text: str, inches: float) -> str:
-    """Return a label cut to a width; only letters that the figures' font has."""
+    """Return a label cut to a width; only letters that the figures' font has.
+
+    Args:
+        text: The label.
+        inches: The width.
+    """
     known = "".join(c if c.isascii() or "\u00a0" <= c < "\u0250" or c in "αβ→…−–⟨⟩" else "?" for c in plain(text))
     return shorten(known.replace("\n", " ").replace("\t", " "), max(int(inches / 0.082), 6))
 
 
 @styled
 def to_png(figure: Figure) -> bytes:
-    """Return pixels for slides and papers, on white."""
+    """Return pixels for slides and papers, on white.
+
+    Args:
+        figure: The figure.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
     return buffer.getvalue()
@@ -196,7 +226,11 @@ def to_png(figure: Figure) -> bytes:
 
 @styled
 def to_svg(figure: Figure) -> str:
-    """Return vectors, without the time or the program in them."""
+    """Return vectors, without the time or the program in them.
+
+    Args:
+        figure: The figure.
+    """
     buffer = io.StringIO()
     none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", dpi=200, metadata=none)
@@ -209,6 +243,9 @@ def to_pdf(figure: Figure) -> bytes:
 
     Letters are outlines: venues refuse the fonts that matplotlib makes itself (Type 3), and to embed parts of TrueType
     fonts takes as long as all the drawing.
+
+    Args:
+        figure: The figure.
     """
     buffer = io.BytesIO()
     letters = [text for text in figure.findobj(Text) if not text.get_path_effects()]
@@ -221,7 +258,11 @@ def to_pdf(figure: Figure) -> bytes:
 
 
 def for_page(svg: str) -> str:
-    """Return the same picture for a page: it follows the reader's light or dark scheme and has no background."""
+    """Return the same picture for a page: it follows the reader's light or dark scheme and has no background.
+
+    Args:
+        svg: The figure as SVG.
+    """
     for number, colour in enumerate(_DARK):
         svg = svg.replace(colour, f"var(--c{number})")
     light = "".join(f"--c{number}:{colour};" for number, colour in enumerate(_DARK))

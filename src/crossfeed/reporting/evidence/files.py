@@ -31,7 +31,11 @@ _DARK: Final = 0.78  # numbers on a darker ground than this are light
 
 
 def evidence_data(survey: Evidence) -> dict[str, Any]:
-    """Return the survey as plain data."""
+    """Return the survey as plain data.
+
+    Args:
+        survey: The survey.
+    """
     return {
         "mentions": rows_of(survey.mentions),
         "overlap": rows_of(survey.overlap),
@@ -64,7 +68,11 @@ def write_evidence(survey: Evidence, folder: Path) -> list[Path]:
 
 @styled
 def evidence_figure(survey: Evidence) -> Figure:
-    """Draw the sources that each model states, beside a heat map of the overlap of any two families."""
+    """Draw the sources that each model states, beside a heat map of the overlap of any two families.
+
+    Args:
+        survey: The survey.
+    """
     names = ["stated", "not stated, overlap expected"]
     across, top = legend_rows(names, 10.4)
     figure, axes = panels(Frame(10.4, 4.1, 2, left=1.05, top=top, foot=1.0), 2)

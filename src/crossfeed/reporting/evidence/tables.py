@@ -52,7 +52,11 @@ def render_evidence(survey: Evidence, console: Console) -> None:
 
 
 def beta_words(survey: Evidence) -> list[str]:
-    """Return readings of the overlaps as beta, the private share of the real data, and why they do not settle it."""
+    """Return readings of the overlaps as beta, the private share of the real data, and why they do not settle it.
+
+    Args:
+        survey: The survey.
+    """
     public, pairs = survey.public, len(survey.overlap)
     return [
         f"Two families share {public.mean:.2f} of the kinds of sources that they name ({public.low:.2f} to "

@@ -165,10 +165,22 @@ class Section:
 
 
 def file_name(name: str, groups: Sequence[Group], group: Group) -> str:
-    """Return a figure's file name; groups of columns are numbered where there are several."""
+    """Return a figure's file name; groups of columns are numbered where there are several.
+
+    Args:
+        name: The stem.
+        groups: All groups of columns that have a figure.
+        group: The group that this figure shows.
+    """
     return name if len(groups) == 1 else f"{name}-{groups.index(group) + 1}"
 
 
 def left_out(shown: int, known: int, where: str) -> str:
-    """Return a note that some grid points are left out: a sentence after a space, or nothing."""
+    """Return a note that some grid points are left out: a sentence after a space, or nothing.
+
+    Args:
+        shown: Number of grid points shown.
+        known: Number of grid points there are.
+        where: The file that has all of them.
+    """
     return "" if shown >= known else f" {shown} of {known} grid points, evenly chosen; all are in {where}."

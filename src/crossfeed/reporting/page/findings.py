@@ -24,7 +24,11 @@ _POINTS: Final = 12
 
 
 def opening(run: Run) -> list[str]:
-    """Return the description of the run and its state, a paragraph each."""
+    """Return the description of the run and its state, a paragraph each.
+
+    Args:
+        run: The run.
+    """
     experiment = run.experiment
     entities = ", ".join(f"{entity.name} (owns {entity.private})" for entity in experiment.ecosystem.entities)
     models, points = len(experiment.ecosystem.entities), len(run.points)
@@ -40,7 +44,11 @@ def opening(run: Run) -> list[str]:
 
 
 def state(run: Run) -> str:
-    """Return a sentence with the number of cells in each state."""
+    """Return a sentence with the number of cells in each state.
+
+    Args:
+        run: The run.
+    """
     counts = Counter(run.cells["state"])
     if counts["finished"] == len(run.cells):
         return f"All {len(run.cells)} cells finished." if len(run.cells) > 1 else "Its one cell finished."
@@ -49,7 +57,11 @@ def state(run: Run) -> str:
 
 
 def findings(run: Run) -> list[tuple[str, str]]:
-    """Return statements ``(subject, text)``: a comparison of grid points, then entities one by one, then points."""
+    """Return statements ``(subject, text)``: a comparison of grid points, then entities one by one, then points.
+
+    Args:
+        run: The run.
+    """
     table = run.change_table(LOSS, greek=True)
     if table is None or all(entry.final is None for row in table.rows for entry in row.entries.values()):
         return []
@@ -184,5 +196,10 @@ def _final(run: Run, numbers: pd.DataFrame) -> pd.Series[float]:
 
 
 def count(number: int, what: str) -> str:
-    """Return a number with its noun in singular or plural."""
+    """Return a number with its noun in singular or plural.
+
+    Args:
+        number: The number.
+        what: The noun in singular.
+    """
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -38,7 +38,11 @@ Sheets = Sequence[tuple[str, Mapping[str, Sequence[bytes]]]]
 
 
 def image_samples(run: Run) -> list[Block]:
-    """Return a picture for each model; nothing if it does not draw images, or if none were kept."""
+    """Return a picture for each model; nothing if it does not draw images, or if none were kept.
+
+    Args:
+        run: The run.
+    """
     outputs = [(label, images) for label, frame in pages(run) if len(images := _only_images(frame))]
     if not outputs:
         return []

@@ -52,7 +52,12 @@ def landscape(run: Run, losses: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def landscapes(run: Run, theory: Theory) -> list[Block]:
-    """Return heat maps over alpha and beta if a grid has two of each; for linear models beside exact theory."""
+    """Return heat maps over alpha and beta if a grid has two of each; for linear models beside exact theory.
+
+    Args:
+        run: The run.
+        theory: Exact theory of the run.
+    """
     losses = change(run.records, LOSS)
     known = {"measured": landscape(run, losses, "final")}
     if known["measured"].empty or run.experiment.generations == 0:

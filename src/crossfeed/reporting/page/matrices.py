@@ -33,7 +33,11 @@ _MOST_COLOUR: Final = 100.0  # per cent; what changed by more looks like this
 
 
 def loss_matrices(run: Run) -> list[Block]:
-    """Return the loss of every model on every task, over generations: a row of heat maps for each grid point."""
+    """Return the loss of every model on every task, over generations: a row of heat maps for each grid point.
+
+    Args:
+        run: The run.
+    """
     frame = by_generation(run.records, LOSS)
     if frame.empty or frame["generation"].max() == 0 or frame["model"].nunique() < 2:
         return []
@@ -55,7 +59,12 @@ def loss_matrices(run: Run) -> list[Block]:
 
 
 def gains(run: Run, theory: Theory) -> list[Block]:
-    """Return each model's change of loss on each task; for linear models beside exact theory."""
+    """Return each model's change of loss on each task; for linear models beside exact theory.
+
+    Args:
+        run: The run.
+        theory: Exact theory of the run.
+    """
     exact, measured = theory.exact, change(run.records, LOSS)
     both = measured if exact is None else exact.beside
     both = both[both["generation"] > 0]

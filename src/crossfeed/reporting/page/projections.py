@@ -26,7 +26,11 @@ _TIMES: Final = 4
 
 
 def clouds(run: Run) -> list[Block]:
-    """Return PCA panels of the first seed: seeds are projected each on axes of its own."""
+    """Return PCA panels of the first seed: seeds are projected each on axes of its own.
+
+    Args:
+        run: The run.
+    """
     frame = run.projection
     if frame.empty:
         return []

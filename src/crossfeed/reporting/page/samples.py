@@ -21,7 +21,11 @@ _FEW_POINTS: Final = 4  # more of them, and the generation in the middle is left
 
 
 def samples(run: Run) -> list[Sample]:
-    """Return completions of the first test prompts of every data set, at the first seed; empty if none were kept."""
+    """Return completions of the first test prompts of every data set, at the first seed; empty if none were kept.
+
+    Args:
+        run: The run.
+    """
     outputs = [(label, frame[frame["item"] < PROMPTS]) for label, frame in pages(run) if _is_text(frame)]
     if not outputs:
         return []
@@ -36,12 +40,20 @@ def samples(run: Run) -> list[Sample]:
 
 
 def at(generation: object) -> str:
-    """Return a time, in one piece."""
+    """Return a generation as ``t = 3``, with spaces that do not break.
+
+    Args:
+        generation: The generation t.
+    """
     return f"t\u00a0=\u00a0{generation}"
 
 
 def pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
-    """Return outputs at the first seed, by time and grid point: the shared start, then every point's middle and end."""
+    """Return outputs at the first seed, by time and grid point: the shared start, then every point's middle and end.
+
+    Args:
+        run: The run.
+    """
     heads = columns_of(run.points, greek=True).labels
     cells = run.cells[(run.cells["seed"] == run.experiment.seeds[0]) & (run.cells["reached"] >= 0)]
     shared = cells.drop_duplicates("zero")

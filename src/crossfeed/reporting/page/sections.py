@@ -159,7 +159,11 @@ def _seconds(value: float) -> str:
 
 
 def failures(run: Run) -> list[Block]:
-    """Return cells that stopped, and why."""
+    """Return cells that stopped, and why.
+
+    Args:
+        run: The run.
+    """
     if run.failures.empty:
         return []
     rows = [
@@ -184,7 +188,11 @@ def _environment(run: Run) -> list[Block]:
 
 
 def environment_items(run: Run) -> list[tuple[str, str]]:
-    """Return names and values of the environment in which a run was executed."""
+    """Return names and values of the environment in which a run was executed.
+
+    Args:
+        run: The run.
+    """
     return _flat(run.environment)
 
 

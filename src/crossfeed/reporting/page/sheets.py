@@ -37,7 +37,11 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
 
 
 def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return one table of those that hold something; the metric comes first."""
+    """Return one table of those that hold something; the metric comes first.
+
+    Args:
+        frames: Tables with a column ``metric``.
+    """
     full = [frame for frame in frames if len(frame)]
     if not full:
         return pd.DataFrame({"point": []})

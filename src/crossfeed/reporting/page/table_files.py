@@ -23,12 +23,20 @@ _PACKAGE = "% \\usepackage{booktabs}"
 
 
 def file_stem(metric: str) -> str:
-    """Return the stem of a metric's file names; a name from another package may hold any character."""
+    """Return the stem of a metric's file names; a name from another package may hold any character.
+
+    Args:
+        metric: Its name in the records.
+    """
     return re.sub(r"[^\w-]", "_", metric, flags=re.ASCII)
 
 
 def table_files(table: ChangeTable) -> dict[str, bytes]:
-    """Return a table's files by name: ``loss.csv``, ``loss.tex``, ``loss_change.csv`` and ``loss_change.tex``."""
+    """Return a table's files by name: ``loss.csv``, ``loss.tex``, ``loss_change.csv`` and ``loss_change.tex``.
+
+    Args:
+        table: The table.
+    """
     files: dict[str, bytes] = {}
     stem = file_stem(table.measure.metric)
     for name, show in ((stem, _values), (f"{stem}_change", _change)):

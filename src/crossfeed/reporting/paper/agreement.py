@@ -93,7 +93,11 @@ def compare(runs: Combined, name: str | None = None) -> Comparison:
 
 
 def comparable(runs: Combined) -> tuple[str, ...]:
-    """Return the paper's tables of as many entities as the runs have, with metrics that they measured."""
+    """Return the paper's tables of as many entities as the runs have, with metrics that they measured.
+
+    Args:
+        runs: The runs.
+    """
     tables = _numbers()
     fits = (tables["K"] == len(runs.owners)) & tables["metric"].isin(set(runs.records["metric"]))
     return tuple(dict.fromkeys(tables.loc[fits, "table"]))

@@ -56,6 +56,9 @@ def changes_figure(comparison: Comparison) -> Figure:
 
     Marks in the shaded quarters moved the other way; the shaded cross is what counts as no change. Colour and shape are
     alpha, the fill is whose task it is.
+
+    Args:
+        comparison: The comparison.
     """
     cells = comparison.cells[comparison.cells["state"] == "finished"]
     tables = list(dict.fromkeys(comparison.cells["table"]))

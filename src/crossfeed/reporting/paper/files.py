@@ -17,7 +17,11 @@ _HEAD: Final = ("beta", "alpha", "", "paper", "here", "change", "direction")
 
 
 def comparison_data(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison as plain data: lists of rows; what is not a number is None."""
+    """Return a comparison as plain data: lists of rows; what is not a number is None.
+
+    Args:
+        comparison: The comparison.
+    """
     runs = comparison.runs
     return {
         "name": runs.experiment.name,

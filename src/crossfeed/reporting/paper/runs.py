@@ -61,14 +61,24 @@ class Combined:
         return int(self.cells.loc[self.cells["state"] == "finished", "seed"].nunique())
 
     def state(self, alpha: float, beta: float) -> str:
-        """Return ``finished`` if any seed finished that cell, ``unfinished`` if one was to, else ``not run``."""
+        """Return ``finished`` if any seed finished that cell, ``unfinished`` if one was to, else ``not run``.
+
+        Args:
+            alpha: Synthetic share of the cell.
+            beta: Private share of the cell.
+        """
         states = self.cells[(self.cells["alpha"] == alpha) & (self.cells["beta"] == beta)]["state"]
         if states.empty:
             return "not run"
         return "finished" if (states == "finished").any() else "unfinished"
 
     def label(self, entity: str, task: str) -> str:
-        """Return a row's name in the runs' own words."""
+        """Return a row's name in the runs' own words.
+
+        Args:
+            entity: The entity's name in the paper.
+            task: The task's name in the paper.
+        """
         name = task if task == PUBLIC else self.owners[task][1]
         return f"{self.owners[entity][0]} on {name}" if entity in self.owners else name
 

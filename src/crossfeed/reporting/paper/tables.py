@@ -59,13 +59,21 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def theirs(row: dict[Any, Any]) -> str:
-    """Return the paper's side of a cell: ``2.8 → 4.5 worse``; as many decimals as it prints."""
+    """Return the paper's side of a cell: ``2.8 → 4.5 worse``; as many decimals as it prints.
+
+    Args:
+        row: A row of `Comparison.cells`.
+    """
     digits = 1 if built_in_measures()[row["metric"]].relative else 2
     return f"{row['paper_initial']:.{digits}f} → {row['paper_final']:.{digits}f} {row['paper_direction']}"
 
 
 def ours(row: dict[Any, Any]) -> str:
-    """Return the runs' side of a cell: ``4.01 → 5.09 worse``, or why there is none."""
+    """Return the runs' side of a cell: ``4.01 → 5.09 worse``, or why there is none.
+
+    Args:
+        row: A row of `Comparison.cells`.
+    """
     if row["state"] != "finished":
         return str(row["state"])
     shown = number if built_in_measures()[row["metric"]].relative else "{:.2f}".format
@@ -73,7 +81,11 @@ def ours(row: dict[Any, Any]) -> str:
 
 
 def amount(row: dict[Any, Any]) -> str:
-    """Return the change in the runs, with its standard error if there is one."""
+    """Return the change in the runs, with its standard error if there is one.
+
+    Args:
+        row: A row of `Comparison.cells`.
+    """
     if row["state"] != "finished":
         return ""
     error = row["change_se"]
@@ -81,7 +93,11 @@ def amount(row: dict[Any, Any]) -> str:
 
 
 def totals(comparison: Comparison) -> list[list[str]]:
-    """Return the counts of agreeing directions: a head, then one row of text per table and one for all tables."""
+    """Return the counts of agreeing directions: a head, then one row of text per table and one for all tables.
+
+    Args:
+        comparison: The comparison.
+    """
     head = ["", "agreed", SMALL, OPPOSITE, "missing", "band in %", "sign", "firm", BOTH]
     rows = []
     for row in comparison.agreement.to_dict("records"):
@@ -103,7 +119,11 @@ def totals(comparison: Comparison) -> list[list[str]]:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Return explanations of the words and counts, and of what is missing."""
+    """Return explanations of the words and counts, and of what is missing.
+
+    Args:
+        comparison: The comparison.
+    """
     runs, cells = comparison.runs, comparison.cells
     metrics = set(cells["metric"])
     said = []

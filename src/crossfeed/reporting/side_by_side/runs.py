@@ -48,7 +48,11 @@ class SideBySide:
     targets: Mapping[int, int]
 
     def table(self, measure: Measure) -> ChangeTable | None:
-        """Return the initial -> final table of a metric; None if no run measured it."""
+        """Return the initial -> final table of a metric; None if no run measured it.
+
+        Args:
+            measure: The metric's declaration.
+        """
         return lay_out(self.records, measure, self.columns, self.targets, [run.experiment for run in self.runs])
 
     @cached_property
@@ -57,7 +61,11 @@ class SideBySide:
         return measured_in(self.records, [run.experiment for run in self.runs])
 
     def run_of(self, point: int) -> int:
-        """Return the position of the run that a point belongs to."""
+        """Return the position of the run that a point belongs to.
+
+        Args:
+            point: The point's position in `columns`.
+        """
         return next(place for place, group in enumerate(self.columns.groups) if point in group.points)
 
     def alike(self) -> dict[str, list[int]]:

@@ -30,7 +30,11 @@ _VALUE: Final = 160  # letters of a field's value
 
 
 def side_by_side_sections(beside: SideBySide) -> list[Section]:
-    """Return all sections that have something to show."""
+    """Return all sections that have something to show.
+
+    Args:
+        beside: The runs side by side.
+    """
     tables = [table for measure in beside.measures if (table := beside.table(measure)) is not None]
     losses = [table for table in tables if table.measure.section == "loss"]
     others = [table for table in tables if table.measure.section != "loss"]

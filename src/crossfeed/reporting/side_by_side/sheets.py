@@ -12,7 +12,11 @@ __all__ = ["side_by_side_sheets"]
 
 
 def side_by_side_sheets(beside: SideBySide) -> dict[str, pd.DataFrame]:
-    """Return Tables of runs side by side, by name; those that would be empty are left out."""
+    """Return tables of runs side by side, by name; those that would be empty are left out.
+
+    Args:
+        beside: The runs side by side.
+    """
     columns = beside.columns
     points = [(p, group.label, columns.labels[p]) for group in columns.groups for p in group.points]
     called = pd.DataFrame(points, columns=["point", "run", "at"])

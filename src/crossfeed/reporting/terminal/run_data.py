@@ -12,7 +12,11 @@ __all__ = ["evaluation_data", "named", "run_data"]
 
 
 def run_data(run: Run) -> dict[str, Any]:
-    """Return a run as plain data: its state, every metric's first and last values, times, failures."""
+    """Return a run as plain data: its state, every metric's first and last values, times, failures.
+
+    Args:
+        run: The run.
+    """
     experiment = run.experiment
     return named(run) | {
         "generations": experiment.generations,
@@ -29,13 +33,21 @@ def run_data(run: Run) -> dict[str, Any]:
 
 
 def evaluation_data(run: Run) -> dict[str, Any]:
-    """Return a run's benchmark numbers as plain data: the rows of ``evaluation.parquet``; none if there are none."""
+    """Return a run's benchmark numbers as plain data: the rows of ``evaluation.parquet``; none if there are none.
+
+    Args:
+        run: The run.
+    """
     table = run.store.read_result("evaluation")
     return named(run) | {"numbers": [] if table is None else rows_of(table.to_pandas())}
 
 
 def named(run: Run) -> dict[str, Any]:
-    """Return a run's name, id and location."""
+    """Return a run's name, id and location.
+
+    Args:
+        run: The run.
+    """
     return {"name": run.experiment.name, "id": run.id, "location": str(run.store)}
 
 

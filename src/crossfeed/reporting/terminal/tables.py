@@ -187,12 +187,23 @@ def _print_failures(run: Run, console: Console) -> None:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print text as it is: nothing in it is markup, a number to colour or an emoji."""
+    """Print text as it is: nothing in it is markup, a number to colour or an emoji.
+
+    Args:
+        console: The terminal.
+        text: The text.
+        style: Style of rich.
+    """
     console.print(Text(ascii_for(plain(text), console), style=style), highlight=False)
 
 
 def ascii_for(text: str, console: Console) -> str:
-    """Spell signs out for a terminal that lacks them."""
+    """Spell signs out for a terminal that lacks them.
+
+    Args:
+        text: The text.
+        console: The terminal.
+    """
     if not console.options.ascii_only:
         return text
     for sign, words in _SPELLED.items():

@@ -42,14 +42,23 @@ _WIDE_RANGE: Final = 15.0  # a larger ratio is drawn on a logarithmic axis
 
 
 def field_label(path: str, value: object = None) -> str:
-    """Return a field of the grid, and a value of it, as they are shown: ``α = 0.5``."""
+    """Return a field of the grid, and a value of it, as they are shown: ``α = 0.5``.
+
+    Args:
+        path: The field's dotted path.
+        value: A value of it; None for the field alone.
+    """
     name = path.rpartition(".")[2]
     name = _GREEK.get(name, plain(name))
     return name if value is None else f"{name} = {value_text(value)}"
 
 
 def efficiency_figure(prediction: Prediction) -> Figure | None:
-    """Draw relative efficiency against a numeric field of the grid with five values or more; None without one."""
+    """Draw relative efficiency against a numeric field of the grid with five values or more; None without one.
+
+    Args:
+        prediction: The prediction.
+    """
     known = [chart for _, chart in efficiency_charts(prediction)]
     if not known:
         return None
@@ -59,7 +68,11 @@ def efficiency_figure(prediction: Prediction) -> Figure | None:
 
 
 def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Chart]]:
-    """Return the panels of `efficiency_figure`, each with the values of the fields that are not swept."""
+    """Return the panels of `efficiency_figure`, each with the values of the fields that are not swept.
+
+    Args:
+        prediction: The prediction.
+    """
     grid = prediction.experiment.grid
     swept = [path for path, values in grid.items() if len(values) >= _SWEPT and all(map(_is_number, values))]
     if not swept:
@@ -79,7 +92,11 @@ def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Char
 
 
 def trajectory_figure(prediction: Prediction) -> Figure | None:
-    """Draw errors over the generations; None without any after generation 0."""
+    """Draw errors over the generations; None without any after generation 0.
+
+    Args:
+        prediction: The prediction.
+    """
     experiment = prediction.experiment
     if experiment.generations == 0:
         return None
@@ -103,14 +120,22 @@ def trajectory_figure(prediction: Prediction) -> Figure | None:
 
 
 def plan_figure(plan: Plan) -> Figure:
-    """Draw the landscape of what missing the optimum costs, with the points that the plan names."""
+    """Draw the excess over the optimum for all common weights, with the points that the plan names.
+
+    Args:
+        plan: The plan.
+    """
     whose = {"mean": "mean MSE", "worst": "worst entity's MSE"}.get(plan.objective, f"MSE of {plan.objective}")
     title = f"{whose}: excess over the optimum"
     return landscape_chart(plan.landscape, plan.optimum.value, marks_of(plan), title=title)
 
 
 def marks_of(plan: Plan) -> list[Mark]:
-    """Return the points that a plan names on its landscape."""
+    """Return the points that a plan names on its landscape.
+
+    Args:
+        plan: The plan.
+    """
     called = {"optimum": "optimum", "description": "as described", "half and half": "α = β = 0.5"}
     shared = plan.prices[plan.prices["alpha"].notna() & plan.prices["beta"].notna()]
     marks = [Mark(called[w], a, b) for w, a, b in shared[["where", "alpha", "beta"]].to_numpy() if w in called]

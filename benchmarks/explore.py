@@ -21,7 +21,7 @@ from tell import show
 from crossfeed.exact.prediction import long_run
 from crossfeed.explorer.answer import Data
 from crossfeed.explorer.landscape import SIDES, Survey
-from crossfeed.explorer.settings import first_start
+from crossfeed.explorer.sliders import first_start
 from crossfeed.explorer.theory_page import site
 from crossfeed.theory import objective_value
 from crossfeed.theory.influence import influence_shares

@@ -19,7 +19,7 @@ from crossfeed.errors import CrossfeedError, InvalidDescription
 from crossfeed.exact.linear_ecosystem import linear_ecosystem, settled_weights
 from crossfeed.exact.planning import plan
 from crossfeed.exact.prediction import predict
-from crossfeed.reporting.drawing.charts import Chart, Line, charts, draw_landscape
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts, draw_landscape
 from crossfeed.reporting.drawing.style import Frame, panels
 from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, trajectory_figure
 from crossfeed.reporting.theory.files import plan_data, prediction_data, write_plan, write_prediction
@@ -288,7 +288,7 @@ def test_what_cannot_be_planned_is_refused(given, objective, word):
 
 def test_charts_draw_the_data_they_are_given():
     x, y = np.array([1.0, 2.0, 3.0]), np.array([2.0, np.nan, 5.0])
-    figure = charts([Chart("t", "x", "y", [Line("one", x, y), Line("two", x, 2 * x)], {"level": 1.5}, log="y")])
+    figure = charts([Chart("t", "x", "y", [Curve("one", x, y), Curve("two", x, 2 * x)], {"level": 1.5}, log="y")])
     (axes,) = figure.axes
     one, two, level = axes.lines
     assert np.array_equal(one.get_ydata(), y, equal_nan=True)

@@ -112,9 +112,8 @@ class _Run:
                 self._sweep(unfinished)
             failures = self._failures()
             self._drop_states(keep_starts=bool(failures))
-            if "projection" in self._experiment.metrics and (
-                unfinished or self._store.read_result("projection") is None
-            ):
+            projected = any(each.projected for each in self._experiment.metrics.values())
+            if projected and (unfinished or self._store.read_result("projection") is None):
                 self._project()
             records = self._collect()
             self.session.log_damage()

@@ -112,8 +112,7 @@ def is_measured(store: Store, cell: Cell, generation: int) -> bool:
         True if nothing of the generation is left to measure.
     """
     scope, last = scope_of(cell, generation), cell.experiment.generations
-    projection = cell.experiment.metrics.get("projection")
-    projected = projection is not None and (generation in (0, last) or generation % projection.every == 0)
+    projected = any(each.projected and each.is_due(generation, last) for each in cell.experiment.metrics.values())
     return store.has_table("records", scope, generation) and (
         not projected or store.has_table("outputs", scope, generation)
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, Task
 
 __all__ = [
+    "TWO_DECIMALS",
     "Count",
     "FilterSettings",
     "Frozen",
     "LearnerSettings",
+    "Measure",
     "MetricSettings",
     "Name",
     "NonNegative",
@@ -39,6 +42,7 @@ __all__ = [
     "TaskSettings",
     "identity",
     "is_finite_json",
+    "measures_of",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
@@ -102,12 +106,15 @@ class LearnerSettings(Frozen):
             returns the learner.
         missing: Message of the error raised when a package that `builder` imports is not installed; ``{kind!r}`` and
             ``{package!r}`` are filled in.
+        other_units: The reason why losses of two such learners that are described differently may have different units;
+            empty if they have the same.
     """
 
     always_told = frozenset({"kind"})
     shared: ClassVar[frozenset[str]] = frozenset()
     builder: ClassVar[str] = ""
     missing: ClassVar[str] = "the learner {kind!r} needs the package {package!r}, which is not installed"
+    other_units: ClassVar[str] = ""
 
     kind: str
 
@@ -195,18 +202,84 @@ class TaskSettings(Frozen):
         raise NotImplementedError
 
 
-class MetricSettings(Frozen):
-    """What to measure and how often.
+Section = Literal["loss", "similarity", "quality", "metrics"]
+"""Sections of a report that show metrics, in this order; ``metrics`` is for those that belong to no other."""
+
+Place = Literal["terminal", "page", "curves", "progress"]
+"""Places that show a metric: a run's tables in the terminal, its report, curves there, and the lines of progress."""
+
+
+TWO_DECIMALS: Final = 0.005
+"""Dead band of numbers that are shown with two decimals: half of the last one."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Declaration of one number that a metric gives: how it is called, read and shown.
+
+    The defaults are those of a number of which only the name is known. Every number is in the records, in the files of
+    a report and on pages of runs side by side, whatever `shown` says.
 
     Attributes:
+        metric: Its name in the records.
+        title: Its title in tables and figures.
+        band: Dead band: changes of at most this, either way, are marked ``same``.
+        words: Marks for a fall and for a rise.
+        relative: True if changes are given in per cent of the initial value, not in the metric's own unit.
+        bounded: True if values lie between -1 and 1, so that two decimals suffice (ignored if `relative`).
+        section: The section of a report that it belongs to.
+        shown: The places that show it.
+        finite: True if a value that is not finite means that training diverged; the cell then fails.
+        pairs: True if each value is of a pair of entities, with ``a+b`` in the place of the entity.
+    """
+
+    metric: str
+    title: str
+    band: float = 0.0
+    words: tuple[str, str] = ("down", "up")
+    relative: bool = False
+    bounded: bool = False
+    section: Section = "metrics"
+    shown: frozenset[Place] = frozenset({"terminal", "page"})
+    finite: bool = False
+    pairs: bool = False
+
+
+class MetricSettings(Frozen):
+    """A metric, its settings, and how often it is measured.
+
+    Attributes:
+        measures: Declarations of the numbers that the metric gives; a number without one is shown under its name alone.
+        projected: True if the metric needs embedded outputs to be kept, and laid out in two dimensions at the end.
         every: Measure at generations divisible by this; generation 0 and the last one are always measured.
     """
 
+    measures: ClassVar[tuple[Measure, ...]] = ()
+    projected: ClassVar[bool] = False
+
     every: Annotated[int, Field(ge=1)] = 1
 
+    def is_due(self, generation: int, last: int) -> bool:
+        """Return True if the metric is measured at a generation.
+
+        Args:
+            generation: The generation t.
+            last: The last generation T of the run.
+        """
+        return generation in (0, last) or generation % self.every == 0
+
     def build(self) -> Metric:
-        """Make the metric."""
+        """Build the metric."""
         raise NotImplementedError
+
+
+def measures_of(metrics: Mapping[str, MetricSettings | type[MetricSettings]]) -> dict[str, Measure]:
+    """Return the declarations of some metrics by the names in the records.
+
+    Args:
+        metrics: Settings, or their classes, by metric, as in a description.
+    """
+    return {measure.metric: measure for settings in metrics.values() for measure in settings.measures}
 
 
 class FilterSettings(Frozen):

@@ -10,8 +10,8 @@ from crossfeed.description.reading import read_preset
 from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.exact.prediction import predict
 from crossfeed.explorer.answer import Answer, Data
-from crossfeed.explorer.settings import Start
 from crossfeed.explorer.short_yaml import short_yaml
+from crossfeed.explorer.sliders import Start
 from crossfeed.explorer.summary import influence_words, summary, undetermined
 from crossfeed.theory.influence import influence_shares
 

@@ -12,9 +12,9 @@ from crossfeed.display.formatting import number
 from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.exact.prediction import predict
 from crossfeed.loop import run
+from crossfeed.reporting.data.exact import Exact, theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import change
-from crossfeed.reporting.page.exact import Exact, theory_of
 from crossfeed.reporting.page.landscapes import landscape, landscapes
 from crossfeed.reporting.page.matrices import gains, loss_matrices
 from crossfeed.reporting.page.measured import measured
@@ -70,7 +70,7 @@ def test_expected_losses_are_those_that_predict_gives(linear, exact):
 
 
 def test_curves_of_losses_have_the_theory_beside_them(linear, exact):
-    (_, picture, _) = measured(linear, ("loss",), ("loss",), theory_of(linear))
+    (_, picture, _) = measured(linear, linear.measures[:1], theory_of(linear))
     first = picture.draw(10.4).axes[1]  # a on b
     assert first.get_title(loc="left") == "a on b"
     wanted = predicted(linear).query("model == 'a' and task == 'b'").sort_values("generation")

@@ -69,7 +69,7 @@ def _run(place: str, overrides: list[str] | None) -> Site:
 
 
 def _theory(subject: str | None, overrides: list[str] | None) -> Site:
-    from crossfeed.explorer.settings import Start, first_start
+    from crossfeed.explorer.sliders import Start, first_start
     from crossfeed.explorer.theory_page import site
 
     if subject is not None:

@@ -17,11 +17,21 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from types import MappingProxyType
 from typing import Final, TypeVar, cast
 
-from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
+from crossfeed.settings import (
+    FilterSettings,
+    Frozen,
+    LearnerSettings,
+    Measure,
+    MetricSettings,
+    TaskSettings,
+    measures_of,
+)
 
 __all__ = [
+    "built_in_measures",
     "combined_learner",
     "filter_settings",
     "learner_settings",
@@ -63,16 +73,17 @@ _TASKS: Final = {
     "hub": "crossfeed.tasks.hub:HubSettings",
     "files": "crossfeed.tasks.hub:FilesSettings",
 }
+# In this order metrics stand in tables and reports.
 _METRICS: Final = {
     "loss": "crossfeed.metrics.loss:LossSettings",
-    "bits_per_byte": "crossfeed.metrics.loss:BitsPerByteSettings",
     "completion_loss": "crossfeed.metrics.loss:CompletionLossSettings",
+    "bits_per_byte": "crossfeed.metrics.loss:BitsPerByteSettings",
     "accuracy": "crossfeed.metrics.accuracy:AccuracySettings",
     "similarity": "crossfeed.metrics.similarity:SimilaritySettings",
     "caption_match": "crossfeed.metrics.caption_match:CaptionMatchSettings",
-    "distinct": "crossfeed.metrics.diversity:DistinctSettings",
     "frechet": "crossfeed.metrics.frechet:FrechetSettings",
     "precision_recall": "crossfeed.metrics.manifold:PrecisionRecallSettings",
+    "distinct": "crossfeed.metrics.diversity:DistinctSettings",
     "projection": "crossfeed.metrics.projection:ProjectionSettings",
     "energy_distance": "crossfeed.metrics.energy:EnergyDistanceSettings",
     "wasserstein": "crossfeed.metrics.wasserstein:WassersteinSettings",
@@ -134,8 +145,18 @@ def task_settings(source: str) -> type[TaskSettings]:
 
 
 def metric_settings(name: str) -> type[MetricSettings]:
-    """The settings class of a metric; ValueError names the known metrics."""
+    """Return the settings class of a metric; ValueError names the known metrics.
+
+    Args:
+        name: Its name in a description.
+    """
     return _look_up("metric", _METRICS, "crossfeed.metrics", name, MetricSettings)
+
+
+@cache
+def built_in_measures() -> Mapping[str, Measure]:
+    """Return the declarations of crossfeed's own metrics by the names in the records, in the registry's order."""
+    return MappingProxyType(measures_of({name: metric_settings(name) for name in _METRICS}))
 
 
 def filter_settings(name: str) -> type[FilterSettings]:

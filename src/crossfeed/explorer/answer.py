@@ -1,7 +1,7 @@
-"""What exact theory answers to one setting of the sliders: trajectories, the limit and the influence of every source.
+"""Exact theory at one setting of the sliders: trajectories, the limit and the influence of every source.
 
 Numbers come from `crossfeed.theory` by the way that `crossfeed.exact.prediction` takes; nothing is computed here.
-Everything of one answer is asked for at once: at K = 50 and d = 30 it takes less than a tenth of a second
+All parts of an answer are computed at once: at K = 50 and d = 30 it takes less than a tenth of a second
 (`benchmarks/explore.py`).
 """
 
@@ -39,7 +39,10 @@ class Data:
         self._last: Mapping[str, TaskSettings] = {}
 
     def ecosystem(self, experiment: Experiment) -> LinearEcosystem:
-        """Theory's description of an experiment.
+        """Return theory's description of an experiment.
+
+        Args:
+            experiment: The experiment.
 
         Raises:
             InvalidDescription: It has no linear theory.
@@ -55,10 +58,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Answer:
-    """What theory says of one experiment of linear models.
+    """Exact results for one experiment of linear models.
 
     Attributes:
-        experiment: What was asked about.
+        experiment: The experiment.
         eco: Theory's description of it.
         generations: t of the trajectories, shape (n,).
         mse: E |theta_tk - theta*_k|^2, shape (n, K).
@@ -109,9 +112,9 @@ class Answer:
         """
         eco = data.ecosystem(experiment)
         generations = _asked(experiment.generations)
-        found = long_run(experiment.ecosystem, eco)
+        outcome = long_run(experiment.ecosystem, eco)
         nothing = np.full(eco.entities, np.nan)
-        law, last, limit = found if found is not None else ("schedule", eco, None)
+        law, last, limit = outcome if outcome is not None else ("schedule", eco, None)
         settled = limit is not None and law == "limit"
         growth = None if limit is None else limit.growth
         names = experiment.ecosystem.names
@@ -137,7 +140,7 @@ class Answer:
 
 
 def _asked(last: int) -> NDArray[np.int64]:
-    """All generations to the last one, or some of them, densest at the beginning."""
+    """Return all generations to the last one, or some of them, densest at the beginning."""
     if last < _MOST_GENERATIONS:
         return np.arange(last + 1)
     some = np.append(0, np.geomspace(1, last, _MOST_GENERATIONS - 1).round())

@@ -112,7 +112,7 @@ def measure(
     snapshots = _snapshots(context, generation, states)
     numbers: list[Measurement] = []
     for settings in experiment.metrics.values():
-        if generation in (0, experiment.generations) or generation % settings.every == 0:
+        if settings.is_due(generation, experiment.generations):
             metric = settings.build()
             for snapshot in snapshots:
                 numbers += metric.measure(snapshot)

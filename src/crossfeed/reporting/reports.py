@@ -38,9 +38,9 @@ def report(runs: RunLike | Sequence[RunLike], folder: str | Path | None = None, 
     opened = open_runs(runs)
     if len(opened) == 1:
         return _of_one(opened[0], folder, rewrite=rewrite)
-    from crossfeed.reporting.html import write_together  # the drawing library takes a second to load
+    from crossfeed.reporting.html import write_side_by_side  # the drawing library takes a second to load
 
-    return write_together(opened, Path(folder or _folder_of_several(opened)))
+    return write_side_by_side(opened, Path(folder or _folder_of_several(opened)))
 
 
 def report_folder(run: Run) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -20,11 +20,12 @@ from crossfeed.generation.turn import compose, measure, publish, realised, updat
 from crossfeed.protocols import Measurement, State, Store, TrainingSet
 from crossfeed.records import is_measured, scope_of, state_scope_of, to_table
 from crossfeed.running.status import StatusProgress
+from crossfeed.settings import Measure, measures_of
 
 __all__ = ["CellRunner", "duration"]
 
 _LISTED: Final = 12
-"""Losses that a line of progress lists one by one."""
+"""Numbers that a line of progress lists one by one."""
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class CellRunner:
         self.generation, self._seconds = generation, {}
         states = self._states(generation)
         numbers, outputs = self._timed("measure", lambda: measure(self.context, generation, states))
-        _check_finite(numbers)
+        _check_finite(numbers, self._measures)
         if outputs is not None:
             self.store.write_table("outputs", self._scope(generation), generation, outputs)
         numbers += realised(self.context, generation, lambda: self._pools(generation))
@@ -152,19 +153,28 @@ class CellRunner:
         return result
 
     def _report(self, generation: int, numbers: list[Measurement], seconds: float) -> None:
-        """One line: each model's loss on every task, and the time that the rest of the cell will take."""
-        found = [n for n in numbers if n.metric == "loss"]
-        losses = [f"{n.model} on {n.task} {n.value:.3f}" for n in found]
-        if len(losses) > _LISTED:
-            own = {entity.name: entity.private for entity in self.context.cell.experiment.ecosystem.entities}
-            values = [n.value for n in found if own.get(n.model) == n.task]
-            losses = [f"own task {sum(values) / len(values):.3f} (mean)"] if values else []
+        """Note each model's numbers on every task, and the time that the rest of the cell will take, in one line."""
+        listed = [self._listed(metric, numbers) for metric, each in self._measures.items() if "progress" in each.shown]
         last = self.context.cell.experiment.generations
         line = f"{self.context.cell.name} t={generation}/{last}"
-        line += f": loss {', '.join(losses)}" if losses else ""
+        line += f": {'; '.join(filter(None, listed))}" if any(listed) else ""
         if 0 < generation < last:  # generation 0 is no measure of the others
             line += f"; about {duration(seconds * (last - generation))} left in this cell"
         self.progress.log(line)
+
+    def _listed(self, metric: str, numbers: list[Measurement]) -> str:
+        """Return a metric's values, or, of many, the mean over own tasks; empty if there are none."""
+        own = {entity.name: entity.private for entity in self.context.cell.experiment.ecosystem.entities}
+        measured = [n for n in numbers if n.metric == metric]
+        values = [f"{n.model} on {n.task} {n.value:.3f}" for n in measured]
+        if len(values) > _LISTED:
+            on_own = [n.value for n in measured if own.get(n.model) == n.task]
+            values = [f"own task {sum(on_own) / len(on_own):.3f} (mean)"] if on_own else []
+        return f"{metric} {', '.join(values)}" if values else ""
+
+    @property
+    def _measures(self) -> dict[str, Measure]:
+        return measures_of(self.context.cell.experiment.metrics)
 
     def _scope(self, generation: int) -> str:
         return scope_of(self.context.cell, generation)
@@ -185,8 +195,9 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _check_finite(numbers: list[Measurement]) -> None:
-    """Weights can break in the last step of an update, which no loss of that update shows."""
+def _check_finite(numbers: list[Measurement], measures: Mapping[str, Measure]) -> None:
+    """Raise if training diverged: weights can break in the last step of an update, which no loss of it shows."""
+    finite = {metric for metric, measure in measures.items() if measure.finite}
     for n in numbers:
-        if n.metric in ("loss", "completion_loss") and not math.isfinite(n.value):
+        if n.metric in finite and not math.isfinite(n.value):
             raise Diverged(f"{n.model} on {n.task}: the {n.metric} is {n.value}")

@@ -56,9 +56,15 @@ class Tracker(Protocol):
 
 @contextmanager
 def followed(progress: Progress, store: Store, experiment: Experiment, tracker: Tracker | None) -> Iterator[Progress]:
-    """Progress that hands a tracker what is newly kept whenever something is said; without a tracker, as it is.
+    """Yield progress that passes newly stored numbers to a tracker at every note; without a tracker, the given one.
 
     Every generation that is finished is said so, on all executors, so no thread and no timer is needed.
+
+    Args:
+        progress: Where progress is shown.
+        store: Where the run is stored.
+        experiment: The experiment.
+        tracker: The tracker; None for none.
     """
     if tracker is None:
         yield progress
@@ -80,11 +86,11 @@ class _Followed:
     def stage(
         self, name: str, total: int | None = None, detail: str = ""
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A stage of the progress that is shown."""
+        """Return a stage of the progress that is shown."""
         return self._progress.stage(name, total, detail)
 
     def log(self, text: str) -> None:
-        """A line of the progress that is shown, and a look at what is new."""
+        """Pass a line on to the progress that is shown, and look for new numbers."""
         self._progress.log(text)
         if time.monotonic() - self._looked > max(_EVERY, 20 * self._took):
             self._guarded(self._look)
@@ -100,7 +106,7 @@ class _Followed:
         self._guarded(self._tracker.end)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Whatever a tracker does, the run goes on."""
+        """Call the tracker; if it fails, the run goes on without it."""
         if self._failed:
             return
         try:
@@ -123,7 +129,7 @@ class _Followed:
         self._took = self._looked - begun
 
     def _is_this_run(self) -> bool:
-        """Whether the store was begun for this run: until then another one may be in it."""
+        """Return True if the store was begun for this run: until then it may hold another one."""
         return self._begun or (self._store.read_document("run") or {}).get("id") == self._experiment.id
 
     def _look_at(self, cell: Cell) -> None:
@@ -139,5 +145,5 @@ class _Followed:
 
 
 def _name(row: Mapping[str, str]) -> str:
-    """``loss/math on facts``; what is of no model or no task is named by the other."""
+    """Return ``loss/math on facts``; what is of no model or no task is named by the other."""
     return f"{row['metric']}/{' on '.join(part for part in (row['model'], row['task']) if part)}"

@@ -192,6 +192,10 @@ class LanguageSettings(LearnerSettings):
     shared: ClassVar[frozenset[str]] = frozenset({"embedder", "threads"})  # one space to compare in, one process
     builder: ClassVar[str] = "crossfeed.learners.language.learner:LanguageLearner"
     missing: ClassVar[str] = "language models need the package {package!r}: pip install 'crossfeed[lm]'"
+    other_units: ClassVar[str] = (
+        "losses in nats a token compare only where models cut text into the same tokens; the metric bits_per_byte "
+        "compares all of them"
+    )
 
     kind: Literal["language"] = "language"
     base: BaseSettings

@@ -1,4 +1,4 @@
-"""README stays what a stranger reads first: short, a figure and plain words before any symbol, few commands and links."""
+"""README is what a stranger reads first: short, plain words before any symbol, few commands, few links."""
 
 from __future__ import annotations
 

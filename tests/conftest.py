@@ -1,19 +1,44 @@
-"""Shared by all tests: no test reaches a network or a cache outside its own folder."""
+"""Shared by all tests: no test reaches a network or a cache outside its own folder, and long files begin first."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
-from crossfeed.description.experiment import Experiment
-from crossfeed.description.reading import read_description
+# Before any test imports a numerical library: of several workers none takes all cores, as a run's own workers do not.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+LONGEST = (
+    "faults/test_kills.py",
+    "contracts/test_executor.py",
+)
+"""Files of tests that take longest, mostly with waiting, longest first: the others fill the gaps."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs that tests start, also where a shell runs the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, the others in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")
 def _kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kernels")
+    """The compiled kernels, which all workers share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "kernels"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +53,8 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def fake():
     """Make an experiment of fake models from overrides of the preset."""
+    from crossfeed.description.experiment import Experiment
+    from crossfeed.description.reading import read_description
 
     def make(*overrides: str) -> Experiment:
         return Experiment.from_yaml(read_description("fake"), overrides)
@@ -35,11 +62,19 @@ def fake():
     return make
 
 
+@pytest.fixture
+def figures_unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn up as ever, but their files are empty: most of a report's time is spent on those."""
+
+    def savefig(self: object, file: IO[Any], *, format: str, **_: object) -> None:
+        file.write('<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="72pt"/>' if format == "svg" else b"")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets, where there is one."""
-    import os
-
     folder = Path(os.environ.get("CROSSFEED_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"the real data sets are not here ({folder}); name their folder in CROSSFEED_DATA")

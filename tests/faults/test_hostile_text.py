@@ -163,10 +163,11 @@ def test_every_file_of_a_report_is_one_of_ours(runs):
 
 
 @pytest.mark.parametrize("command", ["run", "show", "status", "report"])
-def test_a_terminal_is_left_alone(runs, command):
+@pytest.mark.usefixtures("figures_unsaved")
+def test_a_terminal_is_left_alone(runs, tmp_path, command):
     folder, answer = runs["hostile"]
     if command != "run":
-        answer = crossfeed_cli(command, str(folder))
+        answer = crossfeed_cli(command, str(folder), *(["--out", str(tmp_path)] if command == "report" else []))
         assert answer.code == 0, answer.err
     assert is_tame(answer.out + answer.err)
     assert "Traceback" not in answer.out + answer.err

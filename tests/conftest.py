@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
 
@@ -14,10 +13,16 @@ import pytest
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 LONGEST = (
-    "faults/test_kills.py",
-    "contracts/test_executor.py",
+    *("faults/test_kills.py", "contracts/test_executor.py", "test_predict.py", "browser/test_report.py"),
+    *(
+        "faults/test_hostile_text.py",
+        "browser/test_explorer.py",
+        "faults/test_growth.py",
+        "faults/test_remote_store.py",
+    ),
+    *("test_language_run.py", "test_presets_paper.py", "test_lm_eval.py", "test_examples.py", "test_tracking.py"),
 )
-"""Files of tests that take longest, mostly with waiting, longest first: the others fill the gaps."""
+"""Files of tests that take longest, with working or waiting: begun first, none of them is left over at the end."""
 
 
 def pytest_configure() -> None:
@@ -50,7 +55,7 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     monkeypatch.setenv("CROSSFEED_CACHE", str(cache))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fake():
     """Make an experiment of fake models from overrides of the preset."""
     from crossfeed.description.experiment import Experiment
@@ -64,12 +69,10 @@ def fake():
 
 @pytest.fixture
 def figures_unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are drawn up as ever, but their files are empty: most of a report's time is spent on those."""
+    """Figures are composed as ever, but their files are empty."""
+    from tests.figures import save_empty
 
-    def savefig(self: object, file: IO[Any], *, format: str, **_: object) -> None:
-        file.write('<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="72pt"/>' if format == "svg" else b"")
-
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
+    save_empty(monkeypatch, "svg", "png", "pdf")
 
 
 @pytest.fixture(scope="session")

@@ -94,10 +94,17 @@ class _Stopped(BaseException):
     """Like Ctrl-C at a chosen moment."""
 
 
+@pytest.fixture(scope="module")
+def undisturbed(fake):
+    """The numbers of a run of three generations."""
+    return numbers(run(fake("generations=3"), MemoryStore()))
+
+
 @pytest.mark.parametrize("moment", range(0, 45, 2))
-def test_a_run_stopped_between_any_two_steps_goes_on_to_the_same_records(fake, tmp_path, monkeypatch, moment):
+def test_a_run_stopped_between_any_two_steps_goes_on_to_the_same_records(
+    fake, undisturbed, tmp_path, monkeypatch, moment
+):
     experiment = fake("generations=3")
-    undisturbed = numbers(run(experiment, MemoryStore()))
     stop_after(monkeypatch, moment)
     with pytest.raises(_Stopped):
         run(experiment, open_store(tmp_path / "run"))

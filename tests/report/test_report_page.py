@@ -186,6 +186,7 @@ def test_the_contents_name_every_section(seeds, reported):
     assert {link["href"] for link in page.all("a") if link["href"].startswith("#")} == {f"#{name}" for name in names}
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_a_partly_failed_run_is_reported_as_far_as_it_came(partly, reported):
     page = page_of(reported(partly))
     assert "Of 4 cells: 2 finished, 2 failed." in page.text
@@ -222,6 +223,7 @@ def test_time_that_was_never_spent_is_no_number(seeds, reported):
     assert "nan" not in page_of(reported(seeds)).text.partition("Seconds by stage")[2].partition("Environment")[0]
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_pages_of_runs_side_by_side_are_passive_too(seeds, partly, tmp_path):
     page = page_of(write_together([seeds, partly], tmp_path).parent)
     assert "Of 4 cells: 2 finished, 2 failed." in page.text

@@ -20,6 +20,7 @@ from crossfeed.reporting.html import write_report, write_side_by_side
 from crossfeed.reporting.page.findings import findings
 from crossfeed.reporting.side_by_side.runs import lay_side_by_side
 from crossfeed.store import open_store
+from tests.figures import save_empty
 
 FAKE = (
     "generations=2",
@@ -63,15 +64,17 @@ def runs(tmp_path_factory) -> dict[str, Run]:
 
 @pytest.fixture(scope="module")
 def pages(runs, tmp_path_factory) -> dict[str, Path]:
-    """The pages, each written once."""
+    """The pages, each written once; what they show are vectors."""
     folder = tmp_path_factory.mktemp("pages")
     compared = [runs[name] for name in ("small", "other", "three")]
-    return {
-        "small": write_report(runs["small"], folder / "small"),
-        "linear": write_report(runs["linear"], folder / "linear"),
-        "grid": write_report(runs["grid"], folder / "grid"),
-        "compared": write_side_by_side(compared, folder / "compared"),
-    }
+    with pytest.MonkeyPatch.context() as patch:
+        save_empty(patch, "png", "pdf")
+        return {
+            "small": write_report(runs["small"], folder / "small"),
+            "linear": write_report(runs["linear"], folder / "linear"),
+            "grid": write_report(runs["grid"], folder / "grid"),
+            "compared": write_side_by_side(compared, folder / "compared"),
+        }
 
 
 @pytest.fixture(scope="module")

@@ -272,6 +272,7 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch, offline):
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the library tries five times, after longer and longer pauses
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "https://hub.invalid")
     monkeypatch.setattr("crossfeed.learners.language.hub.getproxies", dict)
     with pytest.raises(DataUnavailable, match=r"nobody/no-such-model.*local folder") as caught:

@@ -186,6 +186,7 @@ def test_the_contents_name_every_section(seeds, reported):
     assert {link["href"] for link in page.all("a") if link["href"].startswith("#")} == {f"#{name}" for name in names}
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_a_partly_failed_run_is_reported_as_far_as_it_came(partly, reported):
     page = page_of(reported(partly))
     assert "Of 4 cells: 2 finished, 2 failed." in page.text
@@ -193,6 +194,7 @@ def test_a_partly_failed_run_is_reported_as_far_as_it_came(partly, reported):
     assert "Diverged: entity warm: generation 2" in page.text
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_groups_of_columns_have_a_figure_each(make, reported):
     run = make("metrics={loss: {}}", "grid={ecosystem.alpha: [0, 1], ecosystem.beta: [0.2, 0.8]}")
     page = page_of(reported(run))
@@ -201,6 +203,7 @@ def test_groups_of_columns_have_a_figure_each(make, reported):
     assert page.text.count("β\u00a0=\u00a00.2") > 2
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_of_a_large_grid_some_points_are_shown_and_all_are_in_the_files(make, reported):
     betas = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1]
     run = make("metrics={loss: {}}", "generations=1", f"grid={{ecosystem.alpha: [0, 0.5, 1], ecosystem.beta: {betas}}}")
@@ -220,6 +223,7 @@ def test_time_that_was_never_spent_is_no_number(seeds, reported):
     assert "nan" not in page_of(reported(seeds)).text.partition("Seconds by stage")[2].partition("Environment")[0]
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_pages_of_runs_side_by_side_are_passive_too(seeds, partly, tmp_path):
     page = page_of(write_side_by_side([seeds, partly], tmp_path).parent)
     assert "Of 4 cells: 2 finished, 2 failed." in page.text

@@ -133,6 +133,7 @@ def test_curves_lie_in_the_same_axes(seeds, other):
     assert {block.name for block in only["metrics"]} == {"accuracy", "similarity", "distinct_1", "distinct_2"}
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_a_page_is_written_with_its_files(seeds, other, tmp_path):
     page = write_side_by_side([seeds, other], tmp_path / "here")
     text = page.read_text(encoding="utf-8")

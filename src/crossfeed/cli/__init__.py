@@ -1,4 +1,4 @@
-"""The command line, which answers: how is crossfeed used from a shell?
+"""The command line.
 
 Commands parse arguments, call the library and print its results; every error raised on purpose is printed as one
 paragraph. Exit codes: 0 success; 1 finished, but some cells failed, or the doctor found a problem; 2 an argument or a

@@ -1,1 +1,1 @@
-"""Values as people see them, which answers: how is a value shown in a terminal, a log or a notebook?"""
+"""Values as they are shown in a terminal, a log or a notebook."""

@@ -1,4 +1,4 @@
-"""The diagnosis of a machine, which answers: can crossfeed work here?
+"""Diagnosis of the machine that crossfeed is to run on.
 
 It covers the hardware, the installed packages, and the places that runs read and write.
 """

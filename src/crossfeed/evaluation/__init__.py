@@ -1,1 +1,1 @@
-"""Benchmarks (EleutherAI's lm-evaluation-harness), which answer: how good are the models that a run keeps?"""
+"""Benchmarks of a run's checkpoints with EleutherAI's lm-evaluation-harness."""

@@ -1,1 +1,1 @@
-"""An experiment in the terms of the theory, which answers: what will come of it, and which weights are best?"""
+"""Experiments in the terms of the exact theory: their prediction, and the weights that are best for them."""

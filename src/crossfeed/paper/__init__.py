@@ -1,4 +1,4 @@
-"""The paper's tables as data, which answer: what does the paper report?
+"""The paper's tables as data.
 
 They are the numbers of Tables 2, 3, 4, 7 and 8, the survey of Tables 1, 5 and 6, and Table 9.
 

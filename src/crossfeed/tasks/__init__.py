@@ -1,4 +1,4 @@
-"""Data sets, which answer: what are models trained and tested on?
+"""Data sets that models are trained and tested on.
 
 A data set has items with a prompt and a completion, in splits that share no item.
 

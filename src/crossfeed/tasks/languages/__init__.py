@@ -1,4 +1,4 @@
-"""Templates and names of the built-in tasks, which answer: how is an item worded in each language?
+"""Templates and names of the built-in tasks in each language.
 
 Each language has a folder: ``facts.yaml`` and ``stories.yaml`` hold templates; a table holds the names of things and
 their forms (with an article, after a preposition), under the English name as ``key``. English needs no table of names:

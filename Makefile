@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	$(BIN)/crossfeed run quickstart
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -21,10 +21,10 @@ from tell import show
 from crossfeed.exact.prediction import long_run
 from crossfeed.explorer.answer import Data
 from crossfeed.explorer.landscape import SIDES, Survey
-from crossfeed.explorer.settings import first_start
+from crossfeed.explorer.sliders import first_start
 from crossfeed.explorer.theory_page import site
 from crossfeed.theory import objective_value
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 
 MOVED = {"entities": 50, "dimension": 30, "rank": 10}
 RUNS = 15
@@ -64,7 +64,7 @@ def main():
         "trajectories, t = 0 to 15": lambda: eco.moments(range(16)).mse,
         "limit and spectral radius": lambda: long_run(experiment.ecosystem, eco)[2].mse,
         "relative efficiency": eco.relative_efficiency,
-        "influence matrix": lambda: influence(eco),
+        "influence matrix": lambda: influence_shares(eco),
         "a point of the map": lambda: objective_value(eco.with_weights(0.3, 0.7)),
         "a point of the map, alpha = 1": lambda: objective_value(eco.with_weights(1.0, 0.7)),
         "whole answer, alpha moves": asking(start, "alpha", [0.3, 0.6]),

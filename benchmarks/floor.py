@@ -164,7 +164,7 @@ class Bench:
             once = list(forward(config, self._read(self._verbs.sets[0].items), settings.training.batch_size))
             return [*once, *backward(once)]
         if stage == "score":
-            tasks = self._verbs.world.tasks.values()
+            tasks = self._verbs.context.tasks.values()
             lengths = [length for task in tasks for length in self._read(task.test)]
             return list(forward(config, lengths, settings.evaluation.batch_size))
         table = self._verbs.generate()[0]

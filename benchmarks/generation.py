@@ -43,16 +43,16 @@ from pathlib import Path
 from unittest.mock import patch
 
 from paced import PacedRun, described
-from rivals.crew import Crew
-from rivals.search import best_evaluating, best_generating, best_training, fastest_crew
+from rivals.actor_pool import ActorPool
+from rivals.search import best_evaluating, best_generating, best_training, fastest_actors
 from rivals.stack import Setup, Training
 from rivals.work import Reader, work_of
 from rounds import ALIKE, Times, in_turns, ratio
 from tell import say, show, timed
-from verbs import Verbs, finished_run, reader_of, world_of
+from verbs import Verbs, context_of, finished_run, reader_of
 
 from crossfeed import Experiment
-from crossfeed.generation.cell_context import World
+from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose
 
 LONG = (
@@ -104,10 +104,10 @@ class Bench:
         say("training the models of generation 0")
         return finished_run(self.described(1, "metrics={loss: {}}"), self.folder / "start")
 
-    def ours(self) -> Crew:
+    def ours(self) -> ActorPool:
         """Crossfeed's verbs in two processes."""
         yaml = self.start.experiment.to_yaml()
-        return Crew(Verbs, 2, 1, len(self.start.cell.experiment.ecosystem.names), yaml, self.folder / "start")
+        return ActorPool(Verbs, 2, 1, len(self.start.cell.experiment.ecosystem.names), yaml, self.folder / "start")
 
 
 def whole(bench: Bench) -> None:
@@ -115,9 +115,9 @@ def whole(bench: Bench) -> None:
     experiment = bench.described(rounds, "metrics={loss: {}}")
     run = PacedRun(experiment, bench.folder / "whole", workers=2)
     say(f"generation 0 (and the base model, if there is none): {run.turn():.0f} s")
-    world, reader = world_of(run), reader_of(experiment, run.checkpoints(0)[0])
+    context, reader = context_of(run), reader_of(experiment, run.checkpoints(0)[0])
     say("looking for the stack's fastest setup")
-    crew, setups = searched(experiment, world, run, reader)
+    actors, setups = searched(experiment, context, run, reader)
     times = {name: Times() for name in ("crossfeed", *setups)}
 
     def ours(t: int) -> None:
@@ -126,27 +126,27 @@ def whole(bench: Bench) -> None:
         named = {"generate": stages["publish"], "train": train, "evaluate": stages["measure"]}
         times["crossfeed"].add(seconds, named)
         pool = run.pool(t)
-        sets = compose(world, t, {t: pool})
+        sets = compose(context, t, {t: pool})
         trained = sum(len(ids) - 1 for one in sets for ids in reader.texts(one.items))
         times["crossfeed"].count(pool.num_rows, reader.new_tokens(pool), trained)
 
     def rival(name: str, t: int) -> None:
-        setup, work = setups[name], work_of(world, t, reader)
-        crew.ask("prepare", run.checkpoints(t - 1), work)
+        setup, work = setups[name], work_of(context, t, reader)
+        actors.ask("prepare", run.checkpoints(t - 1), work)
         begun = time.perf_counter()
-        pool = crew.ask("publish", setup, name == "full")
+        pool = actors.ask("publish", setup, name == "full")
         published = time.perf_counter() - begun
-        learnt = crew.ask("learn", setup, pool)
+        learnt = actors.ask("learn", setup, pool)
         seconds = time.perf_counter() - begun
         if {one["steps"] for one in learnt.values()} != {-(-experiment.n // experiment.learner.training.batch_size)}:
             sys.exit(f"{name}: not as many steps as crossfeed takes: {learnt}")
-        times[name].add(seconds, {"generate": published} | crew.slowest(learnt, "train", "evaluate"))
+        times[name].add(seconds, {"generate": published} | actors.slowest(learnt, "train", "evaluate"))
         new = reader.new_tokens_of(work.prompts, pool)
         times[name].count(sum(map(len, pool.values())), new, sum(one["tokens"] for one in learnt.values()))
 
     in_turns(rounds, {"crossfeed": ours} | {name: partial(rival, name) for name in setups})
     run.finish()
-    crew.close()
+    actors.close()
     rows = []
     for name, each in times.items():
         alike = each.by_the_token(times["crossfeed"], name)
@@ -156,48 +156,52 @@ def whole(bench: Bench) -> None:
     columns = ("", "generate, s", "train, s", "evaluate, s", "rest, s", "whole, s", "ratio")
     show((*columns, "texts", "tokens a text", "tokens trained on"), rows)
     for name, setup in setups.items():
-        print(f"{name}: {crew.name}, {setup}")
+        print(f"{name}: {actors.name}, {setup}")
 
 
-def searched(experiment: Experiment, world: World, run: PacedRun, reader: Reader) -> tuple[Crew, dict[str, Setup]]:
+def searched(
+    experiment: Experiment, context: CellContext, run: PacedRun, reader: Reader
+) -> tuple[ActorPool, dict[str, Setup]]:
     """The stack in its fastest layout, and its fastest setups for the whole pool and for the drawn items."""
-    folders, work = run.checkpoints(0), work_of(world, 1, reader)
+    folders, work = run.checkpoints(0), work_of(context, 1, reader)
 
-    def prepared(crew: Crew) -> Crew:
-        crew.ask("prepare", folders, work)
-        return crew
+    def prepared(actors: ActorPool) -> ActorPool:
+        actors.ask("prepare", folders, work)
+        return actors
 
-    def generation(crew: Crew) -> float:
-        prepared(crew)
-        return timed(lambda: crew.ask("learn", Setup(), crew.ask("publish", Setup(), False)))
+    def generation(actors: ActorPool) -> float:
+        prepared(actors)
+        return timed(lambda: actors.ask("learn", Setup(), actors.ask("publish", Setup(), False)))
 
-    crew = fastest_crew(training_of(experiment), len(world.entities), generation)
-    pool = prepared(crew).ask("publish", Setup(), False)
-    common = best_training(Setup(), lambda one: crew.slowest(prepared(crew).ask("learn", one, pool), "train")["train"])
-    common = best_evaluating(crew, common, pool)
-    prepared(crew)
-    return crew, {"full": best_generating(crew, common, True), "lazy": best_generating(crew, common, False)}
+    actors = fastest_actors(training_of(experiment), len(context.entities), generation)
+    pool = prepared(actors).ask("publish", Setup(), False)
+    common = best_training(
+        Setup(), lambda one: actors.slowest(prepared(actors).ask("learn", one, pool), "train")["train"]
+    )
+    common = best_evaluating(actors, common, pool)
+    prepared(actors)
+    return actors, {"full": best_generating(actors, common, True), "lazy": best_generating(actors, common, False)}
 
 
 def train(bench: Bench) -> None:
     rounds, run = bench.rounds(5), bench.start
-    world, folders = world_of(run), run.checkpoints(0)
+    context, folders = context_of(run), run.checkpoints(0)
     reader, training = reader_of(run.experiment, folders[0]), training_of(run.experiment)
-    sets = [reader.texts(one.items) for one in compose(world, 1, {1: run.pool(1)})]
-    work = replace(work_of(world, 1, reader), sets=sets)
+    sets = [reader.texts(one.items) for one in compose(context, 1, {1: run.pool(1)})]
+    work = replace(work_of(context, 1, reader), sets=sets)
 
-    def trained(verb: str, crew: Crew, setup: Setup) -> tuple[float, dict]:
-        crew.ask("prepare", folders, work)
+    def trained(verb: str, actors: ActorPool, setup: Setup) -> tuple[float, dict]:
+        actors.ask("prepare", folders, work)
         begun = time.perf_counter()
-        answers = crew.ask(verb, setup)
+        answers = actors.ask(verb, setup)
         return time.perf_counter() - begun, answers
 
     say("looking for the rivals' fastest setups")
-    crew = fastest_crew(training, len(folders), lambda one: trained("train", one, Setup())[0])
+    actors = fastest_actors(training, len(folders), lambda one: trained("train", one, Setup())[0])
     setups = {}
     for verb in ("train", "loop"):
-        trained(verb, crew, Setup())  # a first time, which does not count
-        setups[verb] = best_training(Setup(), lambda one, verb=verb: trained(verb, crew, one)[0])
+        trained(verb, actors, Setup())  # a first time, which does not count
+        setups[verb] = best_training(Setup(), lambda one, verb=verb: trained(verb, actors, one)[0])
     own = bench.ours()
     own.ask("update")
     times: dict[str, list[float]] = {name: [] for name in ("crossfeed", "SFTTrainer", "its train() alone", "loop")}
@@ -206,27 +210,27 @@ def train(bench: Bench) -> None:
         times["crossfeed"].append(timed(lambda: own.ask("update")))
 
     def sft(_: int) -> None:
-        seconds, answers = trained("train", crew, setups["train"])
+        seconds, answers = trained("train", actors, setups["train"])
         times["SFTTrainer"].append(seconds)
-        times["its train() alone"].append(seconds - crew.slowest(answers, "made")["made"])
+        times["its train() alone"].append(seconds - actors.slowest(answers, "made")["made"])
 
     def loop(_: int) -> None:
-        times["loop"].append(trained("loop", crew, setups["loop"])[0])
+        times["loop"].append(trained("loop", actors, setups["loop"])[0])
 
     in_turns(rounds, {"crossfeed": ours, "SFTTrainer": sft, "loop": loop})
     losses = {"crossfeed": own.ask("losses")}
     for verb, setup in setups.items():
-        trained(verb, crew, setup)
-        crew.ask("save", bench.folder / verb)
+        trained(verb, actors, setup)
+        actors.ask("save", bench.folder / verb)
         losses[verb] = own.ask("losses", bench.folder / verb)
     check_alike(losses)
     own.close()
-    crew.close()
+    actors.close()
     tokens = sum(len(ids) - 1 for one in sets for ids in one)
     rows = [[name, statistics.median(each), ratio(each, times["crossfeed"])] for name, each in times.items()]
     show((f"training on {tokens} tokens", "seconds", "ratio"), rows)
     for verb, setup in setups.items():
-        print(f"{verb}: {crew.name}, {setup.train_attention}")
+        print(f"{verb}: {actors.name}, {setup.train_attention}")
 
 
 def check_alike(losses: dict[str, dict[int, float]]) -> None:
@@ -240,17 +244,17 @@ def check_alike(losses: dict[str, dict[int, float]]) -> None:
 
 def generate(bench: Bench) -> None:
     rounds, run = bench.rounds(3), bench.start
-    world, folders = world_of(run), run.checkpoints(0)
+    context, folders = context_of(run), run.checkpoints(0)
     reader = reader_of(run.experiment, folders[0])
-    work = work_of(world, 1, reader)
+    work = work_of(context, 1, reader)
     say("looking for the fastest setup of `generate`")
 
-    def completed(crew: Crew) -> float:
-        crew.ask("prepare", folders, work)
-        return timed(lambda: crew.ask("publish", Setup(), True))
+    def completed(actors: ActorPool) -> float:
+        actors.ask("prepare", folders, work)
+        return timed(lambda: actors.ask("publish", Setup(), True))
 
-    crew = fastest_crew(training_of(run.experiment), len(folders), completed)
-    setup, own = best_generating(crew, Setup(), True), bench.ours()
+    actors = fastest_actors(training_of(run.experiment), len(folders), completed)
+    setup, own = best_generating(actors, Setup(), True), bench.ours()
     own.ask("generate")
     times = {"crossfeed": Times(), "generate": Times()}
 
@@ -263,20 +267,20 @@ def generate(bench: Bench) -> None:
 
     def rival(_: int) -> None:
         begun = time.perf_counter()
-        pool = crew.ask("publish", setup, True)
+        pool = actors.ask("publish", setup, True)
         times["generate"].add(seconds := time.perf_counter() - begun, {"generate": seconds})
         times["generate"].count(sum(map(len, pool.values())), reader.new_tokens_of(work.prompts, pool))
 
     in_turns(rounds, {"crossfeed": ours, "generate": rival})
     own.close()
-    crew.close()
+    actors.close()
     rows = []
     for name, each in times.items():
         alike = each.by_the_token(times["crossfeed"], name)
         done = [each.texts // rounds, each.new_tokens / each.texts]
         rows.append([name, alike.median(), alike.over(times["crossfeed"]), *done])
     show(("", "seconds", "ratio", "texts", "tokens a text"), rows)
-    print(f"generate: {crew.name}, {setup}")
+    print(f"generate: {actors.name}, {setup}")
 
 
 def long(bench: Bench) -> None:

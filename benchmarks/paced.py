@@ -113,7 +113,7 @@ class PacedRun:
         """Nothing is shown (see `crossfeed.protocols.Progress`)."""
         yield lambda steps: None
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A generation is told of once it is measured; when it is written, too, the run waits."""
         if found := _MEASURED.search(text):
             generation = int(found[1])

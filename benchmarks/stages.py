@@ -66,20 +66,20 @@ def watch_all(stages: Stages) -> None:
     """Put the clocks in; those of libraries' own loading count as everything else."""
     from crossfeed.learners.language import learner, scratch
     from crossfeed.learners.language.embedding import Embedder
-    from crossfeed.learners.language.tokens import Codec
-    from crossfeed.running import cell_runner as turns
+    from crossfeed.learners.language.tokens import ItemTokenizer
+    from crossfeed.running import cell_runner
     from crossfeed.store.folder import FolderStore
 
     stages.watch(learner, "make_base", "base")
     stages.watch(scratch, "train_tokenizer", "tokenise")
     for name in ("examples", "prompts", "completions", "documents"):
-        stages.watch(Codec, name, "tokenise")
+        stages.watch(ItemTokenizer, name, "tokenise")
     stages.watch(learner, "train", "train")
     stages.watch(learner, "complete", "generate")
     stages.watch(learner, "score", "evaluate")
     stages.watch(Embedder, "embed", "embed")
     for name in ("publish", "compose"):
-        stages.watch(turns, name, "draw")
+        stages.watch(cell_runner, name, "draw")
     for name in dir(FolderStore):
         if name.startswith(("write_", "read_", "drop_", "has_")) or name in ("begin", "end", "documents"):
             stages.watch(FolderStore, name, "store")

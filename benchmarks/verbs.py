@@ -12,8 +12,8 @@ from rivals.work import Reader
 from crossfeed import Experiment, open_store
 from crossfeed.cache import default_cache
 from crossfeed.display.progress import Silent
-from crossfeed.generation.cell_context import World
-from crossfeed.generation.pool import requests
+from crossfeed.generation.cell_context import CellContext
+from crossfeed.generation.pool import item_requests
 from crossfeed.generation.turn import compose
 from crossfeed.keys import address
 from crossfeed.records import scope_of, state_scope_of
@@ -33,7 +33,7 @@ class Verbs:
     """Some entities at the beginning of generation 1, of a run that kept all its checkpoints.
 
     Attributes:
-        world: The run's only cell.
+        context: The run's only cell.
         learner: Its learner.
         sets: Each entity's training set.
         states: Each own entity's state after generation 0.
@@ -43,23 +43,23 @@ class Verbs:
         store = open_store(folder, worker=True)
         session = Session(Setup(Experiment.from_yaml(described), store, None, default_cache(), Silent()))
         one, self.learner, self.entities = session.prepared(0), session.learner(0), entities
-        self.world = World(one.cell, self.learner, one.tasks, one.fresh)
-        names = [self.world.entities[k] for k in entities]
+        self.context = CellContext(one.cell, self.learner, one.tasks, one.fresh)
+        names = [self.context.entities[k] for k in entities]
         found = store.read_states(state_scope_of(one.cell, 0), 0, names, self.learner.load)
         self.states = dict(zip(entities, found, strict=True))
-        self.sets = compose(self.world, 1, {1: store.read_table("pool", scope_of(one.cell, 1), 1)})
+        self.sets = compose(self.context, 1, {1: store.read_table("pool", scope_of(one.cell, 1), 1)})
         self.prompts, self.keys = {}, {}
         for author in entities:
-            items, size = np.arange(self.world.sizes.pool[author]), self.world.sizes.private[author]
-            asked = requests(one.cell.seed, 1, self.world.entities[author], items, size, sampled=True)
-            self.prompts[author] = self.world.private(author).take(pa.array(asked.prompt_rows))
+            items, size = np.arange(self.context.sizes.pool[author]), self.context.sizes.private[author]
+            asked = item_requests(one.cell.seed, 1, self.context.entities[author], items, size, sampled=True)
+            self.prompts[author] = self.context.private(author).take(pa.array(asked.prompt_rows))
             self.keys[author] = asked.keys
 
     def update(self) -> dict[int, None]:
         """Train each own entity on its set; the states are kept for `losses`."""
         self.trained = {}
         for k in self.entities:
-            key = address(self.world.cell.seed, "update", 1, self.world.entities[k])
+            key = address(self.context.cell.seed, "update", 1, self.context.entities[k])
             (self.trained[k],) = self.learner.update([self.states[k]], [self.sets[k]], [key], 1)
         return dict.fromkeys(self.entities)
 
@@ -72,12 +72,12 @@ class Verbs:
 
     def score(self) -> dict[int, list]:
         """Losses of each own entity on every task's test items."""
-        tables = [task.test for task in self.world.tasks.values()]
+        tables = [task.test for task in self.context.tasks.values()]
         return {k: self.learner.score([self.states[k]], tables)[0] for k in self.entities}
 
     def losses(self, folder: Path | None = None) -> dict[int, float]:
         """Mean loss over all test items after `update`, or of models that others wrote into a folder."""
-        tables, found = [task.test for task in self.world.tasks.values()], {}
+        tables, found = [task.test for task in self.context.tasks.values()], {}
         for k in self.entities:
             state = self.trained[k] if folder is None else self.learner.load(folder / str(k))
             (scores,) = self.learner.score([state], tables)
@@ -95,10 +95,10 @@ class EveryDraw:
         return n
 
 
-def world_of(run: PacedRun) -> World:
+def context_of(run: PacedRun) -> CellContext:
     """What a run's generations ask for, without its models."""
     one = Session(Setup(run.experiment, run.store, None, default_cache(), Silent())).prepared(0)
-    return World(one.cell, EveryDraw(), one.tasks, one.fresh)
+    return CellContext(one.cell, EveryDraw(), one.tasks, one.fresh)
 
 
 def reader_of(experiment: Experiment, folder: Path) -> Reader:

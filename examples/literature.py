@@ -22,15 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfeed import Experiment, MemoryStore, run
+from crossfeed import Experiment, MemoryStore, predict, run
 from crossfeed.description.reading import read_preset
-from crossfeed.exact.prediction import predict
-from crossfeed.learners.density.gmm import Mixture
+from crossfeed.learners.density.gmm import GaussianMixtureDensity
 from crossfeed.records import state_scope_of
 from crossfeed.reporting.drawing.charts import Chart, Line, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.tasks.samples import SampleTask, points_of
-from crossfeed.theory.densities import DensityMoments, Exchange, density_moments
+from crossfeed.theory.densities import DensityEcosystem, DensityMoments, density_moments
 
 Array = NDArray[np.float64]
 ENTITIES = (1, 2, 4, 8)
@@ -93,7 +92,7 @@ VERIFIED = [
 ]
 
 
-def exchange_of(experiment: Experiment) -> Exchange:
+def exchange_of(experiment: Experiment) -> DensityEcosystem:
     """The ecosystem of a density experiment, as its exact theory reads it; real data are random."""
     ecosystem, T = experiment.ecosystem, experiment.generations
     names = [entity.private for entity in ecosystem.entities]
@@ -103,7 +102,7 @@ def exchange_of(experiment: Experiment) -> Exchange:
     rows = np.array([float(task.train.num_rows) for task in tasks])
     draws = experiment.learner.reading() == "draws"
     published = np.full(len(names), float(experiment.pool_size or experiment.n or 0)) if draws else rows[:-1]
-    return Exchange(
+    return DensityEcosystem(
         np.array([truth.mean for truth in truths if truth]),
         np.array([truth.covariance for truth in truths if truth]),
         rows,
@@ -237,7 +236,7 @@ def excess_losses(experiment: Experiment) -> Array:
     task: Any = experiment.public.build("public", None)
     points = points_of(task.test)
     best = task.truth.log_density(points).mean()
-    family = Mixture(1, 1, 0.0)
+    family = GaussianMixtureDensity(1, 1, 0.0)
     found = [[family.log_density(state, points).mean() for state in states] for states in states_of(experiment)]
     return np.asarray(best - np.mean(found, axis=1))
 

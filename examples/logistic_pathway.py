@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed import Experiment, MemoryStore, run
-from crossfeed.learners.newton import maximum_likelihood
-from crossfeed.learners.replicates import WeightedPart
+from crossfeed.learners.regression.newton import maximum_likelihood
+from crossfeed.learners.regression.replicates import WeightedSource
 from crossfeed.records import state_scope_of
 from crossfeed.reporting.drawing.charts import Chart, Line, charts
 from crossfeed.reporting.drawing.style import to_png
@@ -57,7 +57,7 @@ def ratios(entities: int, rows: int, generations: int, replicates: int) -> tuple
     kept = [store.read_states(state_scope_of(cell, t), t, names, lambda folder: None) for t in range(generations + 1)]
     states = np.array(kept)  # (T + 1, K, R, d)
     tasks: list[Any] = [experiment.tasks[name].build(name, None) for name in names]
-    parts = [WeightedPart(1.0, features_of(task.train), responses_of(task.train)) for task in tasks]
+    parts = [WeightedSource(1.0, features_of(task.train), responses_of(task.train)) for task in tasks]
     pooled = maximum_likelihood("logistic", parts, np.zeros_like(states[0, 0]), 0.0).estimates
 
     def squares(estimates: Array) -> Array:

@@ -29,7 +29,7 @@ from crossfeed import Experiment, open_store, run
 from crossfeed.description.reading import read_preset
 from crossfeed.display.progress import LogProgress
 from crossfeed.learners.language.pretrained import read_model, read_tokenizer
-from crossfeed.learners.language.tokens import Codec
+from crossfeed.learners.language.tokens import ItemTokenizer
 from crossfeed.learners.neural.device import Device, open_device
 
 TABLE_ALPHAS = (0.0, 0.5, 1.0)
@@ -108,7 +108,7 @@ class _Watch:
 
     def __init__(self, device: Device, end: float) -> None:
         self.memory: dict[str, float] = {}
-        self._log = LogProgress(sys.stdout, seconds=60.0)
+        self._lines = LogProgress(sys.stdout, seconds=60.0)
         self._device, self._end = device, end
         self._finished = 0
         self._spent: dict[str, float] = {}
@@ -116,25 +116,25 @@ class _Watch:
     @contextmanager
     def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Callable[[int], None]]:
         begun = time.monotonic()
-        with self._log.stage(name, total, detail) as advance:
+        with self._lines.stage(name, total, detail) as advance:
             yield advance
         if name in STAGES:
             self._spent[name] = self._spent.get(name, 0.0) + time.monotonic() - begun
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line; the one that closes a generation is followed by memory.
 
         Raises:
             KeyboardInterrupt: The time is up: as Ctrl-C would end it.
         """
-        self._log.note(text)
+        self._lines.log(text)
         if " t=" not in text:
             return
         found = _memory(self._device)
         turn = f"turn {self._finished} of this call"
         self.memory |= {f"{name}, {turn}": value for name, value in found.items()}
-        self._log.note(", ".join(f"{name} {seconds:.1f} s" for name, seconds in self._spent.items()))
-        self._log.note(", ".join(f"{name} {value:.2f}" for name, value in found.items()))
+        self._lines.log(", ".join(f"{name} {seconds:.1f} s" for name, seconds in self._spent.items()))
+        self._lines.log(", ".join(f"{name} {value:.2f}" for name, value in found.items()))
         self._spent.clear()
         self._finished += 1
         if time.monotonic() > self._end:
@@ -170,8 +170,8 @@ def _figures(
         for generation, row in seconds.iterrows()
         for stage, spent in row.dropna().items()
     }
-    with _quiet_model(experiment, device) as (parameters, codec):
-        trained, generated = _tokens(experiment, records, folder, data_root, codec)
+    with _quiet_model(experiment, device) as (parameters, tokenizer):
+        trained, generated = _tokens(experiment, records, folder, data_root, tokenizer)
     numbers["parameters in matrix products"] = parameters
     training = sum(trained.values()) / seconds["update"].sum()
     numbers["training, tokens a second"] = training
@@ -186,17 +186,17 @@ def _figures(
 
 
 @contextmanager
-def _quiet_model(experiment: Experiment, device: Device) -> Iterator[tuple[float, Codec]]:
+def _quiet_model(experiment: Experiment, device: Device) -> Iterator[tuple[float, ItemTokenizer]]:
     """How many parameters take part in matrix products, and the tokenizer."""
     learner: Any = experiment.learner
     name, revision = learner.base.model, learner.base.revision
     module = read_model(name, revision, device, learner.context_length)
     linear = [part.weight.numel() for part in module.modules() if isinstance(part, torch.nn.Linear)]
-    yield float(sum(linear)), Codec(read_tokenizer(name, revision))
+    yield float(sum(linear)), ItemTokenizer(read_tokenizer(name, revision))
 
 
 def _tokens(
-    experiment: Experiment, records: pd.DataFrame, folder: Path, data_root: Path | None, codec: Codec
+    experiment: Experiment, records: pd.DataFrame, folder: Path, data_root: Path | None, tokenizer: ItemTokenizer
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Tokens read in training (draws of a source times its items' mean length) and sampled, by generation."""
     learner: Any = experiment.learner
@@ -204,28 +204,28 @@ def _tokens(
     tasks = {name: task.build(name, data_root).train for name, task in experiment.tasks.items()}
     owned = {entity.name: tasks[entity.private] for entity in experiment.ecosystem.entities}
     public = experiment.public.build("public", data_root).train
-    lengths = {(name, "private"): _mean(codec, table, longest) for name, table in owned.items()}
-    lengths |= dict.fromkeys([(name, "public") for name in owned], _mean(codec, public, longest))
+    lengths = {(name, "private"): _mean(tokenizer, table, longest) for name, table in owned.items()}
+    lengths |= dict.fromkeys([(name, "public") for name in owned], _mean(tokenizer, public, longest))
     trained: dict[int, float] = {}
     sampled: dict[int, float] = {}
     for generation, drawn in records[records.metric == "drawn"].groupby("generation"):
         pools = _pool(folder, int(generation))
         for row in drawn[drawn.value > 0].itertuples():
-            mean = lengths.get((row.model, row.task)) or _mean(codec, pools[row.task], longest)
+            mean = lengths.get((row.model, row.task)) or _mean(tokenizer, pools[row.task], longest)
             trained[int(generation)] = trained.get(int(generation), 0.0) + row.value * mean
         for pool in pools.values():
-            sampled[int(generation)] = sampled.get(int(generation), 0.0) + _sampled(codec, pool, limit)
+            sampled[int(generation)] = sampled.get(int(generation), 0.0) + _sampled(tokenizer, pool, limit)
     return trained, sampled
 
 
-def _mean(codec: Codec, items: pa.Table, longest: int) -> float:
-    return sum(len(example.ids) for example in codec.examples(items, longest)) / items.num_rows
+def _mean(tokenizer: ItemTokenizer, items: pa.Table, longest: int) -> float:
+    return sum(len(example.ids) for example in tokenizer.examples(items, longest)) / items.num_rows
 
 
-def _sampled(codec: Codec, pool: pa.Table, limit: int) -> float:
+def _sampled(tokenizer: ItemTokenizer, pool: pa.Table, limit: int) -> float:
     """Tokens drawn for a pool; those of ended texts are counted again, one is their end."""
     ended = pool.filter(pool.column("finished"))
-    again = sum(len(codec.tokenizer(text)["input_ids"]) + 1 for text in ended.column("completion").to_pylist())
+    again = sum(len(tokenizer.tokenizer(text)["input_ids"]) + 1 for text in ended.column("completion").to_pylist())
     return float(limit * (pool.num_rows - ended.num_rows) + again)
 
 

@@ -21,9 +21,9 @@ from crossfeed import Experiment
 from crossfeed.description.reading import read_preset
 from crossfeed.display.progress import Silent
 from crossfeed.keys import address, item_keys
-from crossfeed.learners.language.model import LanguageState, WorkingModel
+from crossfeed.learners.language.model import CausalModel, LanguageState
 from crossfeed.learners.language.pretrained import read_model, read_tokenizer
-from crossfeed.learners.language.tokens import Codec
+from crossfeed.learners.language.tokens import ItemTokenizer
 from crossfeed.learners.language.training import train
 from crossfeed.learners.neural.device import open_device
 from crossfeed.protocols import LearnerContext
@@ -73,14 +73,14 @@ def _train_first_layer(experiment: Experiment, task: Any) -> float:
     module = read_model(name, None, device, learner.context_length)
     for place, parameter in module.named_parameters():
         parameter.requires_grad_(".layers.0." in place or "norm" in place)
-    codec = Codec(read_tokenizer(name, None))
+    tokenizer = ItemTokenizer(read_tokenizer(name, None))
     items = task.train.slice(0, training.steps * training.examples_per_step)
-    examples = [example.ids for example in codec.examples(items, training.max_length)]
+    examples = [example.ids for example in tokenizer.examples(items, training.max_length)]
     # The state shares the module's memory: a copy of it would be one too many.
     state = LanguageState({place: parameter.detach() for place, parameter in module.named_parameters()})
     moving = [place for place, parameter in module.named_parameters() if parameter.requires_grad]
     before = {place: state.weights[place].clone() for place in moving}
-    after = train(WorkingModel(module, device), state, examples, training, 1, 0, codec.pad, lambda _: None)
+    after = train(CausalModel(module, device), state, examples, training, 1, 0, tokenizer.pad, lambda _: None)
     return max(float((after.weights[place] - before[place]).abs().max()) for place in moving)
 
 

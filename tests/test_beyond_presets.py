@@ -18,7 +18,7 @@ from crossfeed.learners.language.settings import LanguageSettings
 from crossfeed.metrics.loss import BitsPerByteSettings
 from crossfeed.tasks.builtin import TopicSettings
 from crossfeed.tasks.topics import TOPICS
-from tests.test_generation import world_of
+from tests.test_generation import context_of
 from tests.tiny import TINY
 
 FAKE = (
@@ -204,13 +204,13 @@ def _work(entities: int) -> Counter:
             done["scored"] += len(states) * sum(table.num_rows for table in tables)
             return learner.score(states, tables)
 
-    world = world_of(preset("many-entities", f"ecosystem.entities={entities}", "ecosystem.alpha=0.5", *FAKE))
-    learner = world.learner
-    object.__setattr__(world, "learner", Counting())
+    context = context_of(preset("many-entities", f"ecosystem.entities={entities}", "ecosystem.alpha=0.5", *FAKE))
+    learner = context.learner
+    object.__setattr__(context, "learner", Counting())
     states = learner.start(range(entities))
-    measure(world, 0, states)
-    pool = publish(world, 1, states)
-    update(world, 1, states, compose(world, 1, {1: pool}))
+    measure(context, 0, states)
+    pool = publish(context, 1, states)
+    update(context, 1, states, compose(context, 1, {1: pool}))
     return done
 
 
@@ -225,11 +225,13 @@ def test_fifty_entities_run():
 def test_bits_a_byte_are_of_the_text_whose_tokens_are_predicted():
     pytest.importorskip("torch", reason="the language learner needs the lm extra")
     whole, cut = (
-        world_of(Experiment.from_yaml(TINY, ("ecosystem.alpha=0.5", f"learner.training.max_length={length}")))
+        context_of(Experiment.from_yaml(TINY, ("ecosystem.alpha=0.5", f"learner.training.max_length={length}")))
         for length in (160, 12)
     )
     test = whole.tasks["facts"].test
-    ((scores,),), ((shorter,),) = (world.learner.score(world.learner.start([0]), [test]) for world in (whole, cut))
+    ((scores,),), ((shorter,),) = (
+        context.learner.score(context.learner.start([0]), [test]) for context in (whole, cut)
+    )
     prompts, completions = (test.column(name).to_pylist() for name in ("prompt", "completion"))
     tokenizer = whole.learner._codec.tokenizer
     for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):

@@ -10,7 +10,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from .faults.cli import crossfeed_cli
+from .faults.cli import crossfeed_cli, empty_report
 
 
 def crossfeed(*arguments: str, folder=None, **environment: str) -> subprocess.CompletedProcess:
@@ -30,17 +30,11 @@ def crossfeed(*arguments: str, folder=None, **environment: str) -> subprocess.Co
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """Commands in this process, in a folder of their own; reports are empty pages, for drawing them takes seconds."""
-
-    def write_report(run, folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "index.html").write_text("a page")
-        return folder / "index.html"
-
+    """Commands in this process, in a folder of their own, with empty pages for reports."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr("crossfeed.reporting.html.write_report", write_report)
+    monkeypatch.setattr("crossfeed.reporting.html.write_report", empty_report)
     return crossfeed_cli
 
 
@@ -121,10 +115,7 @@ def test_a_failed_cell_gives_exit_code_1_and_is_shown(here):
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "crossfeed", "run", "fake", "--set", "generations=400", "--out", "here"]
-    # A shell that runs tests in the background has them ignore Ctrl-C, and children inherit that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
     while not list((tmp_path / "here").glob("records/**/generation-*.parquet")):
         assert process.poll() is None
         time.sleep(0.02)

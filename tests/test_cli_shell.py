@@ -34,7 +34,9 @@ def ran(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shell")
     failing = ["--set", "ecosystem.alpha=0.5", "--set", "grid.learner.diverge_at=[null, 1]"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crossfeed.cli.runs._write_report", lambda *_, **__: None)  # others look at it, and it takes time
+        patch.setattr(
+            "crossfeed.reporting.reports.report", lambda *_, **__: None
+        )  # others look at it, and it takes time
         answer = crossfeed_cli("run", "fake", *SMALL, *failing, "--out", str(folder / "runs" / "one"), "--json")
     assert answer.code == 1, answer.err
     (folder / "runs" / "one.json").write_text(answer.out)
@@ -87,8 +89,7 @@ def test_a_run_says_the_same_at_its_end_as_when_it_is_shown(ran):
 
 
 def test_benchmark_numbers_that_are_none_are_null(ran, monkeypatch):
-    monkeypatch.setattr("crossfeed.evaluation.checkpoints.evaluate", lambda *_: None)
-    monkeypatch.setattr("crossfeed.evaluation.harness.Harness", lambda *_, **__: None)
+    monkeypatch.setattr("crossfeed.evaluation.benchmarks.evaluate", lambda *_, **__: None)
     place = ran / "runs" / "one"
     row = {"cell": ["diverge_at-None_seed-0"], "task": ["sciq"], "value": [float("nan")], "stderr": [float("inf")]}
     open_store(place).write_result("evaluation", pa.table(row))
@@ -235,7 +236,7 @@ def test_a_log_file_gets_plain_lines_whatever_is_forced(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     log = io.StringIO()
     with for_stream(log) as progress, progress.stage("cells", 3):
-        progress.note("t=1/1")
+        progress.log("t=1/1")
     assert log.getvalue() == "[  0:00] t=1/1\n"
 
 

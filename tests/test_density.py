@@ -12,14 +12,15 @@ from crossfeed.description.reading import validate
 from crossfeed.errors import DataUnavailable, Diverged, InvalidDescription, InvalidInput
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import item_keys
-from crossfeed.learners.density.gaussian import Gaussian
-from crossfeed.learners.density.gmm import Mixture
-from crossfeed.learners.density.kde import Kernels
-from crossfeed.learners.density.learner import Unfit, weighted_points
+from crossfeed.learners.density.family import Unfit
+from crossfeed.learners.density.gaussian import GaussianDensity
+from crossfeed.learners.density.gmm import GaussianMixtureDensity
+from crossfeed.learners.density.kde import KernelDensity
+from crossfeed.learners.density.learner import weighted_points
 from crossfeed.protocols import Part, TrainingSet
 from crossfeed.tasks.samples import point_items, points_of
 from crossfeed.testing import LearnerContract
-from tests.test_generation import world_of
+from tests.test_generation import context_of
 
 POINTS = """
 ecosystem:
@@ -47,7 +48,7 @@ LEARNERS = {
     ),
 }
 SEED = 11
-FAMILIES = {"gaussian": Gaussian(False), "gmm": Mixture(3, 50, 1e-6), "kde": Kernels(0.5)}
+FAMILIES = {"gaussian": GaussianDensity(False), "gmm": GaussianMixtureDensity(3, 50, 1e-6), "kde": KernelDensity(0.5)}
 
 
 @pytest.fixture
@@ -71,11 +72,11 @@ def cloud(rng, m=200, d=3):
 @pytest.mark.parametrize("d", [1, 4])
 def test_a_gaussian_has_the_weighted_moments_of_its_points(unbiased, d, rng):
     points, raw = cloud(rng, 30, d), rng.uniform(0.2, 2, 30)
-    state = Gaussian(unbiased).fit(points, raw / raw.sum(), None, 0)
+    state = GaussianDensity(unbiased).fit(points, raw / raw.sum(), None, 0)
     np.testing.assert_allclose(state["mean"], np.average(points, axis=0, weights=raw))
     naive = np.atleast_2d(np.cov(points.T, aweights=raw, ddof=int(unbiased)))
     np.testing.assert_allclose(state["covariance"], naive)
-    equal = Gaussian(unbiased).fit(points, np.full(30, 1 / 30), None, 0)
+    equal = GaussianDensity(unbiased).fit(points, np.full(30, 1 / 30), None, 0)
     np.testing.assert_allclose(equal["covariance"], np.atleast_2d(np.cov(points.T, ddof=int(unbiased))))
 
 
@@ -144,9 +145,9 @@ def test_a_mixture_starts_from_the_parameters_before_it(rng):
     points = np.concatenate([rng.normal(-5, 1, (80, 1)), rng.normal(5, 1, (80, 1))])
     weights = np.full(160, 1 / 160)
     swapped = {"weights": np.array([0.5, 0.5]), "means": np.array([[4.0], [-4.0]]), "covariances": np.ones((2, 1, 1))}
-    fitted = Mixture(2, 100, 1e-6).fit(points, weights, swapped, 0)
+    fitted = GaussianMixtureDensity(2, 100, 1e-6).fit(points, weights, swapped, 0)
     assert fitted["means"][0, 0] > 4 > -4 > fitted["means"][1, 0]
-    found = Mixture(2, 100, 1e-6).fit(points, weights, None, 0)
+    found = GaussianMixtureDensity(2, 100, 1e-6).fit(points, weights, None, 0)
     np.testing.assert_allclose(np.sort(found["means"][:, 0]), np.sort(fitted["means"][:, 0]), rtol=1e-3)
 
 
@@ -154,35 +155,37 @@ def test_a_mixture_starts_from_the_parameters_before_it(rng):
 def test_kernels_are_those_of_scikit_learn(rule, rng):
     neighbors = pytest.importorskip("sklearn.neighbors")
     points, weights = cloud(rng, 50), rng.dirichlet(np.ones(50))
-    state = Kernels(rule).fit(points, weights, None, 0)
+    state = KernelDensity(rule).fit(points, weights, None, 0)
     theirs = neighbors.KernelDensity(bandwidth=rule, leaf_size=50).fit(points, sample_weight=weights)
     assert state["bandwidth"] == pytest.approx(theirs.bandwidth_)
     held_out = cloud(rng, 30)
-    np.testing.assert_allclose(Kernels(rule).log_density(state, held_out), theirs.score_samples(held_out), rtol=1e-9)
+    np.testing.assert_allclose(
+        KernelDensity(rule).log_density(state, held_out), theirs.score_samples(held_out), rtol=1e-9
+    )
 
 
 def test_many_kernels_are_evaluated_piece_by_piece(rng, monkeypatch):
     points, held_out = cloud(rng, 50), cloud(rng, 33)
-    state = Kernels(0.5).fit(points, np.full(50, 1 / 50), None, 0)
-    whole = Kernels(0.5).log_density(state, held_out)
+    state = KernelDensity(0.5).fit(points, np.full(50, 1 / 50), None, 0)
+    whole = KernelDensity(0.5).log_density(state, held_out)
     monkeypatch.setattr("crossfeed.learners.density.kde._AT_ONCE", 120)
-    np.testing.assert_array_equal(Kernels(0.5).log_density(state, held_out), whole)
+    np.testing.assert_array_equal(KernelDensity(0.5).log_density(state, held_out), whole)
 
 
 def test_what_has_no_fit_says_so():
     line = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
     with pytest.raises(Unfit, match="3 points in 2 dimensions"):
-        Gaussian(False).fit(line, np.full(3, 1 / 3), None, 0)
+        GaussianDensity(False).fit(line, np.full(3, 1 / 3), None, 0)
     with pytest.raises(Unfit, match="larger training sets"):
-        Gaussian(True).fit(line[:1], np.ones(1), None, 0)
+        GaussianDensity(True).fit(line[:1], np.ones(1), None, 0)
     with pytest.raises(Unfit, match="4 components"):
-        Mixture(4, 10, 1e-6).fit(line, np.full(3, 1 / 3), None, 0)
+        GaussianMixtureDensity(4, 10, 1e-6).fit(line, np.full(3, 1 / 3), None, 0)
 
 
 def test_a_collapse_ends_the_cell_and_names_the_entity():
-    world = world_of(Experiment.from_yaml(LEARNERS["gaussian"], ("n=2",)))
+    context = context_of(Experiment.from_yaml(LEARNERS["gaussian"], ("n=2",)))
     with pytest.raises(Diverged, match="generation 0: the covariance of 2 points") as error:
-        update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
+        update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
     assert error.value.entity == 0
     outcome = run(Experiment.from_yaml(LEARNERS["gaussian"], ("n=2",)), MemoryStore())
     (failure,) = outcome.failures.values()
@@ -202,25 +205,27 @@ def test_a_run_on_disk_is_the_run_in_memory(kind, tmp_path):
 
 
 def test_states_on_disk_carry_no_code(tmp_path, rng):
-    world = world_of(Experiment.from_yaml(LEARNERS["gmm"]))
-    (state, _) = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-    world.learner.save(state, tmp_path)
+    context = context_of(Experiment.from_yaml(LEARNERS["gmm"]))
+    (state, _) = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+    context.learner.save(state, tmp_path)
     with np.load(tmp_path / "density.npz", allow_pickle=False) as archive:
         assert set(archive) == {"weights", "means", "covariances"}
     (tmp_path / "density.npz").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(DataUnavailable, match=r"density\.npz"):
-        world.learner.load(tmp_path)
+        context.learner.load(tmp_path)
 
 
 def test_models_learn_each_others_points_through_the_pool():
     for kind in ("gaussian", "gmm", "kde"):
-        world = world_of(Experiment.from_yaml(LEARNERS[kind], ("ecosystem.beta=1", "ecosystem.alpha=0.6", "n=200")))
-        states = before = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-        pool = publish(world, 1, states)
-        after = update(world, 1, states, compose(world, 1, {1: pool}))
+        context = context_of(Experiment.from_yaml(LEARNERS[kind], ("ecosystem.beta=1", "ecosystem.alpha=0.6", "n=200")))
+        states = before = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+        pool = publish(context, 1, states)
+        after = update(context, 1, states, compose(context, 1, {1: pool}))
         for own, others in ((0, "q"), (1, "p")):
-            items = world.tasks[others].test
-            first, then = (world.learner.score([states[own]], [items])[0][0].loss.mean() for states in (before, after))
+            items = context.tasks[others].test
+            first, then = (
+                context.learner.score([states[own]], [items])[0][0].loss.mean() for states in (before, after)
+            )
             assert then < first - 0.5
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import json
 import os
 import re
@@ -11,16 +12,24 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 import crossfeed
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.reading import read_preset
 from crossfeed.description.registry import metric_settings, plugin_packages
 from crossfeed.errors import InvalidDescription
+from crossfeed.loop import run
+from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.html import write_report
+from crossfeed.reporting.terminal.tables import render
+from crossfeed.store import open_store
+from crossfeed.store.memory import MemoryStore
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "extending"
@@ -112,7 +121,7 @@ def test_the_contract_finds_what_is_wrong(site, tmp_path):
     )
     answer = python(site, "pytest", "-p", "no:cacheprovider", "-q", "test_broken.py", folder=tmp_path)
     failed = set(re.findall(r"^FAILED .*::(\w+)", answer.stdout, re.MULTILINE))
-    assert {"test_an_update_learns_and_changes_nothing_in_place", "test_an_item_hangs_on_its_key_alone"} <= failed
+    assert {"test_an_update_learns_and_changes_nothing_in_place", "test_an_item_depends_on_its_key_alone"} <= failed
     assert "test_states_survive_saving" not in failed
 
 
@@ -193,6 +202,78 @@ def test_the_command_line_refuses_with_one_paragraph(tmp_path):
     assert answer.returncode == 2
     assert "the package mine 1.0" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+# What a metric declares
+
+TOY = """
+from crossfeed.protocols import Measurement
+from crossfeed.settings import Measure, MetricSettings
+
+class ToySettings(MetricSettings):
+    measures = (
+        Measure("toy_cost", "Cost of toys", 0.25, ("better", "worse"), section="quality"),
+        Measure("toy_count", "Number of toys", shown=frozenset({"page", "progress"}), finite=True),
+    )
+    worth: float = 1.0
+
+    def build(self):
+        return self
+
+    def measure(self, snapshot):
+        cost = {0: 3.0, 1: 2.0}.get(snapshot.generation, 1.0)
+        numbers = (("toy_cost", cost), ("toy_count", self.worth * (10 * snapshot.generation)))
+        return [Measurement(e, t, name, n) for name, n in numbers for e in snapshot.entities for t in snapshot.tasks]
+"""
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """A package with a metric that declares what it gives, and the folder of a run that measures it."""
+    site = tmp_path / "site"
+    install(site, "toys", {"crossfeed.metrics": {"toy": "toys_metric:ToySettings"}})
+    (site / "toys_metric.py").write_text(TOY)
+    monkeypatch.syspath_prepend(str(site))
+    return tmp_path / "run"
+
+
+class Notes:
+    """Progress that keeps what is noted."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+    def stage(self, name, total=None, detail=""):
+        return nullcontext(lambda done: None)
+
+
+def test_a_metric_of_a_package_is_shown_as_it_declares(toys, tmp_path):
+    notes = Notes()
+    described = Experiment.from_yaml(read_preset("fake"), ("n=20", "generations=2", "metrics={loss: {}, toy: {}}"))
+    run(described, open_store(toys), progress=notes)
+    opened = Run.load(toys)
+    console = Console(file=io.StringIO(), width=120)
+    render(opened, console)
+    shown = console.file.getvalue()
+    assert re.search(r"Cost of toys, initial to final.*\n(.*\n)+?.*3\.00 → 1\.00 better", shown)
+    assert "Cost of toys: better, worse: changed by more than 0.25." in " ".join(shown.split())
+    assert "Number of toys" not in shown, "its declaration leaves the terminal out"
+    assert any(re.search(r"t=2/2: loss warm on .*; toy_count warm on warm 20\.000", line) for line in notes.lines)
+    page = write_report(opened, tmp_path / "report").read_text(encoding="utf-8")
+    quality, other = page.index("<h2>Accuracy and diversity</h2>"), page.index("<h2>Other metrics</h2>")
+    assert quality < page.index("<caption>Cost of toys") < other < page.index("<caption>Number of toys")
+    assert "▼ better, ▲ worse: the mean changed by more than 0.25" in page
+
+
+def test_a_declared_number_that_is_not_finite_ends_the_cell(toys):
+    changes = ("n=20", "generations=1", "metrics={toy: {worth: 1.0e+308}}", "grid={ecosystem.alpha: [0.5]}")
+    outcome = run(Experiment.from_yaml(read_preset("fake"), changes), MemoryStore())
+    (failure,) = outcome.failures.values()
+    assert failure["generation"] == 1
+    assert "warm on warm: the toy_count is inf" in failure["message"]
 
 
 def test_pytest_is_needed_by_the_contract_suites_alone():

@@ -16,14 +16,13 @@ from crossfeed.description.registry import _FILTERS
 from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.executors import open_executor
 from crossfeed.filters.loss import weighted_quantile
-from crossfeed.generation.cell_context import publishes
-from crossfeed.generation.curation import PASSED, flags_of
+from crossfeed.generation.curation import PASSED, stored_masks
 from crossfeed.generation.mixture import Source
 from crossfeed.generation.turn import compose, publish, realised, update
-from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Scraped, Task
+from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, PoolView, Task
 from crossfeed.settings import FilterSettings
 from crossfeed.store import open_store
-from tests.test_generation import turns, whole_pool, world_of
+from tests.test_generation import context_of, turns, whole_pool
 from tests.tiny import LINEAR
 
 BASE = ("ecosystem.alpha=0.5", "ecosystem.entities.1.share=3", "n=80", "generations=3")
@@ -39,9 +38,9 @@ CURATIONS = {
 }
 
 
-def first_turn(world):
-    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-    return states, publish(world, 1, states) if publishes(world, 1) else None
+def first_turn(context):
+    states = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+    return states, publish(context, 1, states) if context.selection.publishes(1) else None
 
 
 def of_author(pool: pa.Table, name: str) -> pa.Table:
@@ -51,19 +50,19 @@ def of_author(pool: pa.Table, name: str) -> pa.Table:
 @pytest.mark.parametrize("curation", ["exact", "author", "reader", "both"])
 def test_draws_follow_the_pool_given_that_it_passes(fake, curation):
     """Against the definition: the probability of every single item of the pool, from its weight and its flag."""
-    world = world_of(fake(*BASE, *CURATIONS[curation], "ecosystem.history=null", "n=20000", "pool_size=60"))
-    _, pool = first_turn(world)
-    eco = world.cell.experiment.ecosystem
+    context = context_of(fake(*BASE, *CURATIONS[curation], "ecosystem.history=null", "n=20000", "pool_size=60"))
+    _, pool = first_turn(context)
+    eco = context.cell.experiment.ecosystem
     for k in range(2):
         chances: dict[tuple[str, int], float] = {}
-        for name, share in zip(world.entities, eco.shares, strict=True):
+        for name, share in zip(context.entities, eco.shares, strict=True):
             for row in of_author(pool, name).to_pylist():
                 if row[PASSED][k]:
                     chances[name, row["item"]] = (1 - eco.fresh_fraction) * share / 60
-        for item in np.flatnonzero(world.judged[1].human):
-            chances[FRESH, int(item)] = eco.fresh_fraction / len(world.judged[1].human)
+        for item in np.flatnonzero(context.selection.mask(1).human):
+            chances[FRESH, int(item)] = eco.fresh_fraction / len(context.selection.mask(1).human)
         total = sum(chances.values())
-        draws = world.draws(1, k)
+        draws = context.selection.draws(1, k)
         drawn: dict[tuple[str, int], int] = {}
         for code, index in zip(draws.source, draws.index, strict=True):
             place = draws.sources[code].name, int(index)
@@ -78,7 +77,7 @@ def test_draws_follow_the_pool_given_that_it_passes(fake, curation):
 
 def test_a_detector_changes_the_human_share_as_its_rates_say(fake):
     recall, alarm, fresh = 0.9, 0.1, 0.5
-    world = world_of(
+    context = context_of(
         fake(
             *("ecosystem.alpha=1", "n=40000", "pool_size=4000", "generations=1", "public.train=8000"),
             f"ecosystem.fresh_fraction={fresh}",
@@ -87,35 +86,35 @@ def test_a_detector_changes_the_human_share_as_its_rates_say(fake):
     )
     human, synthetic = fresh * (1 - alarm), (1 - fresh) * (1 - recall)
     share = human / (human + synthetic)
-    drawn = {n.task: n.value for n in realised(world, 1, dict) if n.model == "warm" and n.metric == "drawn"}
+    drawn = {n.task: n.value for n in realised(context, 1, dict) if n.model == "warm" and n.metric == "drawn"}
     # Variance of the draws, and of the coins: those of 8000 synthetic items matter most (delta method).
     coins = (share * (1 - share)) ** 2 * (recall / (1 - recall) / 8000 + alarm / (1 - alarm) / 4000)
     error = np.sqrt(share * (1 - share) / 40_000 + coins)
     assert drawn["fresh"] / 40_000 == pytest.approx(share, abs=5 * error)
-    passed = {n.task: n.value for n in realised(world, 1, dict) if n.model == "warm" and n.metric == "passed"}
+    passed = {n.task: n.value for n in realised(context, 1, dict) if n.model == "warm" and n.metric == "passed"}
     assert passed["fresh"] == pytest.approx(1 - alarm, abs=5 * np.sqrt(alarm * (1 - alarm) / 4000))
     assert passed["cold"] == pytest.approx(1 - recall, abs=5 * np.sqrt(recall * (1 - recall) / 4000))
 
 
 @pytest.mark.parametrize("history", ["latest", "accumulate"])
 def test_a_filter_that_reads_nothing_generates_only_what_is_drawn(fake, history):
-    world = world_of(fake(*BASE, *CURATIONS["detector"], f"ecosystem.history={history}", "generations=4"))
-    assert not world.judges_items
-    _, pool = first_turn(world)
+    context = context_of(fake(*BASE, *CURATIONS["detector"], f"ecosystem.history={history}", "generations=4"))
+    assert not context.selection.reads_items
+    _, pool = first_turn(context)
     assert 0 < pool.num_rows < 2 * 80
     assert PASSED not in pool.column_names
-    lazy, naive = turns(world, 4, publish), turns(world, 4, whole_pool)
+    lazy, naive = turns(context, 4, publish), turns(context, 4, whole_pool)
     for one, other in zip(lazy, naive, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_what_answers_correctly_passes(fake):
-    world = world_of(fake(*BASE, *CURATIONS["exact"]))
-    _, pool = first_turn(world)
+    context = context_of(fake(*BASE, *CURATIONS["exact"]))
+    _, pool = first_turn(context)
     assert pool.num_rows == 2 * 80
-    for k, name in enumerate(world.entities):
+    for k, name in enumerate(context.entities):
         own = of_author(pool, name)
-        answers = world.private(k).column("answer").take(own.column("prompt_row")).to_pylist()
+        answers = context.private(k).column("answer").take(own.column("prompt_row")).to_pylist()
         right = [said.split()[0] == answer for said, answer in zip(own["completion"].to_pylist(), answers, strict=True)]
         assert [all(flags) for flags in own[PASSED].to_pylist()] == right
         assert [any(flags) for flags in own[PASSED].to_pylist()] == right
@@ -125,16 +124,16 @@ def test_what_answers_correctly_passes(fake):
 @pytest.mark.parametrize(("judge", "quantile"), [("author", 0.3), ("reader", 0.5), ("author", 1), ("reader", 0.01)])
 def test_what_the_judge_finds_likeliest_passes(fake, judge, quantile):
     curation = f"ecosystem.curation={{loss: {{judge: {judge}, quantile: {quantile}}}}}"
-    world = world_of(fake(*BASE, curation, "pool_size=50"))
-    states, pool = first_turn(world)
-    tables = [of_author(pool, name) for name in world.entities]
-    flags = flags_of(pool, world.entities)
+    context = context_of(fake(*BASE, curation, "pool_size=50"))
+    states, pool = first_turn(context)
+    tables = [of_author(pool, name) for name in context.entities]
+    flags = stored_masks(pool, context.entities)
     for k in range(2):
         losses = []
         for author, table in enumerate(tables):
-            scores = world.learner.score([states[author if judge == "author" else k]], [table])[0][0]
+            scores = context.learner.score([states[author if judge == "author" else k]], [table])[0][0]
             losses.append(scores.completion_loss / scores.completion_size)
-        weights = [np.full(50, share / 50) for share in world.cell.experiment.ecosystem.shares]
+        weights = [np.full(50, share / 50) for share in context.cell.experiment.ecosystem.shares]
         worst_kept = max(own[flag[k]].max() for own, flag in zip(losses, flags, strict=True) if flag[k].any())
         kept = sum(w[flag[k]].sum() for w, flag in zip(weights, flags, strict=True))
         below = sum(w[own < worst_kept].sum() for w, own in zip(weights, losses, strict=True))
@@ -154,13 +153,13 @@ def test_a_weighted_quantile_equals_that_of_repeated_values():
 
 @pytest.mark.parametrize("alpha", [0.5, 1])
 def test_where_nothing_passes_training_sets_are_real_data(fake, alpha):
-    world = world_of(fake(*BASE, f"ecosystem.alpha={alpha}", "ecosystem.curation={loss: {at_most: 0}}", "n=4000"))
-    _, pool = first_turn(world)
-    for training in compose(world, 1, {1: pool}):
+    context = context_of(fake(*BASE, f"ecosystem.alpha={alpha}", "ecosystem.curation={loss: {at_most: 0}}", "n=4000"))
+    _, pool = first_turn(context)
+    for training in compose(context, 1, {1: pool}):
         assert {part.source: part.weight for part in training.parts} == {PRIVATE: 0.5, PUBLIC: 0.5}
         counts = [part.items.num_rows for part in training.parts]
         assert abs(counts[0] - 2000) < 5 * np.sqrt(1000)
-    assert {n.value for n in realised(world, 1, dict) if n.metric == "passed"} == {0.0}
+    assert {n.value for n in realised(context, 1, dict) if n.metric == "passed"} == {0.0}
 
 
 @pytest.mark.parametrize("curation", CURATIONS)
@@ -180,7 +179,7 @@ def test_a_run_taken_up_again_draws_the_same(fake, tmp_path, curation):
 
 @pytest.mark.parametrize("spread", ["cells", "entities"])
 def test_workers_draw_the_same(fake, tmp_path, spread):
-    """The filter reads, entities have learners of their own, and history accumulates: all that draws hang on."""
+    """The filter reads, entities have learners of their own, and history accumulates: all that draws depend on."""
     experiment = fake(
         *(*BASE, *CURATIONS["reader"], "metrics={loss: {}, similarity: {items: 4}}", "seeds=[0, 1]"),
         "ecosystem.entities.1.learner={reads_at_most: 40}",
@@ -219,14 +218,14 @@ def numbers(records: pa.Table):
 
 def test_all_of_the_passing_items_are_weighed_by_learners_that_read_everything():
     experiment = Experiment.from_yaml(LINEAR, ("ecosystem.curation={loss: {quantile: 0.5}}", "ecosystem.alpha=0.6"))
-    world = world_of(experiment)
-    _, pool = first_turn(world)
-    kept = {name: [all(flags) for flags in of_author(pool, name)[PASSED].to_pylist()] for name in world.entities}
+    context = context_of(experiment)
+    _, pool = first_turn(context)
+    kept = {name: [all(flags) for flags in of_author(pool, name)[PASSED].to_pylist()] for name in context.entities}
     rates = {name: np.mean(flags) for name, flags in kept.items()}
-    for training in compose(world, 1, {1: pool}):
+    for training in compose(context, 1, {1: pool}):
         parts = {part.source: part for part in training.parts}
         assert sum(part.weight for part in training.parts) == pytest.approx(1)
-        for name in world.entities:
+        for name in context.entities:
             if rates[name]:
                 assert parts[name].weight == pytest.approx(0.6 * rates[name] / sum(rates.values()))
                 assert parts[name].items.num_rows == sum(kept[name])
@@ -244,7 +243,7 @@ class EvenSettings(FilterSettings):
 class Even:
     reads: bool = False
 
-    def synthetic(self, pool: Scraped) -> Sequence[np.ndarray]:
+    def synthetic(self, pool: PoolView) -> Sequence[np.ndarray]:
         return [np.arange(len(pool.keys(author)))[None] % 2 == 0 for author in range(len(pool.authors))]
 
     def human(self, keys: np.ndarray) -> np.ndarray:
@@ -253,9 +252,9 @@ class Even:
 
 def test_filters_of_ones_own_can_be_plugged_in(fake, monkeypatch):
     monkeypatch.setitem(_FILTERS, "even", "tests.test_filters:EvenSettings")
-    world = world_of(fake(*BASE, "ecosystem.curation={even: true}"))
-    for name in world.entities:
-        drawn = world.draws(1, 0).of(Source(name, 1))[1]
+    context = context_of(fake(*BASE, "ecosystem.curation={even: true}"))
+    for name in context.entities:
+        drawn = context.selection.draws(1, 0).of(Source(name, 1))[1]
         assert len(drawn)
         assert (drawn % 2 == 0).all()
 

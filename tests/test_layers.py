@@ -10,20 +10,10 @@ from pathlib import Path
 import pytest
 
 import crossfeed
+from tests.house import arrows_of, circles_of, imports_of, modules_of
 
 PACKAGE = Path(crossfeed.__file__).parent
 HEAVY = {"torch", "transformers", "tokenizers", "datasets", "sentence_transformers", "ray", "safetensors"}
-
-
-def imports_of(path: Path) -> set[str]:
-    """Every module that a file imports, at its top or inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return found
 
 
 def modules(pattern: str) -> list[Path]:
@@ -60,24 +50,25 @@ def test_one_file_imports_ray_and_one_the_harness():
     assert importing("lm_eval") == ["harness.py"]
 
 
-def test_files_that_import_each_other_are_of_one_folder():
-    """Settings import what they build, and that imports its settings: such pairs stay small, and stay together."""
-    names = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in modules("**/*.py")}
-    known = {name.removesuffix(".__init__"): path for path, name in names.items() if path != PACKAGE / "__init__.py"}
-    arrows = {name: imports_of(path) & known.keys() - {name} for name, path in known.items()}
+def test_circles_are_seen():
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set(), "e": {"a", "f"}, "f": {"e"}}
+    assert sorted(map(sorted, circles_of(arrows))) == [["b", "c"], ["e", "f"]]
 
-    def reached(start: str) -> set[str]:
-        found, ahead = set(), [start]
-        while ahead:
-            new = arrows[ahead.pop()] - found
-            found |= new
-            ahead.extend(new)
-        return found
 
-    reach = {name: reached(name) for name in known}
-    folder = {name: path.parent for name, path in known.items()}
-    pairs = {(a, b) for a in known for b in reach[a] if a in reach[b] and a != b}
-    assert {(a, b) for a, b in pairs if folder[a] != folder[b] or folder[a] == PACKAGE} == set()
+def test_no_files_import_each_other_in_a_circle():
+    """Imports inside functions and for the type checker count, too."""
+    assert circles_of(arrows_of(PACKAGE)) == []
+
+
+def test_few_modules_stand_directly_in_the_package():
+    assert len(modules("*.py")) <= 12
+
+
+def test_no_module_has_the_name_of_a_verb():
+    """A module named as a function of the package would take the function's place as soon as it is imported."""
+    verbs = {name for name in crossfeed.__all__ if not isinstance(getattr(crossfeed, name), type)}
+    assert {"run", "predict", "plan", "report", "compare", "evaluate"} <= verbs
+    assert {name for name in modules_of(PACKAGE) if verbs & set(name.split("."))} == set()
 
 
 FOLDERS = "store filters metrics reporting tasks executors cli explorer tracking doctor"

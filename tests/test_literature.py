@@ -16,12 +16,12 @@ from crossfeed import Experiment, MemoryStore, run
 from crossfeed.description.reading import read_preset
 from crossfeed.errors import InvalidInput
 from crossfeed.exact.prediction import predict
-from crossfeed.generation.cell_context import World, publishes
+from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.records import state_scope_of
 from crossfeed.tasks.samples import points_of
 from crossfeed.theory.densities import density_moments
-from tests.test_generation import world_of
+from tests.test_generation import context_of
 
 
 def example(name):
@@ -77,19 +77,19 @@ RUNS = 100
 def simulated(experiment):
     """Means and covariances of many runs with real data of their own: ``(R, T + 1, K, d[, d])``."""
     means, covariances = [], []
-    base = world_of(experiment)
+    base = context_of(experiment)
     for seed in range(RUNS):
         cell = replace(base.cell, seed=seed + SEED)
         settings = {**cell.experiment.tasks, "public": cell.experiment.public}
         tasks = {
             name: each.model_copy(update={"seed": seed + SEED}).build(name, None) for name, each in settings.items()
         }
-        world = World.make(cell, base.learner, tasks)
-        states, pools, path = world.learner.start(range(2)), {}, []
+        context = CellContext.create(cell, base.learner, tasks)
+        states, pools, path = context.learner.start(range(2)), {}, []
         for generation in range(experiment.generations + 1):
-            if publishes(world, generation):
-                pools[generation] = publish(world, generation, states)
-            states = update(world, generation, states, compose(world, generation, pools))
+            if context.selection.publishes(generation):
+                pools[generation] = publish(context, generation, states)
+            states = update(context, generation, states, compose(context, generation, pools))
             path.append([literature.moments_of(state) for state in states])
         means.append([[mean for mean, _ in each] for each in path])
         covariances.append([[covariance for _, covariance in each] for each in path])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossfeed.theory.densities import Exchange, density_moments
+from crossfeed.theory.densities import DensityEcosystem, density_moments
 
 N, T = 10, 30
 
@@ -16,7 +16,7 @@ N, T = 10, 30
 def exchange(alpha=1.0, accumulates=False, K=1, rows=N, drawn=None, **changes):
     """K equal entities with one-dimensional data of variance 1 and no public data."""
     alphas = np.array([0.0, *(alpha(t) if callable(alpha) else alpha for t in range(1, T + 1))])
-    return Exchange(
+    return DensityEcosystem(
         np.zeros((K + 1, 1)),
         np.ones((K + 1, 1, 1)),
         np.full(K + 1, float(rows)),

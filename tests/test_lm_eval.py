@@ -14,7 +14,7 @@ from rich.console import Console
 
 from crossfeed import Experiment, Run, open_store, run
 from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput, MissingDependency, StoreError
-from crossfeed.evaluation.checkpoints import Score, evaluate
+from crossfeed.evaluation.checkpoints import Score, evaluate_checkpoints
 from crossfeed.reporting.terminal.benchmarks import render_evaluation
 from tests.tiny import TINY
 
@@ -63,7 +63,7 @@ def fresh(finished, tmp_path):
 def test_every_checkpoint_is_evaluated_once_and_listed_under_every_cell(fresh):
     folder, experiment = fresh
     judge = Counting("sciq")
-    table = evaluate(experiment, open_store(folder), judge).to_pandas()
+    table = evaluate_checkpoints(experiment, open_store(folder), judge).to_pandas()
     # Generation 0 is shared by the two cells: three places, two entities.
     assert len(judge.seen) == 6
     assert len(table) == 8
@@ -76,13 +76,13 @@ def test_every_checkpoint_is_evaluated_once_and_listed_under_every_cell(fresh):
 
 def test_what_was_evaluated_with_the_same_options_is_not_evaluated_again(fresh):
     folder, experiment = fresh
-    evaluate(experiment, open_store(folder), Counting("sciq"))
+    evaluate_checkpoints(experiment, open_store(folder), Counting("sciq"))
     again = Counting("sciq", "gsm8k")
-    table = evaluate(experiment, open_store(folder), again).to_pandas()
+    table = evaluate_checkpoints(experiment, open_store(folder), again).to_pandas()
     assert {tasks for _, tasks in again.seen} == {("gsm8k",)}
     assert set(table["task"]) == {"sciq", "gsm8k"}
     other = Counting("sciq", options="limit=8")
-    table = evaluate(experiment, open_store(folder), other).to_pandas()
+    table = evaluate_checkpoints(experiment, open_store(folder), other).to_pandas()
     assert len(other.seen) == 6
     assert set(table.loc[table["task"] == "sciq", "options"]) == {"limit=8"}
     assert set(table.loc[table["task"] == "gsm8k", "options"]) == {"limit=4"}
@@ -91,9 +91,9 @@ def test_what_was_evaluated_with_the_same_options_is_not_evaluated_again(fresh):
 def test_an_evaluation_that_stopped_goes_on(fresh):
     folder, experiment = fresh
     with pytest.raises(CrossfeedError, match="out of room"):
-        evaluate(experiment, open_store(folder), Counting("sciq", fail_at=4))
+        evaluate_checkpoints(experiment, open_store(folder), Counting("sciq", fail_at=4))
     rest = Counting("sciq")
-    table = evaluate(experiment, open_store(folder), rest)
+    table = evaluate_checkpoints(experiment, open_store(folder), rest)
     assert len(rest.seen) == 2
     assert table.num_rows == 8
 
@@ -101,22 +101,22 @@ def test_an_evaluation_that_stopped_goes_on(fresh):
 def test_a_run_without_checkpoints_is_refused(fresh, tmp_path):
     folder, experiment = fresh
     with pytest.raises(StoreError, match="no run here"):
-        evaluate(experiment, open_store(tmp_path / "nothing"), Counting("sciq"))
+        evaluate_checkpoints(experiment, open_store(tmp_path / "nothing"), Counting("sciq"))
     import shutil
 
     shutil.rmtree(folder / "checkpoints")
     with pytest.raises(StoreError, match="keeps no checkpoints"):
-        evaluate(experiment, open_store(folder), Counting("sciq"))
+        evaluate_checkpoints(experiment, open_store(folder), Counting("sciq"))
 
 
 def test_models_that_write_no_text_are_refused(fake, tmp_path):
     with pytest.raises(InvalidInput, match="of kind 'fake'"):
-        evaluate(fake(), open_store(tmp_path / "run"), Counting("sciq"))
+        evaluate_checkpoints(fake(), open_store(tmp_path / "run"), Counting("sciq"))
 
 
 def test_numbers_are_shown_initial_to_final(fresh):
     folder, experiment = fresh
-    evaluate(experiment, open_store(folder), Counting("sciq"))
+    evaluate_checkpoints(experiment, open_store(folder), Counting("sciq"))
     shown = io.StringIO()
     render_evaluation(Run.load(folder), Console(file=shown, width=100))
     text = shown.getvalue()
@@ -191,7 +191,7 @@ def test_the_harness_reads_checkpoints_with_local_data(fresh, data):
 
     folder, experiment = fresh
     judge = Harness(["sciq", "gsm8k"], data_root=data, limit=6, shots=1, new_tokens=8)
-    table = evaluate(experiment, open_store(folder), judge).to_pandas()
+    table = evaluate_checkpoints(experiment, open_store(folder), judge).to_pandas()
     assert set(zip(table["task"], table["metric"], strict=True)) == {
         ("sciq", "acc"),
         ("sciq", "acc_norm"),
@@ -205,9 +205,9 @@ def test_the_harness_reads_checkpoints_with_local_data(fresh, data):
 
     long = Harness(["gsm8k"], data_root=data)
     with pytest.raises(InvalidInput, match=r"reads 192 in all.*--new-tokens 96"):
-        evaluate(experiment, open_store(folder), long)
+        evaluate_checkpoints(experiment, open_store(folder), long)
     cut = Harness(["gsm8k"], data_root=data, limit=2, new_tokens=150)
-    table = evaluate(experiment, open_store(folder), cut).to_pandas()
+    table = evaluate_checkpoints(experiment, open_store(folder), cut).to_pandas()
     assert table.loc[table["task"] == "gsm8k", "warning"].str.contains("runcat").all()
     assert (table.loc[table["task"] == "sciq", "warning"] == "").all()
 
@@ -263,4 +263,4 @@ def test_tasks_that_cannot_be_had_are_named(fresh, data, task, error, message):
     (data / "sciqq").mkdir(exist_ok=True)
     (data / "sciqq" / "test.parquet").write_bytes((data / "sciq" / "test.parquet").read_bytes())
     with pytest.raises(error, match=message):
-        evaluate(fresh[1], open_store(fresh[0]), Harness([task], data_root=data))
+        evaluate_checkpoints(fresh[1], open_store(fresh[0]), Harness([task], data_root=data))

@@ -17,7 +17,7 @@ from crossfeed.learners.per_entity import PerEntityLearner, PerEntitySettings
 from crossfeed.protocols import LearnerContext
 from crossfeed.reporting.data.frames import Run
 from crossfeed.store import open_store
-from tests.test_generation import world_of
+from tests.test_generation import context_of
 from tests.tiny import LINEAR, TINY, UNEQUAL
 
 OWN = "ecosystem.entities.1.learner"
@@ -113,18 +113,20 @@ def test_a_grid_varies_the_common_fields_of_all_and_the_own_fields_of_one(fake):
 
 
 def test_each_entity_reads_what_its_own_learner_says(fake):
-    world = world_of(fake("ecosystem.alpha=0.5", f"{OWN}={{reads_at_most: 30}}"))
-    assert isinstance(world.learner, PerEntityLearner)
-    assert [world.draws(1, k).source.size for k in range(2)] == [200, 30]
-    drawn = realised(world, 1, dict)
+    context = context_of(fake("ecosystem.alpha=0.5", f"{OWN}={{reads_at_most: 30}}"))
+    assert isinstance(context.learner, PerEntityLearner)
+    assert [context.selection.draws(1, k).source.size for k in range(2)] == [200, 30]
+    drawn = realised(context, 1, dict)
     assert sum(n.value for n in drawn if n.model == "cold") == 30
     # Fewer draws are a prefix, so that what it reads is what it would read in an ecosystem of its kind.
-    np.testing.assert_array_equal(world.draws(1, 1).index, world_of(fake("ecosystem.alpha=0.5")).draws(1, 1).index[:30])
+    np.testing.assert_array_equal(
+        context.selection.draws(1, 1).index, context_of(fake("ecosystem.alpha=0.5")).selection.draws(1, 1).index[:30]
+    )
 
 
 def test_each_state_is_what_its_own_learner_makes_of_it(fake):
-    mixed = world_of(fake("ecosystem.alpha=0.5", f"{OWN}={{reads_at_most: 30}}"))
-    alike = world_of(fake("ecosystem.alpha=0.5", "learner.reads_at_most=30"))
+    mixed = context_of(fake("ecosystem.alpha=0.5", f"{OWN}={{reads_at_most: 30}}"))
+    alike = context_of(fake("ecosystem.alpha=0.5", "learner.reads_at_most=30"))
     states = update(mixed, 0, mixed.learner.start(range(2)), compose(mixed, 0, {}))
     expected = update(alike, 0, alike.learner.start(range(2)), compose(alike, 0, {}))
     np.testing.assert_array_equal(states[1].state, expected[1])
@@ -132,9 +134,9 @@ def test_each_state_is_what_its_own_learner_makes_of_it(fake):
 
 
 def test_a_divergence_names_the_entity_among_all(fake):
-    world = world_of(fake("ecosystem.alpha=0.5", f"{OWN}={{diverge_at: 0}}"))
+    context = context_of(fake("ecosystem.alpha=0.5", f"{OWN}={{diverge_at: 0}}"))
     with pytest.raises(Diverged) as error:
-        update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
+        update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
     assert error.value.entity == 1
     outcome = run(fake("ecosystem.alpha=0.5", f"{OWN}={{diverge_at: 2}}"), MemoryStore())
     (failure,) = outcome.failures.values()
@@ -142,16 +144,16 @@ def test_a_divergence_names_the_entity_among_all(fake):
 
 
 def test_a_state_of_another_description_is_refused(fake, tmp_path):
-    world = world_of(fake("ecosystem.alpha=0.5", f"{OWN}={{reads_at_most: 30}}"))
-    states = world.learner.start(range(2))
+    context = context_of(fake("ecosystem.alpha=0.5", f"{OWN}={{reads_at_most: 30}}"))
+    states = context.learner.start(range(2))
     for place, content in enumerate(("{}", '{"learner": 7}', "[")):
         folder = tmp_path / str(place)
         folder.mkdir()
-        world.learner.save(states[1], folder)
+        context.learner.save(states[1], folder)
         assert json.loads((folder / "learner.json").read_text()) == {"learner": 1}
         (folder / "learner.json").write_text(content)
         with pytest.raises(DataUnavailable, match="2 learners"):
-            world.learner.load(folder)
+            context.learner.load(folder)
 
 
 def test_theory_refuses_entities_that_learn_differently():
@@ -184,8 +186,8 @@ def test_language_models_of_two_sizes_read_one_pool_with_their_own_tokenizers(tm
 
 
 def test_what_it_runs_on_is_told_by_entity(fake):
-    world = world_of(fake("ecosystem.alpha=0.5", f"{OWN}={{reads_at_most: 30}}"))
-    assert world.learner.describe() == {"device": "cpu"}
+    context = context_of(fake("ecosystem.alpha=0.5", f"{OWN}={{reads_at_most: 30}}"))
+    assert context.learner.describe() == {"device": "cpu"}
     learner = Experiment.from_yaml(TINY, (f"{OWN}={{precision: bf16}}",)).combined_learner
     pytest.importorskip("torch", reason="the language learner needs the lm extra")
     described = learner.build(LearnerContext({}, 0, default_cache(), Silent())).describe()

@@ -108,7 +108,7 @@ def test_memory_does_not_grow_with_the_generations(small, tmp_path):
 
             return Silent().stage(name, total, detail)
 
-        def note(self, text):
+        def log(self, text):
             if " t=" in text:
                 gc.collect()
                 tensors = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor)]

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,8 +12,9 @@ import pytest
 from crossfeed import Experiment, MemoryStore, open_store, run
 from crossfeed.errors import InvalidDescription, StoreError, StoreMismatch
 from crossfeed.learners.fake import FakeLearner, FakeSettings
-from crossfeed.running.cell_runner import Turns
+from crossfeed.running.cell_runner import CellRunner
 from crossfeed.store.folder import FolderStore
+from tests.faults.cli import crossfeed_cli, empty_report
 from tests.runs import numbers
 
 
@@ -97,10 +94,17 @@ class _Stopped(BaseException):
     """Like Ctrl-C at a chosen moment."""
 
 
+@pytest.fixture(scope="module")
+def undisturbed(fake):
+    """The numbers of a run of three generations."""
+    return numbers(run(fake("generations=3"), MemoryStore()))
+
+
 @pytest.mark.parametrize("moment", range(0, 45, 2))
-def test_a_run_stopped_between_any_two_steps_goes_on_to_the_same_records(fake, tmp_path, monkeypatch, moment):
+def test_a_run_stopped_between_any_two_steps_goes_on_to_the_same_records(
+    fake, undisturbed, tmp_path, monkeypatch, moment
+):
     experiment = fake("generations=3")
-    undisturbed = numbers(run(experiment, MemoryStore()))
     stop_after(monkeypatch, moment)
     with pytest.raises(_Stopped):
         run(experiment, open_store(tmp_path / "run"))
@@ -133,40 +137,8 @@ def stop_after(monkeypatch, steps: int) -> None:
 def test_a_finished_run_does_no_work_again(fake, tmp_path, monkeypatch):
     store = open_store(tmp_path / "run")
     first = run(fake(), store)
-    monkeypatch.setattr(Turns, "_turn", lambda *_: pytest.fail("a finished generation was done again"))
+    monkeypatch.setattr(CellRunner, "_turn", lambda *_: pytest.fail("a finished generation was done again"))
     assert numbers(run(fake(), store)) == numbers(first)
-
-
-def test_a_kill_at_any_moment_loses_nothing(fake, tmp_path):
-    """Kill real processes without warning, several times over one run, then let it finish."""
-    experiment = fake("generations=30", "seeds=[0, 1]")
-    undisturbed = numbers(run(experiment, MemoryStore()))
-    (tmp_path / "experiment.yaml").write_text(experiment.to_yaml())
-    command = [sys.executable, "-m", "crossfeed", "run", str(tmp_path / "experiment.yaml"), "--quiet"]
-    command += ["--out", str(tmp_path / "run")]
-    chance = random.Random(0)
-    killed = 0
-    for _ in range(8):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        begun = wait_for(tmp_path / "run" / "records", process)
-        time.sleep(chance.uniform(0, 0.5) if begun else 0)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait()
-    assert killed >= 2
-    outcome = run(experiment, open_store(tmp_path / "run"))
-    assert numbers(outcome) == undisturbed
-    assert not [name for _, _, names in os.walk(tmp_path / "run") for name in names if "partial" in name]
-
-
-def wait_for(path: Path, process: subprocess.Popen) -> bool:
-    """Wait until a run has begun to write records."""
-    while process.poll() is None:
-        if path.is_dir():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_a_failing_cell_is_recorded_and_the_others_go_on(fake, tmp_path):
@@ -243,26 +215,18 @@ def test_a_damaged_table_is_made_again(fake, tmp_path):
     assert numbers(run(fake("generations=1"), open_store(tmp_path / "run"))) == first
 
 
-def test_a_second_process_is_kept_out(fake, tmp_path):
+def test_a_second_process_is_kept_out(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr("crossfeed.reporting.html.write_report", empty_report)
     store = open_store(tmp_path / "run")
     run(fake("generations=1"), store)
     store.begin(fake("generations=1").to_yaml(), store.read_document("run"))
-    command = [
-        sys.executable,
-        "-m",
-        "crossfeed",
-        "run",
-        "fake",
-        "--set",
-        "generations=1",
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["run", "fake", "--set", "generations=1", "--out", str(tmp_path / "run")]
+    apart = [sys.executable, "-m", "crossfeed", *command]
+    refused = subprocess.run(apart, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert f"in use by process {os.getpid()}" in refused.stderr
     store.end()
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert crossfeed_cli(*command).code == 0
 
 
 def test_fresh_data_are_set_aside_before_anything_is_built(fake, monkeypatch):

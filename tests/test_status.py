@@ -14,7 +14,7 @@ import pytest
 from crossfeed import run
 from crossfeed.display.progress import Silent
 from crossfeed.errors import StoreError
-from crossfeed.running.status import SignsOfLife, read_status
+from crossfeed.running.status import StatusProgress, read_status
 from crossfeed.store import open_store
 
 
@@ -46,7 +46,7 @@ def test_who_is_at_work_and_on_what(fake, tmp_path):
     for generation in (2, 3):
         (tmp_path / "run" / "records" / first / f"generation-{generation:03d}.parquet").unlink()
         (tmp_path / "run" / "records" / second / f"generation-{generation:03d}.parquet").unlink()
-    SignsOfLife(store, Silent()).sign(first, 2, "update")
+    StatusProgress(store, Silent()).report(first, 2, "update")
     found = read_status(open_store(tmp_path / "run"))
     assert f"process {os.getpid()}" in found.writer
     assert (found.cells[0].state, found.cells[0].reached, found.cells[0].doing) == ("running", 1, "update, t = 2")
@@ -61,20 +61,20 @@ def test_signs_of_life_are_few_and_go_on_within_a_stage(tmp_path, fake, monkeypa
     run(fake("ecosystem.alpha=0.5"), store)
     clock = [1000.0]
     monkeypatch.setattr("crossfeed.running.status.time.monotonic", lambda: clock[0])
-    signs = SignsOfLife(store, Silent())
+    status = StatusProgress(store, Silent())
     for generation in range(1000):
-        signs.sign("cell", generation, "update")
+        status.report("cell", generation, "update")
     assert store.read_document("status/cell")["generation"] == 0
-    with signs.stage("steps", 40) as advance:
+    with status.stage("steps", 40) as advance:
         advance(3)
         assert store.read_document("status/cell")["step"] == ""
         clock[0] += 2
         advance(4)
     found = store.read_document("status/cell")
     assert (found["generation"], found["step"]) == (999, "steps 7 of 40")
-    signs.end("cell")
+    status.clear("cell")
     assert store.documents("status") == []
-    with signs.stage("data") as advance:  # of no cell
+    with status.stage("data") as advance:  # of no cell
         clock[0] += 2
         advance(1)
     assert store.documents("status") == []

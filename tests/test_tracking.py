@@ -32,7 +32,7 @@ class Listener(Silent):
         self.notes: list[str] = []
         self.stop_at = stop_at
 
-    def note(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self.notes.append(text)
         if self.stop_at in text:
             raise KeyboardInterrupt
@@ -233,7 +233,7 @@ def test_wandb_without_a_key_is_refused_by_the_command(tmp_path):
 
 def test_the_command_tracks_beside_the_run_and_changes_no_id(tmp_path, monkeypatch):
     pytest.importorskip("tensorboard", reason="needs the extra 'track'")
-    monkeypatch.setattr("crossfeed.cli.runs._write_report", lambda *_, **__: None)
+    monkeypatch.setattr("crossfeed.reporting.reports.report", lambda *_, **__: None)
     changes = [word for change in SMALL for word in ("--set", change)]
     ids = []
     for name, how in (("plain", []), ("tracked", ["--track", "tensorboard"])):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tell import say, timed
 
-from rivals.crew import Crew
+from rivals.actor_pool import ActorPool
 from rivals.stack import Setup, Stack, Training
 
 LAYOUTS = ((2, 1), (1, 2))
@@ -18,7 +18,7 @@ ATTENTIONS = ("sdpa", "eager")
 CACHES = ("dynamic", "static")
 
 
-def fastest_crew(training: Training, entities: int, trial: Callable[[Crew], float]) -> Crew:
+def fastest_actors(training: Training, entities: int, trial: Callable[[ActorPool], float]) -> ActorPool:
     """The stack in the layout that is faster at something.
 
     Args:
@@ -26,14 +26,14 @@ def fastest_crew(training: Training, entities: int, trial: Callable[[Crew], floa
         entities: How many there are.
         trial: Does it; gives its seconds. The first time, which imports what it needs, does not count.
     """
-    crews, seconds = [Crew(Stack, *layout, entities, training) for layout in LAYOUTS], []
-    for crew in crews:
-        trial(crew)
-        seconds.append(trial(crew))
-    say("  " + ", ".join(f"{crew.name} {spent:.2f} s" for crew, spent in zip(crews, seconds, strict=True)))
-    chosen = crews.pop(seconds.index(min(seconds)))
-    for crew in crews:
-        crew.close()
+    pools, seconds = [ActorPool(Stack, *layout, entities, training) for layout in LAYOUTS], []
+    for actors in pools:
+        trial(actors)
+        seconds.append(trial(actors))
+    say("  " + ", ".join(f"{actors.name} {spent:.2f} s" for actors, spent in zip(pools, seconds, strict=True)))
+    chosen = pools.pop(seconds.index(min(seconds)))
+    for actors in pools:
+        actors.close()
     return chosen
 
 
@@ -44,11 +44,11 @@ def best(setup: Setup, name: str, candidates: Sequence, seconds: Callable[[Setup
     return replace(setup, **{name: min(found, key=found.__getitem__)})
 
 
-def best_generating(crew: Crew, setup: Setup, whole: bool) -> Setup:
-    """The fastest way to complete the prompts that the crew was prepared with."""
+def best_generating(actors: ActorPool, setup: Setup, whole: bool) -> Setup:
+    """The fastest way to complete the prompts that the actors were prepared with."""
 
     def seconds(candidate: Setup) -> float:
-        return timed(lambda: crew.ask("publish", candidate, whole))
+        return timed(lambda: actors.ask("publish", candidate, whole))
 
     setup = best(setup, "generate_batch", BATCHES, seconds)
     setup = best(setup, "generate_attention", ATTENTIONS, seconds)
@@ -60,10 +60,10 @@ def best_training(setup: Setup, seconds: Callable[[Setup], float]) -> Setup:
     return best(setup, "train_attention", ATTENTIONS, seconds)
 
 
-def best_evaluating(crew: Crew, setup: Setup, pool: dict) -> Setup:
+def best_evaluating(actors: ActorPool, setup: Setup, pool: dict) -> Setup:
     """The fastest way to evaluate, after a training."""
 
     def seconds(candidate: Setup) -> float:
-        return crew.slowest(crew.ask("learn", candidate, pool), "evaluate")["evaluate"]
+        return actors.slowest(actors.ask("learn", candidate, pool), "evaluate")["evaluate"]
 
     return best(setup, "evaluate_batch", EVALUATION_BATCHES, seconds)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from crossfeed.generation.cell_context import World, wanted
-from crossfeed.generation.pool import requests
+from crossfeed.generation.cell_context import CellContext
+from crossfeed.generation.pool import item_requests
 
 Ids = list[int]
 Item = Ids | tuple[int, int]
@@ -73,31 +73,31 @@ class Reader:
         return sum(map(len, self.tokenizer(list(found))["input_ids"]))
 
 
-def work_of(world: World, generation: int, reader: Reader) -> Work:
+def work_of(context: CellContext, generation: int, reader: Reader) -> Work:
     """What a generation asks for, known before anything is generated."""
-    names, seed = world.entities, world.cell.seed
+    names, seed = context.entities, context.cell.seed
     prompts = []
     for author, name in enumerate(names):
-        items = np.arange(world.sizes.pool[author])
-        asked = requests(seed, generation, name, items, world.sizes.private[author], sampled=True)
-        prompts.append(reader.prompts(world.private(author).take(pa.array(asked.prompt_rows))))
+        items = np.arange(context.sizes.pool[author])
+        asked = item_requests(seed, generation, name, items, context.sizes.private[author], sampled=True)
+        prompts.append(reader.prompts(context.private(author).take(pa.array(asked.prompt_rows))))
     return Work(
         prompts=prompts,
-        drawn=[wanted(world, generation, author).tolist() for author in range(len(names))],
-        sets=[_set(world, generation, entity, reader) for entity in range(len(names))],
-        tests={name: reader.texts(task.test) for name, task in world.tasks.items()},
+        drawn=[context.selection.requested(generation, author).tolist() for author in range(len(names))],
+        sets=[_set(context, generation, entity, reader) for entity in range(len(names))],
+        tests={name: reader.texts(task.test) for name, task in context.tasks.items()},
     )
 
 
-def _set(world: World, generation: int, entity: int, reader: Reader) -> list[Item]:
-    draws = world.draws(generation, entity)
+def _set(context: CellContext, generation: int, entity: int, reader: Reader) -> list[Item]:
+    draws = context.selection.draws(generation, entity)
     found: dict[int, Item] = {}
     for source in draws.sources:
         positions, index = draws.of(source)
-        if source.name in world.entities:
-            items: Sequence[Item] = [(world.entities.index(source.name), item) for item in index.tolist()]
+        if source.name in context.entities:
+            items: Sequence[Item] = [(context.entities.index(source.name), item) for item in index.tolist()]
         else:
-            table = world.private(entity) if source.name == "private" else world.tasks["public"].train
+            table = context.private(entity) if source.name == "private" else context.tasks["public"].train
             items = reader.texts(table.take(pa.array(index)))
         found.update(zip(positions.tolist(), items, strict=True))
     return [found[position] for position in range(len(draws.source))]

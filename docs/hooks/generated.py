@@ -1,7 +1,7 @@
-"""Reference pages that are made from the program when the site is built, so that they cannot go stale.
+"""Reference pages generated from the program when the site is built, so that they cannot go stale.
 
-The command line is told by Typer's own documentation command; keys of descriptions by their settings classes: type,
-limits and default by pydantic, the meaning by the docstring.
+The command line comes from Typer's own documentation command; keys of descriptions from their settings classes: type,
+limits and default from pydantic, the meaning from the docstring.
 """
 
 from __future__ import annotations
@@ -58,24 +58,24 @@ def _pages() -> dict[str, str]:
 
 
 def _command_line() -> str:
-    """Every command's help."""
+    """Return the page of all commands."""
     command = [sys.executable, "-m", "typer", "crossfeed.cli", "utils", "docs", "--name", "crossfeed"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own
-    _, _, commands = told.partition("\n")
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own
+    _, _, commands = printed.partition("\n")
     commands = commands.replace("\n* `--help`: Show this message and exit.", "")
     commands = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", commands)  # cut short, and beside the table of contents
     codes = (crossfeed.cli.__doc__ or "").split("\n\n", 1)[1]
-    first = "Which commands there are, what they take, and how they end. `crossfeed COMMAND --help` says the same."
+    first = "All commands, their arguments and their exit codes. `crossfeed COMMAND --help` prints the same."
     return "\n\n".join(["# Command line", first, " ".join(codes.split()), commands])
 
 
 def _experiment() -> str:
-    """Every key at the top of a description, of its ecosystem and its entities."""
+    """Return the page of the keys of a description, its ecosystem and its entities."""
     lines = [
         "# Keys of an experiment",
-        "Which keys the YAML file of an experiment may have, what they may be, and what they mean. Any of them can be "
+        "All keys of the YAML file of an experiment, with their types, limits, defaults and meaning. Each can be "
         "set by `--set PATH.TO.KEY=VALUE`, and varied under `grid`. Unknown keys are errors.",
-        "What is under `learner`, `tasks` and `public`, `metrics` and `curation` hangs on the kind that is chosen "
+        "The keys under `learner`, `tasks` and `public`, `metrics` and `curation` depend on the kind that is chosen "
         "there: [learners](learners.md), [tasks](tasks.md), [metrics](metrics.md), [filters](filters.md).",
         "## The experiment",
         *_keys(Experiment, "", "experiment"),
@@ -84,17 +84,17 @@ def _experiment() -> str:
 
 
 _FIRST = {
-    "learners": "Which kinds of model there are (`learner.kind`), and every setting of each.",
-    "tasks": "Where data can come from (`source` of a task, or of `public`), and every setting of each. A source "
+    "learners": "All kinds of model (`learner.kind`), and every setting of each.",
+    "tasks": "All sources of data (`source` of a task, or of `public`), and every setting of each. A source "
     "may be given by its name alone where its defaults will do: `facts: facts`.",
-    "metrics": "What can be measured (`metrics`), and every setting of each metric. `loss: {}` takes the defaults, "
+    "metrics": "All metrics (`metrics`), and every setting of each. `loss: {}` takes the defaults, "
     "`accuracy: false` leaves one out.",
-    "filters": "What of a pool can be kept from training (`ecosystem.curation`), and every setting of each filter.",
+    "filters": "All filters of the pool (`ecosystem.curation`), and every setting of each.",
 }
 
 
 def _registered(what: str, table: Mapping[str, str], settings: Callable[[str], Any], path: str) -> str:
-    """A page of everything of one sort that has a name in the registry."""
+    """Return the page of everything of one kind in the registry."""
     lines = [f"# {what.capitalize()}", _FIRST[what]]
     for name in table:
         model = settings(name)
@@ -103,11 +103,11 @@ def _registered(what: str, table: Mapping[str, str], settings: Callable[[str], A
 
 
 def _presets() -> str:
-    """Every preset: what it is for, and its file."""
+    """Return the page of presets: the purpose of each, and its file."""
     lines = [
         "# Presets",
-        "Which experiments come with crossfeed, and their files to start from: `crossfeed presets NAME > mine.yaml`. "
-        "What they show is told under [results](../results.md).",
+        "The experiments that come with crossfeed, with files to start from: `crossfeed presets NAME > mine.yaml`. "
+        "Their results are under [claims](../claims.md).",
     ]
     for name in preset_names():
         text = read_preset(name)
@@ -117,16 +117,16 @@ def _presets() -> str:
 
 
 def _keys(model: type[BaseModel], path: str, anchor: str) -> Iterator[str]:
-    """A model's fields as a definition list, and those of the models within it, each below its own path."""
+    """Return a model's fields as a definition list, and those of the models within it, each below its own path."""
     meanings = _meanings(model)
     within: dict[str, tuple[str, type[BaseModel]]] = {}
     lines = []
     for name, field in model.model_fields.items():
-        told = _schema(model)["properties"][name]
-        if "const" in told:  # the name of its kind, which its heading says
+        schema = _schema(model)["properties"][name]
+        if "const" in schema:  # the name of its kind, which its heading says
             continue
         place = f"{path}.{name}" if path else name
-        kind, below = _words(told), _model_in(field.annotation)
+        kind, below = _words(schema), _model_in(field.annotation)
         if below is not None:
             page = _page_of(below)
             if not page:
@@ -145,7 +145,7 @@ def _keys(model: type[BaseModel], path: str, anchor: str) -> Iterator[str]:
 
 
 def _page_of(model: type[BaseModel]) -> str:
-    """A link to where something that is registered is described; empty for what is not."""
+    """Return a link to the description of a registered class; empty for any other."""
     if issubclass(model, LearnerSettings) and model is not LearnerSettings:
         kind = model.model_fields["kind"].default
         return f"[{kind}](learners.md#{kind})"
@@ -159,7 +159,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _words(schema: dict[str, Any]) -> str:
-    """A JSON schema in words."""
+    """Describe a JSON schema in words."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(map(_words, schema["anyOf"])))
     if "enum" in schema or "const" in schema:
@@ -175,14 +175,14 @@ def _words(schema: dict[str, Any]) -> str:
 
 
 def _several(schema: dict[str, Any]) -> str:
-    """What a list holds."""
+    """Describe the items of a list in words."""
     if "prefixItems" in schema:
         return f"{len(schema['prefixItems'])}: {', '.join(map(_words, schema['prefixItems']))}"
     return re.sub(r"^(whole number|number|mapping)\b", r"\1s", _words(schema.get("items", {})))
 
 
 def _default(field: FieldInfo) -> str:
-    """What holds where nothing is given."""
+    """Describe the default of a field."""
     if field.is_required():
         return "**Has to be given.**"
     value = field.get_default(call_default_factory=True)
@@ -194,20 +194,20 @@ def _default(field: FieldInfo) -> str:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds, maybe as a choice or in a list."""
+    """Return the model that a field holds, by itself, as a choice or in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (_model_in(each) for each in get_args(annotation) if each is not NoneType)
-    return next((each for each in found if each is not None), None)
+    inner = (_model_in(each) for each in get_args(annotation) if each is not NoneType)
+    return next((each for each in inner if each is not None), None)
 
 
 def _text(model: type[BaseModel]) -> str:
-    """What a settings class is for."""
+    """Return the text of a settings class's docstring."""
     return "\n\n".join(section.value for section in _sections(model) if section.kind is DocstringSectionKind.text)
 
 
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """What every field means, also those that a class inherits."""
+    """Return the meaning of every field, inherited ones included."""
     meanings: dict[str, str] = {}
     for each in reversed(model.__mro__):
         if not (isinstance(each, type) and issubclass(each, BaseModel) and each.__doc__):

@@ -8,8 +8,7 @@
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from crossfeed import Experiment, Run, figures, open_store, run
-from crossfeed.exact.prediction import predict
+from crossfeed import Experiment, Run, figures, open_store, predict, run
 
 experiment = Experiment.from_yaml("""
 name: two-histories

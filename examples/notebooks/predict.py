@@ -8,8 +8,7 @@
 # %%
 from matplotlib import pyplot as plt
 
-from crossfeed import Experiment, figures
-from crossfeed.exact.prediction import predict
+from crossfeed import Experiment, figures, predict
 
 experiment = Experiment.from_yaml("""
 name: small-and-giant

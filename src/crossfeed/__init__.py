@@ -1,8 +1,8 @@
 """crossfeed: ecosystems of generative models that train on each other's outputs.
 
-Describe an ecosystem once (`Ecosystem`, `Experiment`), predict it exactly (`crossfeed.theory`), run it for real
-(`run`), and lay the two side by side. Names are loaded when first used, so that ``import crossfeed`` costs
-next to nothing and never pulls in torch.
+Describe an ecosystem once (`Experiment`), then `predict` it exactly, `plan` its weights, `run` it, `report` the run,
+`compare` it with the paper and `evaluate` its models. These verbs are functions; the command line calls the same ones.
+Names are loaded when first used, so that ``import crossfeed`` is quick and never imports torch.
 """
 
 from __future__ import annotations
@@ -14,53 +14,75 @@ if TYPE_CHECKING:
     from crossfeed.description.ecosystem import Ecosystem, Entity
     from crossfeed.description.experiment import Cell, Experiment
     from crossfeed.errors import CrossfeedError
+    from crossfeed.evaluation.benchmarks import evaluate
+    from crossfeed.exact.planning import Plan, plan
+    from crossfeed.exact.prediction import Prediction, predict
     from crossfeed.executors import open_executor
     from crossfeed.loop import Outcome, run
     from crossfeed.reporting.data.frames import Run
+    from crossfeed.reporting.paper.agreement import Comparison
+    from crossfeed.reporting.paper.comparison import compare
+    from crossfeed.reporting.reports import report
     from crossfeed.store import open_store
     from crossfeed.store.memory import MemoryStore
     from crossfeed.tracking import open_tracker
 
 __all__ = [
     "Cell",
+    "Comparison",
     "CrossfeedError",
     "Ecosystem",
     "Entity",
     "Experiment",
     "MemoryStore",
     "Outcome",
+    "Plan",
+    "Prediction",
     "Run",
+    "compare",
+    "evaluate",
     "open_executor",
     "open_store",
     "open_tracker",
+    "plan",
+    "predict",
+    "report",
     "run",
 ]
 
 _HOMES: Final = {
     "Cell": "crossfeed.description.experiment",
+    "Comparison": "crossfeed.reporting.paper.agreement",
     "CrossfeedError": "crossfeed.errors",
     "Ecosystem": "crossfeed.description.ecosystem",
     "Entity": "crossfeed.description.ecosystem",
     "Experiment": "crossfeed.description.experiment",
     "MemoryStore": "crossfeed.store.memory",
     "Outcome": "crossfeed.loop",
+    "Plan": "crossfeed.exact.planning",
+    "Prediction": "crossfeed.exact.prediction",
     "Run": "crossfeed.reporting.data.frames",
+    "compare": "crossfeed.reporting.paper.comparison",
+    "evaluate": "crossfeed.evaluation.benchmarks",
     "open_executor": "crossfeed.executors",
     "open_store": "crossfeed.store",
     "open_tracker": "crossfeed.tracking",
+    "plan": "crossfeed.exact.planning",
+    "predict": "crossfeed.exact.prediction",
+    "report": "crossfeed.reporting.reports",
     "run": "crossfeed.loop",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its home when it is first used."""
+    """Load a public name from its module when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'crossfeed' has no attribute {name!r}")
-    found = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = found
-    return found
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    """The public names."""
+    """Return the public names."""
     return __all__

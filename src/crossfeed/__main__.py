@@ -1,4 +1,4 @@
-"""``python -m crossfeed``: the same as the command ``crossfeed``."""
+"""Entry point of ``python -m crossfeed``, the same as the command ``crossfeed``."""
 
 from crossfeed.cli import main
 

@@ -1,4 +1,4 @@
-"""Costly things that depend on content alone: kept between runs, whole and unharmed, or made again."""
+"""A cache of costly results that depend on content alone: shared between runs, checked, and rebuilt if damaged."""
 
 from __future__ import annotations
 
@@ -18,36 +18,43 @@ _SEAL: Final = "sealed.json"
 
 
 def default_cache() -> Path:
-    """The folder that runs share: ``$CROSSFEED_CACHE`` or ``~/.cache/crossfeed``."""
-    given = os.environ.get("CROSSFEED_CACHE")
-    if given:
-        return Path(given)
+    """Return the folder that runs share.
+
+    Returns:
+        ``$CROSSFEED_CACHE`` or ``~/.cache/crossfeed``.
+    """
+    chosen = os.environ.get("CROSSFEED_CACHE")
+    if chosen:
+        return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossfeed"
 
 
-def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
-    """A folder that `make` fills once.
+def cached_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """Return a folder of the cache, filled if it is not there.
 
-    It is made beside its place and moved there whole, with the checksums of its files; one that is incomplete or
-    damaged is made again. Of several processes that want it one makes it (where the system has file locks).
+    It is filled beside its place and moved there whole, with the checksums of its files; one that is incomplete or
+    damaged is filled again. Of several processes that need it one fills it (where the system has file locks).
 
     Args:
         folder: Its place.
-        make: Fills an empty folder.
+        fill: Writes the content into an empty folder.
+
+    Returns:
+        The same place.
     """
     if _is_sound(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_name(folder.name + ".lock")):
         if not _is_sound(folder):
-            _make(folder, make)
+            _build(folder, fill)
     return folder
 
 
-def _make(folder: Path, make: Callable[[Path], None]) -> None:
+def _build(folder: Path, fill: Callable[[Path], None]) -> None:
     work = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
     try:
-        make(work)
+        fill(work)
         (work / _SEAL).write_text(json.dumps(_checksums(work), indent=1), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Where a run was made: versions, processor, threads, git commit."""
+"""The environment of a run: versions, processor, git commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crossfeed.description.registry import plugin_packages
 __all__ = ["WORKER_NUMBER", "environment"]
 
 WORKER_NUMBER: Final = "CROSSFEED_WORKER"
-"""Environment variable that tells a worker its number: of several accelerators it takes the one of that number."""
+"""Environment variable with the number of a worker: of several accelerators it takes the one of that number."""
 
 _PACKAGES = (
     "crossfeed",
@@ -30,13 +30,18 @@ _PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Versions of Python and packages, the machine, and the git commit of the source, if it is a checkout."""
+    """Describe the environment of this process.
+
+    Returns:
+        Plain data: versions of Python and packages, the machine, and the git commit of the source, if it is a checkout.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name)) is not None} | plugin_packages(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name)) is not None}
+        | plugin_packages(),
         "git_commit": _commit(Path(__file__).parent),
     }
 
@@ -49,7 +54,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit(folder: Path) -> str | None:
-    """The commit of the checkout that the package runs from; None for an installed package or without git."""
+    """Return the commit of the checkout that the package runs from; None for an installed package or without git."""
     if not (folder.parent.parent / ".git").exists():
         return None
     try:

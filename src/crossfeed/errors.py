@@ -1,4 +1,4 @@
-"""Every error crossfeed raises on purpose.
+"""The errors that crossfeed raises on purpose.
 
 ::
 
@@ -11,11 +11,11 @@
     │   ├── StoreMismatch       it holds another description, or the data changed
     │   └── NewerSchema         it was written by a newer crossfeed
     ├── Diverged                a model whose loss is no longer a finite number
-    ├── WorkerFailure           what went wrong in a worker process, or with it
+    ├── WorkerFailure           an error in a worker process, or the loss of the process
     └── theory.NoLimit          a limit that does not exist; it names the law of growth
 
-A message states what was received and what to give instead. The command line prints it as one paragraph and
-exits with code 2, except `Diverged` and `WorkerFailure`, which end one cell and are kept as a record.
+A message states the value received and a value that can be used. The command line prints it as one paragraph and
+exits with code 2, except `Diverged` and `WorkerFailure`, which end one cell and are kept in the run.
 """
 
 
@@ -24,7 +24,7 @@ class CrossfeedError(Exception):
 
 
 class InvalidInput(CrossfeedError, ValueError):
-    """A value that cannot be used; the message names it and what is allowed."""
+    """A value that cannot be used; the message names it and the values allowed."""
 
 
 class InvalidDescription(InvalidInput):
@@ -32,7 +32,7 @@ class InvalidDescription(InvalidInput):
 
 
 class DataUnavailable(CrossfeedError):
-    """A data set, model or embedder that cannot be reached or read; the message says how to point to a copy."""
+    """A data set, model or embedder that cannot be reached or read; the message tells how to give a local copy."""
 
 
 class MissingDependency(CrossfeedError):
@@ -55,8 +55,8 @@ class Diverged(CrossfeedError):
     """A loss that is no longer a finite number.
 
     Args:
-        message: What happened.
-        entity: Whose; a learner knows its index, the loop its name.
+        message: The cause.
+        entity: The entity: its index in a learner, its name in the loop.
     """
 
     def __init__(self, message: str, entity: int | str | None = None) -> None:
@@ -66,13 +66,13 @@ class Diverged(CrossfeedError):
 
 
 class WorkerFailure(CrossfeedError):
-    """What went wrong in a worker, or with it, told in the process that waits for it.
+    """An error in a worker, or the loss of the worker, raised in the process that waits for it.
 
     Args:
-        message: What happened.
-        kind: The error's type in the worker.
-        traceback: The worker's, if it had one.
-        lost: Whether the worker itself ended, so that another may do better.
+        message: The cause.
+        kind: The name of the error's type in the worker.
+        traceback: The traceback in the worker, if any.
+        lost: True if the worker itself ended, so that another one may succeed.
     """
 
     def __init__(self, message: str, kind: str, traceback: str = "", *, lost: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Figures of one's own: each function draws one panel into axes, and returns them.
+"""Panels for figures of your own: each function draws one panel into axes and returns them.
 
 ::
 
@@ -32,6 +32,7 @@ from crossfeed.exact.prediction import Prediction
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run, points_of
 from crossfeed.reporting.data.layout import columns_of
+from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.numbers import by_generation, mixture
 from crossfeed.reporting.drawing.charts import draw_chart, draw_landscape
 from crossfeed.reporting.drawing.figures import draw_cloud, draw_lines, draw_shares
@@ -62,7 +63,7 @@ def loss_curve(
     band: float = 0.0,
     ax: Axes | None = None,
 ) -> Axes:
-    """A model's loss on a task over generations: a line for each grid point, shaded one standard error over seeds.
+    """Draw a model's loss on a task over generations: a line per grid point, shaded one standard error over seeds.
 
     Args:
         source: A run; or a prediction, whose losses are the exact expectations of a run's.
@@ -75,14 +76,14 @@ def loss_curve(
     Raises:
         InvalidInput: There is no such model, task or point; the message lists those that there are.
     """
-    return _curve(source, "loss", model, task, where, ax, band)
+    return _curve(source, LOSS, model, task, where, ax, band)
 
 
 @styled
 def similarity_curve(
     run: Run, *, task: str, pair: str | None = None, where: Where = None, ax: Axes | None = None
 ) -> Axes:
-    """How alike the outputs of two models are over generations: mean cosine of the same prompts' completions.
+    """Draw the similarity of two models' outputs over generations: mean cosine of the same prompts' completions.
 
     Args:
         run: The run.
@@ -94,17 +95,17 @@ def similarity_curve(
     Raises:
         InvalidInput: There is no such pair, task or point; the message lists those that there are.
     """
-    pairs = run.records.loc[run.records["metric"] == "similarity", "model"].unique().tolist()
+    pairs = run.records.loc[run.records["metric"] == SIMILARITY, "model"].unique().tolist()
     if pair is None and len(pairs) > 1:
         raise InvalidInput(f"pair: there are several pairs of models; give one of {', '.join(pairs)}")
-    return _curve(run, "similarity", pair or "".join(pairs), task, where, ax)
+    return _curve(run, SIMILARITY, pair or "".join(pairs), task, where, ax)
 
 
 @styled
 def outputs_cloud(
     run: Run, *, generation: int, where: Where = None, seed: int | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Outputs in two dimensions (PCA of their embeddings): marker is the model, colour and fill the data set.
+    """Draw outputs in two dimensions (PCA of their embeddings): marker is the model, colour and fill the data set.
 
     Small markers are completions, large ones their means. Axes are the same at all generations of a seed.
 
@@ -142,7 +143,7 @@ def outputs_cloud(
 
 @styled
 def mixture_shares(run: Run, *, model: str, where: Where = None, ax: Axes | None = None) -> Axes:
-    """What a model's training sets were really made of, over generations, as stacked shares.
+    """Draw the realised composition of a model's training sets over generations, as stacked shares.
 
     Args:
         run: The run.
@@ -168,7 +169,7 @@ def mixture_shares(run: Run, *, model: str, where: Where = None, ax: Axes | None
 def loss_matrix(
     source: Run | Prediction, *, generation: int | None = None, where: Where = None, ax: Axes | None = None
 ) -> Axes:
-    """The loss of every model on every task at one generation, as a heat map with its numbers.
+    """Draw the loss of every model on every task at one generation, as a heat map with its numbers.
 
     Args:
         source: A run or a prediction.
@@ -180,13 +181,13 @@ def loss_matrix(
         InvalidInput: There is no such point, or no loss at this generation.
     """
     records, points = _numbers(source)
-    table, point = by_generation(records, "loss"), _one_point(points, where)
+    table, point = by_generation(records, LOSS), _one_point(points, where)
     table = table[table["point"] == point]
     last = int(table["generation"].max()) if generation is None and len(table) else generation
     _known("generation", last, table["generation"])
     wide = table[table["generation"] == last].pivot_table(index="model", columns="task", values="mean", sort=False)
     values = wide.to_numpy(dtype=float)
-    scale = Scale("loss", float(np.nanmin(values)), float(np.nanmax(values)), "levels", number)
+    scale = Scale(LOSS, float(np.nanmin(values)), float(np.nanmax(values)), "levels", number)
     axes = draw_matrix(_axes(ax), Matrix("", values, list(wide.index), list(wide.columns)), scale)
     which = f", {columns_of(points, greek=True).labels[point]}" if len(points) > 1 else ""
     axes.set(xlabel="on", ylabel="model", title=f"loss, t = {last}{which}")
@@ -195,7 +196,7 @@ def loss_matrix(
 
 @styled
 def efficiency_curve(prediction: Prediction, *, where: Where = None, ax: Axes | None = None) -> Axes:
-    """Relative efficiency against the numeric field that the grid sweeps (paper, Figure 2), a line for each model.
+    """Draw relative efficiency against the numeric field that the grid sweeps (paper, Figure 2), a line per model.
 
     Args:
         prediction: Of an experiment whose grid has five values or more of a number.
@@ -206,23 +207,23 @@ def efficiency_curve(prediction: Prediction, *, where: Where = None, ax: Axes | 
         InvalidInput: No field is swept, or `where` does not choose one panel.
     """
     wanted = {name: value_text(value) for name, value in (where or {}).items()}
-    found = []
+    panels = []
     for point, chart in efficiency_charts(prediction):
         shown = {path.rpartition(".")[2]: value_text(value) for path, value in point.items()}
         shown |= {path: value_text(value) for path, value in point.items()}
         if all(shown.get(name) == value for name, value in wanted.items()):
-            found.append((point, chart))
-    if len(found) != 1:
+            panels.append((point, chart))
+    if len(panels) != 1:
         there = "; ".join(str(point) for point, _ in efficiency_charts(prediction)) or "none"
-        raise InvalidInput(f"where: {where} chooses {len(found)} panels, not one; panels: {there}")
-    axes = draw_chart(_axes(ax), found[0][1])
+        raise InvalidInput(f"where: {where} chooses {len(panels)} panels, not one; panels: {there}")
+    axes = draw_chart(_axes(ax), panels[0][1])
     axes.legend(frameon=True, facecolor=PAPER, edgecolor="none")
     return axes
 
 
 @styled
 def landscape(plan: Plan, *, ax: Axes | None = None) -> Axes:
-    """What missing the best common weights costs, over alpha and beta, with the points that a plan names.
+    """Draw the excess over the best common weights for all alpha and beta, with the points that a plan names.
 
     Args:
         plan: The plan.
@@ -268,7 +269,7 @@ def _axes(ax: Axes | None) -> Axes:
 
 
 def _numbers(source: Run | Prediction) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Records with ``point``, and the points."""
+    """Return records with ``point``, and the points."""
     if isinstance(source, Run):
         return source.records, source.points
     cells, seeds = source.experiment.cells(), len(source.experiment.seeds)
@@ -277,7 +278,7 @@ def _numbers(source: Run | Prediction) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _points(points: pd.DataFrame, where: Where) -> Sequence[int]:
-    """Positions of the grid points that have some values."""
+    """Return positions of the grid points that have some values."""
     keep = np.ones(len(points), dtype=bool)
     for name, value in (where or {}).items():
         if name not in points.columns:
@@ -290,12 +291,12 @@ def _points(points: pd.DataFrame, where: Where) -> Sequence[int]:
 
 
 def _one_point(points: pd.DataFrame, where: Where) -> int:
-    found = _points(points, where)
-    if len(found) > 1:
+    chosen = _points(points, where)
+    if len(chosen) > 1:
         labels = columns_of(points).labels
-        there = "; ".join(labels[point] for point in found)
+        there = "; ".join(labels[point] for point in chosen)
         raise InvalidInput(f"where: give values that choose one grid point, such as {{'alpha': 0.5}}; points: {there}")
-    return found[0]
+    return chosen[0]
 
 
 def _known(what: str, name: object, column: pd.Series[Any]) -> None:

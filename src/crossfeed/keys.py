@@ -5,7 +5,7 @@ get keys of their own by mixing their index into the pool's key with SplitMix64 
 
 .. math:: k_i = \operatorname{mix}(k + (i + 1)\,\gamma), \qquad \gamma = \lfloor 2^{64} / \varphi \rfloor,
 
-so the same item comes out whatever the batch size, the order, the executor or a restart.
+so an item is the same whatever the batch size, the order, the executor or a restart.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _GOLDEN_GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def address(*path: int | str) -> int:
-    """The 64-bit key at a path.
+    """Hash a path to a 64-bit key.
 
     Args:
-        path: Integers and words, for example ``(0, "draw", 3, "math")``. ``1`` and ``"1"`` differ.
+        path: Integers and strings, for example ``(0, "draw", 3, "math")``. ``1`` and ``"1"`` differ.
 
     Returns:
         An integer in ``[0, 2**64)``.
@@ -35,26 +35,33 @@ def address(*path: int | str) -> int:
 
 
 def generator(*path: int | str) -> np.random.Generator:
-    """A NumPy generator (Philox, counter-based) that belongs to one path alone."""
+    """Return a NumPy generator (Philox, counter-based) that belongs to one path alone.
+
+    Args:
+        path: Integers and strings, as for `address`.
+
+    Returns:
+        A generator whose stream is a function of the path.
+    """
     return np.random.Generator(np.random.Philox(key=address(*path)))
 
 
 def item_keys(base: int, items: NDArray[np.integer]) -> NDArray[np.uint64]:
-    """The key of each item under a base key.
+    """Derive the key of each item from a base key.
 
     Args:
         base: A key from `address`.
         items: ``(n,)`` item indices, non-negative.
 
     Returns:
-        ``(n,)`` keys; item i's key does not depend on which other items are asked for.
+        ``(n,)`` keys; item i's key does not depend on the other items.
     """
     with np.errstate(over="ignore"):
         return _mix(np.uint64(base) + (items.astype(np.uint64) + np.uint64(1)) * _GOLDEN_GAMMA)
 
 
 def uniforms(keys: NDArray[np.uint64], salt: int = 0) -> NDArray[np.float64]:
-    """One uniform number in [0, 1) for each key, with 53 random bits.
+    """Convert each key to a uniform number in [0, 1), with 53 random bits.
 
     Args:
         keys: ``(n,)`` keys.
@@ -69,7 +76,7 @@ def uniforms(keys: NDArray[np.uint64], salt: int = 0) -> NDArray[np.float64]:
 
 
 def _mix(state: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser, a bijection of 64-bit integers."""
+    """Apply SplitMix64's finaliser, a bijection of 64-bit integers."""
     z = np.atleast_1d(np.asarray(state, dtype=np.uint64))
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,7 +1,7 @@
-"""Running an experiment: cells on an executor's workers, each step kept as soon as it is finished.
+"""The loop over an experiment's cells, on an executor's workers; each step is stored as soon as it is finished.
 
 A run that was stopped at any moment goes on from its last finished steps to the records that it would have had. A cell
-that fails becomes a failure record, and the others go on; what is wrong with what was given stops the run.
+that fails becomes a failure record, and the others go on; inputs that cannot be used stop the run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from crossfeed.display.progress import Silent
 from crossfeed.executors.executor import Executor
 from crossfeed.executors.serial import SerialExecutor
 from crossfeed.executors.sweep import Spread, Sweep
-from crossfeed.executors.worker_pool import Crew
+from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import collect, collect_projection, failure_of, is_measured, state_scope_of
 from crossfeed.running.session import Session, Setup
@@ -32,7 +32,7 @@ __all__ = ["Outcome", "run"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
         records: All records (columns: `crossfeed.store.schema`).
@@ -55,34 +55,36 @@ def run(
     spread: Spread = "auto",
     tracker: Tracker | None = None,
 ) -> Outcome:
-    """Run an experiment, or go on with it.
+    """Run an experiment, or resume it.
 
     Args:
-        experiment: What to run.
-        store: Where it lives; what is finished there is not done again.
-        data_root: A folder laid out ``<data set>/<split>.parquet`` to read instead of a hub.
-        cache: Where base models are shared between runs; default `default_cache`.
-        progress: Where long work is reported; default nowhere.
+        experiment: The experiment to run.
+        store: The store of the run (`crossfeed.open_store`); steps that are finished in it are not repeated.
+        data_root: A folder laid out ``<data set>/<split>.parquet`` to read instead of a hub; default none.
+        cache: The folder in which base models are shared between runs; default `default_cache`.
+        progress: Reports progress; default nothing is reported.
         retry_failed: Try cells again that failed before.
-        executor: Where the work is done (`crossfeed.open_executor`); default in this process, one cell after the
-            other. Records are the same on every executor.
+        executor: Does the work (`crossfeed.open_executor`); default this process, one cell after the other. Records are
+            the same on every executor.
         spread: ``cells``: every cell on a worker of its own. ``entities``: one cell after the other, its entities over
             all workers. ``auto``: cells, and entities where too few cells are left to keep the workers busy.
-        tracker: What shows the numbers while it goes on (`crossfeed.open_tracker`); default none.
+        tracker: Shows the numbers while the run goes on (`crossfeed.open_tracker`); default none.
 
     Returns:
         The records and the failures.
 
     Raises:
         DataUnavailable: A data set cannot be reached.
+        InvalidInput: The data or the executor do not suit the experiment.
         StoreMismatch: The store holds another run, or the data changed.
+        StoreError: The store cannot be written, or another process writes to it.
     """
-    with followed(progress or Silent(), store, experiment, tracker) as told:
-        setup = Setup(experiment, store, data_root, cache or default_cache(), told)
+    with followed(progress or Silent(), store, experiment, tracker) as progress_and_tracker:
+        setup = Setup(experiment, store, data_root, cache or default_cache(), progress_and_tracker)
         return _Run(Session(setup), executor or SerialExecutor(), spread).run(retry_failed)
 
 
-_JOIN_EVERY: Final = 30.0
+_COLLECT_EVERY: Final = 30.0
 """Seconds between two writings of ``records.parquet`` while cells are run, at least: each reads all cells' records."""
 
 
@@ -91,8 +93,8 @@ class _Run:
     session: Session
     executor: Executor
     spread: Spread
-    _joined: float = field(default_factory=time.monotonic)
-    _joining: float = 0.0
+    _collected: float = field(default_factory=time.monotonic)
+    _collecting: float = 0.0
 
     def __post_init__(self) -> None:
         setup = self.session.setup
@@ -101,92 +103,108 @@ class _Run:
     def run(self, retry_failed: bool) -> Outcome:
         self._begin()
         try:
-            for sign in self._store.documents("status"):
-                self._store.drop_document(sign)  # of a run that was stopped
-            todo = self._unfinished(retry_failed)
-            self.session.tell_damage()
-            if todo:
-                self._tell_what_is_there()
-                self._sweep(todo)
+            for status in self._store.documents("status"):
+                self._store.drop_document(status)  # of a run that was stopped
+            unfinished = self._unfinished(retry_failed)
+            self.session.log_damage()
+            if unfinished:
+                self._log_resumed()
+                self._sweep(unfinished)
             failures = self._failures()
-            self._tidy(keep_starts=bool(failures))
-            if "projection" in self._experiment.metrics and (todo or self._store.read_result("projection") is None):
+            self._drop_states(keep_starts=bool(failures))
+            projected = any(each.projected for each in self._experiment.metrics.values())
+            if projected and (unfinished or self._store.read_result("projection") is None):
                 self._project()
-            records = self._join()
-            self.session.tell_damage()
+            records = self._collect()
+            self.session.log_damage()
             return Outcome(records, failures)
         except BaseException:
-            self._join()  # so that what is finished can be read, whatever stopped the run
+            self._collect()  # so that finished steps can be read, whatever stopped the run
             raise
         finally:
             self._store.end()
 
     def _begin(self) -> None:
-        notes: dict[str, None] = {}  # sentences about the data, in order and each once
-        contents: dict[str, dict[str, None]] = {}  # by task, in order and each once: a grid may vary the data
-        for position in range(len(self._cells)):
-            for name, task in self.session.prepared(position).tasks.items():
-                contents.setdefault(name, {})[task.content] = None
-                notes |= {f"{name}: {sentence}": None for sentence in getattr(task, "notes", ())}
-        for sentence in notes:
-            self.session.setup.progress.note(sentence)
+        self._log_notes()
+        cells = [
+            {
+                "cell": cell.name,
+                "seed": cell.seed,
+                "point": cell.point,
+                "zero": cell.zero,
+                "generations": cell.experiment.generations,
+            }
+            for cell in self._cells
+        ]
         document = {
             "schema": SCHEMA,
             "id": self._experiment.id,
             "name": self._experiment.name,
-            "data": {name: "+".join(found) for name, found in contents.items()},
-            "cells": [
-                {
-                    "cell": c.name,
-                    "seed": c.seed,
-                    "point": c.point,
-                    "zero": c.zero,
-                    "generations": c.experiment.generations,
-                }
-                for c in self._cells
-            ],
+            "data": self._contents(),
+            "cells": cells,
         }
         self._store.begin(self._experiment.to_yaml(), document)
 
+    def _log_notes(self) -> None:
+        """Log what tasks note on their data, each sentence once: rows that were left out, images that were read."""
+        notes = {
+            f"{name}: {sentence}": None
+            for position in range(len(self._cells))
+            for name, task in self.session.prepared(position).tasks.items()
+            for sentence in getattr(task, "notes", ())
+        }
+        for sentence in notes:
+            self._log(sentence)
+
+    def _contents(self) -> dict[str, str]:
+        """Return the hashes of each task's data, in order and each once: a grid may vary the data."""
+        contents: dict[str, dict[str, None]] = {}
+        for position in range(len(self._cells)):
+            for name, task in self.session.prepared(position).tasks.items():
+                contents.setdefault(name, {})[task.content] = None
+        return {name: "+".join(hashes) for name, hashes in contents.items()}
+
     def _unfinished(self, retry_failed: bool) -> list[int]:
-        """Positions of the cells to run."""
-        todo = []
+        """Return the positions of the cells to run."""
+        unfinished = []
         for position, cell in enumerate(self._cells):
             if self.session.is_finished(cell):
                 self._store.drop_document(failure_of(cell))  # of an earlier try, if it was killed right after its end
                 continue
-            known = self._store.read_document(failure_of(cell))
-            if known is None or retry_failed:
-                todo.append(position)
+            failure = self._store.read_document(failure_of(cell))
+            if failure is None or retry_failed:
+                unfinished.append(position)
             else:
-                again = f"{cell.name}: failed before ({known['message']}); --retry-failed tries again"
-                self.session.setup.progress.note(again)
-        return todo
+                self._log(f"{cell.name}: failed before ({failure['message']}); --retry-failed tries again")
+        return unfinished
 
-    def _tell_what_is_there(self) -> None:
-        found = sum(is_measured(self._store, c, t) for c in self._cells for t in range(c.experiment.generations + 1))
-        if found:
+    def _log_resumed(self) -> None:
+        measured = sum(is_measured(self._store, c, t) for c in self._cells for t in range(c.experiment.generations + 1))
+        if measured:
             total = sum(cell.experiment.generations + 1 for cell in self._cells)
-            self.session.setup.progress.note(f"going on: {found} of {total} generations are there")
+            self._log(f"going on: {measured} of {total} generations are there")
 
-    def _sweep(self, todo: Sequence[int]) -> None:
+    def _log(self, text: str) -> None:
+        self.session.setup.progress.log(text)
+
+    def _sweep(self, cells: Sequence[int]) -> None:
         try:
             self.executor.open(self.session)
-            crew = Crew(self.executor, self.session.setup.progress)
-            Sweep(self.session, crew, self.spread, self._now_and_then).run(todo)
+            workers = WorkerPool(self.executor, self.session.setup.progress)
+            Sweep(self.session, workers, self.spread, self._collect_if_due).run(cells)
         finally:
             self.executor.close()
 
-    def _now_and_then(self) -> None:
-        if time.monotonic() - self._joined > max(_JOIN_EVERY, 20 * self._joining):
-            self._join()
+    def _collect_if_due(self) -> None:
+        if time.monotonic() - self._collected > max(_COLLECT_EVERY, 20 * self._collecting):
+            self._collect()
 
     def _failures(self) -> dict[str, dict[str, Any]]:
-        found = {cell.name: self._store.read_document(failure_of(cell)) for cell in self._cells}
-        return {name: failure for name, failure in found.items() if failure is not None}
+        documents = {cell.name: self._store.read_document(failure_of(cell)) for cell in self._cells}
+        return {name: failure for name, failure in documents.items() if failure is not None}
 
-    def _tidy(self, *, keep_starts: bool) -> None:
-        """Forget the states that are not to be kept: of finished cells, and, if no other needs it, generation 0."""
+    def _drop_states(self, *, keep_starts: bool) -> None:
+        """Drop the states that are not to be kept: of finished cells, and generation 0 if no other cell needs it."""
         kept = self._experiment.checkpoints
         if kept == "all":
             return
@@ -199,12 +217,12 @@ class _Run:
             if not keep_starts and cell.start not in last_at_zero:
                 self._store.drop_states(state_scope_of(cell, 0), 0)
 
-    def _join(self) -> pa.Table:
+    def _collect(self) -> pa.Table:
         begun = time.monotonic()
         records = collect(self._store, self._experiment, self._cells)
         self._store.write_result("records", records)
-        self._joined = time.monotonic()
-        self._joining = self._joined - begun
+        self._collected = time.monotonic()
+        self._collecting = self._collected - begun
         return records
 
     def _project(self) -> None:

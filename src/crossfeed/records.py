@@ -1,4 +1,4 @@
-"""Records: one row a measured number, with its full coordinates (columns: `crossfeed.store.schema`)."""
+"""Records: one row per measured number, with its full coordinates (columns: `crossfeed.store.schema`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,15 @@ _OWN_COLUMNS = {"ecosystem.alpha": "alpha", "ecosystem.beta": "beta"}
 
 
 def to_table(generation: int, numbers: Iterable[Measurement]) -> pa.Table:
-    """The numbers of one generation as a table."""
+    """Convert the numbers of one generation to a table.
+
+    Args:
+        generation: The generation t.
+        numbers: The measurements.
+
+    Returns:
+        Columns ``generation, model, task, metric, value``.
+    """
     rows = [
         {"generation": generation, "model": n.model, "task": n.task, "metric": n.metric, "value": n.value}
         for n in numbers
@@ -47,7 +55,16 @@ def to_table(generation: int, numbers: Iterable[Measurement]) -> pa.Table:
 
 
 def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.Table:
-    """All records of a run so far; a shared generation 0 is listed under every cell that begins with it."""
+    """Collect all records of a run so far.
+
+    Args:
+        store: The store of the run.
+        experiment: The experiment.
+        cells: Its cells.
+
+    Returns:
+        The records; a shared generation 0 is listed under every cell that begins with it.
+    """
     tables = []
     for cell in cells:
         for generation in range(cell.experiment.generations + 1):
@@ -58,34 +75,69 @@ def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.T
 
 
 def scope_of(cell: Cell, generation: int) -> str:
-    """Where a cell's pools, outputs and records of a generation are kept."""
+    """Return the scope of a cell's pools, outputs and records.
+
+    Args:
+        cell: The cell.
+        generation: The generation t.
+
+    Returns:
+        The cell's name; ``shared/<id>`` for generation 0.
+    """
     return f"shared/{cell.zero}" if generation == 0 else cell.name
 
 
 def state_scope_of(cell: Cell, generation: int) -> str:
-    """Where a cell's states after a generation are kept."""
+    """Return the scope of a cell's states.
+
+    Args:
+        cell: The cell.
+        generation: The generation t after which they are.
+
+    Returns:
+        The cell's name; ``shared/<id>`` for generation 0.
+    """
     return f"shared/{cell.start}" if generation == 0 else cell.name
 
 
 def is_measured(store: Store, cell: Cell, generation: int) -> bool:
-    """Whether a generation's numbers are there, and the outputs that `collect_projection` will need."""
+    """Return True if a generation's numbers are stored, and the outputs that `collect_projection` will need.
+
+    Args:
+        store: The store of the run.
+        cell: The cell.
+        generation: The generation t.
+
+    Returns:
+        True if nothing of the generation is left to measure.
+    """
     scope, last = scope_of(cell, generation), cell.experiment.generations
-    projection = cell.experiment.metrics.get("projection")
-    drawn = projection is not None and (generation in (0, last) or generation % projection.every == 0)
+    projected = any(each.projected and each.is_due(generation, last) for each in cell.experiment.metrics.values())
     return store.has_table("records", scope, generation) and (
-        not drawn or store.has_table("outputs", scope, generation)
+        not projected or store.has_table("outputs", scope, generation)
     )
 
 
 def failure_of(cell: Cell) -> str:
-    """The name of a cell's failure record."""
+    """Return the name of a cell's failure record.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        The document's name in the store.
+    """
     return f"failures/{cell.name}"
 
 
 def collect_projection(store: Store, cells: Sequence[Cell]) -> pa.Table | None:
-    """Two-dimensional coordinates of all embedded outputs, fitted jointly for each seed (`metrics.projection`).
+    """Project all embedded outputs to two dimensions, fitted jointly for each seed (`metrics.projection`).
 
     Outputs that cells share enter the fit once, and are listed under every cell.
+
+    Args:
+        store: The store of the run.
+        cells: The run's cells.
 
     Returns:
         ``cell, seed, generation, model, task, item, x, y``; None if nothing was embedded.
@@ -95,15 +147,15 @@ def collect_projection(store: Store, cells: Sequence[Cell]) -> pa.Table | None:
         own = [cell for cell in cells if cell.seed == seed]
         places = [(cell, t) for cell in own for t in range(cell.experiment.generations + 1)]
         scopes = dict.fromkeys((scope_of(cell, t), t) for cell, t in places)
-        found = {scope: table for scope in scopes if (table := _embedded(store, *scope)) is not None}
-        if found:
-            drawn = _projected(found)
-            pieces += [_placed(drawn[scope_of(c, t), t], c, t) for c, t in places if (scope_of(c, t), t) in drawn]
+        embedded = {scope: table for scope in scopes if (table := _embedded(store, *scope)) is not None}
+        if embedded:
+            points = _projected(embedded)
+            pieces += [_placed(points[scope_of(c, t), t], c, t) for c, t in places if (scope_of(c, t), t) in points]
     return pa.concat_tables(pieces) if pieces else None
 
 
 def _embedded(store: Store, scope: str, generation: int) -> pa.Table | None:
-    """The outputs of a generation that have an embedding."""
+    """Read the outputs of a generation that have an embedding; None if there are none."""
     if not store.has_table("outputs", scope, generation):
         return None
     outputs = store.read_table("outputs", scope, generation).select(["model", "task", "item", "embedding"])
@@ -111,18 +163,18 @@ def _embedded(store: Store, scope: str, generation: int) -> pa.Table | None:
     return kept if kept.num_rows else None
 
 
-def _projected(found: Mapping[tuple[str, int], pa.Table]) -> dict[tuple[str, int], pa.Table]:
-    """Every table with its rows' coordinates in place of the embeddings."""
-    flat = [table.column("embedding").combine_chunks().flatten().to_numpy() for table in found.values()]
-    rows = sum(table.num_rows for table in found.values())
+def _projected(embedded: Mapping[tuple[str, int], pa.Table]) -> dict[tuple[str, int], pa.Table]:
+    """Replace the embeddings of every table by two-dimensional coordinates."""
+    flat = [table.column("embedding").combine_chunks().flatten().to_numpy() for table in embedded.values()]
+    rows = sum(table.num_rows for table in embedded.values())
     coordinates = project(np.concatenate(flat).reshape(rows, -1))
-    drawn, begin = {}, 0
-    for place, table in found.items():
+    points, begin = {}, 0
+    for scope, table in embedded.items():
         own = coordinates[begin : begin + table.num_rows]
         begin += table.num_rows
         plain = table.drop_columns("embedding")
-        drawn[place] = plain.append_column("x", pa.array(own[:, 0])).append_column("y", pa.array(own[:, 1]))
-    return drawn
+        points[scope] = plain.append_column("x", pa.array(own[:, 0])).append_column("y", pa.array(own[:, 1]))
+    return points
 
 
 def _placed(table: pa.Table, cell: Cell, generation: int) -> pa.Table:
@@ -132,21 +184,31 @@ def _placed(table: pa.Table, cell: Cell, generation: int) -> pa.Table:
 
 
 def column_of(path: str) -> str:
-    """The column of a field of the grid."""
+    """Return the record column of a field of the grid.
+
+    Args:
+        path: The field's path, such as ``ecosystem.alpha``.
+
+    Returns:
+        The column's name.
+    """
     return _OWN_COLUMNS.get(path, path)
 
 
 def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.Table:
-    """A cell's numbers with its name, seed, shares and grid values: the columns of a run's records.
+    """Add a cell's name, seed, shares and grid values to its numbers.
 
     Args:
-        table: With a column ``generation``.
+        table: The numbers, with a column ``generation``.
         cell: The cell.
         experiment: The experiment that it is a cell of.
+
+    Returns:
+        A table with the columns of a run's records.
     """
     rows, ecosystem = table.num_rows, cell.experiment.ecosystem
     generations = table.column("generation").to_pylist()
-    # What the cell is about: the share in force from generation 1 on, also for generation 0, which has none.
+    # Generation 0 has no share of its own: it is listed with the one in force from generation 1 on.
     alpha = [float(ecosystem.common_alpha(max(t, 1))) for t in generations]
     beta = [float(ecosystem.common_beta(max(t, 1))) for t in generations]
     columns: dict[str, Any] = {
@@ -163,8 +225,8 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
 
 
 def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
-    """A grid value in every row; numbers if all of the grid's values are numbers, else words. Nothing is null."""
-    given = [each for each in values if each is not None]
-    numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in given)
+    """Return a grid value in every row: floats if all of the grid's values are numbers, else strings; None is null."""
+    known = [each for each in values if each is not None]
+    numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in known)
     plain = value if value is None else float(value) if numeric else str(value)
     return pa.array([plain] * rows, pa.float64() if numeric else pa.string())

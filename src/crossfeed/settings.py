@@ -6,14 +6,18 @@ class; its `build` imports the code that does the work.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from crossfeed.errors import MissingDependency
 from crossfeed.protocols import Reading
 
 if TYPE_CHECKING:
@@ -22,16 +26,23 @@ if TYPE_CHECKING:
     from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, Task
 
 __all__ = [
+    "TWO_DECIMALS",
+    "Count",
     "FilterSettings",
     "Frozen",
     "LearnerSettings",
+    "Measure",
     "MetricSettings",
     "Name",
+    "NonNegative",
     "Number",
+    "Rate",
     "Sequence_",
     "Share",
     "TaskSettings",
     "identity",
+    "is_finite_json",
+    "measures_of",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
@@ -63,6 +74,9 @@ def _as_float(value: Any) -> Any:
 Name = Annotated[str, BeforeValidator(_safe_name)]
 Number = Annotated[float, BeforeValidator(_as_float)]
 Share = Annotated[float, BeforeValidator(_as_float), Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[Number, Field(ge=0.0)]
+Rate = Annotated[Number, Field(gt=0.0)]
 Sequence_ = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
 
 
@@ -81,31 +95,50 @@ class Frozen(BaseModel):
 
 
 class LearnerSettings(Frozen):
-    """A kind of generative model and how it is trained; `kind` is its name in the registry.
+    """The description of a kind of generative model and its training; `kind` is its name in the registry.
+
+    A subclass names the code that builds the learner (`builder`) instead of importing it, so that descriptions load no
+    heavy library and no learner's module is imported by its own settings.
 
     Attributes:
         shared: Fields in which the entities of an experiment cannot differ.
+        builder: ``module:callable``, imported when a learner is built; called with the settings and the context, it
+            returns the learner.
+        missing: Message of the error raised when a package that `builder` imports is not installed; ``{kind!r}`` and
+            ``{package!r}`` are filled in.
+        other_units: The reason why losses of two such learners that are described differently may have different units;
+            empty if they have the same.
     """
 
     always_told = frozenset({"kind"})
     shared: ClassVar[frozenset[str]] = frozenset()
+    builder: ClassVar[str] = ""
+    missing: ClassVar[str] = "the learner {kind!r} needs the package {package!r}, which is not installed"
+    other_units: ClassVar[str] = ""
 
     kind: str
 
     def reading(self) -> Reading:
-        """What its training sets hold, see `crossfeed.protocols.Learner.reads`."""
+        """Return what training sets hold for this learner, see `crossfeed.protocols.Learner.reads`."""
         return "draws"
 
     def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """These settings as plain data, with what is different for one entity laid over them, mapping by mapping."""
+        """Return these settings as plain data, with one entity's own fields merged in, mapping by mapping.
+
+        Args:
+            changes: The entity's own fields, nested as in the description.
+        """
         return _laid_over(self.model_dump(mode="python"), changes)
 
     def start_identity(self) -> Any:
-        """What of the settings affects training at generation 0, as plain data; more than that is safe, less is not."""
+        """Return the fields that affect training at generation 0, as plain data.
+
+        A field too many costs a cached state; a field too few gives wrong results.
+        """
         return identity(self)
 
     def workers(self, cores: int) -> tuple[int, int]:
-        """How many worker processes such models keep busy on a machine, and the threads of each, if there are several.
+        """Return the number of worker processes that such models keep busy on a machine, and the threads of each.
 
         One process for learners that finish before a second one has started, or whose libraries use all cores.
 
@@ -114,9 +147,39 @@ class LearnerSettings(Frozen):
         """
         return 1, 1
 
+    def prepare(self) -> None:
+        """Set up the process before the module of `builder` is imported; by default nothing is done."""
+
     def build(self, context: LearnerContext) -> Learner:
-        """Make the learner; called once for each cell."""
-        raise NotImplementedError
+        """Build the learner; called once for each cell.
+
+        Args:
+            context: The cell's tasks, seed, cache folder and progress display.
+
+        Returns:
+            The learner that `builder` makes from these settings.
+
+        Raises:
+            MissingDependency: A package that the learner needs is not installed.
+            InvalidInput: The learner cannot read a task's items.
+            NotImplementedError: The class neither names a `builder` nor overrides this method.
+        """
+        if not self.builder:
+            raise NotImplementedError(f"{type(self).__name__} names no `builder` and overrides no `build`")
+        self.prepare()
+        try:
+            factory = resolve_name(self.builder)
+        except ModuleNotFoundError as error:
+            if self._is_own(error):
+                raise
+            raise MissingDependency(self.missing.format(kind=self.kind, package=error.name)) from error
+        learner: Learner = factory(self, context)
+        return learner
+
+    def _is_own(self, error: ModuleNotFoundError) -> bool:
+        """Return True if the missing module belongs to crossfeed or to the builder's own package: a fault, no extra."""
+        package = (error.name or "crossfeed").partition(".")[0]
+        return package in ("crossfeed", self.builder.partition(":")[0].partition(".")[0])
 
 
 class TaskSettings(Frozen):
@@ -139,18 +202,84 @@ class TaskSettings(Frozen):
         raise NotImplementedError
 
 
-class MetricSettings(Frozen):
-    """What to measure and how often.
+Section = Literal["loss", "similarity", "quality", "metrics"]
+"""Sections of a report that show metrics, in this order; ``metrics`` is for those that belong to no other."""
+
+Place = Literal["terminal", "page", "curves", "progress"]
+"""Places that show a metric: a run's tables in the terminal, its report, curves there, and the lines of progress."""
+
+
+TWO_DECIMALS: Final = 0.005
+"""Dead band of numbers that are shown with two decimals: half of the last one."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Declaration of one number that a metric gives: how it is called, read and shown.
+
+    The defaults are those of a number of which only the name is known. Every number is in the records, in the files of
+    a report and on pages of runs side by side, whatever `shown` says.
 
     Attributes:
+        metric: Its name in the records.
+        title: Its title in tables and figures.
+        band: Dead band: changes of at most this, either way, are marked ``same``.
+        words: Marks for a fall and for a rise.
+        relative: True if changes are given in per cent of the initial value, not in the metric's own unit.
+        bounded: True if values lie between -1 and 1, so that two decimals suffice (ignored if `relative`).
+        section: The section of a report that it belongs to.
+        shown: The places that show it.
+        finite: True if a value that is not finite means that training diverged; the cell then fails.
+        pairs: True if each value is of a pair of entities, with ``a+b`` in the place of the entity.
+    """
+
+    metric: str
+    title: str
+    band: float = 0.0
+    words: tuple[str, str] = ("down", "up")
+    relative: bool = False
+    bounded: bool = False
+    section: Section = "metrics"
+    shown: frozenset[Place] = frozenset({"terminal", "page"})
+    finite: bool = False
+    pairs: bool = False
+
+
+class MetricSettings(Frozen):
+    """A metric, its settings, and how often it is measured.
+
+    Attributes:
+        measures: Declarations of the numbers that the metric gives; a number without one is shown under its name alone.
+        projected: True if the metric needs embedded outputs to be kept, and laid out in two dimensions at the end.
         every: Measure at generations divisible by this; generation 0 and the last one are always measured.
     """
 
+    measures: ClassVar[tuple[Measure, ...]] = ()
+    projected: ClassVar[bool] = False
+
     every: Annotated[int, Field(ge=1)] = 1
 
+    def is_due(self, generation: int, last: int) -> bool:
+        """Return True if the metric is measured at a generation.
+
+        Args:
+            generation: The generation t.
+            last: The last generation T of the run.
+        """
+        return generation in (0, last) or generation % self.every == 0
+
     def build(self) -> Metric:
-        """Make the metric."""
+        """Build the metric."""
         raise NotImplementedError
+
+
+def measures_of(metrics: Mapping[str, MetricSettings | type[MetricSettings]]) -> dict[str, Measure]:
+    """Return the declarations of some metrics by the names in the records.
+
+    Args:
+        metrics: Settings, or their classes, by metric, as in a description.
+    """
+    return {measure.metric: measure for settings in metrics.values() for measure in settings.measures}
 
 
 class FilterSettings(Frozen):
@@ -200,6 +329,15 @@ def identity(value: Any, without: Collection[str] = ()) -> Any:
     if isinstance(value, tuple | list):
         return [identity(item) for item in value]
     return value
+
+
+def is_finite_json(value: Any) -> bool:
+    """Return True if a value can be written as JSON and all its numbers are finite."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 _DEFAULT: Final = object()

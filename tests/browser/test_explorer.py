@@ -27,7 +27,7 @@ from crossfeed.display.progress import Silent
 from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.exact.prediction import predict
 from crossfeed.theory import landscape, optimal_weights
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 from tests.explore.test_explore_settings import NUMBERED
 
 
@@ -139,7 +139,7 @@ def test_moved_sliders_show_what_predict_says_of_the_yaml(open_page, address):
         assert number(page, f"tr[data-entity='{model}'] td:nth-of-type(1)") == value
     wanted = of(records, "mse", model="e1")
     assert drawn(page, "trajectories", 1, "ys")[: len(wanted)] == wanted
-    assert drawn(page, "influence", 0, "share") == influence(linear_ecosystem(experiment)).ravel().tolist()
+    assert drawn(page, "influence", 0, "share") == influence_shares(linear_ecosystem(experiment)).ravel().tolist()
     assert page.locator("figure").count() == page.locator("a.yaml").count() == 4
     for link in range(1, 4):
         assert Experiment.from_yaml(downloaded(page, link).path().read_text()) == experiment

@@ -12,14 +12,15 @@ import pytest
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.reading import read_description
 from crossfeed.loop import run
+from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable
 from crossfeed.reporting.data.numbers import change
-from crossfeed.reporting.html import write_report, write_together
-from crossfeed.reporting.page.exact import theory_of
+from crossfeed.reporting.html import write_report, write_side_by_side
 from crossfeed.reporting.page.findings import findings
-from crossfeed.reporting.side_by_side.runs import lay_together
+from crossfeed.reporting.side_by_side.runs import lay_side_by_side
 from crossfeed.store import open_store
+from tests.figures import save_empty
 
 FAKE = (
     "generations=2",
@@ -63,21 +64,23 @@ def runs(tmp_path_factory) -> dict[str, Run]:
 
 @pytest.fixture(scope="module")
 def pages(runs, tmp_path_factory) -> dict[str, Path]:
-    """The pages, each written once."""
+    """The pages, each written once; what they show are vectors."""
     folder = tmp_path_factory.mktemp("pages")
     compared = [runs[name] for name in ("small", "other", "three")]
-    return {
-        "small": write_report(runs["small"], folder / "small"),
-        "linear": write_report(runs["linear"], folder / "linear"),
-        "grid": write_report(runs["grid"], folder / "grid"),
-        "compared": write_together(compared, folder / "compared"),
-    }
+    with pytest.MonkeyPatch.context() as patch:
+        save_empty(patch, "png", "pdf")
+        return {
+            "small": write_report(runs["small"], folder / "small"),
+            "linear": write_report(runs["linear"], folder / "linear"),
+            "grid": write_report(runs["grid"], folder / "grid"),
+            "compared": write_side_by_side(compared, folder / "compared"),
+        }
 
 
 @pytest.fixture(scope="module")
 def table(runs) -> dict[str, ChangeTable]:
     """The losses that each page shows."""
-    compared = lay_together([runs[name] for name in ("small", "other", "three")])
+    compared = lay_side_by_side([runs[name] for name in ("small", "other", "three")])
     found = {name: runs[name].change_table("loss", greek=True) for name in ("small", "linear")}
     return found | {"compared": compared.table("loss")}
 
@@ -183,7 +186,7 @@ def test_exact_theory_stands_beside_the_measured_losses(runs, pages, open_page):
 def test_what_runs_differ_in_is_told(runs, pages, open_page):
     page = open_page(pages["compared"].as_uri(), 380)
     fields = page.locator("#differences table.sheet tbody th").all_inner_texts()
-    compared = lay_together([runs[name] for name in ("small", "other", "three")])
+    compared = lay_side_by_side([runs[name] for name in ("small", "other", "three")])
     assert fields == compared.differences()["field"].tolist()
     assert "ecosystem.beta" in fields
     assert page.locator("h1").inner_text() == "3 runs side by side"

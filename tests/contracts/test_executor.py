@@ -45,7 +45,7 @@ class TestExecutor(ExecutorContract):
     def executor(self, kind, request):
         given = request.node.callspec.params
         if given.get("described") == "language" and given["spread"] == "cells":
-            pytest.skip("auto deals out cells, too")
+            pytest.skip("auto assigns cells to workers, too")
         return EXECUTORS[kind]()
 
     @pytest.fixture(scope="class", params=sorted(DESCRIPTIONS))

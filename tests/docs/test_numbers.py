@@ -128,29 +128,27 @@ def test_memory_by_arithmetic():
         says("docs/how-to/gpu.md", f"| {name} | {parameters * 16 / 1e9:.0f} GB | {parameters * 4 / 1e9:.1f} GB |")
 
 
-def test_the_papers_presets_are_five_and_the_readme_says_so():
+def test_the_papers_presets_are_five_and_the_commands_say_so():
     names = [name for name in preset_names() if name.startswith(("opt-", "llama-"))]
     assert len(names) == 5
-    says("README.md", "the paper's own experiments, for a GPU; five presets")
+    says("docs/how-to/commands.md", "the paper's own experiments, for a GPU; five presets")
     for name in names:
         says("docs/paper.md", f"| `{name}` |")
 
 
-def test_what_the_readme_counts():
-    training = Experiment.from_yaml(blocks(ROOT / "README.md", "yaml")[0].text).learner.training
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/commands.md"])
+def test_the_examples_that_a_training_set_is_read_for(page):
+    training = Experiment.from_yaml(blocks(ROOT / page, "yaml")[0].text).learner.training
     each = training.steps * training.batch_size * training.gradient_accumulation
-    says(
-        "README.md",
-        f"{training.steps} steps of {training.batch_size} x {training.gradient_accumulation} read {each} of it",
-    )
+    says(page, f"{training.steps} steps of {training.batch_size} x {training.gradient_accumulation} read {each} of it")
+
+
+def test_what_the_first_pages_count():
     theory = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
     questions = theory.partition("\n## Open questions")[2].partition("\n## ")[0].count("\n### ")
     words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    says(
-        "README.md",
-        f"{words[questions]} open questions answered",
-        f"for {words[preset('quickstart').generations]} generations",
-    )
+    says("docs/index.md", f"{words[questions]} open questions answered")
+    says("README.md", f"for {words[preset('quickstart').generations]} generations")
 
 
 def test_every_preset_is_on_a_page():
@@ -170,10 +168,12 @@ def folder(tmp_path_factory):
     return place
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/reference/run-folder.md"])
+@pytest.mark.parametrize("page", ["docs/index.md", "docs/reference/run-folder.md"])
 def test_the_files_of_a_run_are_those_of_the_page(page, folder):
     section = (
-        (ROOT / page).read_text(encoding="utf-8").partition("| | |\n" if page == "README.md" else "| file | holds |")[2]
+        (ROOT / page)
+        .read_text(encoding="utf-8")
+        .partition("| | |\n" if page == "docs/index.md" else "| file | holds |")[2]
     )
     rows = re.findall(r"^\| (`.*?) \|", section.partition("\n\n")[0], re.M)
     named = {each.split("/")[0] for row in rows for each in re.findall(r"`([^`]+)`", row)}

@@ -17,7 +17,17 @@ from typer.testing import CliRunner
 from crossfeed import Experiment, Run, open_store, run
 from crossfeed.cli import app
 from crossfeed.description.reading import read_preset
-from tests.docs.blocks import PAGES, Block, blocks, commands_in, is_excerpt, name_of, write_descriptions
+from tests.docs.blocks import (
+    PAGES,
+    ROOT,
+    Block,
+    blocks,
+    commands_in,
+    described,
+    is_excerpt,
+    name_of,
+    write_descriptions,
+)
 
 LIVE = {
     name_of(page): page
@@ -37,10 +47,17 @@ def ran(tmp_path_factory):
     return place
 
 
-def _readme(folder: Path) -> None:
-    """README's own experiment is of two large models: here it is one of models of single words."""
+def _mine(folder: Path) -> None:
+    """The experiment `mine` is of two large models: here it is one of models of single words."""
     (folder / "mine.yaml").write_text(read_preset("fake").replace("generations: 5", "generations: 1"))
     shutil.rmtree(folder / "runs" / "mine")
+
+
+def _readme(folder: Path) -> None:
+    """`mine`, and the linear regressions of the tutorial."""
+    _mine(folder)
+    (linear,) = [block.text for block in blocks(ROOT / "docs" / "tutorial.md", "yaml") if described(block)[1]]
+    (folder / "linear.yaml").write_text(linear.replace("replicates: 1000", "replicates: 10"))
 
 
 def _languages(folder: Path) -> None:
@@ -53,7 +70,7 @@ def _languages(folder: Path) -> None:
         run(Experiment.model_validate(told | {"metrics": {"completion_loss": {}}}), open_store(str(folder / place)))
 
 
-PREPARED = {"README.md": _readme, "docs/languages.md": _languages}
+PREPARED = {"README.md": _readme, "docs/how-to/commands.md": _mine, "docs/languages.md": _languages}
 
 
 def _unreported(_: Run, folder: Path) -> Path:

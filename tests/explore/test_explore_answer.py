@@ -10,10 +10,10 @@ from crossfeed.description.reading import read_preset
 from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.exact.prediction import predict
 from crossfeed.explorer.answer import Answer, Data
-from crossfeed.explorer.settings import Start
 from crossfeed.explorer.short_yaml import short_yaml
+from crossfeed.explorer.sliders import Start
 from crossfeed.explorer.summary import influence_words, summary, undetermined
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 
 from .test_explore_settings import MOVED, NUMBERED, UNEQUAL
 
@@ -75,7 +75,7 @@ def test_influence_is_of_the_limit_or_of_the_last_generation(moved):
     answer = Answer.of(start.describe(start.change(moved)), Data())
     eco = linear_ecosystem(answer.experiment)
     assert answer.influence_at == (4 if moved else None)
-    np.testing.assert_array_equal(answer.influence, influence(eco, answer.influence_at))
+    np.testing.assert_array_equal(answer.influence, influence_shares(eco, answer.influence_at))
     own = np.trace(answer.influence[:, :3]) / 3
     assert f"{100 * own:.0f} % from its own data" in influence_words(answer)
 

@@ -59,7 +59,7 @@ def test_the_command_loads_no_bokeh_before_it_is_called_and_theory_loads_no_torc
     code = (
         "import sys, crossfeed.cli\n"
         "assert 'bokeh' not in sys.modules\n"
-        "import crossfeed.explorer.theory_page, crossfeed.explorer.run_page, crossfeed.explorer.settings as s\n"
+        "import crossfeed.explorer.theory_page, crossfeed.explorer.run_page, crossfeed.explorer.sliders as s\n"
         "s.first_start()\n"
         "print(*{name.split('.')[0] for name in sys.modules} & {'torch', 'transformers', 'matplotlib', 'sklearn'})\n"
     )

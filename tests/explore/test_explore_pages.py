@@ -11,7 +11,7 @@ from bokeh.document import Document
 from crossfeed import Experiment, Run, open_store, run
 from crossfeed.exact.prediction import predict
 from crossfeed.explorer import run_page, theory_page
-from crossfeed.explorer.settings import Start
+from crossfeed.explorer.sliders import Start
 
 from .test_explore_settings import NUMBERED, UNEQUAL
 

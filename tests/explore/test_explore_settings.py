@@ -8,8 +8,8 @@ import pytest
 from crossfeed import Experiment
 from crossfeed.description.reading import preset_names, read_preset
 from crossfeed.errors import InvalidDescription
-from crossfeed.explorer.settings import GENERATIONS, Start, first_start
 from crossfeed.explorer.short_yaml import short_yaml
+from crossfeed.explorer.sliders import GENERATIONS, Start, first_start
 from crossfeed.explorer.summary import as_described
 
 NUMBERED = """

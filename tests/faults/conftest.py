@@ -1,7 +1,8 @@
-"""Small runs to do harm to, and the command line in a process of its own."""
+"""Small runs to do harm to, and the command line."""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from crossfeed import MemoryStore, run
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.reading import read_description
+from tests.faults.cli import crossfeed_cli, empty_report
 from tests.runs import numbers
 
 SMALL = (
@@ -48,17 +50,21 @@ def undisturbed(small) -> list[tuple]:
 
 
 @pytest.fixture
-def crossfeed(tmp_path_factory) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Call the command line in a process of its own: with this one's rights, or with those that its owner has at most.
+def crossfeed(tmp_path_factory, monkeypatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call the command line with this process's rights, or in one of its own with those that its owner has at most.
 
-    The latter is for root, to whom files' modes mean nothing otherwise.
+    The latter is for root, to whom files' modes mean nothing otherwise. In this process reports are empty pages.
     """
     folder = tmp_path_factory.mktemp("cwd")
+    monkeypatch.setattr("crossfeed.reporting.html.write_report", empty_report)
 
     def call(*words: str | Path, override: bool = True) -> subprocess.CompletedProcess[str]:
-        command = ["-m", "crossfeed", *map(str, words)] if override else ["-c", _NO_OVERRIDE, *map(str, words)]
-        command = [sys.executable, *command]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=120)
+        if not override:
+            command = [sys.executable, "-c", _NO_OVERRIDE, *map(str, words)]
+            return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=120)
+        with contextlib.chdir(folder):
+            answer = crossfeed_cli(*map(str, words))
+        return subprocess.CompletedProcess(words, answer.code, answer.out, answer.err)
 
     return call
 

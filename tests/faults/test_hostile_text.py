@@ -25,6 +25,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.files import latex, markdown
 from tests.faults.cli import Answer, crossfeed_cli
 from tests.faults.hostile import ATTACKS, TAME
+from tests.figures import save_empty
 
 _TEXTS_AND_NUMBERS = {"alt", "content", "src", "srcset", "width", "height", "class"}  # classes say better or worse
 
@@ -59,6 +60,8 @@ def runs(tmp_path_factory) -> dict[str, tuple[Path, Answer]]:
         patch.setenv("COLUMNS", "120")
         for name, texts in (("hostile", ATTACKS), ("tame", TAME)):
             folder = tmp_path_factory.mktemp(name)
+            if texts is TAME:
+                save_empty(patch, "svg", "png", "pdf")  # of the twin only the elements are looked at
             (folder / "x.yaml").write_text(description(texts))
             answer = crossfeed_cli("run", str(folder / "x.yaml"), "--out", str(folder / "run"))
             assert answer.code == 1, answer.err[-3000:]  # cells failed, as they should
@@ -163,10 +166,11 @@ def test_every_file_of_a_report_is_one_of_ours(runs):
 
 
 @pytest.mark.parametrize("command", ["run", "show", "status", "report"])
-def test_a_terminal_is_left_alone(runs, command):
+@pytest.mark.usefixtures("figures_unsaved")
+def test_a_terminal_is_left_alone(runs, tmp_path, command):
     folder, answer = runs["hostile"]
     if command != "run":
-        answer = crossfeed_cli(command, str(folder))
+        answer = crossfeed_cli(command, str(folder), *(["--out", str(tmp_path)] if command == "report" else []))
         assert answer.code == 0, answer.err
     assert is_tame(answer.out + answer.err)
     assert "Traceback" not in answer.out + answer.err
@@ -180,9 +184,9 @@ def test_progress_shows_what_it_is_told_as_it_is():
     lines, live = io.StringIO(), io.StringIO()
     with LiveProgress(Console(file=live, force_terminal=True, width=4000)) as progress:
         for attack in ATTACKS:
-            progress.note(attack)
+            progress.log(attack)
     for attack in ATTACKS:
-        LogProgress(lines).note(attack)
+        LogProgress(lines).log(attack)
     assert is_tame(lines.getvalue())
     for code in ("\x1b[2J", "\x1b[31m", "\x1b]", "\x07", "\x9b", "\u202e", "OVERWRITTEN\r", "\x1bP"):
         assert code not in live.getvalue()

@@ -23,9 +23,9 @@ from crossfeed import Experiment, MemoryStore, run
 from crossfeed.description.reading import read_description
 from crossfeed.display.progress import Silent
 from crossfeed.executors import open_executor
-from crossfeed.executors.calls import wire
 from crossfeed.executors.messages import decode, encode
 from crossfeed.executors.processes import SILENT, ProcessExecutor
+from crossfeed.executors.request_handler import setup_message
 from crossfeed.running.session import Setup
 from crossfeed.store import open_store
 from crossfeed.store.schema import SCHEMA
@@ -96,9 +96,9 @@ class _Hunter(threading.Thread):
     def run(self) -> None:
         dice, silent = random.Random(), 0
         while self.left and not self.stopped.wait(dice.uniform(0.3, 3.0)):
-            crew = [worker for worker in list(self.executor._crew) if worker.spoke or silent < SILENT - 1]
-            if crew:
-                worker = dice.choice(crew)
+            chosen = [worker for worker in list(self.executor._workers) if worker.spoke or silent < SILENT - 1]
+            if chosen:
+                worker = dice.choice(chosen)
                 silent = 0 if worker.spoke else silent + 1
                 worker.process.kill()
                 self.left -= 1
@@ -218,9 +218,9 @@ DEAF = """
 import time
 from crossfeed.executors import worker
 
-def listen(connection, calls):
+def listen(connection, requests):
     for _ in range(2):
-        calls.put(worker.decode(connection.recv_bytes()))
+        requests.put(worker.decode(connection.recv_bytes()))
     time.sleep(600)
 
 worker._listen = listen
@@ -237,8 +237,8 @@ def test_a_worker_that_finds_its_caller_gone_writes_no_failure(experiment, tmp_p
     command = [sys.executable, "-c", DEAF, str(theirs.fileno())]
     worker = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
     theirs.close()
-    ours.send_bytes(encode(wire(setup)))
-    ours.send_bytes(encode({"call": "advance", "cells": [0], "only_start": False}))
+    ours.send_bytes(encode(setup_message(setup)))
+    ours.send_bytes(encode({"verb": "advance", "cells": [0], "only_start": False}))
     while decode(ours.recv_bytes()).get("name") != "update":  # in the middle of a cell
         pass
     ours.close()

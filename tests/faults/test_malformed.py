@@ -108,6 +108,7 @@ def test_a_command_that_cannot_be_followed_is_refused(ground, monkeypatch, argum
     assert sorted(ground.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 @pytest.mark.parametrize("arguments", FINE_COMMANDS, ids=" ".join)
 def test_an_odd_command_that_can_be_followed_is(finished, tmp_path, monkeypatch, arguments):
     places(tmp_path, finished)

@@ -48,6 +48,7 @@ def test_a_stopped_run_goes_on_to_the_same_records(url, small, undisturbed, monk
     assert again.set_aside == []
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_a_run_is_read_and_reported_from_where_it_is(url, small, undisturbed, tmp_path):
     run(small, open_store(url))
     opened = Run.load(url)

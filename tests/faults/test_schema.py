@@ -41,6 +41,7 @@ def test_an_older_run_reads(older):
     assert set(opened.pool(WHOLE, 2)["author"]) == {"warm", "cold"}
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_an_older_run_is_shown_and_reported(older, crossfeed, tmp_path):
     shown = crossfeed("show", older)
     assert shown.returncode == 0, shown.stderr

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="images need the images extra")
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput
-from crossfeed.generation.cell_context import World
+from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import item_keys
 from crossfeed.learners.captions.learner import caption_in, spelled
@@ -46,14 +46,14 @@ def _own_cache(tmp_path_factory):
 class TestContract(LearnerContract):
     experiment = MIXED
 
-    def test_generated_items_answer_their_prompts_and_can_be_trained_on(self, world, trained):
+    def test_generated_items_answer_their_prompts_and_can_be_trained_on(self, context, trained):
         """A painter keeps the caption that it is given; a writer keeps the image."""
-        table, keys = world.private(0).slice(0, 5), item_keys(11, np.arange(5))
-        made = world.learner.generate(trained, [table] * 2, [keys] * 2)
+        table, keys = context.private(0).slice(0, 5), item_keys(11, np.arange(5))
+        made = context.learner.generate(trained, [table] * 2, [keys] * 2)
         for one, column in zip(made, ("prompt", "completion"), strict=True):
             assert one.column(column).to_pylist() == table.column(column).to_pylist()
-        pool = publish(world, 1, trained)
-        assert len(update(world, 1, trained, compose(world, 1, {1: pool}))) == 2
+        pool = publish(context, 1, trained)
+        assert len(update(context, 1, trained, compose(context, 1, {1: pool}))) == 2
 
 
 def test_an_image_is_spelled_row_by_row():
@@ -70,47 +70,47 @@ def test_an_image_is_spelled_row_by_row():
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> World:
+def context(tmp_path_factory) -> CellContext:
     cell = Experiment.from_yaml(MIXED, ("ecosystem.alpha=0.5", "ecosystem.beta=1")).cells()[0]
     tasks = {name: settings.build(name, None) for name, settings in cell.experiment.tasks.items()}
     tasks["public"] = cell.experiment.public.build("public", None)
-    context = LearnerContext(tasks, cell.seed, tmp_path_factory.mktemp("cache"), Silent())
-    return World.make(cell, cell.experiment.combined_learner.build(context), tasks)
+    learner_context = LearnerContext(tasks, cell.seed, tmp_path_factory.mktemp("cache"), Silent())
+    return CellContext.create(cell, cell.experiment.combined_learner.build(learner_context), tasks)
 
 
-def test_what_is_exchanged_are_images_with_captions(world):
-    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-    pool = publish(world, 1, states).to_pandas()
+def test_what_is_exchanged_are_images_with_captions(context):
+    states = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+    pool = publish(context, 1, states).to_pandas()
     drawn, written = pool[pool["author"] == "low"], pool[pool["author"] == "high"]
-    known = {name: set(table.column("completion").to_pylist()) for name, table in _trains(world).items()}
+    known = {name: set(table.column("completion").to_pylist()) for name, table in _trains(context).items()}
     assert set(drawn["prompt"]) <= {"0", "1"}
     assert not set(drawn["completion"]) & known["low"]  # the painter's images are its own
     assert set(written["completion"]) <= known["high"]  # the writer's are real, and its captions are its own
-    assert len(update(world, 1, states, compose(world, 1, {1: publish(world, 1, states)}))) == 2
+    assert len(update(context, 1, states, compose(context, 1, {1: publish(context, 1, states)}))) == 2
 
 
-def _trains(world):
-    return {name: task.train for name, task in world.tasks.items()}
+def _trains(context):
+    return {name: task.train for name, task in context.tasks.items()}
 
 
-def test_a_writer_reads_the_image_and_not_the_caption(world):
-    states = world.learner.start(range(2))
-    table = world.tasks["high"].test.slice(0, 4)
+def test_a_writer_reads_the_image_and_not_the_caption(context):
+    states = context.learner.start(range(2))
+    table = context.tasks["high"].test.slice(0, 4)
     other = table.set_column(0, "prompt", pa.array(["nothing"] * 4))
     keys = item_keys(3, np.arange(4))
-    first, second = (world.learner.generate(states[1:], [each], [keys])[0] for each in (table, other))
+    first, second = (context.learner.generate(states[1:], [each], [keys])[0] for each in (table, other))
     assert first.equals(second)
     assert first.column("completion").equals(table.column("completion"))
 
 
-def test_a_painter_learns_nothing_from_captions_that_name_no_class(world):
-    (painter, _) = world.learner.start(range(2))
-    sets = compose(world, 0, {})[:1]
+def test_a_painter_learns_nothing_from_captions_that_name_no_class(context):
+    (painter, _) = context.learner.start(range(2))
+    sets = compose(context, 0, {})[:1]
     part = sets[0].parts[0]
     nonsense = part.items.set_column(0, "prompt", pa.array(["?"] * part.items.num_rows))
-    (after,) = world.learner.update([painter], [replace(sets[0], parts=(replace(part, items=nonsense),))], [1], 0)
-    table = world.tasks["low"].test
-    before, then = world.learner.score([painter, after], [table])
+    (after,) = context.learner.update([painter], [replace(sets[0], parts=(replace(part, items=nonsense),))], [1], 0)
+    table = context.tasks["low"].test
+    before, then = context.learner.score([painter, after], [table])
     np.testing.assert_array_equal(before[0].loss, then[0].loss)
 
 

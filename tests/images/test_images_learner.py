@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from importlib.util import find_spec
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,13 +14,13 @@ import pytest
 from scipy.special import ndtri
 
 torch = pytest.importorskip("torch", reason="images need the images extra")
-pytest.importorskip("diffusers", reason="images need the images extra")
+if find_spec("diffusers") is None:  # which takes four seconds to import: tests do that, collecting them does not
+    pytest.skip("images need the images extra", allow_module_level=True)
 
 from crossfeed.description.experiment import Experiment  # noqa: E402
 from crossfeed.display.progress import Silent  # noqa: E402
 from crossfeed.errors import DataUnavailable, Diverged, InvalidInput  # noqa: E402
 from crossfeed.keys import address, item_keys, uniforms  # noqa: E402
-from crossfeed.learners.images.flow import draw, images_of_steps, noised, score  # noqa: E402
 from crossfeed.learners.images.noise import normals  # noqa: E402
 from crossfeed.learners.images.settings import FlowTrainingSettings  # noqa: E402
 from crossfeed.learners.neural.device import open_device  # noqa: E402
@@ -99,6 +100,8 @@ def test_noise_is_standard_normal_and_hangs_on_its_key_alone(rng):
 
 
 def test_drawing_follows_the_velocity_from_keyed_noise(rng):
+    from crossfeed.learners.images.flow import draw
+
     keys = rng.integers(0, 2**63, 9).astype(np.uint64)
     start = normals(keys, 6).reshape(9, 2, 3, 1)
 
@@ -115,6 +118,8 @@ def test_drawing_follows_the_velocity_from_keyed_noise(rng):
 
 
 def test_the_loss_is_its_definition(rng):
+    from crossfeed.learners.images.flow import noised, score
+
     images = rng.integers(0, 256, (5, 2, 3, 1), dtype=np.uint8)
     names, draws = ["a", "b", "a", "c", "a"], 3
     classes = np.array([0, 1, 0, 2, 0])
@@ -134,6 +139,8 @@ def test_the_loss_is_its_definition(rng):
 
 
 def test_the_loss_without_a_velocity_is_what_noise_and_pixels_have(rng):
+    from crossfeed.learners.images.flow import noised, score
+
     images = rng.integers(0, 256, (800, 2, 3, 1), dtype=np.uint8)
     field = Field(lambda x, t, c: torch.zeros_like(x))
     found = score(field, noised(images, ["a"] * 800, np.zeros(800, dtype=np.int64), 4), 64)
@@ -143,6 +150,8 @@ def test_the_loss_without_a_velocity_is_what_noise_and_pixels_have(rng):
 
 
 def test_steps_read_the_drawn_order_first_and_then_every_image_once_a_pass():
+    from crossfeed.learners.images.flow import images_of_steps
+
     settings = FlowTrainingSettings(steps=5, batch_size=4)
     plan = np.concatenate(images_of_steps(8, settings, 1, 3))
     assert len(plan) == 20

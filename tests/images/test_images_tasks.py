@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_named(rng, tmp_path):
         build(classes=["sideways"])
     with pytest.raises(InvalidInput, match="one class has"):
         build(skip=20)
-    with pytest.raises(InvalidInput, match="test: 1000 images were asked for"):
+    with pytest.raises(InvalidInput, match="test: 1000 images were requested"):
         build(test=1000)
     path = tmp_path / "own" / "lying" / "0.png"
     path.write_bytes(to_png(stripes(rng, "lying", size=9)))

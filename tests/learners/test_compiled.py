@@ -1,6 +1,6 @@
 """What is compiled computes what torch does, on every set of instructions that this processor has.
 
-Writing with a cache is held against whole texts in test_lean.py, on the set that is used here.
+Writing with a cache is held against whole texts in test_handwritten.py, on the set that is used here.
 """
 
 import functools
@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
 from crossfeed.learners.language import sampling  # noqa: E402
-from crossfeed.learners.language.handwritten.compiled_ops import CompiledParts  # noqa: E402
-from crossfeed.learners.language.handwritten.config import Shape  # noqa: E402
-from crossfeed.learners.language.handwritten.torch_ops import TorchParts  # noqa: E402
+from crossfeed.learners.language.handwritten.compiled_ops import CompiledOps  # noqa: E402
+from crossfeed.learners.language.handwritten.config import HandwrittenConfig  # noqa: E402
+from crossfeed.learners.language.handwritten.torch_ops import TorchOps  # noqa: E402
 from crossfeed.learners.neural.compiled.kernels import Kernels  # noqa: E402
 from crossfeed.learners.neural.compiled.library import compiler, library  # noqa: E402
 
@@ -57,90 +57,90 @@ def near(found, expected, tolerance=2e-6):
 
 @pytest.mark.parametrize("seed", [*range(8), None])
 def test_norms_and_gates_are_those_in_double_precision(kernels, seed):
-    rng, exact, parts = rng_of(seed), TorchParts(), CompiledParts(kernels, torch.float32)
+    rng, exact, ops = rng_of(seed), TorchOps(), CompiledOps(kernels, torch.float32)
     n, width, epsilon = int(rng.integers(1, 40)), int(rng.integers(2, 70)), float(10 ** rng.uniform(-6, 0))
     x, gradient, into = (numbers(rng, n, width, scale=10 ** rng.uniform(-3, 3)) for _ in range(3))
-    (y, factors), (wanted, wanted_factors) = parts.norm(x, epsilon), exact.norm(x.double(), epsilon)
+    (y, factors), (wanted, wanted_factors) = ops.norm(x, epsilon), exact.norm(x.double(), epsilon)
     assert near(y, wanted)
     twin = into.double()
     exact.norm_backward(gradient.double(), wanted, wanted_factors, twin)
-    parts.norm_backward(gradient, y, factors, into)
+    ops.norm_backward(gradient, y, factors, into)
     assert near(into, twin, 1e-5)
 
-    opened, given = numbers(rng, n, 2 * width, scale=10 ** rng.uniform(-2, 2)), numbers(rng, n, width)
-    found, kept = parts.gate(opened)
-    wanted, kept_exactly = exact.gate(opened.double())
+    gate_up, given = numbers(rng, n, 2 * width, scale=10 ** rng.uniform(-2, 2)), numbers(rng, n, width)
+    found, kept = ops.gate(gate_up)
+    wanted, kept_exactly = exact.gate(gate_up.double())
     assert near(found, wanted)
-    slopes = exact.gate_backward(given.double(), opened.double(), kept_exactly)
-    assert near(parts.gate_backward(given, opened, kept), slopes)
+    gradients = exact.gate_backward(given.double(), gate_up.double(), kept_exactly)
+    assert near(ops.gate_backward(given, gate_up, kept), gradients)
 
 
 @pytest.mark.parametrize("seed", [*range(8), None])
-def test_losses_and_slopes_are_those_in_double_precision(kernels, seed):
-    rng, exact, parts = rng_of(seed), TorchParts(), CompiledParts(kernels, torch.float32)
+def test_losses_and_gradients_are_those_in_double_precision(kernels, seed):
+    rng, exact, ops = rng_of(seed), TorchOps(), CompiledOps(kernels, torch.float32)
     n, vocabulary = int(rng.integers(1, 20)), int(rng.integers(1, 200))
     logits = numbers(rng, n, vocabulary, scale=10 ** rng.uniform(-2, 2.3))
     targets = torch.from_numpy(rng.integers(vocabulary, size=n))
     doubled, wanted, found = logits.double(), torch.empty(n).double(), torch.empty(n)
     twin = logits.clone()
-    exact.losses(doubled, targets, wanted, slopes=True)
-    parts.losses(logits, targets, found, slopes=True)
+    exact.losses(doubled, targets, wanted, with_gradient=True)
+    ops.losses(logits, targets, found, with_gradient=True)
     assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max() + 1e-6
     assert (logits - doubled).abs().max() <= 1e-5
     again = torch.empty(n)
-    parts.losses(twin, targets, again, slopes=False)
+    ops.losses(twin, targets, again, with_gradient=False)
     assert torch.equal(again, found)
 
 
 @pytest.mark.parametrize("seed", [*range(6), None])
-def test_parts_in_bf16_differ_from_those_in_fp32_by_one_rounding(kernels, seed):
+def test_ops_in_bf16_differ_from_those_in_fp32_by_one_rounding(kernels, seed):
     """Numbers that bf16 holds are given to both: what comes out is the same, rounded once."""
-    rng, exact, parts = rng_of(seed), CompiledParts(kernels, torch.float32), CompiledParts(kernels, torch.bfloat16)
+    rng, exact, ops = rng_of(seed), CompiledOps(kernels, torch.float32), CompiledOps(kernels, torch.bfloat16)
     n, width = int(rng.integers(1, 40)), int(rng.integers(1, 70))
-    x, gradient, opened = (numbers(rng, n, width * k).bfloat16() for k in (1, 1, 2))
+    x, gradient, gate_up = (numbers(rng, n, width * k).bfloat16() for k in (1, 1, 2))
 
-    (y, factors), (whole, same) = parts.norm(x.float(), 1e-6), exact.norm(x.float(), 1e-6)
+    (y, factors), (whole, same) = ops.norm(x.float(), 1e-6), exact.norm(x.float(), 1e-6)
     assert torch.equal(y, whole.bfloat16())
     assert torch.equal(factors, same)
     into, twin = torch.zeros(n, width), torch.zeros(n, width)
-    parts.norm_backward(gradient, y, factors, into)
+    ops.norm_backward(gradient, y, factors, into)
     exact.norm_backward(gradient.float(), y.float(), factors, twin)
     assert torch.equal(into, twin)
 
-    assert torch.equal(parts.gate(opened)[0], exact.gate(opened.float())[0].bfloat16())
-    slopes = exact.gate_backward(gradient.float(), opened.float(), [])
-    assert torch.equal(parts.gate_backward(gradient, opened.clone(), []), slopes.bfloat16())
+    assert torch.equal(ops.gate(gate_up)[0], exact.gate(gate_up.float())[0].bfloat16())
+    gradients = exact.gate_backward(gradient.float(), gate_up.float(), [])
+    assert torch.equal(ops.gate_backward(gradient, gate_up.clone(), []), gradients.bfloat16())
 
     targets, logits = torch.from_numpy(rng.integers(width, size=n)), x.float()
     found, wanted = torch.empty(n), torch.empty(n)
-    parts.losses(x, targets, found, slopes=True)
-    exact.losses(logits, targets, wanted, slopes=True)
+    ops.losses(x, targets, found, with_gradient=True)
+    exact.losses(logits, targets, wanted, with_gradient=True)
     assert torch.equal(found, wanted)
     assert torch.equal(x, logits.bfloat16())
 
 
 @pytest.mark.parametrize("seed", [*range(12), None])
 def test_attention_is_that_in_double_precision(kernels, seed):
-    rng, exact, parts = rng_of(seed), TorchParts(), CompiledParts(kernels, torch.float32)
+    rng, exact, ops = rng_of(seed), TorchOps(), CompiledOps(kernels, torch.float32)
     groups, shared, size = int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.choice([2, 8, 16, 31, 32, 48, 64]))
-    shape = Shape(1, groups * shared, groups, size, 1e-6, True, None, torch.ones(1))
+    config = HandwrittenConfig(1, groups * shared, groups, size, 1e-6, True, None, torch.ones(1))
     lengths = rng.integers(1, 80, size=int(rng.integers(1, 6))).tolist()
-    asked = numbers(rng, sum(lengths), (shape.heads + 2 * groups) * size, scale=10 ** rng.uniform(-2, 0.5))
-    gradient = numbers(rng, sum(lengths), shape.heads * size)
-    attention, exactly = parts.attention(shape, lengths), exact.attention(shape, lengths)
+    qkv = numbers(rng, sum(lengths), (config.heads + 2 * groups) * size, scale=10 ** rng.uniform(-2, 0.5))
+    gradient = numbers(rng, sum(lengths), config.heads * size)
+    attention, exactly = ops.attention(config, lengths), exact.attention(config, lengths)
     exactly._masks = [mask.double() for mask in exactly._masks]
-    (seen, kept), (wanted, kept_exactly) = attention.forward(asked), exactly.forward(asked.double())
+    (seen, kept), (wanted, kept_exactly) = attention.forward(qkv), exactly.forward(qkv.double())
     assert near(seen, wanted, 1e-4)
-    found = attention.backward(gradient, asked, kept)
-    assert near(found, double_backward(exactly, gradient, asked, kept_exactly), 1e-4)
+    found = attention.backward(gradient, qkv, kept)
+    assert near(found, double_backward(exactly, gradient, qkv, kept_exactly), 1e-4)
 
 
-def double_backward(exactly, gradient, asked, kept):
-    """The slopes by autograd: those in torch are made for single precision."""
-    leaf = asked.double().requires_grad_()
+def double_backward(exactly, gradient, qkv, kept):
+    """The gradients by autograd: those in torch are made for single precision."""
+    leaf = qkv.double().requires_grad_()
     queries, keys, values = exactly._heads(leaf)
     seen = []
-    for mask, *each in zip(exactly._masks, *map(exactly._apart, (queries, keys, values)), strict=True):
+    for mask, *each in zip(exactly._masks, *map(exactly._texts, (queries, keys, values)), strict=True):
         query, key, value = each
         seen.append((mask + query @ key.mT).softmax(-1) @ value)
     together = torch.cat(seen, dim=1).transpose(0, 1).flatten(1)
@@ -176,16 +176,16 @@ def test_equal_scores_go_to_the_first(kernels):
         assert kernels.draw(logits, words, same, 1.0).item() == first
 
 
-def test_drawn_tokens_have_the_chances_of_their_logits(kernels):
+def test_drawn_tokens_have_the_probabilities_of_their_logits(kernels):
     """Against the exact probabilities, in standard errors, with noise that no other draw has had."""
     rng, n = rng_of(None), 40_000
     logits = numbers(rng, 1, 37, scale=1.5)
     words = torch.from_numpy(rng.integers(-(1 << 31), 1 << 31, size=(n, 2)).astype(np.int32))
     bits = sampling.vocabulary_bits(37, torch.device("cpu"))
     found = kernels.draw(logits.repeat(n, 1), words, bits, 0.8)
-    chances = (logits[0].double() / 0.8).softmax(0)
-    off = torch.bincount(found, minlength=37) / n - chances
-    assert (off.abs() <= 5.5 * (chances * (1 - chances) / n).sqrt() + 1e-4).all()
+    probs = (logits[0].double() / 0.8).softmax(0)
+    off = torch.bincount(found, minlength=37) / n - probs
+    assert (off.abs() <= 5.5 * (probs * (1 - probs) / n).sqrt() + 1e-4).all()
 
 
 def test_tensors_that_are_not_side_by_side_are_refused(kernels):

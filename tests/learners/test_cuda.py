@@ -1,4 +1,4 @@
-"""On a CUDA device: what is recorded gives what the same work gives without, and states do not stay on the device."""
+"""On a CUDA device: captured work gives the results of uncaptured work, and states do not stay on the device."""
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +10,13 @@ if not torch.cuda.is_available():
 
 from test_language_kit import LLAMA_3, OPT_350M, keys, learner, prose, random_model, sums, training_set  # noqa: E402
 
-from crossfeed.learners.language.captured_decoding import RecordedDecoder  # noqa: E402
+from crossfeed.learners.language.captured_decoding import CapturedDecoder  # noqa: E402
 from crossfeed.learners.language.decoding import complete  # noqa: E402
 from crossfeed.learners.language.model import LanguageState  # noqa: E402
+from crossfeed.learners.language.request import CompletionRequest  # noqa: E402
 from crossfeed.learners.language.settings import GenerationSettings  # noqa: E402
 from crossfeed.learners.language.tokens import Batch  # noqa: E402
-from crossfeed.learners.neural.cuda_graphs import Recorder  # noqa: E402
+from crossfeed.learners.neural.cuda_graphs import CudaGraphs  # noqa: E402
 
 CONFIGS = {"opt": OPT_350M, "llama": LLAMA_3}
 
@@ -28,12 +29,12 @@ def base(request, tmp_path_factory):
 
 @pytest.fixture
 def plain(monkeypatch):
-    """Make a learner that records nothing."""
+    """Make a learner that captures nothing."""
 
     def make(base, **sections):
         made = on_cuda(base, **sections)
-        made._model.__dict__["recorded"] = None
-        monkeypatch.setattr(RecordedDecoder, "takes", staticmethod(lambda model: False))
+        made._model.__dict__["captured_passes"] = None
+        monkeypatch.setattr(CapturedDecoder, "supports", staticmethod(lambda model: False))
         return made
 
     return make
@@ -63,20 +64,20 @@ def same(left, right):
 
 
 @pytest.mark.parametrize("accumulation", [1, 3])
-def test_recorded_training_is_training(base, plain, accumulation):
+def test_captured_training_is_training(base, plain, accumulation):
     """To rounding: after ten steps at a rate of 1e-3 each weight may have moved by 1e-2."""
     how = {"training": {"initial_steps": 10, "gradient_accumulation": accumulation}}
-    recorded, other = without_dropout(on_cuda(base, **how)), without_dropout(plain(base, **how))
-    start = recorded.start(range(1))
-    ours, theirs = (made.update(start, [data()], [1], 0)[0] for made in (recorded, other))
-    assert recorded._model.recorded._recorded
+    captured, other = without_dropout(on_cuda(base, **how)), without_dropout(plain(base, **how))
+    start = captured.start(range(1))
+    ours, theirs = (made.update(start, [data()], [1], 0)[0] for made in (captured, other))
+    assert captured._model.captured_passes._captured
     assert farthest(ours, start[0]) > 5e-3
     moved = [(ours.weights[name] - theirs.weights[name]).abs() for name in ours.weights]
     assert torch.cat([each.flatten() for each in moved]).quantile(0.99) < 2e-5
 
 
 def test_training_again_gives_the_same(base):
-    """Dropout included, whichever shapes were recorded before, and by whom."""
+    """Dropout included, whichever shapes were captured before, and by whom."""
     first, second = on_cuda(base), on_cuda(base)
     start = first.start(range(1))
     second.update(start, [training_set(prose(5, 64))], [7], 1)
@@ -96,14 +97,14 @@ def test_training_on_the_device_is_training_on_the_host(base):
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.9])
-def test_recorded_completions_are_completions(base, plain, top_p):
+def test_captured_completions_are_completions(base, plain, top_p):
     """In fp32, but for a near-tie that rounding tips over. Many texts end early, so that rows leave the batch."""
     how = {"generation": {"max_new_tokens": 80, "max_prompt_tokens": 48, "batch_size": 64, "top_p": top_p}}
     items, own = sums(7, 100), keys(100)
-    recorded = on_cuda(base, **how)
-    state = recorded.start(range(1))
-    [ours] = recorded.generate(state, [items], [own])
-    assert RecordedDecoder.takes(recorded._model)
+    captured = on_cuda(base, **how)
+    state = captured.start(range(1))
+    [ours] = captured.generate(state, [items], [own])
+    assert CapturedDecoder.supports(captured._model)
     [theirs] = plain(base, **how).generate(state, [items], [own])
     pairs = zip(ours["completion"].to_pylist(), theirs["completion"].to_pylist(), strict=True)
     assert sum(left == right for left, right in pairs) >= 95
@@ -115,10 +116,11 @@ def test_tokens_in_bf16_are_nearly_the_likeliest(base):
     here, there = on_cuda(base, precision="bf16"), learner(base)
     [state] = there.start(range(1))
     how = GenerationSettings(temperature=0.0, max_new_tokens=60, batch_size=32)
-    prompts = here._codec.prompts(sums(9, 32), 48)
+    prompts = here._tokenizer.prompts(sums(9, 32), 48)
     here._model.load(state.weights)
     there._model.load(state.weights)
-    found = complete(here._model, prompts, keys(32), how, here._ends, here._codec.pad, lambda count: None)
+    request = CompletionRequest(prompts, keys(32), how, here._ends, here._tokenizer.pad)
+    found = complete(here._model, request, lambda count: None)
     behind = []
     for prompt, one in zip(prompts, found, strict=True):
         ids = np.concatenate([prompt, one.ids])
@@ -129,12 +131,12 @@ def test_tokens_in_bf16_are_nearly_the_likeliest(base):
     assert torch.cat(behind).quantile(0.95) < 0.05
 
 
-def test_recorded_scores_are_scores(base, plain):
+def test_captured_scores_are_scores(base, plain):
     items = pa.concat_tables([sums(4, 20), prose(5, 21)])
-    recorded, other = on_cuda(base, evaluation={"batch_size": 8}), plain(base)
-    states = recorded.start(range(1))
-    [[ours]], [[theirs]] = (made.score(states, [items]) for made in (recorded, other))
-    assert recorded._model.recorded._recorded
+    captured, other = on_cuda(base, evaluation={"batch_size": 8}), plain(base)
+    states = captured.start(range(1))
+    [[ours]], [[theirs]] = (made.score(states, [items]) for made in (captured, other))
+    assert captured._model.captured_passes._captured
     np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-4)
     np.testing.assert_allclose(ours.completion_loss, theirs.completion_loss, rtol=1e-4)
     np.testing.assert_array_equal(ours.size, theirs.size)
@@ -154,7 +156,7 @@ def test_the_device_holds_no_more_after_many_generations(base):
     assert max(held[2:]) <= held[1]
 
 
-def test_what_cannot_be_recorded_is_done_without(base, plain):
+def test_what_cannot_be_captured_is_done_without(base, plain):
     made = on_cuda(base)
     module, forward = made._model.module, made._model.module.forward
 
@@ -164,18 +166,18 @@ def test_what_cannot_be_recorded_is_done_without(base, plain):
 
     module.forward = waiting
     start = made.start(range(1))
-    with pytest.warns(UserWarning, match="cannot be recorded as a CUDA graph"):
+    with pytest.warns(UserWarning, match="cannot be captured as a CUDA graph"):
         [found] = made.update(start, [data()], [1], 0)
     assert farthest(found, start[0]) > 1e-4
     [again] = made.update(start, [data()], [1], 0)
     assert farthest(found, again) < 1e-3
 
 
-def test_random_numbers_of_a_recording_come_from_the_generator():
+def test_random_numbers_of_a_captured_graph_come_from_the_generator():
     found = torch.zeros(1000, device="cuda")
-    recorder = Recorder(torch.device("cuda"))
-    recorder.rehearse(found.uniform_)
-    replay = recorder.record(found.uniform_)
+    graphs = CudaGraphs(torch.device("cuda"))
+    graphs.warm_up(found.uniform_)
+    replay = graphs.capture(found.uniform_)
     drawn = []
     for seed in (1, 2, 1):
         torch.manual_seed(seed)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.optimize import minimize
-from tests.learners.test_linear import world_of
+from tests.learners.test_linear import context_of
 from tests.tiny import GLM
 
 from crossfeed import MemoryStore, run
@@ -18,9 +18,9 @@ from crossfeed.description.experiment import Experiment
 from crossfeed.errors import Diverged
 from crossfeed.generation.turn import compose, update
 from crossfeed.keys import item_keys
-from crossfeed.learners.glm import divergence, poisson_quantiles
-from crossfeed.learners.newton import maximum_likelihood
-from crossfeed.learners.replicates import WeightedPart
+from crossfeed.learners.regression.families import half_deviance, poisson_quantiles
+from crossfeed.learners.regression.newton import maximum_likelihood
+from crossfeed.learners.regression.replicates import WeightedSource
 from crossfeed.tasks.regression import mean_response, responses_of
 
 FAMILIES = ("logistic", "poisson")
@@ -38,7 +38,7 @@ def random_parts(seed, family, rank=3, d=3, replicates=5, rows=(60, 40, 60)):
     theta = rng.standard_normal(rank) @ span / (span**2).sum()
     first, second = (rng.standard_normal((n, rank)) @ span for n in rows[:2])
     return [
-        WeightedPart(weight, features, responses(rng, family, features, theta, replicates))
+        WeightedSource(weight, features, responses(rng, family, features, theta, replicates))
         for weight, features in ((0.5, first), (0.3, second), (0.2, first))
     ]
 
@@ -77,14 +77,14 @@ def test_the_beginning_changes_nothing_nor_do_other_replicates(family):
     cold = maximum_likelihood(family, parts, np.zeros((5, 3))).estimates
     far = np.random.default_rng(0).uniform(-4, 4, (5, 3))
     np.testing.assert_allclose(maximum_likelihood(family, parts, far).estimates, cold, atol=1e-10)
-    alone = [WeightedPart(part.weight, part.features, part.responses[:, 2:3]) for part in parts]
+    alone = [WeightedSource(part.weight, part.features, part.responses[:, 2:3]) for part in parts]
     np.testing.assert_allclose(maximum_likelihood(family, alone, far[2:3]).estimates[0], cold[2], atol=1e-10)
 
 
 def test_a_far_overshooting_step_is_halved():
     features = np.column_stack([np.ones(50), np.linspace(-1, 1, 50)])
     counts = np.random.default_rng(4).poisson(np.exp(features @ [6.0, 3.0]))[:, None].astype(float)
-    part = WeightedPart(1.0, features, counts)
+    part = WeightedSource(1.0, features, counts)
     fit = maximum_likelihood("poisson", [part], np.array([[-8.0, 0.0]]))
     assert fit.exists.all()
     np.testing.assert_allclose(features.T @ (np.exp(features @ fit.estimates[0]) - counts[:, 0]), 0, atol=1e-6)
@@ -103,7 +103,7 @@ SEPARATED = {
 def test_separated_data_have_no_estimate_and_a_ridge_gives_one(case):
     family, features, labels = SEPARATED[case]
     fine = [1, 0, 1, 0, 1][: len(labels)] if family == "logistic" else [1, 2, 1, 1]
-    part = WeightedPart(1.0, features, np.array([fine, labels], dtype=float).T)
+    part = WeightedSource(1.0, features, np.array([fine, labels], dtype=float).T)
     fit = maximum_likelihood(family, [part], np.zeros((2, 2)))
     assert fit.exists.tolist() == [True, False]
     ridged = maximum_likelihood(family, [part], np.zeros((2, 2)), ridge=0.1)
@@ -124,11 +124,11 @@ def test_separation_ends_the_cell_as_a_record():
 
 
 def test_the_message_of_separation_names_the_entity():
-    world = world_of(GLM.replace("FAMILY", "logistic"))
-    sets = compose(world, 0, {})
-    pieces = [sets[0], compose(world_of(GLM.replace("FAMILY", "logistic").replace("rows: 60", "rows: 2")), 0, {})[1]]
+    context = context_of(GLM.replace("FAMILY", "logistic"))
+    sets = compose(context, 0, {})
+    pieces = [sets[0], compose(context_of(GLM.replace("FAMILY", "logistic").replace("rows: 60", "rows: 2")), 0, {})[1]]
     with pytest.raises(Diverged, match="entity 1: the likelihood of"):
-        world.learner.update(world.learner.start(range(2)), pieces, [0, 1], 0)
+        context.learner.update(context.learner.start(range(2)), pieces, [0, 1], 0)
 
 
 def test_poisson_quantiles_are_those_of_the_distribution():
@@ -149,11 +149,11 @@ def test_poisson_quantiles_are_those_of_the_distribution():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_generated_responses_follow_the_fitted_model(family):
-    world = world_of(GLM.replace("FAMILY", family).replace("replicates: 4", "replicates: 4000"))
+    context = context_of(GLM.replace("FAMILY", family).replace("replicates: 4", "replicates: 4000"))
     theta = np.tile([0.7, -0.4], (4000, 1))
-    prompts = world.private(0)
-    drawn = responses_of(world.learner.generate([theta], [prompts], [item_keys(2, np.arange(60))])[0])
-    mean = mean_response(family, world.tasks["p"].features @ theta[0])
+    prompts = context.private(0)
+    drawn = responses_of(context.learner.generate([theta], [prompts], [item_keys(2, np.arange(60))])[0])
+    mean = mean_response(family, context.tasks["p"].features @ theta[0])
     variance = mean * (1 - mean) if family == "logistic" else mean
     assert (np.abs(drawn.mean(axis=1) - mean) < 5 * np.sqrt(variance / 4000)).all()
     assert (np.abs(drawn.var(axis=1) / variance - 1) < 0.25).all()
@@ -163,20 +163,20 @@ def test_generated_responses_follow_the_fitted_model(family):
 def test_the_loss_is_the_divergence_from_the_response(family):
     predictor = np.array([-2.0, 0.3, 1.5])
     mean = mean_response(family, predictor)
-    np.testing.assert_allclose(divergence(family, mean, predictor), 0, atol=1e-12)
+    np.testing.assert_allclose(half_deviance(family, mean, predictor), 0, atol=1e-12)
     y = np.array([0.0, 1.0, 1.0])
     if family == "logistic":
         expected = -stats.bernoulli.logpmf(y, mean)
     else:
         expected = stats.poisson.logpmf(y, y) - stats.poisson.logpmf(y, mean)
-    np.testing.assert_allclose(divergence(family, y, predictor), expected, atol=1e-12)
+    np.testing.assert_allclose(half_deviance(family, y, predictor), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_brings_the_test_loss_near_zero(family):
-    world = world_of(GLM.replace("FAMILY", family).replace("rows: 60", "rows: 2000"), "ecosystem.beta=1")
-    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-    loss = [scores[0].loss.mean() for scores in world.learner.score(states, [world.tasks["p"].test])]
+    context = context_of(GLM.replace("FAMILY", family).replace("rows: 60", "rows: 2000"), "ecosystem.beta=1")
+    states = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+    loss = [scores[0].loss.mean() for scores in context.learner.score(states, [context.tasks["p"].test])]
     assert 0 < loss[0] < 0.01 < loss[1]
 
 

@@ -61,8 +61,8 @@ def naive_losses(folder, items, max_length=96):
         ids = torch.tensor([(ids + ends)[:max_length]])
         prompt = len(tokenizer(row["prompt"])["input_ids"])
         with torch.no_grad():
-            chances = model(ids).logits[0, :-1].log_softmax(-1)
-        each = -chances.gather(1, ids[0, 1:, None])[:, 0].double().numpy()
+            probs = model(ids).logits[0, :-1].log_softmax(-1)
+        each = -probs.gather(1, ids[0, 1:, None])[:, 0].double().numpy()
         rest = each[max(prompt, 1) - 1 :]
         found.append((each.sum(), len(each), rest.sum(), len(rest)))
     return np.array(found).T
@@ -175,7 +175,7 @@ def test_accumulation_equals_one_big_batch():
 def test_gradients_are_those_of_the_mean_over_tokens(trained):
     """Padding, sorting and micro-batches against one example at a time, in plain transformers."""
     made, _ = trained
-    model, codec = made._model, made._codec
+    model, codec = made._model, made._tokenizer
     examples = [one.ids for one in codec.examples(mixed_items().slice(0, 9), 96)]
     summed_gradients(model, examples, 4, codec.pad)
     found = {name: p.grad.clone() for name, p in model.parameters().items()}
@@ -223,12 +223,12 @@ def test_packed_rows_hold_every_example_whole_and_in_few_rows():
 def test_examples_in_one_row_do_not_see_each_other(base):
     made = learner(base)
     made.start(range(1))
-    model, pad = made._model, made._codec.pad
+    model, pad = made._model, made._tokenizer.pad
     if base is not None and "opt" in base["model"]:
         assert not model.packs, "transformers' OPT masks by the attention mask alone"
         return
     assert model.packs
-    coded = made._codec.examples(mixed_items(), 96)
+    coded = made._tokenizer.examples(mixed_items(), 96)
     examples = [one.ids[: 3 + 5 * (row % 8)] for row, one in enumerate(coded)]
     together = Batch.packed(examples, pad, torch.device("cpu"))
     with torch.inference_mode():

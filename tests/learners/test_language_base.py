@@ -15,11 +15,10 @@ from test_language_kit import LLAMA_3, SCRATCH, context, keys, random_model, set
 
 from crossfeed.cache import cached_folder  # noqa: E402
 from crossfeed.errors import DataUnavailable, InvalidInput  # noqa: E402
-from crossfeed.learners.language import LanguageSettings  # noqa: E402
-from crossfeed.learners.language.gradient_shards import Halves  # noqa: E402
-from crossfeed.learners.language.model import WorkingModel  # noqa: E402
+from crossfeed.learners.language.gradient_shards import GradientShards  # noqa: E402
+from crossfeed.learners.language.model import CausalModel  # noqa: E402
 from crossfeed.learners.language.scratch import _blocks  # noqa: E402
-from crossfeed.learners.language.settings import ScratchSettings  # noqa: E402
+from crossfeed.learners.language.settings import LanguageSettings, ScratchSettings  # noqa: E402
 from crossfeed.learners.neural.device import open_device  # noqa: E402
 from crossfeed.learners.neural.optimizer import constant_with_warmup, trapezoid  # noqa: E402
 from crossfeed.settings import identity  # noqa: E402
@@ -157,8 +156,8 @@ def working_model(by_hand, **changes):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = AutoModelForCausalLM.from_config(config, attn_implementation="eager" if by_hand else None)
-    model = WorkingModel(module, open_device("cpu", "fp32", 1))
-    assert (model.lean is not None) == by_hand
+    model = CausalModel(module, open_device("cpu", "fp32", 1))
+    assert (model.handwritten is not None) == by_hand
     model.training()
     return model
 
@@ -170,12 +169,12 @@ def mean_loss(model, block):
 
 @pytest.mark.parametrize("by_hand", [True, False])
 @pytest.mark.parametrize("rows", [1, 2, 5])
-def test_two_halves_are_the_whole(rows, by_hand):
+def test_two_shards_are_the_whole(rows, by_hand):
     block = torch.randint(60, (rows, 9))
     model = working_model(by_hand)
-    with Halves(model) as halves:
+    with GradientShards(model) as shards:
         for _ in range(3):  # the first step is done by one thread, the others by two
-            loss = halves.gradients(block)
+            loss = shards.gradients(block)
             found = [parameter.grad.clone() for parameter in model.parameters().values()]
             model.module.zero_grad()
             whole = mean_loss(model, block)
@@ -189,22 +188,22 @@ def test_two_halves_are_the_whole(rows, by_hand):
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
-def test_halves_do_not_depend_on_who_computes_them(by_hand):
+def test_shards_do_not_depend_on_who_computes_them(by_hand):
     block = torch.randint(60, (8, 33))
     model = working_model(by_hand)
     parameters = model.parameters()
 
-    def part(half):
+    def part(shard):
         if by_hand:
-            found = model.lean.gradients(list(half.numpy()), 1 / (8 * 32), model.lean.weights())[1]
+            found = model.handwritten.gradients(list(shard.numpy()), 1 / (8 * 32), model.handwritten.weights())[1]
             return [found[name] for name in parameters]
-        return torch.autograd.grad(mean_loss(model, half) * 0.5, list(parameters.values()))
+        return torch.autograd.grad(mean_loss(model, shard) * 0.5, list(parameters.values()))
 
-    parts = [part(half) for half in block.tensor_split(2)]
-    with Halves(model) as halves:
+    parts = [part(shard) for shard in block.tensor_split(2)]
+    with GradientShards(model) as shards:
         for _ in range(20):
             model.module.zero_grad()
-            halves.gradients(block)
+            shards.gradients(block)
             for parameter, first, second in zip(parameters.values(), *parts, strict=True):
                 assert torch.equal(parameter.grad, first + second)
 
@@ -214,8 +213,8 @@ def test_dropout_is_drawn_in_one_order():
     model = working_model(False, attention_dropout=0.5)
 
     def losses():
-        with model.device.seeded(7), Halves(model) as halves:
-            return [halves.gradients(block).item() for _ in range(10)]
+        with model.device.seeded(7), GradientShards(model) as shards:
+            return [shards.gradients(block).item() for _ in range(10)]
 
     first = losses()
     assert len(set(first)) > 1
@@ -224,12 +223,12 @@ def test_dropout_is_drawn_in_one_order():
 
 def test_numbers_are_split_into_digits_and_bytes_come_back(tmp_path):
     made = settings().build(context())
-    tokenizer = made._codec.tokenizer
+    tokenizer = made._tokenizer.tokenizer
     assert len(tokenizer) <= SCRATCH["vocabulary"]
     assert [tokenizer.decode([i]) for i in tokenizer("1234")["input_ids"]] == list("1234")
     for text in ("naïve 日本 \n\t 42!", " leading", "trailing "):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
-    assert made._codec.pad != made._codec.eos
+    assert made._tokenizer.pad != made._tokenizer.eos
 
 
 @pytest.mark.parametrize(
@@ -273,6 +272,7 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch, offline):
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the library tries five times, after longer and longer pauses
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "https://hub.invalid")
     monkeypatch.setattr("crossfeed.learners.language.hub.getproxies", dict)
     with pytest.raises(DataUnavailable, match=r"nobody/no-such-model.*local folder") as caught:

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
 from crossfeed.keys import address, item_keys  # noqa: E402
 from crossfeed.learners.fake import FakeTask  # noqa: E402
-from crossfeed.learners.language import LanguageSettings  # noqa: E402
+from crossfeed.learners.language.settings import LanguageSettings  # noqa: E402
 from crossfeed.protocols import LearnerContext, Part, TrainingSet  # noqa: E402
 
 NAMES = ("Ann", "Bob", "Cid")
@@ -37,7 +37,7 @@ class Stages:
     def advance(self, steps):
         self.steps += steps
 
-    def note(self, text):
+    def log(self, text):
         """Nothing is noted."""
 
 

@@ -32,8 +32,8 @@ def keys_of(seed, n):
     return item_keys(address(seed, "test"), np.arange(n))
 
 
-def chi_square(counts, chances):
-    expected = chances * counts.sum()
+def chi_square(counts, probs):
+    expected = probs * counts.sum()
     rare = expected < 20
     counts = np.append(counts[~rare], counts[rare].sum())
     expected = np.append(expected[~rare], expected[rare].sum())
@@ -105,13 +105,13 @@ def test_top_p_keeps_the_smallest_sufficient_set(seed):
     for top_p in (0.1, 0.5, 0.9):
         fast = nucleus(torch.from_numpy(logits), top_p).numpy()
         for row, kept in zip(logits, np.isfinite(fast), strict=True):
-            chances = np.exp(row - row.max(), dtype=np.float64)
-            chances /= chances.sum()
+            probs = np.exp(row - row.max(), dtype=np.float64)
+            probs /= probs.sum()
             total, expected = 0.0, set()
             for token in np.argsort(-row, kind="stable"):
                 if total >= top_p:
                     break
-                total += chances[token]
+                total += probs[token]
                 expected.add(token)
             assert set(np.flatnonzero(kept)) == expected
         assert np.array_equal(fast[np.isfinite(fast)], logits[np.isfinite(fast)])

@@ -11,21 +11,23 @@ from crossfeed import MemoryStore, open_store, run
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.progress import Silent
 from crossfeed.errors import Diverged, InvalidInput
-from crossfeed.generation.cell_context import World
+from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import item_keys
-from crossfeed.learners.linear import LinearSettings, least_squares
-from crossfeed.learners.replicates import WeightedPart, angles, keyed_normals, keyed_uniforms
+from crossfeed.learners.numeric import angles, keyed_normals, keyed_uniforms
+from crossfeed.learners.regression.families import least_squares
+from crossfeed.learners.regression.replicates import WeightedSource
+from crossfeed.learners.regression.settings import LinearSettings
 from crossfeed.protocols import LearnerContext, Part, TrainingSet
 from crossfeed.tasks.regression import features_of, regression_items, responses_of
 
 
-def world_of(text=LINEAR, *overrides):
+def context_of(text=LINEAR, *overrides):
     cell = Experiment.from_yaml(text, overrides).cells()[0]
     tasks = {name: settings.build(name, None) for name, settings in cell.experiment.tasks.items()}
     tasks["public"] = cell.experiment.public.build("public", None)
     learner = cell.experiment.learner.build(LearnerContext(tasks, cell.seed, None, Silent()))
-    return World.make(cell, learner, tasks)
+    return CellContext.create(cell, learner, tasks)
 
 
 def naive_least_squares(parts):
@@ -39,7 +41,7 @@ def random_parts(rng, count, d, rank, replicates):
     parts = []
     for _ in range(count):
         features = rng.standard_normal((rng.integers(rank, 9), rank)) @ rng.standard_normal((rank, d))
-        parts.append(WeightedPart(rng.uniform(0.1, 1), features, rng.standard_normal((len(features), replicates))))
+        parts.append(WeightedSource(rng.uniform(0.1, 1), features, rng.standard_normal((len(features), replicates))))
     return parts
 
 
@@ -53,18 +55,18 @@ def test_a_small_weight_is_not_an_absent_one():
     rng = np.random.default_rng(3)
     one, other = random_parts(rng, 2, 2, 1, 3)
     # Two sources of rank one in two dimensions do not compete: the estimate is the same whatever their weights.
-    equal = least_squares([WeightedPart(1.0, one.features, one.responses), other])
-    small = least_squares([WeightedPart(1e-11, one.features, one.responses), other])
+    equal = least_squares([WeightedSource(1.0, one.features, one.responses), other])
+    small = least_squares([WeightedSource(1e-11, one.features, one.responses), other])
     np.testing.assert_allclose(small, equal, rtol=1e-3)
     assert not np.allclose(equal, naive_least_squares([other]), rtol=0.1)
 
 
 def test_drawn_items_weigh_one_each_however_often_they_are_drawn():
-    world = world_of(LINEAR.replace("{kind: linear}", "{kind: linear, reads: draws}"), "n=25")
-    states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-    pool = publish(world, 1, states)
-    sets = compose(world, 1, {1: pool})
-    for theta, training in zip(update(world, 1, states, sets), sets, strict=True):
+    context = context_of(LINEAR.replace("{kind: linear}", "{kind: linear, reads: draws}"), "n=25")
+    states = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+    pool = publish(context, 1, states)
+    sets = compose(context, 1, {1: pool})
+    for theta, training in zip(update(context, 1, states, sets), sets, strict=True):
         items = training.items
         assert items.num_rows == 25
         design, values = features_of(items), responses_of(items)
@@ -73,12 +75,12 @@ def test_drawn_items_weigh_one_each_however_often_they_are_drawn():
 
 
 def test_replicates_do_not_touch_each_other():
-    few, many = world_of(), world_of(LINEAR.replace("replicates: 4", "replicates: 6"))
+    few, many = context_of(), context_of(LINEAR.replace("replicates: 4", "replicates: 6"))
     found = []
-    for world in (few, many):
-        states = update(world, 0, world.learner.start(range(2)), compose(world, 0, {}))
-        pool = publish(world, 1, states)
-        found.append(update(world, 1, states, compose(world, 1, {1: pool})))
+    for context in (few, many):
+        states = update(context, 0, context.learner.start(range(2)), compose(context, 0, {}))
+        pool = publish(context, 1, states)
+        found.append(update(context, 1, states, compose(context, 1, {1: pool})))
     for four, six in zip(*found, strict=True):
         assert (four.shape, six.shape) == ((4, 3), (6, 3))
         np.testing.assert_allclose(six[:4], four, rtol=1e-12)
@@ -95,11 +97,11 @@ def test_noise_is_the_keys_own_stream():
 
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_responses_are_predictions_with_noise_of_the_given_size(noise):
-    world = world_of(LINEAR.replace("replicates: 4", "replicates: 3000"), f"learner.noise={noise}")
+    context = context_of(LINEAR.replace("replicates: 4", "replicates: 3000"), f"learner.noise={noise}")
     theta = np.random.default_rng(0).standard_normal((3000, 3))
-    prompts = world.private(0)
+    prompts = context.private(0)
     keys = item_keys(1, np.arange(prompts.num_rows))
-    made = responses_of(world.learner.generate([theta], [prompts], [keys])[0])
+    made = responses_of(context.learner.generate([theta], [prompts], [keys])[0])
     error = made - features_of(prompts) @ theta.T
     if noise == 0:
         np.testing.assert_allclose(error, 0, atol=1e-12)
@@ -110,10 +112,10 @@ def test_responses_are_predictions_with_noise_of_the_given_size(noise):
 
 
 def test_the_loss_is_the_mean_squared_prediction_error():
-    world = world_of()
+    context = context_of()
     theta = np.random.default_rng(1).standard_normal((4, 3))
-    task = world.tasks["q"]
-    scores = world.learner.score([theta], [task.test])[0][0]
+    task = context.tasks["q"]
+    scores = context.learner.score([theta], [task.test])[0][0]
     off = theta - task.truth
     expected = np.einsum("ra,ab,rb->r", off, task.features.T @ task.features, off).mean() / len(task.features)
     assert scores.loss.sum() / scores.size.sum() == pytest.approx(expected, rel=1e-12)
@@ -129,15 +131,15 @@ def test_outputs_are_compared_by_the_angles_of_their_responses():
 
 
 def test_an_estimate_that_is_no_number_ends_the_cell():
-    world = world_of()
+    context = context_of()
     broken = regression_items(np.eye(3), np.full((3, 4), np.inf))
     part = Part("private", 0, 1.0, broken, np.arange(3))
-    good = compose(world, 0, {})[0]
+    good = compose(context, 0, {})[0]
     with (
         pytest.raises(Diverged, match=r"entity 1.*generation 7"),
         np.errstate(invalid="ignore"),
     ):
-        world.learner.update(world.learner.start(range(2)), [good, TrainingSet((part,))], [0, 1], 7)
+        context.learner.update(context.learner.start(range(2)), [good, TrainingSet((part,))], [0, 1], 7)
 
 
 @pytest.mark.parametrize(
@@ -151,24 +153,24 @@ def test_an_estimate_that_is_no_number_ends_the_cell():
 )
 def test_tasks_that_do_not_fit_are_refused(task, message):
     with pytest.raises(InvalidInput, match=message):
-        world_of(LINEAR, f"tasks.q={task}")
+        context_of(LINEAR, f"tasks.q={task}")
 
 
 def test_sizes_belong_to_learners_that_draw():
     with pytest.raises(InvalidInput, match="n is missing"):
-        world_of(LINEAR, "learner.reads=draws")
+        context_of(LINEAR, "learner.reads=draws")
     with pytest.raises(InvalidInput, match="draws nothing"):
-        world_of(LINEAR, "n=5")
+        context_of(LINEAR, "n=5")
     assert LinearSettings().reading() == "everything"
 
 
 def test_states_are_plain_arrays(tmp_path):
-    world = world_of()
+    context = context_of()
     state = np.arange(12.0).reshape(4, 3)
-    world.learner.save(state, tmp_path)
+    context.learner.save(state, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["estimates.npy"]
-    np.testing.assert_array_equal(world.learner.load(tmp_path), state)
-    assert isinstance(world.private(0), pa.Table)
+    np.testing.assert_array_equal(context.learner.load(tmp_path), state)
+    assert isinstance(context.private(0), pa.Table)
 
 
 @pytest.mark.parametrize("learner", ["{kind: linear}", "{kind: glm, family: poisson}"])

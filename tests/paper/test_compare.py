@@ -11,7 +11,7 @@ import pytest
 
 from crossfeed import paper
 from crossfeed.errors import InvalidInput
-from crossfeed.reporting.paper.agreement import compare
+from crossfeed.reporting.paper.agreement import compare_combined
 from crossfeed.reporting.paper.files import comparison_data
 from crossfeed.reporting.paper.runs import combine
 
@@ -23,7 +23,7 @@ KEYS = ("alpha", "beta", "model", "task")
 
 
 def counts(runs, table: str) -> dict:
-    (row,) = compare(combine(runs), table).agreement.to_dict("records")
+    (row,) = compare_combined(combine(runs), table).agreement.to_dict("records")
     return row
 
 
@@ -50,7 +50,7 @@ def test_the_papers_own_losses_agree_everywhere(whole, table):
 
 
 def test_all_tables_of_two_entities_are_the_default_and_their_losses_are_summed(whole):
-    comparison = compare(combine([tell(whole, as_in("8", "3"))]))
+    comparison = compare_combined(combine([tell(whole, as_in("8", "3"))]))
     counted = comparison.agreement.set_index("table")
     assert list(counted.index) == ["2a", "2b", "2c", "3", "7", "8", "all"]
     assert counted["moved"].to_dict() == {k: MOVED[k] for k in counted.index[:-1]} | {"all": 79}
@@ -63,7 +63,7 @@ def test_all_tables_of_two_entities_are_the_default_and_their_losses_are_summed(
 
 def test_the_tables_of_three_entities_are_those_of_k_3(make):
     run = tell(make("grid={ecosystem.alpha: [0, 0.5, 1]}", base=THREE), as_in("4a"))
-    counted = compare(combine([run])).agreement.set_index("table")
+    counted = compare_combined(combine([run])).agreement.set_index("table")
     assert list(counted.index) == ["4a", "4b", "all"]
     assert counted.loc["4a", "agreed"] == counted.loc["4a", "moved"] == MOVED["4a"]
     assert counted.loc["4a", "both"] == 27 - MOVED["4a"]
@@ -75,7 +75,7 @@ def test_the_tables_of_three_entities_are_those_of_k_3(make):
     [(3.41, "agrees", 29), (3.4, "too small", 28), (3.2, "too small", 28), (3.19, "opposite", 28)],
 )
 def test_a_loss_that_changes_by_more_than_the_band_has_moved(whole, final, result, agreed):
-    comparison = compare(combine([tell(whole, with_change(0, 0, "sciq", "sciq", final))]), "8")
+    comparison = compare_combined(combine([tell(whole, with_change(0, 0, "sciq", "sciq", final))]), "8")
     cell = comparison.cells.query("alpha == 0 and beta == 0 and entity == 'sciq' and task == 'sciq'").iloc[0]
     assert cell["result"] == result
     assert cell["result_sign"] == ("agrees" if final > 3.3 else "opposite")
@@ -85,7 +85,7 @@ def test_a_loss_that_changes_by_more_than_the_band_has_moved(whole, final, resul
 
 
 def test_a_loss_that_is_no_number_is_no_direction(whole):
-    comparison = compare(combine([tell(whole, with_change(0, 0, "sciq", "sciq", float("nan")))]), "8")
+    comparison = compare_combined(combine([tell(whole, with_change(0, 0, "sciq", "sciq", float("nan")))]), "8")
     assert comparison.disagreements()["result"].tolist() == ["unknown"]
     row = comparison.agreement.iloc[0]
     assert (row["compared"], row["agreed"], row["agreed_sign"], row["small"], row["opposite"]) == (29, 28, 28, 0, 0)
@@ -97,7 +97,7 @@ def test_a_loss_that_is_no_number_is_no_direction(whole):
     ("final", "result"), [(1.2, "both same"), (1.3, "both same"), (1.31, "here only"), (1.0, "here only")]
 )
 def test_what_did_not_move_in_the_paper_is_counted_apart(whole, final, result):
-    comparison = compare(combine([tell(whole, with_change(0.5, 0.5, "gsm8k", "gsm8k", final, "7"))]), "7")
+    comparison = compare_combined(combine([tell(whole, with_change(0.5, 0.5, "gsm8k", "gsm8k", final, "7"))]), "7")
     cell = comparison.cells.query("alpha == 0.5 and beta == 0.5 and entity == 'gsm8k' and task == 'gsm8k'").iloc[0]
     assert cell["paper_direction"] == "same"
     assert cell["result"] == result
@@ -114,7 +114,7 @@ def test_the_scaled_band_grows_with_our_losses_and_the_plain_one_does_not(whole)
         here = (row["alpha"], row["beta"], row["model"], row["task"])
         return 33.5 if here == (0, 0, "sciq", "sciq") and row["generation"] and row["metric"] == "loss" else told(row)
 
-    comparison = compare(combine([tell(whole, value)]), "8")
+    comparison = compare_combined(combine([tell(whole, value)]), "8")
     cell = comparison.cells.query("alpha == 0 and beta == 0 and entity == 'sciq' and task == 'sciq'").iloc[0]
     assert cell["band_scaled"] == pytest.approx(1.0)
     assert (cell["result"], cell["result_scaled"]) == ("agrees", "too small")
@@ -151,7 +151,7 @@ def test_counts_equal_those_of_a_plain_loop_over_random_changes(whole):
 
 def test_cells_that_were_not_run_are_shown_and_not_counted(make):
     run = tell(make("grid={ecosystem.alpha: [0, 0.5, 1]}", "ecosystem.beta=0.5"), as_in("8"))
-    comparison = compare(combine([run]), "8")
+    comparison = compare_combined(combine([run]), "8")
     assert comparison.cells["state"].value_counts().to_dict() == {"not run": 24, "finished": 12}
     row = comparison.agreement.iloc[0]
     assert (row["cells"], row["moved"], row["compared"], row["agreed"]) == (36, 29, 7, 7)
@@ -165,7 +165,7 @@ def test_cells_that_have_not_finished_are_not_counted(whole):
     cells = run.cells.copy()
     late = run.points.index[(run.points["alpha"] == 1) & (run.points["beta"] == 1)][0]
     cells.loc[cells["point"] == late, "state"] = "unfinished"
-    comparison = compare(combine([replace(run, cells=cells)]), "8")
+    comparison = compare_combined(combine([replace(run, cells=cells)]), "8")
     assert comparison.cells["state"].value_counts().to_dict() == {"finished": 32, "unfinished": 4}
     assert comparison.agreement.loc[0, "moved"] - comparison.agreement.loc[0, "compared"] == 4
 
@@ -179,8 +179,8 @@ def noisy(row):
 
 def test_runs_of_one_seed_each_are_one_run_of_all_seeds(make):
     grid = ("grid={ecosystem.alpha: [0, 1]}", "ecosystem.beta=0.5", "metrics={loss: {}}")
-    together = compare(combine([tell(make(*grid, "seeds=[0,1,2]"), noisy)]))
-    apart = compare(combine([tell(make(*grid, f"seeds=[{seed}]"), noisy) for seed in (2, 0, 1)]))
+    together = compare_combined(combine([tell(make(*grid, "seeds=[0,1,2]"), noisy)]))
+    apart = compare_combined(combine([tell(make(*grid, f"seeds=[{seed}]"), noisy) for seed in (2, 0, 1)]))
     assert together.runs.seeds == apart.runs.seeds == 3
     assert comparison_data(together)["agreement"] == comparison_data(apart)["agreement"]
     columns = ["change", "change_se", "initial", "final", "seeds"]
@@ -221,8 +221,8 @@ def test_a_grid_that_is_spread_over_folders_is_one_grid(make):
 def test_a_cell_in_two_folders_counts_once_and_a_finished_one_is_taken(make, whole):
     whole_ = tell(whole, noisy)
     assert (
-        comparison_data(compare(combine([whole_, whole_])))["cells"]
-        == comparison_data(compare(combine([whole_])))["cells"]
+        comparison_data(compare_combined(combine([whole_, whole_])))["cells"]
+        == comparison_data(compare_combined(combine([whole_])))["cells"]
     )
     open_ = replace(whole_, cells=whole_.cells.assign(state="unfinished"))
     assert counts([open_, whole_], "7") == counts([whole_], "7")
@@ -240,7 +240,7 @@ def test_names_of_entities_and_tasks_do_not_matter(make):
     values = tell(swapped, told, lambda name: name).records["value"]
     runs = combine([replace(run, records=run.records.assign(value=values))])
     assert runs.owners == {"sciq": ("gsm8k", "sciq"), "gsm8k": ("sciq", "gsm8k")}
-    assert compare(runs, "8").agreement.loc[0, "agreed"] == MOVED["8"]
+    assert compare_combined(runs, "8").agreement.loc[0, "agreed"] == MOVED["8"]
 
 
 def test_pairs_are_matched_whatever_the_order_of_the_entities(make):
@@ -252,7 +252,7 @@ def test_pairs_are_matched_whatever_the_order_of_the_entities(make):
 def test_a_cell_without_the_metric_is_not_measured(whole):
     records = whole.records
     gone = (records["metric"] == "loss") & (records["task"] == "sciq") & (records["alpha"] == 1)
-    comparison = compare(combine([replace(whole, records=records[~gone])]), "7")
+    comparison = compare_combined(combine([replace(whole, records=records[~gone])]), "7")
     assert comparison.cells["state"].value_counts().to_dict() == {"finished": 30, "not measured": 6}
     assert comparison.agreement.loc[0, "compared"] + comparison.agreement.loc[0, "still"] == 30
 
@@ -286,7 +286,7 @@ def test_built_in_tasks_stand_for_the_papers(make):
 )
 def test_a_table_that_does_not_fit_is_refused(whole, table, said):
     with pytest.raises(InvalidInput, match=said):
-        compare(combine([whole]), table)
+        compare_combined(combine([whole]), table)
 
 
 def test_a_table_of_what_was_not_measured_is_refused(make):
@@ -294,8 +294,8 @@ def test_a_table_of_what_was_not_measured_is_refused(make):
     with pytest.raises(
         InvalidInput, match=r"Table 3 is about the similarity .* measured loss; tables that fit: 2a, 2b"
     ):
-        compare(runs, "3")
-    assert "3" not in set(compare(runs).cells["table"])
+        compare_combined(runs, "3")
+    assert "3" not in set(compare_combined(runs).cells["table"])
 
 
 def test_runs_that_differ_in_more_than_seeds_and_shares_are_refused(make, whole):
@@ -317,16 +317,18 @@ def test_an_entity_with_shares_of_its_own_is_refused(make):
 
 def test_a_schedule_is_no_cell_of_a_table(make):
     run = make("ecosystem.beta=0.5", "grid={ecosystem.alpha: [[0, 1], 0.5]}")
-    assert compare(combine([run]), "2a").cells.query("state == 'finished'")["alpha"].unique().tolist() == [0.5]
+    assert compare_combined(combine([run]), "2a").cells.query("state == 'finished'")["alpha"].unique().tolist() == [0.5]
 
 
 def test_nothing_to_compare_is_said(whole):
     with pytest.raises(InvalidInput, match="nothing to compare yet"):
-        compare(combine([replace(whole, cells=whole.cells.assign(state="unfinished"))]))
+        compare_combined(combine([replace(whole, cells=whole.cells.assign(state="unfinished"))]))
 
 
 def test_plain_data_has_every_cell_and_no_number_that_json_lacks(whole):
-    data = json.loads(json.dumps(comparison_data(compare(combine([tell(whole, as_in("7"))]), "7")), allow_nan=False))
+    data = json.loads(
+        json.dumps(comparison_data(compare_combined(combine([tell(whole, as_in("7"))]), "7")), allow_nan=False)
+    )
     assert set(data) == {"name", "runs", "seeds", "entities", "stand_ins", "agreement", "cells"}
     assert data["entities"]["sciq"] == {"entity": "s", "task": "sciq"}
     assert data["runs"][0]["id"] == whole.experiment.id

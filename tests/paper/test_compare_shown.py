@@ -11,7 +11,7 @@ from rich.console import Console
 
 from crossfeed.errors import StoreError
 from crossfeed.reporting.files import latex, markdown, write_contents
-from crossfeed.reporting.paper.agreement import compare
+from crossfeed.reporting.paper.agreement import compare_combined
 from crossfeed.reporting.paper.figures import changes_figure, generations_figure, outputs_figure
 from crossfeed.reporting.paper.files import write_comparison
 from crossfeed.reporting.paper.runs import combine
@@ -34,7 +34,7 @@ def comparison(make):
         tell(make("grid={ecosystem.alpha: [0, 0.5], ecosystem.beta: [0, 0.5, 1]}", "seeds=[0,1]"), value),
         tell(make("grid={ecosystem.beta: [0, 0.5]}", "ecosystem.alpha=1", "seeds=[0,1]"), value),
     ]
-    return compare(combine(runs))
+    return compare_combined(combine(runs))
 
 
 def printed(comparison, width: int = 80, **options) -> str:
@@ -98,7 +98,7 @@ def test_verdicts_do_not_need_colour(comparison):
 
 
 def test_one_seed_is_said_and_has_no_error(whole):
-    text = printed(compare(combine([tell(whole, as_in("7"))]), "7"))
+    text = printed(compare_combined(combine([tell(whole, as_in("7"))]), "7"))
     assert "one seed" in text
     assert "±" not in text
     assert "Not the paper's direction" not in text

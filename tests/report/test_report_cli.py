@@ -17,7 +17,7 @@ def quick(monkeypatch):
         return folder / "index.html"
 
     monkeypatch.setattr("crossfeed.reporting.html.write_report", write)
-    monkeypatch.setattr("crossfeed.reporting.html.write_together", write)
+    monkeypatch.setattr("crossfeed.reporting.html.write_side_by_side", write)
     return made
 
 

@@ -12,14 +12,14 @@ from crossfeed.display.formatting import number
 from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.exact.prediction import predict
 from crossfeed.loop import run
+from crossfeed.reporting.data.exact import Exact, theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import change
-from crossfeed.reporting.page.exact import Exact, theory_of
 from crossfeed.reporting.page.landscapes import landscape, landscapes
 from crossfeed.reporting.page.matrices import gains, loss_matrices
 from crossfeed.reporting.page.measured import measured
 from crossfeed.store import open_store
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 
 SMALL = (
     "grid={ecosystem.alpha: [0, 0.5], ecosystem.beta: [0.2, 0.8]}",
@@ -70,7 +70,7 @@ def test_expected_losses_are_those_that_predict_gives(linear, exact):
 
 
 def test_curves_of_losses_have_the_theory_beside_them(linear, exact):
-    (_, picture, _) = measured(linear, ("loss",), ("loss",), theory_of(linear))
+    (_, picture, _) = measured(linear, linear.measures[:1], theory_of(linear))
     first = picture.draw(10.4).axes[1]  # a on b
     assert first.get_title(loc="left") == "a on b"
     wanted = predicted(linear).query("model == 'a' and task == 'b'").sort_values("generation")
@@ -113,7 +113,7 @@ def test_measured_columns_are_those_of_change(linear, exact):
 
 def test_influence_is_the_theorys(linear, exact):
     eco = linear_ecosystem(linear.experiment.cells()[3].experiment)
-    np.testing.assert_allclose(exact.influence(3, 2), influence(eco, 2), rtol=1e-12)
+    np.testing.assert_allclose(exact.influence(3, 2), influence_shares(eco, 2), rtol=1e-12)
 
 
 def test_landscapes_average_over_models_and_tasks(linear, exact):

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossfeed.reporting.data.numbers import DEAD_BAND, by_generation, change, mixture, timing, verdict
+from crossfeed.metrics.loss import DEAD_BAND
+from crossfeed.reporting.data.numbers import by_generation, change, mixture, timing, verdict
 
 WORDS = ("better", "worse")
 

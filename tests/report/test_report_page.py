@@ -14,11 +14,11 @@ import pytest
 
 from crossfeed.display.formatting import clip, plain, safe_cell, shorten
 from crossfeed.errors import StoreError
+from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture
 from crossfeed.reporting.files import to_csv
-from crossfeed.reporting.html import write_report, write_together
-from crossfeed.reporting.page.exact import theory_of
+from crossfeed.reporting.html import write_report, write_side_by_side
 from crossfeed.reporting.page.measured import measured
 from crossfeed.reporting.page.sections import sections
 
@@ -186,6 +186,7 @@ def test_the_contents_name_every_section(seeds, reported):
     assert {link["href"] for link in page.all("a") if link["href"].startswith("#")} == {f"#{name}" for name in names}
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_a_partly_failed_run_is_reported_as_far_as_it_came(partly, reported):
     page = page_of(reported(partly))
     assert "Of 4 cells: 2 finished, 2 failed." in page.text
@@ -193,6 +194,7 @@ def test_a_partly_failed_run_is_reported_as_far_as_it_came(partly, reported):
     assert "Diverged: entity warm: generation 2" in page.text
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_groups_of_columns_have_a_figure_each(make, reported):
     run = make("metrics={loss: {}}", "grid={ecosystem.alpha: [0, 1], ecosystem.beta: [0.2, 0.8]}")
     page = page_of(reported(run))
@@ -201,6 +203,7 @@ def test_groups_of_columns_have_a_figure_each(make, reported):
     assert page.text.count("β\u00a0=\u00a00.2") > 2
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_of_a_large_grid_some_points_are_shown_and_all_are_in_the_files(make, reported):
     betas = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1]
     run = make("metrics={loss: {}}", "generations=1", f"grid={{ecosystem.alpha: [0, 0.5, 1], ecosystem.beta: {betas}}}")
@@ -220,8 +223,9 @@ def test_time_that_was_never_spent_is_no_number(seeds, reported):
     assert "nan" not in page_of(reported(seeds)).text.partition("Seconds by stage")[2].partition("Environment")[0]
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_pages_of_runs_side_by_side_are_passive_too(seeds, partly, tmp_path):
-    page = page_of(write_together([seeds, partly], tmp_path).parent)
+    page = page_of(write_side_by_side([seeds, partly], tmp_path).parent)
     assert "Of 4 cells: 2 finished, 2 failed." in page.text
     assert "Diverged: entity warm: generation 2" in page.text
     assert {link["href"][1:] for link in page.all("a") if link["href"].startswith("#")} == {
@@ -244,11 +248,11 @@ def test_a_very_long_table_is_shown_in_part_and_kept_whole(make):
     tasks = ", ".join(f"t{k}: {{source: fake, test: 2}}" for k in range(13))
     few = ("metrics={loss: {}}", "grid={ecosystem.alpha: [0.5]}", "generations=1", "n=10")
     run = make(f"ecosystem.entities=[{names}]", f"tasks={{{tasks}}}", *few)
-    (block,) = (each for each in measured(run, ("loss",)) if each.kind == "changes")
+    (block,) = (each for each in measured(run, run.measures[:1]) if each.kind == "changes")
     assert len(block.whole.rows) == 13 * 14
     assert [row.kind for row in block.table.rows] == ["own"] * 13 + ["public"] * 13
     assert "The 156 rows of other models' tasks are in the files." in block.legend
-    (curves,) = measured(run, ("loss",), ("loss",))[1:]
+    (curves,) = measured(run, run.measures[:1])[1:]
     titles = [axis.get_title(loc="left") for axis in curves.draw(10.4).axes]
     assert titles == ["own tasks, mean of 13", "other models' tasks, mean of 156", "public data, mean of 13"]
     own = run.records.query("metric == 'loss' and generation == 1 and model.str[1:] == task.str[1:]")["value"].mean()

@@ -99,7 +99,7 @@ def test_caps(source):
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_asking_for_more_than_there_is(source):
-    with pytest.raises(InvalidInput, match=r"items were asked for, but .* has \d+"):
+    with pytest.raises(InvalidInput, match=r"items were requested, but .* has \d+"):
         build(source, train=10**6)
 
 

@@ -9,7 +9,7 @@ from lifted import Lifted
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory import LinearEcosystem, NoLimit
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 
 
 def naive(description, generation):
@@ -41,7 +41,7 @@ def naive(description, generation):
 )
 def test_shares_are_what_moving_one_source_at_a_time_shows(options, generation):
     description = random_ecosystem(7, **options)
-    found = influence(LinearEcosystem(**description), generation)
+    found = influence_shares(LinearEcosystem(**description), generation)
     np.testing.assert_allclose(found, naive(description, generation), atol=1e-10)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-12)
 
@@ -49,11 +49,11 @@ def test_shares_are_what_moving_one_source_at_a_time_shows(options, generation):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_limit_is_that_of_late_generations(seed):
     eco = LinearEcosystem(**random_ecosystem(seed))
-    np.testing.assert_allclose(influence(eco), influence(eco, 400), atol=1e-8)
+    np.testing.assert_allclose(influence_shares(eco), influence_shares(eco, 400), atol=1e-8)
 
 
 def test_at_the_start_nobody_hears_the_others():
-    found = influence(LinearEcosystem(**random_ecosystem(3, K=4, beta="0.5")), 0)
+    found = influence_shares(LinearEcosystem(**random_ecosystem(3, K=4, beta="0.5")), 0)
     np.testing.assert_array_equal(found[:, :4][~np.eye(4, dtype=bool)], 0.0)
     assert (found[np.arange(4), np.arange(4)] > 0).all()
 
@@ -63,20 +63,22 @@ def test_two_rows_for_one_are_the_same_source():
     eco = LinearEcosystem(**description)
     # Every Gram twice as large: each source is copied, and nothing else changes.
     twice = {name: 2 * description[name] for name in ("private", "public")}
-    np.testing.assert_allclose(influence(LinearEcosystem(**description | twice), 3), influence(eco, 3), atol=1e-12)
+    np.testing.assert_allclose(
+        influence_shares(LinearEcosystem(**description | twice), 3), influence_shares(eco, 3), atol=1e-12
+    )
 
 
 def test_what_cannot_be_asked_is_refused():
     eco = LinearEcosystem(**random_ecosystem(0, alpha="scheduled"))
     with pytest.raises(InvalidInput):
-        influence(eco)
+        influence_shares(eco)
     with pytest.raises(InvalidInput, match="whole numbers >= 0"):
-        influence(eco, -1)
+        influence_shares(eco, -1)
     replaced = LinearEcosystem(np.eye(2)[None], np.eye(2), alpha=1.0)
     with pytest.raises(NoLimit):
-        influence(replaced)
+        influence_shares(replaced)
 
 
 def test_fresh_data_alone_leave_no_share():
     eco = LinearEcosystem(np.eye(2)[None], np.eye(2), alpha=1.0, fresh=np.eye(2), fresh_fraction=1.0)
-    np.testing.assert_array_equal(influence(eco, 1), [[0.0, 0.0]])
+    np.testing.assert_array_equal(influence_shares(eco, 1), [[0.0, 0.0]])

@@ -11,8 +11,8 @@ pytest.importorskip("mpmath", reason="the exact twin needs mpmath, which torch b
 
 from exact import Exact
 
-from crossfeed.learners.linear import least_squares
-from crossfeed.learners.replicates import WeightedPart
+from crossfeed.learners.regression.families import least_squares
+from crossfeed.learners.regression.replicates import WeightedSource
 from crossfeed.theory import LinearEcosystem
 from crossfeed.theory.graded import grade
 from crossfeed.theory.planning import objective_value
@@ -153,5 +153,5 @@ def test_a_learner_fits_what_a_small_weight_decides():
     heavy, light = np.array([[3.0, 1.0, 0.0], [1.0, 1.0, 0.0]]), np.array([[1.0, 2.0, 3.0]])
     theta = np.array([1.0, -2.0, 0.5])
     for weight in (SMALLEST, 1e-300, 1e-20, 1e-9, 0.5):
-        parts = [WeightedPart(w, X, (X @ theta)[:, None]) for w, X in ((1.0, heavy), (weight, light))]
+        parts = [WeightedSource(w, X, (X @ theta)[:, None]) for w, X in ((1.0, heavy), (weight, light))]
         assert least_squares(parts)[0] == pytest.approx(theta, abs=1e-12)

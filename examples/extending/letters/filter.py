@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfeed.protocols import Scraped, Task
+from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings
 
 
@@ -26,7 +26,7 @@ class Stutter:
 
     reads: bool = True
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         """Whether each item passes, the same for all entities."""
         return [
             np.array([[_fluent(text) for text in pool.items(author).column("completion").to_pylist()]], dtype=np.bool_)

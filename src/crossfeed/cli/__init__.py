@@ -1,8 +1,9 @@
-"""The command line: it parses, calls the library, and turns errors into one clear paragraph.
+"""The command line.
 
-Exit codes: 0 all went well; 1 it was done, and some cells failed, or the doctor found something broken; 2 something
-that was given cannot be used; 70 a mistake in crossfeed itself, with a traceback; 130 stopped by Ctrl-C; 141 nobody
-reads on.
+Commands parse arguments, call the library and print its results; every error raised on purpose is printed as one
+paragraph. Exit codes: 0 success; 1 finished, but some cells failed, or the doctor found a problem; 2 an argument or a
+file cannot be used; 70 a bug in crossfeed, with a traceback; 130 stopped by Ctrl-C; 141 the reader of the output is
+gone.
 """
 
 from __future__ import annotations
@@ -10,19 +11,18 @@ from __future__ import annotations
 import sys
 import traceback
 
-from crossfeed.cli import doctor, evaluation, paper, runs, theory
-from crossfeed.cli import explorer as explore
+from crossfeed.cli import doctor, evaluation, explorer, paper, runs, theory
 from crossfeed.cli.app import BUG, STOPPED, UNUSABLE, app, complain
 from crossfeed.errors import CrossfeedError
 
 __all__ = ["app", "main"]
 
-for _group in (runs, evaluation, theory, explore, paper, doctor):
+for _group in (runs, evaluation, theory, explorer, paper, doctor):
     app.add_typer(_group.commands)
 
 
 def main() -> None:
-    """Run the command line; every error raised on purpose becomes one paragraph."""
+    """Run the command line; print every error raised on purpose as one paragraph."""
     try:
         app()
     except CrossfeedError as error:
@@ -31,7 +31,7 @@ def main() -> None:
     except MemoryError:
         complain("there is not enough memory for this; lower n, rows or replicates")
         sys.exit(UNUSABLE)
-    except KeyboardInterrupt:  # between two commands' own words for it
+    except KeyboardInterrupt:  # where no command handles it
         sys.exit(STOPPED)
     except Exception:
         traceback.print_exc()

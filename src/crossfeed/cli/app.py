@@ -1,9 +1,8 @@
-"""The command line's common part: the application, what arguments mean, and how errors are told."""
+"""The application, the types of arguments that commands share, and the output of JSON and of errors."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -18,7 +17,6 @@ from crossfeed.errors import CrossfeedError
 
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
-    from crossfeed.reporting.data.frames import Run
 
 __all__ = [
     "BUG",
@@ -32,7 +30,7 @@ __all__ = [
     "Locations",
     "Out",
     "Overrides",
-    "Source",
+    "PresetOrFile",
     "app",
     "check_data_root",
     "complain",
@@ -41,35 +39,35 @@ __all__ = [
     "folder",
     "print_json",
     "read_experiment",
-    "report_folder",
+    "say_files",
     "terminal",
 ]
 
 NOT_ALL_WELL: Final = 1
-"""Exit code: done, and some cells failed, or something that crossfeed needs is broken."""
+"""Exit code: finished, but some cells failed, or something that crossfeed needs is broken."""
 UNUSABLE: Final = 2
-"""Exit code: something that was given cannot be used."""
+"""Exit code: an argument or a file cannot be used."""
 BUG: Final = 70
-"""Exit code: an error that nobody raised on purpose (EX_SOFTWARE of sysexits.h)."""
+"""Exit code: a bug, that is, an error not raised on purpose (EX_SOFTWARE of sysexits.h)."""
 STOPPED: Final = 130
-"""Exit code: stopped by Ctrl-C (128 + SIGINT, as shells have it)."""
+"""Exit code: stopped by Ctrl-C (128 + SIGINT, as in shells)."""
 CLOSED_PIPE: Final = 141
-"""Exit code: nobody reads on, as in ``crossfeed show RUN | head -1`` (128 + SIGPIPE, as shells have it)."""
+"""Exit code: the output is read no further, as in ``crossfeed show RUN | head -1`` (128 + SIGPIPE, as in shells)."""
 
 
 class _Commands(TyperGroup):
-    """Commands that end as other programs do where whoever reads their output stops reading."""
+    """A group of commands that end with code 141 where the output is read no further, as other programs do."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the output is dropped
             raise typer.Exit(CLOSED_PIPE) from None
 
 
 class _Terminal(Console):
-    """Standard output; a reader that is gone is told to `_Commands`."""
+    """Standard output; a closed pipe is raised, for `_Commands` to handle."""
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError
@@ -87,13 +85,13 @@ app = typer.Typer(
 
 
 def examples(*commands: str) -> str:
-    """What follows a command's help: ways to type it, one below the other."""
-    gap = "\n\n\n\n"  # that of paragraphs, doubled: half of it is taken for one within a paragraph
+    """Return the end of a command's help: examples, one below the other."""
+    gap = "\n\n\n\n"  # a paragraph's, doubled: half of it would be read as one within a paragraph
     return gap.join(["Examples:" if len(commands) > 1 else "Example:", *(f"`{command}`" for command in commands)])
 
 
 def _location(text: str) -> str:
-    """Refuse the empty name, which would mean the current folder, and names that no folder can have."""
+    """Return a folder's name; refuse the empty one, which would mean the current folder, and impossible ones."""
     if not text:
         raise typer.BadParameter("the name of a folder is missing")
     if "\0" in text:
@@ -102,11 +100,11 @@ def _location(text: str) -> str:
 
 
 def folder(text: str) -> Path:
-    """A folder that is named."""
+    """Return the folder of a name."""
     return Path(_location(text))
 
 
-Source = Annotated[
+PresetOrFile = Annotated[
     str,
     typer.Argument(
         metavar="PRESET|FILE",
@@ -135,7 +133,7 @@ Locations = Annotated[
     typer.Argument(
         metavar="RUN",
         parser=_location,
-        help="A run's folder or URL; several are laid beside each other.",
+        help="A run's folder or URL; several are laid side by side.",
         show_default=False,
         autocompletion=completion.runs,
     ),
@@ -156,8 +154,8 @@ DataRoot = Annotated[
 ]
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"crossfeed {version('crossfeed')}")
@@ -174,7 +172,7 @@ def _options(
 
 
 def read_experiment(source: str, overrides: list[str] | None) -> Experiment:
-    """The experiment that a preset's name or a file describes."""
+    """Return the experiment that a preset or a file describes."""
     from crossfeed.description.experiment import Experiment
     from crossfeed.description.reading import read_description
 
@@ -182,42 +180,36 @@ def read_experiment(source: str, overrides: list[str] | None) -> Experiment:
 
 
 def default_folder(experiment: Experiment, kind: str = "runs") -> Path:
-    """Where what belongs to an experiment is kept unless told otherwise."""
+    """Return the default folder of an experiment's runs, predictions or plans."""
     return Path(kind) / f"{experiment.name}-{experiment.id}"
 
 
-def report_folder(run: Run) -> Path:
-    """Where a run's report goes unless told otherwise: into its folder, or, for a run that is elsewhere, beside one."""
-    here = run.store.folder
-    return Path("reports") / f"{run.experiment.name}-{run.id}" if here is None else here / "report"
-
-
 def check_data_root(data_root: Path | None) -> None:
-    """Refuse a folder that is not there."""
+    """Refuse a folder that does not exist."""
     if data_root is not None and not data_root.is_dir():
         raise CrossfeedError(f"--data-root {data_root}: no such folder; give one laid out <data set>/<split>.parquet")
 
 
 def terminal() -> Console:
-    """Where tables are printed: in colour on terminals alone, unless ``NO_COLOR`` or ``FORCE_COLOR`` says otherwise."""
+    """Return the console for tables: in colour on terminals only, unless ``NO_COLOR`` or ``FORCE_COLOR`` is set."""
     return _Terminal()
 
 
 def print_json(data: Any) -> None:
-    """One line of JSON; what is not a finite number is null, for JSON has no other word for it."""
-    typer.echo(json.dumps(_finite(data), allow_nan=False))
+    """Print one line of JSON; numbers that are not finite are null, since JSON has none."""
+    from crossfeed.display.formatting import finite_or_null
+
+    typer.echo(json.dumps(finite_or_null(data), allow_nan=False))
 
 
-def _finite(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data
+def say_files(files: list[Path], as_json: bool) -> None:
+    """Print the names of files that were written, except beside JSON."""
+    if not as_json:
+        typer.echo(f"files  {files[0].parent}: {', '.join(file.name for file in files)}")
 
 
 def complain(message: str) -> None:
-    """One paragraph on standard error; nothing in it moves the cursor."""
+    """Print one paragraph on standard error; nothing in it moves the cursor."""
     from crossfeed.display.formatting import plain
 
     typer.echo(f"crossfeed: {plain(message)}", err=True)

@@ -1,4 +1,4 @@
-"""What the shell completes values with: quick, so nothing heavy is imported, and nothing but names of files is read."""
+"""Completion of values in the shell; to be quick, it imports nothing heavy and reads only names of files."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ __all__ = ["descriptions", "paper_tables", "presets", "runs"]
 
 
 def presets(incomplete: str) -> list[str]:
-    """Names of presets."""
-    found = (item.name for item in (files("crossfeed") / "presets").iterdir())
-    return sorted(name[:-5] for name in found if name.endswith(".yaml") and name.startswith(incomplete))
+    """Return the presets' names that begin with a text."""
+    names = (item.name for item in (files("crossfeed") / "presets").iterdir())
+    return sorted(name[:-5] for name in names if name.endswith(".yaml") and name.startswith(incomplete))
 
 
 def descriptions(incomplete: str) -> list[str]:
-    """Presets, and YAML files of the folder that is being typed."""
+    """Return presets, and YAML files of the folder that is being typed."""
     named = (place for place in _beside(incomplete) if place.endswith((".yaml", ".yml")))
     return [*presets(incomplete), *sorted(named)]
 
 
 def runs(incomplete: str) -> list[str]:
-    """Runs in the folder that is being typed, and in ``runs/``, where `crossfeed run` puts them."""
+    """Return runs in the folder that is being typed, and in ``runs/``, where `crossfeed run` puts them."""
     places = {*_beside(incomplete), *_within("runs/", incomplete)}
     return sorted(place for place in places if (Path(place) / "run.json").is_file())
 
 
 def paper_tables(incomplete: str) -> list[str]:
-    """Numbers of the paper's tables that there are runs of."""
+    """Return the numbers of the paper's tables of runs."""
     with (files("crossfeed") / "paper" / "data" / "tables.csv").open(encoding="utf-8") as stream:
         rows = [row for row in csv.DictReader(stream) if row["file"] == "changes.csv"]
     return [row["table"] for row in rows if row["table"].startswith(incomplete)]
@@ -42,7 +42,7 @@ def _beside(incomplete: str) -> Iterator[str]:
 
 
 def _within(folder: str, incomplete: str) -> Iterator[str]:
-    """Paths in a folder, written as they were begun."""
+    """Yield the paths in a folder that begin with a text."""
     try:
         names = os.listdir(folder or ".")
     except OSError:

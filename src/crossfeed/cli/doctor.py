@@ -1,4 +1,4 @@
-"""The command that looks whether crossfeed can do its work here."""
+"""The command `doctor`: a check of this machine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ commands = typer.Typer()
 
 @commands.command(epilog=examples("crossfeed doctor", "crossfeed doctor --data-root data/", "crossfeed doctor --json"))
 def doctor(data_root: DataRoot = None, as_json: AsJson = False) -> None:
-    """Look at this machine: cores, memory, device, packages, hub, data, and how long the quickstart should take."""
+    """Check this machine: cores, memory, device, packages, hub, data, and the expected time of the quickstart."""
     from crossfeed.doctor import diagnose
     from crossfeed.reporting.terminal.diagnosis import render_diagnosis
 
     check_data_root(data_root)
-    found = diagnose(data_root)
+    diagnosis = diagnose(data_root)
     if as_json:
-        print_json(found.as_data())
+        print_json(diagnosis.as_data())
     else:
-        render_diagnosis(found, terminal())
-    raise typer.Exit(NOT_ALL_WELL if found.problems else 0)
+        render_diagnosis(diagnosis, terminal())
+    raise typer.Exit(NOT_ALL_WELL if diagnosis.problems else 0)

@@ -1,4 +1,4 @@
-"""The command that puts benchmarks to a run's models."""
+"""The command `evaluate`: benchmarks on a run's checkpoints."""
 
 from __future__ import annotations
 
@@ -35,24 +35,29 @@ def evaluate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put benchmarks to every checkpoint that a run keeps, with lm-evaluation-harness (extra `eval`)."""
+    """Evaluate every checkpoint that a run keeps on benchmarks of lm-evaluation-harness (extra `eval`)."""
     from crossfeed.display.progress import for_stream
-    from crossfeed.evaluation.checkpoints import evaluate as evaluate_run
-    from crossfeed.evaluation.harness import Harness
+    from crossfeed.evaluation.benchmarks import evaluate as evaluate_run
     from crossfeed.reporting.data.frames import Run
     from crossfeed.reporting.terminal.benchmarks import render_evaluation
     from crossfeed.reporting.terminal.run_data import evaluation_data
 
     check_data_root(data_root)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
-    harness = Harness(
-        names, data_root=data_root, shots=shots, limit=limit, new_tokens=new_tokens, batch_size=batch_size
-    )
-    found = Run.load(place)
     with for_stream(sys.stderr, quiet=quiet) as progress:
-        evaluate_run(found.experiment, found.store, harness, progress)
+        evaluate_run(
+            place,
+            names,
+            data_root=data_root,
+            shots=shots,
+            limit=limit,
+            new_tokens=new_tokens,
+            batch_size=batch_size,
+            progress=progress,
+        )
+    evaluated = Run.load(place)
     if as_json:
-        print_json(evaluation_data(found))
+        print_json(evaluation_data(evaluated))
         return
-    render_evaluation(found, terminal())
+    render_evaluation(evaluated, terminal())
     typer.echo(f"numbers  {place.rstrip('/')}/evaluation.parquet")

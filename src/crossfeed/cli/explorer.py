@@ -1,4 +1,4 @@
-"""The command that opens the explorer."""
+"""The command `explore`: the explorer in a browser."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def explore(
     ] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
-    """Open a local page: exact theory that follows sliders, or a run's numbers while it goes on."""
+    """Open a local page: exact theory that follows sliders, or a run's numbers while it is running."""
     if find_spec("bokeh") is None:
         raise MissingDependency("the explorer needs Bokeh: pip install 'crossfeed[explore]'")
     from crossfeed.explorer.server import serve
@@ -69,7 +69,7 @@ def _run(place: str, overrides: list[str] | None) -> Site:
 
 
 def _theory(subject: str | None, overrides: list[str] | None) -> Site:
-    from crossfeed.explorer.settings import Start, first_start
+    from crossfeed.explorer.sliders import Start, first_start
     from crossfeed.explorer.theory_page import site
 
     if subject is not None:

@@ -1,4 +1,4 @@
-"""Commands that stand beside the paper."""
+"""The commands `compare` and `evidence`: runs beside the paper's tables, and the paper's survey of training data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from crossfeed.cli import completion
-from crossfeed.cli.app import AsJson, examples, folder, print_json, report_folder, terminal
+from crossfeed.cli.app import AsJson, examples, folder, print_json, say_files, terminal
 
 commands = typer.Typer()
 
@@ -51,24 +51,23 @@ def compare(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lay runs beside the paper's tables: cell by cell, and how many directions agree.
+    """Compare runs with the paper's tables: cell by cell, and how many directions agree.
 
-    `crossfeed report A B` lays runs beside each other.
+    `crossfeed report A B` lays runs side by side.
     """
-    from crossfeed.reporting.data.frames import Run
-    from crossfeed.reporting.paper.agreement import compare as compare_runs
+    from crossfeed.reporting.paper.comparison import compare as compare_runs
     from crossfeed.reporting.paper.files import comparison_data, write_comparison
-    from crossfeed.reporting.paper.runs import combine
     from crossfeed.reporting.paper.tables import render_comparison
+    from crossfeed.reporting.reports import report_folder
 
-    found = [Run.load(place) for place in places]
-    comparison = compare_runs(combine(found), table)
+    comparison = compare_runs(places, table)
     if as_json:
         print_json(comparison_data(comparison))
     else:
         render_comparison(comparison, terminal())
     if out is not None or not as_json:
-        _say_files(write_comparison(comparison, out or report_folder(found[0]) / "compare"), as_json)
+        where = out or report_folder(comparison.runs.runs[0]) / "compare"
+        say_files(write_comparison(comparison, where), as_json)
 
 
 @commands.command(
@@ -83,20 +82,15 @@ def evidence(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what makers say their models were trained on, how it overlaps, and where a default beta could come from."""
+    """Print the training data that makers state for their models, its overlaps, and bases for a default beta."""
     from crossfeed.reporting.evidence.files import evidence_data, write_evidence
     from crossfeed.reporting.evidence.survey import evidence as survey
     from crossfeed.reporting.evidence.tables import render_evidence
 
-    found = survey()
+    collected = survey()
     if as_json:
-        print_json(evidence_data(found))
+        print_json(evidence_data(collected))
     else:
-        render_evidence(found, terminal())
+        render_evidence(collected, terminal())
     if out is not None:
-        _say_files(write_evidence(found, out), as_json)
-
-
-def _say_files(files: list[Path], as_json: bool) -> None:
-    if not as_json:
-        typer.echo(f"files  {files[0].parent}: {', '.join(file.name for file in files)}")
+        say_files(write_evidence(collected, out), as_json)

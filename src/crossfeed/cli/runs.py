@@ -1,10 +1,8 @@
-"""Commands that run experiments and show runs."""
+"""The commands `run`, `show`, `status`, `report` and `presets`: experiments, their runs and their reports."""
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,7 +19,7 @@ from crossfeed.cli.app import (
     Locations,
     Out,
     Overrides,
-    Source,
+    PresetOrFile,
     check_data_root,
     complain,
     default_folder,
@@ -29,12 +27,12 @@ from crossfeed.cli.app import (
     folder,
     print_json,
     read_experiment,
-    report_folder,
     terminal,
 )
 
 if TYPE_CHECKING:
-    from crossfeed.reporting.data.frames import Run
+    from crossfeed.description.experiment import Experiment
+    from crossfeed.protocols import Progress
 
 ReportFolder = Annotated[
     Path | None,
@@ -45,7 +43,6 @@ ReportFolder = Annotated[
         show_default="RUN/report; reports/NAME-ID for a run elsewhere; reports/compare-IDS for several",
     ),
 ]
-_NAMED = 4  # runs that a folder is named after, id by id
 
 commands = typer.Typer()
 
@@ -59,7 +56,7 @@ commands = typer.Typer()
     )
 )
 def run(
-    source: Source,
+    source: PresetOrFile,
     overrides: Overrides = None,
     out: Out = None,
     data_root: DataRoot = None,
@@ -85,10 +82,11 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run an experiment, or go on with one that was stopped: type the same command again."""
+    """Run an experiment, or continue one that was stopped: type the same command again."""
     from crossfeed.display.progress import for_stream
     from crossfeed.executors import executor_for
     from crossfeed.loop import run as run_experiment
+    from crossfeed.reporting.reports import report as write_report
     from crossfeed.store import open_store
     from crossfeed.tracking import open_tracker
 
@@ -97,17 +95,11 @@ def run(
     check_data_root(data_root)
     chosen = executor_for(experiment, executor, workers=workers, address=address, gpus=gpus)
     store = open_store(place)
-    beside = store.folder or default_folder(experiment, "tracking")  # of a run that is elsewhere
+    beside = store.folder or default_folder(experiment, "tracking")  # for a run that is not on this machine
     tracker = None if track is None else open_tracker(track, beside)
     try:
         with for_stream(sys.stderr, quiet=quiet) as progress:
-            cells, crew = len(experiment.cells()), chosen.workers
-            at_work = f", {crew} workers" if crew > 1 else ""
-            progress.note(f"{experiment.name}: {cells} {'cell' if cells == 1 else 'cells'}, in {place}{at_work}")
-            for name in ("alpha", "beta"):
-                if isinstance(getattr(experiment.ecosystem, name), tuple):
-                    said = f"{name} is a schedule over generations, whose last value stays"
-                    progress.note(f"{said}; for a cell for each value give grid.ecosystem.{name}")
+            _log_start(progress, experiment, place, chosen.workers)
             outcome = run_experiment(
                 experiment,
                 store,
@@ -119,11 +111,11 @@ def run(
                 tracker=tracker,
             )
     except KeyboardInterrupt:
-        complain(f"stopped; what is finished is kept in {place}, and the same command goes on from there")
+        complain(f"stopped; finished work is kept in {place}, and the same command goes on from there")
         raise typer.Exit(STOPPED) from None
     try:
         _show(place, as_json=as_json)
-        page = _write_report(place, None, again=False)
+        page = write_report(place, rewrite=False)
         if not as_json:
             typer.echo(f"records  {place.rstrip('/')}/records.parquet")
             typer.echo(f"report   {page}")
@@ -148,16 +140,16 @@ def show(place: Location, as_json: AsJson = False) -> None:
 
 @commands.command(epilog=examples("crossfeed status runs/quickstart-0123456789ab"))
 def status(place: Location, as_json: AsJson = False) -> None:
-    """Say how far a run is: which cells are finished, running, failed (where, and why) and still to come."""
+    """Print the progress of a run: cells finished, running, failed (with stage and reason) and still to come."""
     from crossfeed.reporting.terminal.progress_tables import render_status, status_data
     from crossfeed.running.status import read_status
     from crossfeed.store import open_store
 
-    found = read_status(open_store(place))
+    current = read_status(open_store(place))
     if as_json:
-        print_json(status_data(found))
+        print_json(status_data(current))
     else:
-        render_status(found, terminal())
+        render_status(current, terminal())
 
 
 @commands.command(
@@ -167,12 +159,13 @@ def status(place: Location, as_json: AsJson = False) -> None:
     )
 )
 def report(places: Locations, out: ReportFolder = None) -> None:
-    """Write a run's report, or one page that lays several runs beside each other: static, with figures and tables.
+    """Write a run's report, or one page that lays several runs side by side: static, with figures and tables.
 
     Runs beside the paper's tables: `crossfeed compare`.
     """
-    page = _write_report(places[0], out, again=True) if len(places) == 1 else _write_together(places, out)
-    typer.echo(f"report   {page}")
+    from crossfeed.reporting.reports import report as write_report
+
+    typer.echo(f"report   {write_report(places, out)}")
 
 
 @commands.command(epilog=examples("crossfeed presets", "crossfeed presets quickstart > mine.yaml"))
@@ -190,12 +183,12 @@ def presets(
     if name is not None and not as_json:
         typer.echo(read_preset(name), nl=False)
         return
-    found = [Experiment.from_yaml(read_preset(each)) for each in (preset_names() if name is None else [name])]
+    experiments = [Experiment.from_yaml(read_preset(each)) for each in (preset_names() if name is None else [name])]
     if as_json:
-        print_json({"presets": [{"id": each.id, **each.model_dump(mode="json")} for each in found]})
+        print_json({"presets": [{"id": each.id, **each.model_dump(mode="json")} for each in experiments]})
         return
     console = terminal()
-    for each in found:
+    for each in experiments:
         console.print(Text(each.name, style="bold"))
         console.print(Text(f"  {each.description}"))
 
@@ -206,49 +199,19 @@ def _show(place: str, *, as_json: bool) -> None:
     from crossfeed.reporting.terminal.run_data import run_data
     from crossfeed.reporting.terminal.tables import render
 
-    found = Run.load(place)
+    loaded = Run.load(place)
     if as_json:
-        print_json(run_data(found))
+        print_json(run_data(loaded))
         return
-    render(found, terminal())
-    render_evaluation(found, terminal())
+    render(loaded, terminal())
+    render_evaluation(loaded, terminal())
 
 
-def _write_report(place: str, out: Path | None, *, again: bool) -> Path:
-    """Write a run's report; one that was made from the same files is left as it is, unless it is asked for again."""
-    from crossfeed.reporting.data.frames import Run
-
-    found = Run.load(place)
-    where = out or report_folder(found)
-    page, made_from, now = where / "index.html", where / ".made-from", _content(found)
-    known = made_from.read_text(encoding="ascii", errors="replace") if made_from.exists() and page.exists() else ""
-    if now and now == known and not again:
-        return page
-    from crossfeed.reporting.html import write_report  # what it draws with takes a second to load
-
-    page = write_report(found, where)
-    made_from.write_text(now, encoding="ascii")
-    return page
-
-
-def _write_together(places: list[str], out: Path | None) -> Path:
-    """Write a page that lays runs beside each other, unless told otherwise in a folder named after them."""
-    from crossfeed.reporting.data.frames import Run
-    from crossfeed.reporting.html import write_together
-
-    runs = [Run.load(place) for place in places]
-    named = "-".join(run.id for run in runs)
-    if len(runs) > _NAMED:
-        named = hashlib.blake2b(named.encode(), digest_size=6).hexdigest()
-    return write_together(runs, out or Path("reports") / f"compare-{named}")
-
-
-def _content(run: Run) -> str:
-    """A hash of what a report is made from; empty for a run that is not on this machine."""
-    folder = run.store.folder
-    if folder is None:
-        return ""
-    digest = hashlib.blake2b(version("crossfeed").encode(), digest_size=16)
-    for path in sorted([*folder.glob("*.parquet"), *folder.glob("failures/*.json"), folder / "experiment.yaml"]):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+def _log_start(progress: Progress, experiment: Experiment, place: str, workers: int) -> None:
+    cells = len(experiment.cells())
+    at_work = f", {workers} workers" if workers > 1 else ""
+    progress.log(f"{experiment.name}: {cells} {'cell' if cells == 1 else 'cells'}, in {place}{at_work}")
+    for name in ("alpha", "beta"):
+        if isinstance(getattr(experiment.ecosystem, name), tuple):
+            schedule = f"{name} is a schedule over generations, whose last value stays"
+            progress.log(f"{schedule}; for a cell for each value give grid.ecosystem.{name}")

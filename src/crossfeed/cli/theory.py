@@ -1,4 +1,4 @@
-"""Commands of the exact theory."""
+"""The commands `predict` and `plan`: exact theory of linear models."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import typer
 from crossfeed.cli.app import (
     AsJson,
     Overrides,
-    Source,
+    PresetOrFile,
     default_folder,
     examples,
     folder,
     print_json,
     read_experiment,
+    say_files,
     terminal,
 )
 
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def _output(default: str) -> Any:
-    """The option that says where files go."""
-    told = "Where tables and figures go; with --json nowhere, unless given."
-    return typer.Option(metavar="FOLDER", parser=folder, help=told, show_default=default)
+    """Return the option for the folder of files."""
+    text = "Where tables and figures go; with --json nowhere, unless given."
+    return typer.Option(metavar="FOLDER", parser=folder, help=text, show_default=default)
 
 
 commands = typer.Typer()
@@ -41,7 +42,7 @@ commands = typer.Typer()
     )
 )
 def predict(
-    source: Source,
+    source: PresetOrFile,
     overrides: Overrides = None,
     out: Annotated[Path | None, _output("predictions/NAME-ID")] = None,
     as_json: AsJson = False,
@@ -68,7 +69,7 @@ def predict(
     )
 )
 def plan(
-    source: Source,
+    source: PresetOrFile,
     objective: Annotated[
         str, typer.Option(metavar="mean|worst|ENTITY", help="Whose limiting error is made small.")
     ] = "mean",
@@ -76,7 +77,7 @@ def plan(
     out: Annotated[Path | None, _output("plans/NAME-ID")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the best weights alpha and beta, what others cost, and what selfish entities would choose."""
+    """Find the best weights alpha and beta, the cost of other weights, and the choices of selfish entities."""
     from crossfeed.exact.planning import plan as plan_experiment
     from crossfeed.reporting.theory.files import plan_data, write_plan
     from crossfeed.reporting.theory.tables import render_plan
@@ -93,9 +94,7 @@ def plan(
 def _write_files(
     write: Callable[[Path], list[Path]], out: Path | None, kind: str, experiment: Experiment, as_json: bool
 ) -> None:
-    """Write files and say which; programs that asked for JSON get files only where they name a folder."""
+    """Write files and print their names; with JSON, files are written only into a folder that is given."""
     if as_json and out is None:
         return
-    files = write(out or default_folder(experiment, kind))
-    if not as_json:
-        typer.echo(f"files  {files[0].parent}: {', '.join(file.name for file in files)}")
+    say_files(write(out or default_folder(experiment, kind)), as_json)

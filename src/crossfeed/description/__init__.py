@@ -1,1 +1,5 @@
-"""What an experiment is: descriptions as frozen values, read from YAML and from Python, and the registry of kinds."""
+"""Descriptions of experiments.
+
+Ecosystems, experiments and their grids are frozen values, read from YAML and from Python and written to YAML; learners,
+tasks, metrics and filters are chosen by name from the registry.
+"""

@@ -1,4 +1,4 @@
-r"""Who trains on what: the shared description of an ecosystem of generative models.
+r"""The description of an ecosystem of generative models: its entities and the data that each trains on.
 
 K entities each own private data and share public data. At generation t >= 1 an entity draws each training example
 from its private data, the public data, or the pool of published items with the weights (paper, Section 4)
@@ -28,7 +28,7 @@ __all__ = ["Ecosystem", "Entity", "Schedule", "at_generation"]
 
 
 def _own(value: float | tuple[float, ...] | None) -> str:
-    """An entity's own weight as it is shown."""
+    """Return an entity's own weight as text."""
     return "" if value is None else listed(value if isinstance(value, tuple) else [value])
 
 
@@ -54,27 +54,27 @@ def _alpha(value: Any) -> float | tuple[float, ...] | str | None:
 
 
 Schedule = Annotated[float | tuple[float, ...], BeforeValidator(_schedule)]
-"""A share: one number, or a list whose t-th entry holds at generation t = 1, 2, ... and whose last one stays."""
+"""A share: one number, or a list whose t-th entry holds at generation t = 1, 2, ... and whose last one lasts."""
 
 
 def at_generation(schedule: float | tuple[float, ...], generation: int) -> float:
-    """The value of a schedule at a generation t >= 1."""
+    """Return the value of a schedule at a generation t >= 1."""
     if isinstance(schedule, tuple):
         return schedule[min(generation, len(schedule)) - 1]
     return schedule
 
 
 class Entity(Frozen):
-    """One provider: its private data, its own weights where they differ, its share of what is published.
+    """One provider: its private data, its own weights where they differ, and its share of the published items.
 
     Attributes:
         name: A name, unique in the ecosystem.
         private: The task whose training data the entity owns.
         alpha: Its own synthetic share, where it differs from the ecosystem's.
         beta: Its own private share of the real data from generation 1 on, where it differs.
-        share: Its share of what is published, relative to the other entities' (all equal by default).
-        learner: What of the experiment's learner is different for this entity: fields, laid over the common ones;
-            with a `kind`, a whole description that takes nothing from the common one. Read by `Experiment.learners`.
+        share: Its share of the published items, relative to the other entities' (all equal by default).
+        learner: Fields in which its learner differs from the experiment's, laid over the common ones; with a `kind`, a
+            whole description that takes nothing from the common one. Read by `Experiment.learners`.
     """
 
     name: Name
@@ -86,18 +86,18 @@ class Entity(Frozen):
 
 
 class Ecosystem(Frozen):
-    """The K entities and how they feed on each other.
+    """The K entities and how they train on each other's outputs.
 
     Attributes:
         entities: One or more entities.
         alpha: Synthetic share of each training set at generations t >= 1; a number, a list over generations
-            (the last one stays), or ``proportional``: t/(t+1), every generation weighs as much as the real data. May be
-            left out where every entity has its own.
+            (the last one lasts), or ``proportional``: t/(t+1), every generation has the weight of the real data. May
+            be left out if every entity has its own.
         beta: Private share of the real data at generations t >= 1; a number or a list.
         initial_beta: Private share at generation 0; default: each entity's beta at
             generation 1.
         history: ``latest``: the pool is the newest generation alone (the paper). ``accumulate``: every
-            generation stays in the pool and weighs the same.
+            generation stays in the pool with equal weight.
         fresh_fraction: Share of each newly collected pool that is fresh human data, public data that no
             training set has held before.
         update: ``accumulate-and-subsample`` (Kazdan et al., 2025; the paper): training sets keep their size n and
@@ -129,7 +129,7 @@ class Ecosystem(Frozen):
 
     @model_validator(mode="after")
     def _scheme_decides(self) -> Self:
-        """`replace` and `accumulate` say what alpha and history are; contradicting them is an error."""
+        """Refuse an alpha or history that contradicts the update scheme `replace` or `accumulate`."""
         implied: dict[str, tuple[object, str]] = {
             "replace": (1.0, "latest"),
             "accumulate": ("proportional", "accumulate"),
@@ -159,7 +159,7 @@ class Ecosystem(Frozen):
 
     @property
     def columns(self) -> dict[str, list[object]]:
-        """The entities as a table to show, its columns by name; weights of their own where any entity has one."""
+        """Columns of a table of the entities, by name; weights of their own if any entity has one."""
         own = {
             "own alpha": [entity.alpha for entity in self.entities],
             "own beta": [entity.beta for entity in self.entities],
@@ -178,36 +178,65 @@ class Ecosystem(Frozen):
 
     @property
     def accumulates(self) -> bool:
-        """Whether older generations stay in the pool."""
+        """True if older generations stay in the pool."""
         return self.update == "accumulate" or self.history == "accumulate"
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """``(K,)`` shares w of what is published; they sum to 1."""
+        """``(K,)`` shares w of the published items; they sum to 1."""
         relative = np.array([entity.share for entity in self.entities], dtype=np.float64)
         shares: NDArray[np.float64] = relative / relative.sum()
         return shares
 
     def alphas(self, generation: int) -> NDArray[np.float64]:
-        """``(K,)`` synthetic shares at a generation; 0 at generation 0."""
+        """Return every entity's synthetic share at a generation.
+
+        Args:
+            generation: The generation t >= 0.
+
+        Returns:
+            ``(K,)`` shares alpha; 0 at generation 0.
+        """
         if generation == 0:
             return np.zeros(len(self.entities))
         common = self.common_alpha(generation)
         return np.array([common if e.alpha is None else at_generation(e.alpha, generation) for e in self.entities])
 
     def betas(self, generation: int) -> NDArray[np.float64]:
-        """``(K,)`` private shares of the real data at a generation."""
+        """Return every entity's private share of the real data at a generation.
+
+        Args:
+            generation: The generation t >= 0.
+
+        Returns:
+            ``(K,)`` shares beta.
+        """
         if generation == 0:
             return self.betas(1) if self.initial_beta is None else np.full(len(self.entities), self.initial_beta)
         common = self.common_beta(generation)
         return np.array([common if e.beta is None else at_generation(e.beta, generation) for e in self.entities])
 
     def set_size(self, n: int, generation: int) -> int:
-        """Training-set size at a generation, given the size n at generation 0."""
+        """Return the size of each training set at a generation.
+
+        Args:
+            n: The size at generation 0.
+            generation: The generation t >= 0.
+
+        Returns:
+            The number of examples.
+        """
         return n * (generation + 1) if self.update == "accumulate" else n
 
     def common_alpha(self, generation: int) -> float:
-        """The synthetic share at a generation t >= 1 of entities that have none of their own; NaN if all have one."""
+        """Return the synthetic share of entities without one of their own.
+
+        Args:
+            generation: The generation t >= 1.
+
+        Returns:
+            The share alpha; NaN if every entity has its own.
+        """
         if self.update == "replace":
             return 1.0
         if self.update == "accumulate" or self.alpha == "proportional":
@@ -217,5 +246,12 @@ class Ecosystem(Frozen):
         return at_generation(self.alpha, generation)
 
     def common_beta(self, generation: int) -> float:
-        """The private share of the real data at a generation t >= 1 of entities that have none of their own."""
+        """Return the private share of the real data of entities without one of their own.
+
+        Args:
+            generation: The generation t >= 1.
+
+        Returns:
+            The share beta.
+        """
         return at_generation(self.beta, generation)

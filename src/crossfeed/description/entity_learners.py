@@ -1,4 +1,4 @@
-"""What each entity is: the experiment's learner, with what the entity's own `learner` says laid over it."""
+"""Each entity's learner: the experiment's, with the fields of the entity's own `learner` laid over it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ __all__ = ["learners_of"]
 
 
 def learners_of(common: LearnerSettings, ecosystem: Ecosystem) -> tuple[LearnerSettings, ...]:
-    """Each entity's learner.
+    """Return each entity's learner.
 
-    Entities may differ in their learner, but not in what they read, nor in what all of them share.
+    Entities may differ in their learner, but not in how it reads, nor in fields that all entities share.
+
+    Args:
+        common: The experiment's learner.
+        ecosystem: The entities.
+
+    Returns:
+        The learners' settings, in the order of the entities.
 
     Raises:
-        ValueError: An entity's own fields, laid over the common ones, are no learner, or not one of the same reading;
-            the message names the field.
+        ValueError: An entity's own fields, laid over the common ones, are no learner, or not one that reads alike; the
+            message names the field.
     """
     return tuple(
         common if entity.learner is None else _own(common, entity, f"ecosystem.entities.{place}.learner")

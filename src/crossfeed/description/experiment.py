@@ -1,13 +1,12 @@
-"""An experiment: an ecosystem, what its entities are, what they train on, and what is measured.
+"""An experiment: an ecosystem, its entities' learners, their data, and what is measured.
 
-`Experiment` is a frozen value. It is read from and written to YAML, overridden by ``path.to.key=value``, and spread
-over its grid and seeds into `Cell`s. Its content id is a hash of everything that affects results.
+`Experiment` is a frozen value. It is read from and written to YAML, overridden by ``path.to.key=value``, and
+expanded over its grid and seeds into `Cell`s. Its content id is a hash of everything that affects results.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Callable
@@ -28,11 +27,11 @@ from crossfeed.description.strict_yaml import dump_yaml, parse_yaml
 from crossfeed.display.formatting import shown, word
 from crossfeed.display.notebook import Columns, listed, page
 from crossfeed.errors import InvalidDescription
-from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, identity
+from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
+from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, identity, is_finite_json
 
 __all__ = ["Cell", "Experiment"]
 
-RESERVED = ("private", "public", "fresh")
 _MOST_FIELDS: Final = 50
 _MOST_CELLS: Final = 100_000
 
@@ -41,24 +40,24 @@ Size = Annotated[int, Field(ge=1, le=100_000_000)]
 
 
 class Experiment(Frozen):
-    """Everything that a run needs to be described, and nothing else.
+    """The complete description of a run.
 
     Attributes:
         name: Names the run's folder, together with the content id.
-        description: What it is for, in a sentence or two.
-        ecosystem: Who trains on what.
-        learner: What every entity is: a kind of generative model and how it is trained.
-        tasks: Data sets by name; entities own them, and all of them are measured for every entity.
+        description: Its purpose, in a sentence or two.
+        ecosystem: The entities and the data that each trains on.
+        learner: The entities' learner: a kind of generative model and how it is trained.
+        tasks: Data sets by name; entities own them, and every entity is measured on all of them.
         public: The public data that all entities share; measured as the task ``public``.
         n: Size of each training set (for learners that read draws).
         initial_n: Size of the training sets of generation 0; default n.
         pool_size: Items that each entity publishes at each generation; default n.
         generations: Number of generations T after generation 0.
-        metrics: What to measure, by name.
-        measured: On which tasks: ``all``: every entity on every task. ``own``: every entity on its own task and on
-            those that nobody owns, so that the cost grows with the number of entities, not with its square.
-        seeds: One cell of every grid point for each.
-        checkpoints: Which states are kept in the run folder: those of the ``last`` generation, ``all``, ``none``.
+        metrics: Metrics by name.
+        measured: Tasks to measure on: ``all``: every entity on every task. ``own``: every entity on its own task and on
+            those without an owner, so that the cost grows with the number of entities, not with its square.
+        seeds: Seeds; every grid point has a cell for each.
+        checkpoints: States kept in the run folder: those of the ``last`` generation, ``all``, ``none``.
         grid: Lists of values for any fields, by dotted path; every combination is a cell.
     """
 
@@ -83,7 +82,7 @@ class Experiment(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _grid_leads(cls, data: Any) -> Any:
-        """A field on the grid takes its first value, so that it need not be given twice."""
+        """Set every field on the grid to its first value, so that it need not be given twice."""
         grid = data.get("grid") if isinstance(data, dict) else None
         if not isinstance(grid, dict):
             return spell_out(data)
@@ -106,10 +105,8 @@ class Experiment(Frozen):
     @classmethod
     def _plain_grid(cls, grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         for path, values in grid.items():
-            try:
-                json.dumps(values, allow_nan=False)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}: only finite numbers, words, truth values and lists of them") from error
+            if not is_finite_json(values):
+                raise ValueError(f"{path}: only finite numbers, words, truth values and lists of them")
         return grid
 
     @field_validator("seeds")
@@ -129,12 +126,12 @@ class Experiment(Frozen):
 
     @property
     def _count(self) -> int:
-        """How many cells there are, also of a grid whose values turn out to be impossible."""
+        """Number of cells, also of a grid whose values turn out to be impossible."""
         return math.prod(map(len, self.grid.values())) * len(self.seeds)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        for reserved in RESERVED:
+        for reserved in (PRIVATE, PUBLIC, FRESH):
             if reserved in self.tasks or reserved in self.ecosystem.names:
                 raise ValueError(f"{reserved!r} is taken: it names a kind of data; choose another name")
         for entity in self.ecosystem.entities:
@@ -147,7 +144,7 @@ class Experiment(Frozen):
             raise ValueError(
                 "update: accumulate adds n examples at every generation to the n of generation 0; leave initial_n out"
             )
-        _ = self.learners  # impossible ones are found here
+        _ = self.learners  # refuses impossible ones
         sizes = {"n": self.n, "initial_n": self.initial_n, "pool_size": self.pool_size}
         if self.learner.reading() == "draws" and self.n is None:
             raise ValueError("n is missing: give the size of each training set")
@@ -158,12 +155,12 @@ class Experiment(Frozen):
 
     @cached_property
     def learners(self) -> tuple[LearnerSettings, ...]:
-        """Each entity's learner: the common one, with what the entity's own fields say laid over it."""
+        """Each entity's learner: the common one, with the entity's own fields laid over it."""
         return learners_of(self.learner, self.ecosystem)
 
     @cached_property
     def combined_learner(self) -> LearnerSettings:
-        """What all the entities are: the common learner, or, where some differ, one that tells them apart."""
+        """One learner for all entities: the common one, or, if some differ, one that tells them apart."""
         return combined_learner(self.learner, dict(zip(self.ecosystem.names, self.learners, strict=True)))
 
     def __repr__(self) -> str:
@@ -195,8 +192,11 @@ class Experiment(Frozen):
             text: YAML.
             overrides: ``path.to.key=value`` each, the value in YAML.
 
+        Returns:
+            The experiment.
+
         Raises:
-            InvalidDescription: Names every key that is unknown or impossible, with what was received.
+            InvalidDescription: A key is unknown, missing or impossible; the message names each with the value received.
         """
         data = parse_yaml(text)
         for assignment in overrides:
@@ -204,28 +204,42 @@ class Experiment(Frozen):
         return validate(cls, data)
 
     def to_yaml(self) -> str:
-        """The whole description, defaults included; reading it back gives an equal experiment."""
+        """Write the whole description, defaults included.
+
+        Returns:
+            YAML that `from_yaml` reads back as an equal experiment.
+        """
         return dump_yaml(self.model_dump(mode="json"))
 
     @cached_property
     def id(self) -> str:
         """A hash of everything that affects results, 12 hexadecimal digits.
 
-        It hangs on the cells, not on how their grid is spelled or ordered.
+        It depends on the cells, not on the spelling or order of the grid.
         """
         return digest(sorted((cell.name, cell.id) for cell in self.cells()))
 
     def size(self, generation: int) -> int:
-        """Training-set size at a generation (for learners that read draws)."""
+        """Return the size of each training set at a generation, for learners that read draws.
+
+        Args:
+            generation: The generation t >= 0.
+
+        Returns:
+            The number of examples.
+        """
         assert self.n is not None  # noqa: S101 - for the type checker; validated on construction
         first = self.n if self.initial_n is None else self.initial_n
         return first if generation == 0 else self.ecosystem.set_size(self.n, generation)
 
     def cells(self) -> tuple[Cell, ...]:
-        """Every point of the grid with every seed.
+        """Expand the grid and the seeds.
+
+        Returns:
+            A cell for every point of the grid with every seed.
 
         Raises:
-            InvalidDescription: A grid value is impossible, the message names its path; or two cells are the same.
+            InvalidDescription: A grid value is impossible, and the message names its path; or two cells are the same.
         """
         return self._cells
 
@@ -274,7 +288,7 @@ class Cell:
         """A hash of everything that affects the cell's results."""
         content: dict[str, Any] = identity(self.experiment, ("learner",)) | {"learner": self._learners(identity)}
         for entity in content["ecosystem"]["entities"]:
-            entity.pop("learner", None)  # told above at full length, whatever it leaves out or repeats
+            entity.pop("learner", None)  # the learners above are complete
         return digest(content)
 
     @cached_property
@@ -288,9 +302,9 @@ class Cell:
         """A hash of everything that affects what is measured at generation 0; cells that agree share the numbers."""
         return self.written_zero or digest(self._up_to_zero())
 
-    def _learners(self, told: Callable[[LearnerSettings], Any]) -> Any:
-        """The common learner, and each entity's where what is told of them differs, as plain data."""
-        common, own = told(self.experiment.learner), [told(each) for each in self.experiment.learners]
+    def _learners(self, content_of: Callable[[LearnerSettings], Any]) -> Any:
+        """Return the common learner's content as plain data, and each entity's if they differ in it."""
+        common, own = content_of(self.experiment.learner), [content_of(each) for each in self.experiment.learners]
         return common if all(each == common for each in own) else {"common": common, "entities": own}
 
     def _up_to_zero(self, without: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -310,7 +324,7 @@ class Cell:
 
 
 def _check_paths(paths: list[Any]) -> None:
-    """No field of the grid may lie within another one: the later would undo the earlier."""
+    """Refuse a field of the grid within another one: the later would undo the earlier."""
     for path in paths:
         for other in paths:
             if isinstance(path, str) and isinstance(other, str) and other.startswith(f"{path}."):

@@ -1,4 +1,4 @@
-"""How cells are called and told apart: a name that is safe as a folder's, and a hash of what something is."""
+"""Names and ids of cells: a name that is safe for a folder, and a hash of a description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST: Final = 100  # a cell's name is a folder's, and systems keep at most 2
 
 
 def label(point: dict[str, Any], seed: int) -> str:
-    """A name for a point of the grid, its values by path, with a seed."""
+    """Return the name of a point of the grid, its values by path, with a seed."""
     last = [path.rpartition(".")[2] for path in point]
     words = [path.replace(".", "-") if last.count(word) > 1 else word for path, word in zip(point, last, strict=True)]
     parts = [f"{word}-{_slug(value)}" for word, value in zip(words, point.values(), strict=True)]
@@ -32,6 +32,6 @@ def _slug(value: Any) -> str:
 
 
 def digest(content: Any) -> str:
-    """12 hexadecimal digits that any change of the content, plain data, changes."""
+    """Return 12 hexadecimal digits that any change of the content, plain data, changes."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

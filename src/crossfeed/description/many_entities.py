@@ -1,7 +1,7 @@
-"""Many entities by their number: ``ecosystem.entities: 50`` instead of fifty entities and fifty tasks.
+"""Many entities given by their number: ``ecosystem.entities: 50`` instead of fifty entities and fifty tasks.
 
-K stands for the entities ``e1`` to ``eK``, each of which owns a task of its own name, made from ``tasks.each``: there
-every value ``{k}`` becomes the entity's number, as in ``each: {source: topic, number: "{k}"}``.
+K stands for the entities ``e1`` to ``eK``, each of which owns a task of its own name, built from ``tasks.each``: there
+every value ``{k}`` becomes the entity's index, as in ``each: {source: topic, number: "{k}"}``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ _MOST: Final = 1000
 
 
 def spell_out(data: Any) -> Any:
-    """A description with its entities, and the tasks they own, written out; one that lists them as it is.
+    """Write many entities, and the tasks they own, out in full; a description that lists them is left as it is.
 
     Args:
         data: Plain data as read from YAML.
+
+    Returns:
+        Plain data in which entities are a list.
 
     Raises:
         ValueError: The number is impossible, or there is no ``tasks.each``.
@@ -45,7 +48,7 @@ def spell_out(data: Any) -> Any:
     common = {name: task for name, task in tasks.items() if name != _EACH}
     taken = sorted(set(own) & set(common))
     if taken:
-        raise ValueError(f"tasks.{taken[0]}: the name of a numbered entity's task; choose another")
+        raise ValueError(f"tasks.{taken[0]}: the name of the task of one of many entities; choose another")
     entities = [{"name": name, "private": name} for name in names.values()]
     return {**data, "ecosystem": {**ecosystem, "entities": entities}, "tasks": {**own, **common}}
 

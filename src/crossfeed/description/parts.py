@@ -1,7 +1,7 @@
-"""Parts of a description that are chosen by a name: a learner by its kind, a task by its source, metrics and filters.
+"""Parts of a description that are chosen by name: a learner by its kind, a task by its source, metrics and filters.
 
-They are types for fields of frozen descriptions: a mapping becomes the settings class that the registry knows under the
-name, and an unknown name, or a key that the class does not have, is an error that says where.
+They are types for fields of frozen descriptions: a mapping becomes the settings class that the registry has under the
+name; an unknown name, or a key that the class does not have, is an error that names the place.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _filters(value: Any) -> Any:
 
 
 def _chosen(value: dict[Any, Any], settings_of: Callable[[Any], type[Frozen]]) -> dict[Any, Any]:
-    """Settings by name; ``true`` or an empty mapping means the defaults, ``false`` means not at all."""
+    """Return settings by name; ``true`` or an empty mapping means the defaults, ``false`` leaves a name out."""
     chosen = {}
     for name, given in value.items():
         known = settings_of(name)

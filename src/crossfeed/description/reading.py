@@ -1,4 +1,4 @@
-"""Reading descriptions written by people: presets and files, overrides, and errors that name the key."""
+"""Reading of descriptions: presets and files, overrides, and errors that name the key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,15 @@ _MOST_LINES: Final = 20
 
 
 def assign(data: Any, path: str, value: Any) -> Any:
-    """A copy of nested plain data with the value at a dotted path replaced or added.
+    """Return a copy of nested plain data with the value at a dotted path replaced or added.
+
+    Args:
+        data: Mappings and lists.
+        path: Keys and list positions, separated by dots.
+        value: The new value.
+
+    Returns:
+        The changed copy.
 
     Raises:
         ValueError: The path goes through something that is neither a mapping nor a list entry, or is no path.
@@ -55,7 +63,14 @@ def assign(data: Any, path: str, value: Any) -> Any:
 
 
 def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:
-    """Apply one ``path.to.key=value``; a field that was on the grid leaves it.
+    """Apply one override; a field that was on the grid leaves it.
+
+    Args:
+        data: A description as plain data.
+        assignment: ``path.to.key=value``, the value in YAML.
+
+    Returns:
+        The changed description.
 
     Raises:
         InvalidDescription: It is not of that form, or its path cannot be followed.
@@ -75,7 +90,7 @@ def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:
             varied = dict(grid) if isinstance(grid, dict) else {}
             return data | {"grid": varied | {path.removeprefix("grid."): parsed}}
         if isinstance(grid, dict):
-            # What is set as a whole leaves the grid with all its parts; a part of what is varied cannot be set.
+            # A field that is set leaves the grid with all its parts; a part of a varied field cannot be set.
             above = [key for key in grid if isinstance(key, str) and path.startswith(f"{key}.")]
             if above:
                 raise ValueError(f"{above[0]} is on the grid; change it there, or set all of it")
@@ -88,7 +103,7 @@ def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:
 
 
 def _spelled_out(data: dict[str, Any]) -> dict[str, Any]:
-    """Short forms at length, so that paths can lead into them: ``math`` is ``{source: math}``, ``true`` is ``{}``."""
+    """Write short forms out, so that paths can lead into them: ``math`` is ``{source: math}``, ``true`` is ``{}``."""
     named = data.get("tasks"), data.get("metrics")
     tasks, metrics = (part if isinstance(part, dict) else {} for part in named)
     long = dict(data)
@@ -102,16 +117,22 @@ def _spelled_out(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def preset_names() -> tuple[str, ...]:
-    """The presets that come with the package."""
+    """Return the names of the presets of the package, sorted."""
     folder = resources.files("crossfeed") / "presets"
     return tuple(sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")))
 
 
 def read_preset(name: str) -> str:
-    """The text of a preset.
+    """Read a preset.
+
+    Args:
+        name: Its name.
+
+    Returns:
+        Its YAML.
 
     Raises:
-        InvalidDescription: There is none of that name; the message lists them.
+        InvalidDescription: There is no such preset; the message lists all.
     """
     if name not in preset_names():
         raise InvalidDescription(f"{shown(name)} is not a preset; there are {', '.join(preset_names())}")
@@ -119,10 +140,13 @@ def read_preset(name: str) -> str:
 
 
 def read_description(source: str) -> str:
-    """The text of a preset or of a file.
+    """Read a preset or a file.
 
     Args:
         source: A preset's name, or a path.
+
+    Returns:
+        Its YAML, not yet parsed.
 
     Raises:
         InvalidDescription: Neither exists; the message lists the presets.
@@ -142,12 +166,12 @@ def read_description(source: str) -> str:
 
 
 class Nested(ValueError):
-    """What is wrong with a part of a description whose model was chosen by one of its own fields.
+    """An error in a part of a description whose model was chosen by one of the part's own fields.
 
     Args:
         model: The chosen model.
-        path: Where the part is, below the field that was being read; may be empty.
-        error: What it said.
+        path: Path of the part below the field that was being read; may be empty.
+        error: The model's error.
     """
 
     def __init__(self, model: type[BaseModel], path: str, error: ValidationError) -> None:
@@ -156,10 +180,18 @@ class Nested(ValueError):
 
 
 def nested(model: type[M], value: Any, path: str = "") -> M:
-    """Make a part of a description; errors keep the chosen model, so that they can say what it knows.
+    """Build a part of a description; errors keep the chosen model, so that messages can list its fields.
+
+    Args:
+        model: The chosen model.
+        value: Plain data.
+        path: Path of the part below the field that is being read.
+
+    Returns:
+        The part.
 
     Raises:
-        Nested: It cannot be understood.
+        Nested: The data are not valid for the model.
     """
     try:
         return model.model_validate(value)
@@ -168,17 +200,25 @@ def nested(model: type[M], value: Any, path: str = "") -> M:
 
 
 def validate(model: type[M], data: Mapping[str, Any]) -> M:
-    """Make a description of plain data.
+    """Build a description from plain data.
+
+    Args:
+        model: The description's class.
+        data: Plain data.
+
+    Returns:
+        The description.
 
     Raises:
-        InvalidDescription: One line for each thing that is wrong: its key, what was received, what is allowed.
+        InvalidDescription: The data are not valid; the message has a line for each error, with its key, the value
+            received and the values allowed.
     """
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        wrong = error.errors()
-        lines = [_explain(model, item) for item in wrong[:_MOST_LINES]]
-        lines += [f"... and {len(wrong) - _MOST_LINES} more"] if len(wrong) > _MOST_LINES else []
+        errors = error.errors()
+        lines = [_explain(model, item) for item in errors[:_MOST_LINES]]
+        lines += [f"... and {len(errors) - _MOST_LINES} more"] if len(errors) > _MOST_LINES else []
         raise InvalidDescription("\n".join(lines)) from error
     except ValueError as error:
         raise InvalidDescription(str(error)) from error
@@ -200,12 +240,12 @@ def _explain(model: type[BaseModel], item: Any) -> str:
         return "\n".join(f"{prefix}.{_explain(inner.model, one)}" for one in inner.error.errors())
     message = (message[:1].lower() + message[1:]).replace("valid tuple", "list")
     if item["type"] == "value_error" and isinstance(item["input"], dict | BaseModel):
-        return f"{where}: {message}" if where else message  # about several fields, which the message names
+        return f"{where}: {message}" if where else message  # several fields, which the message names
     return f"{where}: {message}; received {shown(item['input'])}"
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    """Field names of the model at a path, as far as it can be followed by field types."""
+    """Return field names of the model at a path, as far as it can be followed by field types."""
     fields = model.model_fields
     for part in path:
         if not isinstance(part, str) or part not in fields:
@@ -221,7 +261,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in getattr(annotation, "__args__", ()):
-        found = _model_in(argument)
-        if found is not None:
-            return found
+        model = _model_in(argument)
+        if model is not None:
+            return model
     return None

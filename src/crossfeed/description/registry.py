@@ -1,11 +1,12 @@
-"""What can be named in a description: learners by `kind`, task sources by `source`, metrics and filters by name.
+"""The registry of names in descriptions: learners by `kind`, task sources by `source`, metrics and filters by name.
 
 Each entry is ``module:SettingsClass``; the module is imported when the name is first used, and none of them may
-import torch at that point. To add one to crossfeed, write the settings class and add a line here (see CONTRIBUTING.md).
+import torch at that point. To add an entry to crossfeed, write the settings class and add a line here (see
+CONTRIBUTING.md).
 
 Other packages register theirs as entry points, in the groups ``crossfeed.learners``, ``crossfeed.tasks``,
-``crossfeed.metrics`` and ``crossfeed.filters``; they are imported when they are named, and none of them otherwise. No
-package can take a name that crossfeed or another package has.
+``crossfeed.metrics`` and ``crossfeed.filters``; they are imported only when they are named. No package can take a
+name that crossfeed or another package has.
 """
 
 from __future__ import annotations
@@ -16,11 +17,21 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from types import MappingProxyType
 from typing import Final, TypeVar, cast
 
-from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
+from crossfeed.settings import (
+    FilterSettings,
+    Frozen,
+    LearnerSettings,
+    Measure,
+    MetricSettings,
+    TaskSettings,
+    measures_of,
+)
 
 __all__ = [
+    "built_in_measures",
     "combined_learner",
     "filter_settings",
     "learner_settings",
@@ -33,12 +44,12 @@ _LEARNERS: Final = {
     "captions": "crossfeed.learners.captions.settings:CaptionsSettings",
     "fake": "crossfeed.learners.fake:FakeSettings",
     "gaussian": "crossfeed.learners.density.settings:GaussianSettings",
-    "glm": "crossfeed.learners.glm:GlmSettings",
+    "glm": "crossfeed.learners.regression.settings:GlmSettings",
     "gmm": "crossfeed.learners.density.settings:GmmSettings",
     "images": "crossfeed.learners.images.settings:ImagesSettings",
     "kde": "crossfeed.learners.density.settings:KdeSettings",
     "language": "crossfeed.learners.language.settings:LanguageSettings",
-    "linear": "crossfeed.learners.linear:LinearSettings",
+    "linear": "crossfeed.learners.regression.settings:LinearSettings",
 }
 _PER_ENTITY: Final = "crossfeed.learners.per_entity:PerEntitySettings"
 _TASKS: Final = {
@@ -62,16 +73,17 @@ _TASKS: Final = {
     "hub": "crossfeed.tasks.hub:HubSettings",
     "files": "crossfeed.tasks.hub:FilesSettings",
 }
+# In this order metrics stand in tables and reports.
 _METRICS: Final = {
     "loss": "crossfeed.metrics.loss:LossSettings",
-    "bits_per_byte": "crossfeed.metrics.loss:BitsPerByteSettings",
     "completion_loss": "crossfeed.metrics.loss:CompletionLossSettings",
+    "bits_per_byte": "crossfeed.metrics.loss:BitsPerByteSettings",
     "accuracy": "crossfeed.metrics.accuracy:AccuracySettings",
     "similarity": "crossfeed.metrics.similarity:SimilaritySettings",
     "caption_match": "crossfeed.metrics.caption_match:CaptionMatchSettings",
-    "distinct": "crossfeed.metrics.diversity:DistinctSettings",
     "frechet": "crossfeed.metrics.frechet:FrechetSettings",
     "precision_recall": "crossfeed.metrics.manifold:PrecisionRecallSettings",
+    "distinct": "crossfeed.metrics.diversity:DistinctSettings",
     "projection": "crossfeed.metrics.projection:ProjectionSettings",
     "energy_distance": "crossfeed.metrics.energy:EnergyDistanceSettings",
     "wasserstein": "crossfeed.metrics.wasserstein:WassersteinSettings",
@@ -87,16 +99,29 @@ S = TypeVar("S", bound=Frozen)
 
 
 def learner_settings(kind: str) -> type[LearnerSettings]:
-    """The settings class of a learner; ValueError names the known kinds."""
+    """Return the settings class of a learner.
+
+    Args:
+        kind: The learner's kind.
+
+    Returns:
+        The settings class.
+
+    Raises:
+        ValueError: The kind is unknown, and the message lists all; or its package cannot be used.
+    """
     return _look_up("learner kind", _LEARNERS, "crossfeed.learners", kind, LearnerSettings)
 
 
 def combined_learner(common: LearnerSettings, own: Mapping[str, LearnerSettings]) -> LearnerSettings:
-    """One learner for entities that may differ: theirs if it is the same for all, else one that tells them apart.
+    """Return one learner for entities that may differ.
 
     Args:
         common: The experiment's learner; outputs of all entities are embedded by it.
-        own: Each entity's, by name.
+        own: Each entity's learner, by the entity's name.
+
+    Returns:
+        The common learner if it is every entity's, else one that tells them apart.
     """
     if all(each == common for each in own.values()):
         return common
@@ -105,23 +130,53 @@ def combined_learner(common: LearnerSettings, own: Mapping[str, LearnerSettings]
 
 
 def task_settings(source: str) -> type[TaskSettings]:
-    """The settings class of a task source; ValueError names the known sources."""
+    """Return the settings class of a task source.
+
+    Args:
+        source: The source's name.
+
+    Returns:
+        The settings class.
+
+    Raises:
+        ValueError: The source is unknown, and the message lists all; or its package cannot be used.
+    """
     return _look_up("task source", _TASKS, "crossfeed.tasks", source, TaskSettings)
 
 
 def metric_settings(name: str) -> type[MetricSettings]:
-    """The settings class of a metric; ValueError names the known metrics."""
+    """Return the settings class of a metric; ValueError names the known metrics.
+
+    Args:
+        name: Its name in a description.
+    """
     return _look_up("metric", _METRICS, "crossfeed.metrics", name, MetricSettings)
 
 
+@cache
+def built_in_measures() -> Mapping[str, Measure]:
+    """Return the declarations of crossfeed's own metrics by the names in the records, in the registry's order."""
+    return MappingProxyType(measures_of({name: metric_settings(name) for name in _METRICS}))
+
+
 def filter_settings(name: str) -> type[FilterSettings]:
-    """The settings class of a filter of the pool; ValueError names the known filters."""
+    """Return the settings class of a filter of the pool.
+
+    Args:
+        name: The filter's name.
+
+    Returns:
+        The settings class.
+
+    Raises:
+        ValueError: The name is unknown, and the message lists all; or its package cannot be used.
+    """
     return _look_up("filter", _FILTERS, "crossfeed.filters", name, FilterSettings)
 
 
 def plugin_packages() -> dict[str, str]:
-    """Names and versions of the packages that register something."""
-    entries = (entry for group in _GROUPS for found in _plugins(group).values() for entry in found)
+    """Return names and versions of the packages that register something."""
+    entries = (entry for group in _GROUPS for registered in _plugins(group).values() for entry in registered)
     return {entry.dist.name: entry.dist.version for entry in entries if entry.dist is not None}
 
 
@@ -147,18 +202,18 @@ def _look_up(what: str, table: Mapping[str, str], group: str, name: object, base
 
 
 def _plugged(what: str, entry: EntryPoint, base: type[S]) -> type[S]:
-    """The settings class that a package registers."""
+    """Return the settings class that a package registers."""
     where = f"{what} {entry.name!r} of {_package(entry)}"
     try:
-        found = entry.load()
-    except Exception as error:  # whatever a stranger's module does when it is imported
+        settings = entry.load()
+    except Exception as error:  # a foreign module may raise anything when it is imported
         raise ValueError(
             f"{where} cannot be imported from {entry.value} ({type(error).__name__}: {error}); mend or uninstall that "
             "package, or install what it needs"
         ) from error
-    if not isinstance(found, type) or not issubclass(found, base):
+    if not isinstance(settings, type) or not issubclass(settings, base):
         raise ValueError(f"{where}: {entry.value} is no subclass of crossfeed.settings.{base.__name__}; register one")
-    return found
+    return settings
 
 
 def _package(entry: EntryPoint) -> str:
@@ -166,13 +221,13 @@ def _package(entry: EntryPoint) -> str:
 
 
 def _plugins(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:
-    """What installed packages register in a group, by name."""
+    """Return the entries that installed packages register in a group, by name."""
     return _registered(tuple(sys.path))[group]
 
 
 @cache
 def _registered(path: tuple[str, ...]) -> Mapping[str, Mapping[str, tuple[EntryPoint, ...]]]:
-    """Everything that is registered, by group and name; it is looked for once for each search path."""
+    """Return all registered entries, by group and name; they are looked up once for each search path."""
     return {group: _by_name(entry_points(group=group)) for group in _GROUPS}
 
 
@@ -183,7 +238,7 @@ def _by_name(entries: EntryPoints) -> dict[str, tuple[EntryPoint, ...]]:
 
 def _load(home: str, base: type[S]) -> type[S]:
     module, _, attribute = home.partition(":")
-    found = getattr(import_module(module), attribute)
-    if not issubclass(found, base):
+    settings = getattr(import_module(module), attribute)
+    if not issubclass(settings, base):
         raise TypeError(f"{home} is not a {base.__name__}")
-    return cast("type[S]", found)
+    return cast("type[S]", settings)

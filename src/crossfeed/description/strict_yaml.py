@@ -1,7 +1,8 @@
-"""YAML written by people, read strictly: plain data alone, of bounded size.
+"""YAML written by people, read strictly: plain data only, of bounded size.
 
-PyYAML's safe loader is made stricter and friendlier: a key given twice is an error, only plain data has tags, what a
-few lines could blow up to is refused before it is built, and ``1e-3`` is a number and a date is words, as in YAML 1.2.
+PyYAML's safe loader is made stricter: a key given twice is an error, only tags of plain data are known, aliases that
+expand to too large a document are refused before it is built, and ``1e-3`` is a number and a date is text, as in YAML
+1.2.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class _Loader(yaml.SafeLoader):
         self._values = self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Give up on the way rather than at the end."""
+        """Compose a node, and refuse a document as soon as it is too large."""
         self._depth += 1
         self._count(1, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         node = super().compose_node(parent, index)
@@ -45,7 +46,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Merge, but count first: merges of merges grow as fast as aliases of aliases."""
+        """Merge mappings, counting values first: merges of merges grow as fast as aliases of aliases."""
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
                 bases = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
@@ -69,7 +70,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """JSON spells a character beyond 16 bits as two halves, which belong together."""
+        """Read a scalar; JSON spells a character beyond 16 bits as two halves, which are joined."""
         value = super().construct_scalar(node)
         return (
             value
@@ -78,7 +79,7 @@ class _Loader(yaml.SafeLoader):
         )
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """What a tag was put on and cannot be."""
+        """Read an object; refuse a value that its tag does not fit."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, OverflowError) as error:
@@ -112,6 +113,12 @@ _Loader.yaml_implicit_resolvers = {
 def parse_yaml(text: str) -> dict[str, Any]:
     """Read a YAML mapping.
 
+    Args:
+        text: YAML.
+
+    Returns:
+        The mapping as plain data.
+
     Raises:
         InvalidDescription: It is not YAML, not a mapping, or has a key twice.
     """
@@ -122,7 +129,7 @@ def parse_yaml(text: str) -> dict[str, Any]:
 
 
 def dump_yaml(data: Mapping[str, Any]) -> str:
-    """Plain data as YAML that `parse_yaml` reads back equal."""
+    """Write plain data as YAML that `parse_yaml` reads back equal."""
     text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
 
@@ -130,8 +137,14 @@ def dump_yaml(data: Mapping[str, Any]) -> str:
 def load_yaml(text: str) -> Any:
     """Read any plain YAML value.
 
+    Args:
+        text: YAML.
+
+    Returns:
+        The value as plain data.
+
     Raises:
-        InvalidDescription: It is not plain YAML, has a key twice, or is too much.
+        InvalidDescription: It is not plain YAML, has a key twice, or is too large.
     """
     if len(text) > MOST_CHARACTERS:
         raise InvalidDescription(f"a description has at most {MOST_CHARACTERS:,} characters; this one has more")
@@ -149,7 +162,7 @@ def load_yaml(text: str) -> Any:
 
 
 def _bound(data: Any) -> None:
-    """Refuse what no run can keep: too much (values count as often as they are referred to), numbers and words."""
+    """Refuse values that no run can keep: too many (counted at every reference), and impossible numbers and texts."""
     count = 0
     waiting: list[tuple[Any, tuple[object, ...]]] = [(data, ())]
     while waiting:

@@ -1,1 +1,1 @@
-"""Values as people see them: texts, progress, and pictures of values in a notebook."""
+"""Values as they are shown in a terminal, a log or a notebook."""

@@ -1,7 +1,7 @@
-"""Text and numbers as they are shown: made harmless, clipped, and rounded the same way everywhere.
+"""Text and numbers for display: made harmless, clipped, and rounded in one way everywhere.
 
-What models write is arbitrary text. On its way to a terminal, a page or a table it may not move the cursor, reorder
-the line around it or run as a formula; what is taken out stays visible as its code point.
+Outputs of models are arbitrary text. In a terminal, a page or a table they may not move the cursor, reorder the line
+around them or run as a formula; characters that are removed stay visible as code points.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, Final
 
 __all__ = [
     "clip",
+    "finite_or_null",
+    "first_line",
     "number",
     "percent",
     "plain",
@@ -38,13 +40,13 @@ _BRIEFLY.maxlevel, _BRIEFLY.maxstring, _BRIEFLY.maxother = 3, 80, 80
 
 
 def plain(text: object) -> str:
-    """Text without control, bidirectional and other invisible characters; each is shown as its code point."""
+    """Return text whose control, bidirectional and other invisible characters are replaced by code points."""
     joined = str(text).replace("\r\n", "\n")
     return "".join(c if c in _KEPT or unicodedata.category(c) not in _HIDDEN else f"⟨U+{ord(c):04X}⟩" for c in joined)
 
 
 def clip(text: object, limit: int) -> str:
-    """Plain text of at most `limit` characters, and how many were left out."""
+    """Return plain text of at most `limit` characters, with the number of characters left out."""
     whole = str(text)
     if len(whole) <= limit:
         return plain(whole)
@@ -52,7 +54,7 @@ def clip(text: object, limit: int) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """A label of at most `limit` characters: the middle gives way, since names differ at their ends."""
+    """Return a label of at most `limit` characters, shortened in the middle, since names differ at their ends."""
     if len(text) <= limit:
         return text
     head = max((limit - 1) // 2, 1)
@@ -60,26 +62,35 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[:head]}…{text[len(text) - tail :]}"
 
 
+def finite_or_null(data: Any) -> Any:
+    """Return plain data with None in place of every number that is not finite, since JSON has none."""
+    if isinstance(data, dict):
+        return {key: finite_or_null(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite_or_null(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
 def safe_cell(value: Any) -> Any:
-    """A table cell that no spreadsheet takes for a formula; anything but text is left as it is."""
+    """Return a table cell that no spreadsheet reads as a formula; values other than text are unchanged."""
     return _FORMULA.sub(r"\1'\2", plain(value)) if isinstance(value, str) else value
 
 
 def number(value: float) -> str:
-    """A loss, rate or similarity: two decimals, three digits where that would say nothing."""
+    """Return a loss, rate or similarity with two decimals, or with three digits if it is very small or large."""
     if not math.isfinite(value):
         return str(value)
     return f"{value:.2f}" if value == 0 or 0.0995 <= abs(value) < 1e5 else f"{value:.3g}"
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A change with its sign; a change that rounds to nothing has none."""
+    """Return a change with its sign; a change that rounds to zero has none."""
     text = f"{value:+.{digits}f}"
     return text[1:] if text.strip("+-0.") == "" else text
 
 
 def percent(value: float, error: float = math.nan) -> str:
-    """A change in per cent, with its standard error where there is one; of thousands no decimals."""
+    """Return a change in per cent, with its standard error if known; thousands have no decimals."""
     if not math.isfinite(value):
         return ""
     digits = 0 if abs(value) >= 1000 else 1
@@ -87,21 +98,27 @@ def percent(value: float, error: float = math.nan) -> str:
 
 
 def value_text(value: object) -> str:
-    """A grid value as it is shown."""
+    """Return a grid value as text."""
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else plain(value)
 
 
 def word(part: object) -> str:
-    """A key as it is, or, if it is long or cannot be printed, as a quoted and shortened word."""
+    """Return a key unchanged, or quoted and shortened if it is long or cannot be printed."""
     text = str(part)
     return text if len(text) <= _BRIEFLY.maxstring and text.isprintable() else shown(text)
 
 
 def shown(value: Any) -> str:
-    """A value as it is written, shortened."""
+    """Return a value's representation, shortened."""
     return _BRIEFLY.repr(value)
 
 
+def first_line(error: BaseException) -> str:
+    """Return an error's type and the first line of its message."""
+    text = str(error).strip().split("\n", 1)[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def reason(error: BaseException) -> str:
-    """What an error says, without the numbers and paths of the system's."""
+    """Return an error's message, without the system's error numbers and paths."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,6 +1,6 @@
-"""How a thing shows itself in a notebook: a title, facts, tables. It knows nothing of the things that are shown.
+"""Representations in a notebook: a title, facts and tables, of any value.
 
-Names and texts come from anywhere: everything is escaped, and what is invisible is shown as its code point.
+Names and texts are not trusted: everything is escaped, and invisible characters are shown as code points.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ _LONGEST: Final = 300
 
 
 def page(title: str, facts: Mapping[str, object], tables: Mapping[str, Columns]) -> str:
-    """HTML of a title, facts and tables.
+    """Return the HTML of a title, facts and tables.
 
     Args:
-        title: In a line of its own.
+        title: The title, in a line of its own.
         facts: Values by name; one without a name is a sentence.
-        tables: By caption, each its columns by name; one without a caption stands right below the facts.
+        tables: Tables by caption, each its columns by name; one without a caption stands right below the facts.
+
+    Returns:
+        HTML without scripts.
     """
     named = "; ".join(f"{name}: {value}" for name, value in facts.items() if name)
     lines = [str(facts.get("", "")), named]
@@ -38,12 +41,12 @@ def page(title: str, facts: Mapping[str, object], tables: Mapping[str, Columns])
 
 
 def listed(values: Sequence[object]) -> str:
-    """Values one after the other, at most so many characters of them."""
+    """Return values separated by commas, clipped."""
     return clip(", ".join(map(value_text, values)), _LONGEST)
 
 
 def _table(columns: Columns) -> str:
-    """The first rows."""
+    """Return the HTML of a table's first rows."""
     length = max(map(len, columns.values()), default=0)
     rows = zip(*(list(values)[:_ROWS] for values in columns.values()), strict=True)
     head = _row("th", map(plain, columns))

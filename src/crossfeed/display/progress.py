@@ -1,4 +1,4 @@
-"""Where long work says how far it is: a live view on a terminal, plain lines in a log file, or nothing."""
+"""The progress of long work: a live view on a terminal, plain lines in a log file, or nothing."""
 
 from __future__ import annotations
 
@@ -29,51 +29,51 @@ Advance = Callable[[int], None]
 
 
 class Silent:
-    """Says nothing."""
+    """Progress that is not shown."""
 
     @contextmanager
     def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Advance]:
-        """A stage of which nothing is shown."""
+        """Enter a stage; nothing is shown."""
         yield lambda steps: None
 
-    def note(self, text: str) -> None:
-        """Dropped."""
+    def log(self, text: str) -> None:
+        """Drop a note."""
 
 
 class LogProgress:
     """Plain lines with the time since the start; a long stage reports at most every few seconds.
 
-    Where nothing was said for a third of that time, the stage that begins is named.
+    A stage is named when it begins, if the last line is a third of that time old.
 
     Args:
-        stream: Where to write.
+        stream: The stream to write to.
         seconds: The shortest time between two lines of one stage.
     """
 
     def __init__(self, stream: TextIO, seconds: float = 15.0) -> None:
         self._stream, self._seconds, self._begun = stream, seconds, time.monotonic()
-        self._silence, self._said = seconds / 3, self._begun
+        self._silence, self._written = seconds / 3, self._begun
 
     @contextmanager
     def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Advance]:
-        """A stage that reports now and then."""
-        if time.monotonic() - self._said >= self._silence:
-            self.note(f"{detail} {name}")
-        done, said = 0, time.monotonic()
+        """Enter a stage that reports every few seconds."""
+        if time.monotonic() - self._written >= self._silence:
+            self.log(f"{detail} {name}")
+        done, written = 0, time.monotonic()
 
         def advance(steps: int) -> None:
-            nonlocal done, said
+            nonlocal done, written
             done += steps
-            if time.monotonic() - said >= self._seconds:
-                said = time.monotonic()
-                self.note(f"{detail} {name}: {done}" + (f" of {total}" if total else ""))
+            if time.monotonic() - written >= self._seconds:
+                written = time.monotonic()
+                self.log(f"{detail} {name}: {done}" + (f" of {total}" if total else ""))
 
         yield advance
 
-    def note(self, text: str) -> None:
-        """One line."""
-        self._said = time.monotonic()
-        elapsed = int(self._said - self._begun)
+    def log(self, text: str) -> None:
+        """Write one line."""
+        self._written = time.monotonic()
+        elapsed = int(self._written - self._begun)
         with suppress(OSError):  # a log that cannot be written (a closed pipe, a full disk) is no reason to stop
             self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {plain(text.strip())}\n")
             self._stream.flush()
@@ -129,15 +129,15 @@ class LiveProgress:
 
     @contextmanager
     def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Advance]:
-        """A stage with a bar of its own, gone when it ends."""
+        """Enter a stage with a bar of its own, removed when it ends."""
         task = self._bars.add_task(name, total=total, detail=detail)
         try:
             yield lambda steps: self._bars.advance(task, steps)
         finally:
             self._bars.remove_task(task)
 
-    def note(self, text: str) -> None:
-        """A line above the bars; nothing in the text is markup or moves the cursor."""
+    def log(self, text: str) -> None:
+        """Print a line above the bars; nothing in the text is markup or moves the cursor."""
         self._bars.console.print(Text(plain(text)))
 
 
@@ -149,9 +149,17 @@ def _entered(progress: Silent | LogProgress) -> Iterator[Silent | LogProgress]:
 def for_stream(
     stream: TextIO = sys.stderr, *, quiet: bool = False
 ) -> AbstractContextManager[Silent | LogProgress | LiveProgress]:
-    """The progress that suits a stream: live on a terminal, lines elsewhere, nothing if quiet."""
+    """Return the progress that suits a stream.
+
+    Args:
+        stream: The stream to write to.
+        quiet: Show nothing.
+
+    Returns:
+        A context manager: a live view on a terminal, lines elsewhere, nothing if quiet.
+    """
     if quiet:
         return _entered(Silent())
-    if stream.isatty():  # not the console's own word for it, which FORCE_COLOR makes true of log files
+    if stream.isatty():  # the console's own test is true of log files under FORCE_COLOR
         return LiveProgress(Console(file=stream))
     return _entered(LogProgress(stream))

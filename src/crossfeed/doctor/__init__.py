@@ -1,4 +1,7 @@
-"""Whether crossfeed can do its work here: what there is to compute with, what is installed, what can be reached."""
+"""Diagnosis of the machine that crossfeed is to run on.
+
+It covers the hardware, the installed packages, and the places that runs read and write.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,19 @@ __all__ = ["Diagnosis", "diagnose"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
+    """The state of a machine.
 
     Attributes:
         python: Python's version.
-        machine: What there is to compute with.
-        device: What language models compute on.
+        machine: Cores, memory and disk.
+        device: The device that language models compute on.
         packages: Versions of packages, by name.
-        extras: What is installed for what.
+        extras: Extras of crossfeed, each with the requirements that are missing.
         hub: The model hub.
         cache: The folder that runs share.
-        data_root: The folder that was asked about, if any.
+        data_root: The folder of data sets, if one was given.
         data: The data sets in it.
-        quickstart: How long the quickstart should take.
+        quickstart: The expected time of the quickstart.
     """
 
     python: str
@@ -47,7 +50,7 @@ class Diagnosis:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is broken that crossfeed needs, and what to do; what is only not installed is no problem."""
+        """Problems with their remedies; an optional package that is not installed is no problem."""
         return tuple(self._problems())
 
     def _problems(self) -> Iterator[str]:
@@ -63,25 +66,28 @@ class Diagnosis:
                 yield f"{file.data_set}/{file.split}: {file.problem}; download it again"
 
     def as_data(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return the diagnosis as plain data."""
         return asdict(self) | {"problems": list(self.problems)}
 
 
 def diagnose(data_root: Path | None = None) -> Diagnosis:
-    """Look at everything; nothing that is wrong raises, and nothing is waited for longer than two minutes.
+    """Examine this machine; a problem raises no error, and no step takes longer than two minutes.
 
     Args:
-        data_root: A folder laid out ``<data set>/<split>.parquet``, to say what is in it.
+        data_root: A folder laid out ``<data set>/<split>.parquet``, whose data sets are listed.
+
+    Returns:
+        The diagnosis.
     """
-    here, found = machine(), extras()
+    here, known = machine(), extras()
     calculator = device() if find_spec("torch") else Device()
-    language = next((each.missing for each in found if each.name == "lm"), ())
+    language = next((each.missing for each in known if each.name == "lm"), ())
     return Diagnosis(
         python=platform.python_version(),
         machine=here,
         device=calculator,
         packages=versions(),
-        extras=found,
+        extras=known,
         hub=hub(),
         cache=cache(),
         data_root=None if data_root is None else str(data_root),

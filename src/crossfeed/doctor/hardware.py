@@ -1,4 +1,4 @@
-"""What of the machine a run may use: cores, a container's share of them, memory, disk."""
+"""The hardware that a run may use: cores, a container's share of them, memory, disk."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["Machine", "machine"]
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to compute with; bytes, and None for what this system does not tell.
+    """Cores, memory and disk; sizes in bytes, and None where this system does not report them.
 
     Attributes:
         system: The operating system.
         processor: Its name.
         cores: Logical cores of the machine.
-        usable_cores: Those that this process may run on.
-        cpu_quota: Cores' worth of time that a container (cgroup) is given; None without a limit.
+        usable_cores: Cores that this process may run on.
+        cpu_quota: Processor time that a container (cgroup) may use, in cores; None without a limit.
         threads: Environment variables that bound the threads of numerical libraries, as they are set.
-        memory: Of the machine, or of the container, if it is given less.
-        memory_free: Of it, what programs can still have.
-        disk_free: Where the command was typed.
+        memory: Memory of the machine, or of the container, if that has less.
+        memory_free: Memory that is still available.
+        disk_free: Free space in the current folder.
     """
 
     system: str
@@ -43,12 +43,12 @@ class Machine:
 
     @property
     def workers(self) -> float:
-        """Cores' worth of time that can be had."""
+        """Processor time that is available, in cores."""
         return min(float(self.usable_cores), self.cpu_quota or float("inf"))
 
 
 def machine() -> Machine:
-    """Look at this machine."""
+    """Return the hardware of this machine."""
     cores = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
     memory, free = _memory()
@@ -70,7 +70,7 @@ def machine() -> Machine:
 
 
 def _processor() -> str:
-    """The processor's name; Python itself knows it on some systems only."""
+    """Return the processor's name, which Python itself knows on some systems only."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
@@ -80,8 +80,8 @@ def _processor() -> str:
 
 
 def _quota() -> float | None:
-    """The smallest limit on processor time of the groups that this process is in."""
-    found = []
+    """Return the smallest limit on processor time of the control groups of this process, in cores."""
+    limits = []
     for group in _groups("cpu"):
         with suppress(OSError, ValueError, ZeroDivisionError):
             if (group / "cpu.max").exists():
@@ -89,8 +89,8 @@ def _quota() -> float | None:
             else:
                 limit, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
             if limit != "max" and int(limit) > 0:
-                found.append(int(limit) / int(period))
-    return min(found, default=None)
+                limits.append(int(limit) / int(period))
+    return min(limits, default=None)
 
 
 def _memory() -> tuple[int | None, int | None]:
@@ -119,7 +119,7 @@ def _memory_of_machine() -> tuple[int | None, int | None]:
 
 
 def _groups(controller: str) -> Iterator[Path]:
-    """Folders of the control groups that this process is in, the innermost first: of version 2, and of version 1."""
+    """Yield the folders of the control groups of this process, the innermost first: of version 2, and of version 1."""
     with suppress(OSError, ValueError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)

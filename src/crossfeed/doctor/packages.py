@@ -1,4 +1,4 @@
-"""Which packages are there, which extras of crossfeed they make up, and what is missing for what."""
+"""Installed packages, the extras of crossfeed that they make up, and missing requirements."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ FOR: Final = {
     "eval": "lm-evaluation-harness on checkpoints",
     "track": "TensorBoard and Weights & Biases",
 }
-"""The extras that a run may need, and what for; the empty name is what crossfeed cannot do without."""
+"""The extras that a run may need, and their purposes; the empty name stands for crossfeed's own requirements."""
 
 
 @dataclass(frozen=True)
 class Extra:
-    """An extra, and whether it is there.
+    """An extra and its missing requirements.
 
     Attributes:
-        name: Its name; empty for what crossfeed cannot do without.
-        purpose: What it is for.
-        missing: Requirements that are not met, each with the version that is there instead, if any.
+        name: Its name; empty for crossfeed's own requirements.
+        purpose: Its purpose.
+        missing: Requirements that are not met, each with the version that is installed instead, if any.
     """
 
     name: str
@@ -40,27 +40,27 @@ class Extra:
 
 
 def extras() -> tuple[Extra, ...]:
-    """All extras of `FOR` that this version of crossfeed has."""
+    """Return all extras of `FOR` that this version of crossfeed has."""
     needed = [Requirement(text) for text in metadata.requires("crossfeed") or ()]
     known = set(metadata.metadata("crossfeed").get_all("Provides-Extra") or ())
-    found = []
+    known_extras = []
     for name, purpose in FOR.items():
         own = [each for each in needed if _belongs(each, name)]
         if not name or name in known:
             missing = tuple(lack for each in own if (lack := _lack(each)) is not None)
-            found.append(Extra(name, purpose, missing))
-    return tuple(found)
+            known_extras.append(Extra(name, purpose, missing))
+    return tuple(known_extras)
 
 
 def versions() -> dict[str, str]:
-    """The version of every package that crossfeed or one of its extras asks for, as far as it is there."""
+    """Return the versions of installed packages that crossfeed or one of its extras requires, by name."""
     needed = [Requirement(text) for text in metadata.requires("crossfeed") or ()]
     names = ["crossfeed", *(each.name for name in FOR for each in needed if _belongs(each, name))]
     return {name: version for name in dict.fromkeys(names) if (version := _version(name)) is not None}
 
 
 def _belongs(needed: Requirement, extra: str) -> bool:
-    """Whether a requirement comes with an extra here, and not without it."""
+    """Return True if a requirement comes with an extra on this system, and not without it."""
     marker = needed.marker
     if not extra:
         return marker is None or marker.evaluate({"extra": ""})
@@ -68,7 +68,7 @@ def _belongs(needed: Requirement, extra: str) -> bool:
 
 
 def _lack(needed: Requirement) -> str | None:
-    """What is wrong with a requirement; None if it is met."""
+    """Return a requirement that is not met, with the version installed instead; None if it is met."""
     wanted, there = f"{needed.name}{needed.specifier}", _version(needed.name)
     if there is None:
         return wanted

@@ -27,10 +27,10 @@ class Hub:
 
     Attributes:
         endpoint: Its address; empty where its client is not installed.
-        reachable: Whether it answers; None if it was not asked.
-        why: Why not, or why it was not asked.
-        cache: Where downloads are kept.
-        cache_bytes: How much is there; at least, where counting took too long.
+        reachable: True if it answers; None if no request was sent.
+        why: The reason why it does not answer, or why no request was sent.
+        cache: The folder of downloads.
+        cache_bytes: Bytes in that folder; a lower bound if counting took too long.
     """
 
     endpoint: str
@@ -41,18 +41,18 @@ class Hub:
 
 
 def hub() -> Hub:
-    """Ask the hub for an answer, for a few seconds at most; not if ``HF_HUB_OFFLINE`` says so."""
+    """Send the hub a request and wait a few seconds at most; none is sent if ``HF_HUB_OFFLINE`` is set."""
     try:
         from huggingface_hub import constants
     except ImportError:
         return Hub("", None, "its client is not installed", "", 0)
     folder = str(constants.HF_HUB_CACHE)
-    reachable, why = (None, "HF_HUB_OFFLINE is set") if constants.HF_HUB_OFFLINE else _ask(constants.ENDPOINT)
+    reachable, why = (None, "HF_HUB_OFFLINE is set") if constants.HF_HUB_OFFLINE else _answers(constants.ENDPOINT)
     return Hub(constants.ENDPOINT, reachable, why, folder, _size(Path(folder)))
 
 
-def _ask(address: str) -> tuple[bool, str]:
-    """Whether an address answers at all, whatever it says."""
+def _answers(address: str) -> tuple[bool, str]:
+    """Return True if an address answers at all, with any status, else False and the reason."""
     answers: list[tuple[bool, str]] = []
 
     def ask() -> None:
@@ -64,7 +64,7 @@ def _ask(address: str) -> tuple[bool, str]:
         except (OSError, ValueError) as error:
             answers.append((False, str(getattr(error, "reason", error))))
 
-    # Looking a name up knows no time limit: whoever waits for it does.
+    # Name resolution has no time limit of its own.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_PATIENCE)
@@ -73,12 +73,12 @@ def _ask(address: str) -> tuple[bool, str]:
 
 @dataclass(frozen=True)
 class Cache:
-    """What runs share.
+    """The folder that runs share.
 
     Attributes:
-        folder: Where.
-        bytes: How much is there; at least, where counting took too long.
-        problem: Why nothing can be written there; empty if it can.
+        folder: Its path.
+        bytes: Bytes in it; a lower bound if counting took too long.
+        problem: The reason why it cannot be written; empty if it can.
     """
 
     folder: str
@@ -87,7 +87,7 @@ class Cache:
 
 
 def cache() -> Cache:
-    """Look at the folder that runs share; it is made if it is not there."""
+    """Examine the folder that runs share, which is created if need be."""
     folder = default_cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def cache() -> Cache:
 
 
 def _size(folder: Path) -> int:
-    """Bytes in a folder, without what links lead to."""
+    """Return the bytes in a folder, without following links."""
     total, until = 0, time.monotonic() + _PATIENCE
     for where, _, names in os.walk(folder):
         for name in names:
@@ -117,9 +117,9 @@ class DataFile:
     Attributes:
         data_set: Its folder's name.
         split: Its file's name.
-        rows: How many; None if it cannot be read.
-        columns: What they are called.
-        problem: Why it cannot be read; else empty.
+        rows: Number of rows; None if it cannot be read.
+        columns: Names of the columns.
+        problem: The reason why it cannot be read; empty if it can.
     """
 
     data_set: str
@@ -130,7 +130,7 @@ class DataFile:
 
 
 def data_files(root: Path) -> tuple[DataFile, ...]:
-    """The splits that ``--data-root`` would find."""
+    """Return the splits in a data root, each by its data set's folder and its file."""
     paths = [*root.glob("*/*.parquet"), *root.glob("*/*.jsonl")]
     return tuple(_data_file(path) for path in sorted(paths))
 

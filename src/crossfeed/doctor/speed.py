@@ -1,4 +1,4 @@
-"""What models compute on here, and how long the quickstart should take: a second of training, and a measured run."""
+"""The device of language models and the expected time of the quickstart, from a second of training."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _STEP: Final = 0.022
 _PROCESSOR: Final = 190.0
 _WALL: Final = 112.0
 _CELLS: Final = 3  # workers of the quickstart, at most
-# Amdahl's law through the two: what several workers share out, and what one of them does while the others wait.
+# Amdahl's law through the two: processor time that workers share, and time in which one works while others wait.
 _SHARED: Final = 2 * (_PROCESSOR - _WALL)
 _ALONE: Final = _PROCESSOR - _SHARED
 
 
 @dataclass(frozen=True)
 class Device:
-    """What language models would compute on.
+    """The device that language models compute on.
 
     Attributes:
         kind: ``cpu``, ``cuda`` or ``mps``; empty without torch.
-        name: The device in words.
-        precision: What forward passes compute in.
-        memory: Bytes of an accelerator's own memory; None if it has none or does not say.
+        name: The device's name.
+        precision: Number format of forward passes.
+        memory: Bytes of an accelerator's own memory; None if it has none or does not report it.
         threads: Threads that torch would use by itself; learners set their own (``learner.threads``).
         torch: Torch's version.
         compiler: The C compiler's command; empty if there is none that works.
         step: Processor seconds of a training step of the calibration, on the CPU.
-        problem: Why torch cannot be used; empty if it can, or is not installed.
+        problem: The reason why torch cannot be used; empty if it can, or is not installed.
     """
 
     kind: str = ""
@@ -53,65 +53,68 @@ class Device:
 
 
 def device() -> Device:
-    """Try torch in a process of its own, so that one that is broken, or hangs, does no harm here."""
+    """Try torch in a process of its own, so that a broken or hanging one does no harm here."""
     command = [sys.executable, "-P", "-m", "crossfeed.learners.neural.calibration"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         answer = subprocess.run(  # noqa: S603
             command, capture_output=True, text=True, timeout=_PATIENCE, check=True, env=environment, errors="replace"
         )
-        found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+        measured: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
         return Device(problem=f"torch was not ready in {_PATIENCE:g} s")
     except subprocess.CalledProcessError as error:
         how = f"signal {-error.returncode}" if error.returncode < 0 else f"exit code {error.returncode}"
-        said = error.stderr.strip().splitlines()[-1:] or [f"ended with {how}"]
-        return Device(problem=f"torch cannot be used: {said[0]}")
+        reason = error.stderr.strip().splitlines()[-1:] or [f"ended with {how}"]
+        return Device(problem=f"torch cannot be used: {reason[0]}")
     except (OSError, ValueError, IndexError) as error:
         return Device(problem=f"torch cannot be tried: {error}")
     return Device(
-        kind=found["kind"],
-        name=found["device"],
-        precision=found["precision"],
-        memory=found["memory"],
-        threads=found["threads"],
-        torch=found["torch"],
-        compiler=found["compiler"],
-        step=found["step"],
+        kind=measured["kind"],
+        name=measured["device"],
+        precision=measured["precision"],
+        memory=measured["memory"],
+        threads=measured["threads"],
+        torch=measured["torch"],
+        compiler=measured["compiler"],
+        step=measured["step"],
     )
 
 
 @dataclass(frozen=True)
 class Quickstart:
-    """How long ``crossfeed run quickstart`` should take.
+    """The expected time of ``crossfeed run quickstart``.
 
     Attributes:
-        seconds: About; None if it cannot be said.
-        how: How that is known, or why it is not.
+        seconds: The estimate; None without one.
+        how: The basis of the estimate, or the reason why there is none.
     """
 
     seconds: float | None
     how: str
 
 
-def quickstart(found: Device, cores: float, missing: tuple[str, ...]) -> Quickstart:
-    """Scale the measured quickstart to this machine.
+def quickstart(device: Device, cores: float, missing: tuple[str, ...]) -> Quickstart:
+    """Scale the measured time of the quickstart to this machine.
 
     Args:
-        found: What torch computes on.
-        cores: Cores' worth of time that can be had.
-        missing: What of the extra ``lm`` is not there.
+        device: The device of language models.
+        cores: Processor time that is available, in cores.
+        missing: Requirements of the extra ``lm`` that are not met.
+
+    Returns:
+        The expected time.
     """
     if missing:
         return Quickstart(None, f"it needs the extra lm; missing: {', '.join(missing)}")
-    if found.problem or found.step is None:
-        return Quickstart(None, found.problem or "torch said nothing")
-    if found.kind != "cpu":
-        return Quickstart(None, f"it would run on {found.kind}, where it was not measured; give learner.device: cpu")
+    if device.problem or device.step is None:
+        return Quickstart(None, device.problem or "torch reported nothing")
+    if device.kind != "cpu":
+        return Quickstart(None, f"it would run on {device.kind}, where it was not measured; give learner.device: cpu")
     workers = min(max(1, round(cores)), _CELLS)
-    slower = found.step / _STEP / min(1.0, cores)
+    slower = device.step / _STEP / min(1.0, cores)
     how = (
-        f"a training step of the quickstart's size takes {1000 * found.step:.1f} ms of processor time here and "
+        f"a training step of the quickstart's size takes {1000 * device.step:.1f} ms of processor time here and "
         f"{1000 * _STEP:.1f} ms where the quickstart took {_WALL:.0f} s on two cores; with {workers} "
         f"worker{'s' * (workers > 1)} here, by Amdahl's law. Expect a third more or less"
     )

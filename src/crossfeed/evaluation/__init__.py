@@ -1,1 +1,1 @@
-"""Checkpoints of a run under benchmarks (EleutherAI's lm-evaluation-harness)."""
+"""Benchmarks of a run's checkpoints with EleutherAI's lm-evaluation-harness."""

@@ -1,8 +1,8 @@
 """Benchmark numbers of a run's checkpoints, one table beside its records.
 
-What evaluates a checkpoint is handed in (`crossfeed.evaluation.harness`). Numbers are kept checkpoint by checkpoint,
-under ``evaluation/`` of the run, as soon as they are there: evaluating goes on where it stopped, and a task is not put
-again to a checkpoint with the same options.
+The evaluator is an argument (`crossfeed.evaluation.harness`). Numbers are kept checkpoint by checkpoint, under
+``evaluation/`` of the run, as soon as they are measured: an evaluation that stopped continues where it stopped, and a
+task is not evaluated again on a checkpoint with the same options.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from crossfeed.errors import InvalidInput, StoreError
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import state_scope_of, with_coordinates
 
-__all__ = ["Evaluator", "Score", "evaluate"]
+__all__ = ["Evaluator", "Score", "evaluate_checkpoints"]
 
 _STEP: Final = "evaluation"
 _SCHEMA: Final = pa.schema(
@@ -45,13 +45,13 @@ class Score:
     """One benchmark number of one model.
 
     Attributes:
-        task: The benchmark.
-        metric: What was measured.
-        value: How much.
-        stderr: Its standard error over the items; not a number where none is known.
-        items: How many items were answered.
+        task: The benchmark's name.
+        metric: The metric's name, such as ``acc``.
+        value: The metric's value.
+        stderr: Its standard error over the items; NaN where none is known.
+        items: Number of items answered.
         shots: Worked examples in each prompt.
-        warning: The first thing that the evaluator warned of, such as prompts that had to be cut; else empty.
+        warning: The evaluator's first warning, such as of prompts that had to be cut; empty without one.
     """
 
     task: str
@@ -64,11 +64,11 @@ class Score:
 
 
 class Evaluator(Protocol):
-    """Something that puts benchmarks to a checkpoint.
+    """An evaluator of checkpoints on benchmarks.
 
     Attributes:
         tasks: The benchmarks' names.
-        options: What affects their numbers, as text.
+        options: The options that affect their numbers, as text.
     """
 
     @property
@@ -78,27 +78,37 @@ class Evaluator(Protocol):
     def options(self) -> str: ...  # noqa: D102 - see above
 
     def evaluate(self, folder: Path, tasks: Sequence[str]) -> list[Score]:
-        """The numbers of some of its tasks for the model in a folder."""
+        """Evaluate the model in a folder.
+
+        Args:
+            folder: A transformers folder: weights, configuration and tokenizer.
+            tasks: Some of the evaluator's tasks.
+
+        Returns:
+            The numbers, one score for each metric of each task.
+        """
         ...
 
 
-def evaluate(experiment: Experiment, store: Store, evaluator: Evaluator, progress: Progress | None = None) -> pa.Table:
-    """Put benchmarks to every checkpoint that a run keeps.
+def evaluate_checkpoints(
+    experiment: Experiment, store: Store, evaluator: Evaluator, progress: Progress | None = None
+) -> pa.Table:
+    """Evaluate every checkpoint that a run keeps.
 
     Args:
-        experiment: What was run.
-        store: Where it lives.
-        evaluator: What evaluates a checkpoint.
-        progress: Where long work is reported; default nowhere.
+        experiment: The experiment that was run.
+        store: The store that keeps the run.
+        evaluator: Evaluates one checkpoint.
+        progress: Receives the progress; default: none is reported.
 
     Returns:
-        What is kept as ``evaluation.parquet``: the columns of the records, then ``stderr``, ``items``, ``shots``,
-        ``warning`` and ``options``. Other tasks' numbers of earlier calls are in it as well; a shared generation 0 is
+        The table kept as ``evaluation.parquet``: the columns of the records, then ``stderr``, ``items``, ``shots``,
+        ``warning`` and ``options``. Other tasks' numbers of earlier calls are included; a shared generation 0 is
         listed under every cell that begins with it.
 
     Raises:
         InvalidInput: The models are no language models.
-        StoreError: There is no run, or it keeps no checkpoints, or one cannot be read.
+        StoreError: There is no run, it keeps no checkpoints, or one cannot be read.
     """
     if experiment.learner.kind != "language":
         raise InvalidInput(
@@ -107,7 +117,7 @@ def evaluate(experiment: Experiment, store: Store, evaluator: Evaluator, progres
         )
     document = store.read_document("run")
     if document is None:
-        raise StoreError("there is no run here to evaluate; give the folder that `crossfeed run` made")
+        raise StoreError("there is no run here to evaluate; give the folder that `crossfeed run` created")
     store.begin(experiment.to_yaml(), document)
     try:
         _evaluate_all(experiment, store, evaluator, Silent() if progress is None else progress)
@@ -122,7 +132,7 @@ def _evaluate_all(experiment: Experiment, store: Store, evaluator: Evaluator, pr
     kept = [place for place in _places(experiment) if store.has_states(*place)]
     if not kept:
         raise StoreError(
-            f"{experiment.name} keeps no checkpoints (yet): none of a finished generation was found; run it, with "
+            f"{experiment.name} keeps no checkpoints (yet): there is none of a finished generation; run it, with "
             "checkpoints: last or all in its description"
         )
     names = experiment.ecosystem.names
@@ -136,7 +146,7 @@ def _evaluate_all(experiment: Experiment, store: Store, evaluator: Evaluator, pr
 def _evaluate_one(
     store: Store, scope: str, generation: int, entity: str, evaluator: Evaluator, progress: Progress
 ) -> None:
-    """Put to one checkpoint what has not been put to it, and keep the numbers."""
+    """Evaluate one checkpoint on the tasks that have no numbers yet, and keep the numbers."""
     table = _SCHEMA.empty_table()
     if store.has_table(_STEP, scope, generation):
         table = store.read_table(_STEP, scope, generation)
@@ -150,10 +160,10 @@ def _evaluate_one(
     old = pc.and_(own, pc.is_in(table.column("task"), pa.array(missing, pa.string())))
     table = pa.concat_tables([table.filter(pc.invert(old)), pa.Table.from_pylist(rows, schema=_SCHEMA)])
     store.write_table(_STEP, scope, generation, table)
-    said = ", ".join(f"{s.task} {s.metric} {s.value:.3f}" for s in scores)
-    progress.note(f"{scope} t={generation} {entity}: {said}")
+    summary = ", ".join(f"{s.task} {s.metric} {s.value:.3f}" for s in scores)
+    progress.log(f"{scope} t={generation} {entity}: {summary}")
     for task, warning in {s.task: s.warning for s in scores if s.warning}.items():
-        progress.note(f"  warning on {task}: {warning}")
+        progress.log(f"  warning on {task}: {warning}")
 
 
 def _collect(experiment: Experiment, store: Store) -> pa.Table:
@@ -168,7 +178,7 @@ def _collect(experiment: Experiment, store: Store) -> pa.Table:
 
 
 def _places(experiment: Experiment) -> list[tuple[str, int]]:
-    """Where states may be kept, each once: scope and generation."""
+    """Return scope and generation of every state that may be kept, each once."""
     cells = experiment.cells()
     places = [(state_scope_of(c, t), t) for c in cells for t in range(c.experiment.generations + 1)]
     return list(dict.fromkeys(places))

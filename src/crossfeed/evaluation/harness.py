@@ -1,7 +1,7 @@
-"""EleutherAI's lm-evaluation-harness: the only file that knows it.
+"""EleutherAI's lm-evaluation-harness; no other file imports it.
 
-Tasks are the harness's own, with its prompts, shots and metrics; where a data root is given only the place of their
-data is another one. Numbers are those of ``lm_eval --model hf`` with its default seeds.
+Tasks are the harness's own, with its prompts, shots and metrics; a data root changes only the location of their data.
+Numbers are those of ``lm_eval --model hf`` with its default seeds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from crossfeed.display.formatting import first_line
 from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput, MissingDependency
 from crossfeed.evaluation.checkpoints import Score
 
@@ -33,22 +34,22 @@ _SPLITS: Final = ("train", "validation", "test")
 
 
 class Harness:
-    """Tasks of the harness, ready to be put to checkpoints.
+    """Tasks of the harness as an evaluator of checkpoints.
 
     Args:
-        tasks: Their names, such as ``sciq``, ``gsm8k``, ``arc_challenge``.
+        tasks: Names of tasks, such as ``sciq``, ``gsm8k``, ``arc_challenge``.
         data_root: A folder laid out ``<task>/<split>.parquet`` to read instead of the hub; columns as on the hub.
-        shots: Worked examples in a prompt; None is what each task says.
-        limit: How many items of each task, the first ones; None is all of them.
-        new_tokens: Longest answer of tasks that let the model write; None is what each task says, else 256.
-        batch_size: Items at once; it changes no number beyond rounding.
+        shots: Worked examples in each prompt; None: as each task states.
+        limit: Number of items of each task, the first ones; None: all of them.
+        new_tokens: Most tokens of a generated answer; None: as each task states, else 256.
+        batch_size: Items in a batch; it changes no number beyond rounding.
 
     Attributes:
-        options: What of this affects the numbers, as text.
+        options: The options that affect the numbers, as text.
 
     Raises:
         MissingDependency: The harness is not installed.
-        InvalidInput: There is no task.
+        InvalidInput: No task is given.
     """
 
     def __init__(
@@ -70,16 +71,19 @@ class Harness:
         self.options = " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
 
     def evaluate(self, folder: Path, tasks: Sequence[str]) -> list[Score]:
-        """Put some of the tasks to the model in a folder, one after the other.
+        """Evaluate the model in a folder on some of the tasks, one after the other.
 
         Args:
             folder: A transformers folder: weights, configuration and tokenizer.
-            tasks: Their names.
+            tasks: Names of tasks.
+
+        Returns:
+            The numbers, one score for each metric of each task.
 
         Raises:
-            InvalidInput: A task is not known, or the model cannot read as much as it asks for.
+            InvalidInput: A task is unknown, or its prompts and answers are longer than the model's context.
             DataUnavailable: A task's data cannot be read.
-            CrossfeedError: The harness cannot finish; the message says what it says.
+            CrossfeedError: The harness cannot finish; the message holds the harness's own.
         """
         from lm_eval.api.registry import get_model
 
@@ -89,21 +93,21 @@ class Harness:
             for name in tasks:
                 _check_room(name, self._tasks[name], model)
             return [score for name in tasks for score in self._answer(name, model)]
-        except (CrossfeedError, OSError):  # the latter: the folder cannot be read, which is for the store to say
+        except (CrossfeedError, OSError):  # OSError: the folder cannot be read, which the store reports
             raise
         except Exception as error:  # the harness and the libraries below it raise errors of many kinds
-            raise CrossfeedError(f"lm_eval on {', '.join(tasks)}: {_first_line(error)}") from error
+            raise CrossfeedError(f"lm_eval on {', '.join(tasks)}: {first_line(error)}") from error
 
     @cached_property
     def _tasks(self) -> dict[str, Any]:
-        """The harness's tasks with their data; it takes seconds to find them."""
-        found = _load(self.tasks, self._data_root)
-        for task in found.values():
+        """The harness's tasks with their data; loading them takes seconds."""
+        loaded = _load(self.tasks, self._data_root)
+        for task in loaded.values():
             _set_up(task, self._shots, self._new_tokens)
-        return found
+        return loaded
 
     def _answer(self, name: str, model: Any) -> Iterator[Score]:
-        """One task's numbers; the harness names them ``metric,filter``, and most tasks have no filter."""
+        """Yield one task's numbers; the harness names them ``metric,filter``, and most tasks have no filter."""
         import lm_eval
         from lm_eval.utils import set_torch_seed
 
@@ -111,8 +115,8 @@ class Harness:
         with _quiet() as warnings:
             set_torch_seed(_SEED)
             task.set_fewshot_seed(seed=_SEED)
-            found = lm_eval.evaluate(model, {"tasks": {name: task}}, limit=self._limit, log_samples=False)
-        results, items = found["results"][name], int(found["n-samples"][name]["effective"])
+            output = lm_eval.evaluate(model, {"tasks": {name: task}}, limit=self._limit, log_samples=False)
+        results, items = output["results"][name], int(output["n-samples"][name]["effective"])
         for key, value in results.items():
             metric, comma, filtered = key.partition(",")
             if comma and not metric.endswith("_stderr"):
@@ -123,7 +127,7 @@ class Harness:
                     value=float(value),
                     stderr=float(error) if isinstance(error, int | float) else math.nan,
                     items=items,
-                    shots=int(found["n-shot"][name]),
+                    shots=int(output["n-shot"][name]),
                     warning=warnings[0] if warnings else "",
                 )
 
@@ -135,25 +139,25 @@ def _version() -> str:
 
 
 def _load(names: Sequence[str], data_root: Path | None) -> dict[str, Any]:
-    """The harness's tasks with their data."""
+    """Load the harness's tasks with their data."""
     with TemporaryDirectory() as cache, _quiet():
         # Members of a group are the harness's tasks with some fields replaced; a task alone would be a new one.
         members = [{"task": name} | (_local(name, data_root, cache) if data_root else {}) for name in names]
         for name in names:
             _check_known(name, _manager().all_subtasks)
         try:
-            found: dict[str, Any] = _manager().load([{"group": "crossfeed", "task": members}])["tasks"]
+            loaded: dict[str, Any] = _manager().load([{"group": "crossfeed", "task": members}])["tasks"]
         except Exception as error:  # the harness and the libraries below it raise errors of many kinds
             raise DataUnavailable(
-                f"lm_eval cannot read the data of {', '.join(names)} ({_first_line(error)}); without a network give "
+                f"lm_eval cannot read the data of {', '.join(names)} ({first_line(error)}); without a network give "
                 f"--data-root FOLDER with FOLDER/{names[0]}/test.parquet, with the columns that it has on the hub"
             ) from error
-    return found
+    return loaded
 
 
 @cache
 def _manager() -> Any:
-    """The harness's index of its tasks: thousands of files are read for it."""
+    """Return the harness's index of its tasks, read from thousands of files."""
     from lm_eval.tasks import TaskManager
 
     return TaskManager()
@@ -167,7 +171,7 @@ def _check_known(name: str, known: Sequence[str]) -> None:
 
 
 def _local(name: str, data_root: Path, cache: str) -> dict[str, Any]:
-    """The fields of a task that say where its data are."""
+    """Return the fields of a task that locate its data."""
     folder = (data_root / name).resolve()
     for ending, builder in _BUILDERS.items():
         files = {split: path for split in _SPLITS if (path := folder / f"{split}.{ending}").is_file()}
@@ -182,7 +186,7 @@ def _local(name: str, data_root: Path, cache: str) -> dict[str, Any]:
 
 
 def _set_up(task: Any, shots: int | None, new_tokens: int | None) -> None:
-    """Shots and answer lengths, by the harness's own rules: a task that fixes no shots has none, or stays there."""
+    """Set shots and answer lengths by the harness's own rules; a task that fixes zero shots keeps them."""
     fixed = task.get_config("num_fewshot")
     if fixed is None:
         task.set_config(key="num_fewshot", value=shots or 0)
@@ -202,7 +206,7 @@ def _check_room(name: str, task: Any, model: Any) -> None:
             )
 
 
-class _Heard(logging.Handler):
+class _Warnings(logging.Handler):
     """Warnings, kept instead of shown."""
 
     def __init__(self) -> None:
@@ -215,19 +219,14 @@ class _Heard(logging.Handler):
 
 @contextmanager
 def _quiet() -> Iterator[list[str]]:
-    """No bars and no log lines; gives what the harness warns of."""
-    heard, loggers = _Heard(), [logging.getLogger(name) for name in _LOGGERS]
+    """Suppress bars and log lines; yield the harness's warnings."""
+    kept, loggers = _Warnings(), [logging.getLogger(name) for name in _LOGGERS]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:
-        logger.handlers, logger.propagate = [heard], False
+        logger.handlers, logger.propagate = [kept], False
     try:
         with redirect_stderr(io.StringIO()):
-            yield heard.messages
+            yield kept.messages
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().split("\n", 1)[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

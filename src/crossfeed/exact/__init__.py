@@ -1,1 +1,1 @@
-"""An experiment in the terms of the exact theory: its prediction and its plan."""
+"""Experiments in the terms of the exact theory: their prediction, and the weights that are best for them."""

@@ -1,4 +1,4 @@
-"""An experiment in the terms of theory: its description as a `crossfeed.theory.LinearEcosystem`.
+"""An experiment in the terms of the theory: its description as a `crossfeed.theory.LinearEcosystem`.
 
 | description | theory |
 |---|---|
@@ -8,44 +8,46 @@
 | alpha, beta, initial_beta, shares, history, update | the weights, shares and history of the same names |
 | fresh_fraction | weight of fresh rows with the public data's Gram matrix |
 
-What has no linear theory is refused, with what to give instead.
+A description without linear theory is refused; the message states what to give instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 import numpy as np
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Experiment
 from crossfeed.errors import InvalidDescription
-from crossfeed.protocols import Array
+from crossfeed.protocols import PUBLIC, Array
 from crossfeed.settings import TaskSettings, identity
 from crossfeed.tasks.regression import RegressionSettings, RegressionTask
 from crossfeed.theory import LinearEcosystem
 
-__all__ = ["Source", "linear_ecosystem", "settled_from", "settled_weights"]
+__all__ = ["RegressionData", "linear_ecosystem", "settled_from", "settled_weights"]
 
 
-_PUBLIC: Final = "public"
-
-
-class Source:
-    """An experiment's regression tasks; equal descriptions are drawn or read once."""
+class RegressionData:
+    """Regression tasks of experiments; equal descriptions are drawn or read once."""
 
     def __init__(self) -> None:
         self._drawn: dict[str, RegressionTask] = {}
 
     def of(self, experiment: Experiment) -> dict[str, RegressionTask]:
-        """Every task by name, the public data last.
+        """Return every task of an experiment by name, the public data last.
+
+        Args:
+            experiment: The experiment.
+
+        Returns:
+            The tasks, in the order of the description.
 
         Raises:
             InvalidDescription: A task is no regression task, or dimensions differ.
             DataUnavailable: Features cannot be read.
         """
-        named = [*experiment.tasks.items(), (_PUBLIC, experiment.public)]
+        named = [*experiment.tasks.items(), (PUBLIC, experiment.public)]
         data = {name: self._task(name, settings) for name, settings in named}
         sizes = {name: each.features.shape[1] for name, each in data.items()}
         if len(set(sizes.values())) > 1:
@@ -67,23 +69,26 @@ class Source:
         return self._drawn[key]
 
 
-def linear_ecosystem(experiment: Experiment, source: Source | None = None) -> LinearEcosystem:
-    """The theory's description of an experiment; its grid, if any, is at its first values.
+def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None) -> LinearEcosystem:
+    """Return the theory's description of an experiment, with its grid, if any, at its first values.
 
     Args:
-        experiment: With the linear learner and regression tasks.
-        source: Where data come from; default: drawn or read anew.
+        experiment: An experiment with the linear learner and regression tasks.
+        data: Regression data drawn or read before; default: none.
+
+    Returns:
+        The ecosystem of linear models.
 
     Raises:
         InvalidDescription: The description has no linear theory.
         DataUnavailable: Features cannot be read.
     """
     _check_linear(experiment)
-    data = (source or Source()).of(experiment)
-    own = [data[entity.private] for entity in experiment.ecosystem.entities]
-    ecosystem, public = experiment.ecosystem, data[_PUBLIC]
-    # Where no truth is told, theory must know that errors of biased estimates are not known.
-    told = any(task.settings.truth is not None for task in [*own, public])
+    tasks = (data or RegressionData()).of(experiment)
+    own = [tasks[entity.private] for entity in experiment.ecosystem.entities]
+    ecosystem, public = experiment.ecosystem, tasks[PUBLIC]
+    # Without a truth, the theory must not compute errors of biased estimates.
+    has_truth = any(task.settings.truth is not None for task in [*own, public])
     lasting = settled_from(ecosystem) == 1
     fresh = ecosystem.fresh_fraction
     return LinearEcosystem.from_features(
@@ -93,24 +98,24 @@ def linear_ecosystem(experiment: Experiment, source: Source | None = None) -> Li
         beta=_weight(ecosystem.betas, lasting),
         initial_beta=ecosystem.initial_beta,
         shares=ecosystem.shares,
-        sigma=_common_noise(experiment, data),
+        sigma=_common_noise(experiment, tasks),
         sigma_generated=_generated_noise(experiment),
         fresh=public.features if fresh > 0 else None,
         fresh_fraction=fresh,
         history="accumulate" if ecosystem.accumulates else "latest",
-        truths=np.array([each.truth for each in own]) if told else None,
-        truth_public=public.truth if told else None,
+        truths=np.array([each.truth for each in own]) if has_truth else None,
+        truth_public=public.truth if has_truth else None,
     )
 
 
 def settled_weights(ecosystem: Ecosystem) -> tuple[Array, Array] | None:
-    """The (K,) alphas and betas that hold from some generation on; None if they change for ever."""
+    """Return the (K,) alphas and betas that hold from some generation on; None if they never settle."""
     settled = settled_from(ecosystem)
     return None if settled is None else (ecosystem.alphas(settled), ecosystem.betas(settled))
 
 
 def settled_from(ecosystem: Ecosystem) -> int | None:
-    """The first generation from which all weights stay as they are; None if they change for ever."""
+    """Return the first generation from which all weights are constant; None if they never settle."""
     common = ecosystem.alpha
     proportional = common == "proportional" or ecosystem.update == "accumulate"
     if proportional and any(entity.alpha is None for entity in ecosystem.entities):
@@ -120,7 +125,7 @@ def settled_from(ecosystem: Ecosystem) -> int | None:
 
 
 def _weight(at: Callable[[int], Array], lasting: bool) -> float | Array | Callable[[int], Array]:
-    """A weight as theory takes it: one number is fastest, a function of the generation the last resort."""
+    """Return a weight as the theory takes it: one number is fastest, a function of the generation slowest."""
     if not lasting:
         return at
     values = at(1)
@@ -158,20 +163,20 @@ def _check_linear(experiment: Experiment) -> None:
 
 
 def _generated_noise(experiment: Experiment) -> float:
-    # Named, not imported: this module knows no learner, only the description that the kind "linear" has.
+    # By name, since this module imports no learner: the settings of the kind "linear" have this field.
     noise: float = experiment.learner.model_dump()["noise"]
     return noise
 
 
-def _common_noise(experiment: Experiment, data: Mapping[str, RegressionTask]) -> float:
-    used = [entity.private for entity in experiment.ecosystem.entities] + [_PUBLIC]
-    noises = {name: data[name].noise for name in used}
+def _common_noise(experiment: Experiment, tasks: Mapping[str, RegressionTask]) -> float:
+    used = [entity.private for entity in experiment.ecosystem.entities] + [PUBLIC]
+    noises = {name: tasks[name].noise for name in used}
     if len(set(noises.values())) > 1:
         raise InvalidDescription(
             f"tasks: theory has one noise for all human data; received {_listed(noises)}; give equal noise (features "
             "may be scaled instead)"
         )
-    return noises[_PUBLIC]
+    return noises[PUBLIC]
 
 
 def _listed(values: Mapping[str, object]) -> str:

@@ -1,7 +1,7 @@
-"""Which weights are best: the optimum of an experiment's limit, the price of missing it, and selfish play.
+"""The best weights of an experiment in the limit, the price of other weights, and selfish play.
 
-The description's own alpha and beta say where the ecosystem stands; everything else (data, shares, history, fresh data,
-noise) is taken as it is, and common weights (alpha, beta) in [0, 1]^2 are searched. See `crossfeed.theory.planning`.
+The description's own alpha and beta are one of the points compared; everything else (data, shares, history, fresh data,
+noise) is held fixed, and common weights (alpha, beta) in [0, 1]^2 are searched. See `crossfeed.theory.planning`.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _SEARCHED: Final = {"ecosystem.alpha", "ecosystem.beta"}
 
 @dataclass(frozen=True, repr=False)
 class Plan:
-    """The best weights and what other weights cost.
+    """The best weights and the cost of other weights.
 
     Attributes:
-        experiment: What was asked about.
-        objective: ``mean``, ``worst`` or an entity's name: whose limiting MSE is minimised.
+        experiment: The experiment.
+        objective: ``mean``, ``worst`` or an entity's name: the limiting MSE that is minimised.
         optimum: The best common weights and the objective there.
         landscape: The objective over common weights, in steps of 1/40; infinite where there is no limit.
         prices: ``where, alpha, beta, value, price``: the objective at the optimum, at the description's own weights
@@ -80,14 +80,17 @@ class Plan:
 
 
 def plan(experiment: Experiment, objective: str = "mean") -> Plan:
-    """Search the best common weights, and what selfish entities would do.
+    """Search the best common weights, and the choices of selfish entities.
 
     Args:
-        experiment: With the linear learner and regression tasks; its grid may vary alpha and beta only.
-        objective: ``mean``, ``worst`` or an entity's name.
+        experiment: An experiment with the linear learner and regression tasks; its grid may vary alpha and beta only.
+        objective: ``mean``, ``worst`` or an entity's name: the limiting MSE to minimise.
+
+    Returns:
+        The optimum, the landscape around it, and the prices of other weights.
 
     Raises:
-        InvalidDescription: The description has no linear theory, or its update scheme decides alpha.
+        InvalidDescription: The description has no linear theory, or its update scheme fixes alpha.
         InvalidInput: The objective is unknown, or no weights give a finite error.
         DataUnavailable: Features cannot be read.
     """
@@ -119,7 +122,7 @@ def _check(experiment: Experiment) -> None:
 
 
 def _objective(objective: str, names: tuple[str, ...]) -> Objective:
-    """Names of entities come first, so that one may be called mean."""
+    """Return the theory's objective; names of entities come first, so that one may be called mean."""
     if objective in names:
         return names.index(objective)
     if objective == "mean":
@@ -129,12 +132,14 @@ def _objective(objective: str, names: tuple[str, ...]) -> Objective:
     raise InvalidInput(f"--objective {objective}: give mean, worst or an entity: {', '.join(names)}")
 
 
-def _at_least_as_good(found: Optimum, ground: Landscape) -> Optimum:
-    """The optimum, or the finer landscape's best point where the search missed it."""
+def _at_least_as_good(optimum: Optimum, ground: Landscape) -> Optimum:
+    """Return the optimum, or the landscape's best point where that is better."""
     i, j = np.unravel_index(np.argmin(ground.values), ground.values.shape)
-    if ground.values[i, j] >= found.value:
-        return found
-    return replace(found, alpha=float(ground.alphas[i]), beta=float(ground.betas[j]), value=float(ground.values[i, j]))
+    if ground.values[i, j] >= optimum.value:
+        return optimum
+    return replace(
+        optimum, alpha=float(ground.alphas[i]), beta=float(ground.betas[j]), value=float(ground.values[i, j])
+    )
 
 
 def _nash(social: LinearEcosystem) -> Equilibrium | None:
@@ -164,7 +169,7 @@ def _value(eco: LinearEcosystem, point: tuple[Array, Array], objective: Objectiv
 
 
 def _one(values: Array) -> float:
-    """A weight that all entities share; nan where they differ."""
+    """Return the weight that all entities share; NaN where they differ."""
     return float(values[0]) if (values == values[0]).all() else np.nan
 
 

@@ -1,6 +1,6 @@
-"""What exact theory says of an experiment: the description that `crossfeed run` takes, without simulating anything.
+"""The exact prediction of an experiment: the description that `crossfeed run` takes, with nothing simulated.
 
-The answer is two tables: `Prediction.records`, the moments of generations 0 to T with the columns that a run's records
+It consists of two tables: `Prediction.records`, the moments of generations 0 to T with the columns that a run's records
 have, and `Prediction.limit`, the long run.
 """
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
-from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem, settled_from, settled_weights
+from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem, settled_from, settled_weights
 from crossfeed.protocols import Array
 from crossfeed.records import column_of, with_coordinates
 from crossfeed.tasks.regression import RegressionTask
@@ -27,9 +27,9 @@ __all__ = ["Prediction", "long_run", "predict"]
 
 Numbers = Iterator[tuple[str, Any]]
 
-#: A limit whose spectral radius is nearer to one than this may keep what the first generations said.
+#: A limit whose spectral radius is nearer to one than this may depend on the first generations.
 _BOUNDARY: Final = 1e-7
-#: What a notebook shows of a limit: title, metric, and how it is summed up over the models.
+#: Columns of a limit in a notebook: title, metric, and the summary over the models.
 _SHOWN: Final = (
     ("spectral radius", "spectral_radius", "max"),
     ("MSE, mean", "mse", "mean"),
@@ -40,16 +40,16 @@ _SHOWN: Final = (
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """What theory says of every cell.
+    """The theory's moments and limits of every cell of an experiment.
 
     Attributes:
-        experiment: What was asked about.
-        records: One row a number: ``cell, seed, alpha, beta, generation, model, task, metric, value`` and the grid's
+        experiment: The experiment.
+        records: One row per number: ``cell, seed, alpha, beta, generation, model, task, metric, value`` and the grid's
             other fields. Metrics: ``mse``, ``bias_squared``, ``variance`` (each entity, its own truth; task: its own),
             ``mspe`` (each entity on each task: E |X (theta - theta*)|^2), ``loss`` (mspe over the rows of X: a run's
             metric of that name), ``dispersion`` (all entities).
-        limit: One row a number, with ``law`` in place of the generation. A cell whose law is ``limit`` has the same
-            metrics as above and ``relative_efficiency``; another law names how errors grow, with ``rate`` (see
+        limit: One row per number, with ``law`` in place of the generation. A cell whose law is ``limit`` has the same
+            metrics as above and ``relative_efficiency``; another law is that of the errors' growth, with ``rate`` (see
             `crossfeed.theory.Growth`), efficiencies of 0 and, under linear growth, each entity's ``variance_growth``
             per generation. ``schedule``: the weights never settle, or
             settle where the limit depends on their past, and none is computed. ``spectral_radius`` is given wherever
@@ -80,43 +80,46 @@ class Prediction:
 
 
 def predict(experiment: Experiment) -> Prediction:
-    """Moments of every generation and the limit, for every cell; exact, nothing is simulated.
+    """Predict every generation and the limit of every cell; the numbers are exact, and nothing is simulated.
 
-    Cells that differ in their seed alone have the same numbers: theory speaks of the mean over seeds.
+    Cells that differ in their seed only have the same numbers, which are expectations over seeds.
 
     Args:
-        experiment: With the linear learner and regression tasks.
+        experiment: An experiment with the linear learner and regression tasks.
+
+    Returns:
+        The moments of generations 0 to T and the limits.
 
     Raises:
-        InvalidDescription: The description has no linear theory; the message says what to give instead.
+        InvalidDescription: The description has no linear theory; the message states what to give instead.
         DataUnavailable: Features cannot be read.
     """
-    source = Source()
+    data = RegressionData()
     known: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
     records, limits = [], []
     for cell in experiment.cells():
         key = str(list(cell.point.values()))
         if key not in known:
-            known[key] = _cell_tables(cell, source)
+            known[key] = _cell_tables(cell, data)
         moments, limit = known[key]
         records.append(_placed(moments, cell, experiment))
         limits.append(_placed_limit(limit, cell, experiment))
     return Prediction(experiment, pd.concat(records, ignore_index=True), pd.concat(limits, ignore_index=True))
 
 
-def _cell_tables(cell: Cell, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _cell_tables(cell: Cell, data: RegressionData) -> tuple[pd.DataFrame, pd.DataFrame]:
     experiment = cell.experiment
-    eco, data = linear_ecosystem(experiment, source), source.of(experiment)
-    labels = _Labels(experiment.ecosystem.names, tuple(e.private for e in experiment.ecosystem.entities), tuple(data))
-    tasks = _Tasks.of(data)
-    asked = range(experiment.generations + 1)
-    moments = eco.moments(list(asked))
+    eco, named = linear_ecosystem(experiment, data), data.of(experiment)
+    labels = _Labels(experiment.ecosystem.names, tuple(e.private for e in experiment.ecosystem.entities), tuple(named))
+    tasks = _Tasks.of(named)
+    generations = range(experiment.generations + 1)
+    moments = eco.moments(list(generations))
     numbers = {name: getattr(moments, name) for name in ("mse", "bias_squared", "variance", "dispersion")}
     numbers["mspe"] = moments.mspe(tasks.grams, tasks.truths)
     numbers["loss"] = numbers["mspe"] / tasks.rows
     tables = [
         labels.table(metric, values[t]).assign(generation=np.int64(t))
-        for t in asked
+        for t in generations
         for metric, values in numbers.items()
     ]
     return pd.concat(tables, ignore_index=True), _limit_table(experiment.ecosystem, eco, labels, tasks)
@@ -124,7 +127,7 @@ def _cell_tables(cell: Cell, source: Source) -> tuple[pd.DataFrame, pd.DataFrame
 
 @dataclass(frozen=True)
 class _Tasks:
-    """What prediction errors are measured on: Grams (M, d, d), truths (M, d), numbers of rows (M,)."""
+    """Tasks that prediction errors are measured on: Grams (M, d, d), truths (M, d), numbers of rows (M,)."""
 
     grams: Array
     truths: Array
@@ -132,7 +135,7 @@ class _Tasks:
 
     @classmethod
     def of(cls, data: Mapping[str, RegressionTask]) -> _Tasks:
-        """All tasks, in order."""
+        """Stack tasks, in order."""
         features = [each.features for each in data.values()]
         grams = np.array([X.T @ X for X in features])
         truths = np.array([each.truth for each in data.values()])
@@ -148,7 +151,7 @@ class _Labels:
     tasks: Sequence[str]
 
     def table(self, metric: str, values: Array | float, generation: int = 0) -> pd.DataFrame:
-        """Numbers of one metric, a row each; the model and task of what is not of one model or task are empty."""
+        """Return the numbers of one metric, a row each; columns without a model or task of their own are empty."""
         array = np.asarray(values, dtype=np.float64)
         if array.ndim == 0:
             models, tasks = [""], [""]
@@ -162,14 +165,15 @@ class _Labels:
 
 
 def long_run(ecosystem: Ecosystem, eco: LinearEcosystem) -> tuple[str, LinearEcosystem, Limit] | None:
-    """The long run of an ecosystem: its law (`Prediction.limit`), and the weights and the limit that it is of.
+    """Return the long run of an ecosystem.
 
     Args:
         ecosystem: The description.
-        eco: Theory's description of it (`linear_ecosystem`).
+        eco: The theory's description of it (`linear_ecosystem`).
 
     Returns:
-        None where the weights change for ever.
+        The law (`Prediction.limit`), the ecosystem with its lasting weights, and its limit; None if the weights never
+        settle.
     """
     settled = settled_weights(ecosystem)
     if settled is None:
@@ -183,10 +187,10 @@ def long_run(ecosystem: Ecosystem, eco: LinearEcosystem) -> tuple[str, LinearEco
 
 
 def _limit_table(ecosystem: Ecosystem, eco: LinearEcosystem, labels: _Labels, tasks: _Tasks) -> pd.DataFrame:
-    found = long_run(ecosystem, eco)
-    if found is None:
+    settled = long_run(ecosystem, eco)
+    if settled is None:
         return labels.table("spectral_radius", np.nan).assign(law="schedule").iloc[:0]
-    law, last, limit = found
+    law, last, limit = settled
     numbers = {"limit": _limit_numbers, "schedule": _no_numbers}.get(law, _growth_numbers)
     rows = [("spectral_radius", limit.spectral_radius), *numbers(last, limit, tasks)]
     return pd.concat([labels.table(*row) for row in rows], ignore_index=True).assign(law=law)
@@ -202,7 +206,7 @@ def _limit_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers
 
 
 def _growth_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers:
-    assert limit.growth is not None  # noqa: S101 - for the type checker; asked only where there is no limit
+    assert limit.growth is not None  # noqa: S101 - for the type checker; called only where there is no limit
     yield "rate", limit.growth.rate
     yield "relative_efficiency", np.zeros(eco.entities)
     if limit.growth.drift is not None:
@@ -214,14 +218,14 @@ def _no_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers:
 
 
 def _placed(table: pd.DataFrame, cell: Cell, experiment: Experiment) -> pd.DataFrame:
-    """The columns of a run's records."""
+    """Return a table with the columns of a run's records."""
     numbers = pa.Table.from_pandas(table, preserve_index=False)
     placed: pd.DataFrame = with_coordinates(numbers, cell, experiment).to_pandas()
     return placed
 
 
 def _placed_limit(table: pd.DataFrame, cell: Cell, experiment: Experiment) -> pd.DataFrame:
-    """The same, the law in the generation's place; alpha and beta are those that last."""
+    """Return a table with the law in place of the generation; alpha and beta are the lasting ones."""
     settled = settled_from(cell.experiment.ecosystem)
     late = cell.experiment.generations if settled is None else settled
     placed = _placed(table.assign(generation=late), cell, experiment)

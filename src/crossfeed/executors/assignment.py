@@ -1,4 +1,4 @@
-"""Which worker has which entities of a cell that is spread: by how much each one's training sets hold."""
+"""The assignment of a distributed cell's entities to workers, by the size of their training sets."""
 
 from __future__ import annotations
 
@@ -8,41 +8,48 @@ from crossfeed.generation.mixture import mixture_weights
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 from crossfeed.running.session import Prepared
 
-__all__ = ["deal", "expected_work"]
+__all__ = ["assign", "expected_work"]
 
 
-def deal(work: Sequence[float], workers: int) -> list[int]:
-    """A worker for each entity: the largest work first, each to the worker that has the least so far.
+def assign(work: Sequence[float], workers: int) -> list[int]:
+    """Assign entities to workers, longest processing time first, each to the worker with the least work so far.
 
-    The busiest worker then has at most 4/3 of what it would have in the best of all deals (Graham, 1969, "Bounds on
-    multiprocessing timing anomalies"). Equal work is dealt out in turn.
+    The busiest worker then has at most 4/3 of its work under the best assignment (Graham, 1969, "Bounds on
+    multiprocessing timing anomalies"). Entities of equal work are assigned in turn.
 
     Args:
-        work: Of each entity, in any unit.
-        workers: How many there are.
+        work: ``(K,)`` expected work of each entity, in any unit.
+        workers: The number of workers.
+
+    Returns:
+        The worker of each entity.
     """
-    has = [(0.0, 0, worker) for worker in range(workers)]
+    loads = [(0.0, 0, worker) for worker in range(workers)]
     owners = [0] * len(work)
     for entity in sorted(range(len(work)), key=lambda k: -work[k]):
-        total, members, worker = min(has)
-        owners[entity], has[worker] = worker, (total + work[entity], members + 1, worker)
+        load, members, worker = min(loads)
+        owners[entity], loads[worker] = worker, (load + work[entity], members + 1, worker)
     return owners
 
 
-def expected_work(one: Prepared) -> list[float]:
-    """Bytes that each entity's training sets of all generations can be expected to hold.
+def expected_work(prepared: Prepared) -> list[float]:
+    """Estimate the size of each entity's training sets over all generations.
 
-    What an author writes counts as its private items, whose prompts it answers; generations t > 1 count as the first.
+    Generated items count as their author's private items, whose prompts they answer; generations t > 1 count as the
+    first.
 
     Args:
-        one: The cell.
+        prepared: The cell and its data.
+
+    Returns:
+        ``(K,)`` expected bytes of each entity.
     """
-    experiment, ecosystem = one.cell.experiment, one.cell.experiment.ecosystem
-    sizes = {name: task.train.nbytes / task.train.num_rows for name, task in one.tasks.items()}
-    written = {entity.name: sizes[entity.private] for entity in ecosystem.entities}
+    experiment, ecosystem = prepared.cell.experiment, prepared.cell.experiment.ecosystem
+    sizes = {name: task.train.nbytes / task.train.num_rows for name, task in prepared.tasks.items()}
+    generated = {entity.name: sizes[entity.private] for entity in ecosystem.entities}
     work = []
-    for k, own in enumerate(written.values()):
-        size = {**written, FRESH: sizes[PUBLIC], PUBLIC: sizes[PUBLIC], PRIVATE: own}
+    for k, own in enumerate(generated.values()):
+        size = {**generated, FRESH: sizes[PUBLIC], PUBLIC: sizes[PUBLIC], PRIVATE: own}
         expected = 0.0
         for generation, times in ((0, 1), (1, experiment.generations)):
             weights = mixture_weights(ecosystem, generation, k)

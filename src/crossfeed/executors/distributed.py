@@ -1,4 +1,4 @@
-"""One cell over several workers: entities are dealt out to them, and a generation's verbs are the only barriers."""
+"""One cell over several workers: entities are assigned to them, and a generation's verbs are the only barriers."""
 
 from __future__ import annotations
 
@@ -14,73 +14,80 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import StoreMismatch
-from crossfeed.executors.calls import raise_error
-from crossfeed.executors.messages import pack_set, unpack_scores
-from crossfeed.executors.worker_pool import Crew
+from crossfeed.executors.messages import pack_set, read_files, unpack_scores, write_files
+from crossfeed.executors.request_handler import raise_error
+from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Reading, Scores, TrainingSet
 
-__all__ = ["SpreadLearner"]
+__all__ = ["DistributedLearner"]
 
 
 @dataclass(frozen=True, eq=False)
 class RemoteState:
-    """A state that a worker holds, by the number that it has there."""
+    """A state that a worker holds.
+
+    Attributes:
+        worker: The worker's number.
+        number: The state's number in that worker.
+    """
 
     worker: int
     number: int
 
 
-class SpreadLearner:
+class DistributedLearner:
     """A learner whose entities are trained, sampled and scored by several workers at once.
 
-    Each state stays in the worker that made it. Every item, loss and state is what one worker alone would have made of
-    it, so that results depend neither on how many there are nor on who has what.
+    Each state stays in the worker that created it. Every item, loss and state is the same as on one worker alone, so
+    that results depend neither on the number of workers nor on the assignment. Verbs: see
+    `crossfeed.protocols.Learner`.
 
     Args:
-        crew: The workers, all idle.
+        workers: The workers, all idle.
         cell: The cell's position in the experiment.
-        reads: What the learner reads, see `crossfeed.protocols.Learner`.
-        owners: The worker of each entity (`crossfeed.executors.assignment.deal`).
+        reads: The contents of training sets, see `crossfeed.protocols.Learner.reads`.
+        owners: ``(K,)`` the worker of each entity (`crossfeed.executors.assignment.assign`).
 
     Attributes:
         reads: The same.
     """
 
-    def __init__(self, crew: Crew, cell: int, reads: Reading, owners: Sequence[int]) -> None:
+    def __init__(self, workers: WorkerPool, cell: int, reads: Reading, owners: Sequence[int]) -> None:
         self.reads: Reading = reads
-        self._crew = crew
+        self._workers = workers
         self._cell = cell
-        self._workers = range(crew.executor.workers)
+        self._numbers = range(workers.executor.workers)
         self._owners = owners
-        self._next = itertools.cycle(owners)
-        self._forgotten: dict[int, list[int]] = {worker: [] for worker in self._workers}
+        self._next_owner = itertools.cycle(owners)
+        self._forgotten: dict[int, list[int]] = {worker: [] for worker in self._numbers}
         self._examples_read: dict[tuple[int, int, int], int] = {}
-        crew.ask({worker: {"call": "clear"} for worker in self._workers})
+        workers.request({worker: {"verb": "clear"} for worker in self._numbers})
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
-        """How many of n drawn items an entity's update really reads."""
-        asked = n, generation, entity
-        if asked not in self._examples_read:
-            self._examples_read[asked] = self._one("examples_read", n=n, generation=generation, entity=entity)
-        return self._examples_read[asked]
+        """Return how many of n drawn items an entity's update really reads; each answer is remembered."""
+        key = n, generation, entity
+        if key not in self._examples_read:
+            arguments = {"n": n, "generation": generation, "entity": entity}
+            self._examples_read[key] = self._request("examples_read", {0: arguments})[0]
+        return self._examples_read[key]
 
     def start(self, entities: Sequence[int]) -> list[RemoteState]:
-        """The base, on every worker that has an entity."""
-        owner = [self._owners[entity] for entity in entities]
-        dealt = {w: [entity for entity, own in zip(entities, owner, strict=True) if own == w] for w in set(owner)}
-        return self._states(owner, self._ask("start", {w: {"entities": members} for w, members in dealt.items()}))
+        """Create the states before generation 0, each on its entity's worker."""
+        owners = [self._owners[entity] for entity in entities]
+        members = {w: [entity for entity, own in zip(entities, owners, strict=True) if own == w] for w in set(owners)}
+        return self._states(owners, self._request("start", {w: {"entities": own} for w, own in members.items()}))
 
     def update(
         self, states: Sequence[RemoteState], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
     ) -> list[RemoteState]:
-        """Train each state where it is.
+        """Train each state on the worker that holds it.
 
         Raises:
             Diverged: A loss is not finite; it names the entity by index.
             WorkerFailure: A worker failed or was lost.
         """
-        groups = self._groups(states)
-        calls = {
+        groups = _by_worker(states)
+        arguments = {
             worker: {
                 "states": [states[k].number for k in members],
                 "sets": [pack_set(sets[k]) for k in members],
@@ -89,14 +96,14 @@ class SpreadLearner:
             }
             for worker, members in groups.items()
         }
-        return self._states([state.worker for state in states], self._ask("update", calls, groups))
+        return self._states([state.worker for state in states], self._request("update", arguments, groups))
 
     def generate(
         self, states: Sequence[RemoteState], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
-        """Complete prompts, each table by the worker that holds its state."""
-        groups = self._groups(states)
-        calls = {
+        """Complete prompts, each table on the worker that holds its state."""
+        groups = _by_worker(states)
+        arguments = {
             worker: {
                 "states": [states[k].number for k in members],
                 "prompts": [prompts[k] for k in members],
@@ -104,86 +111,75 @@ class SpreadLearner:
             }
             for worker, members in groups.items()
         }
-        return _in_order(groups, self._ask("generate", calls, groups))
+        return _in_order(groups, self._request("generate", arguments, groups))
 
     def score(self, states: Sequence[RemoteState], tables: Sequence[pa.Table]) -> list[list[Scores]]:
-        """Losses of every state, each by the worker that holds it."""
-        groups = self._groups(states)
-        calls = {
+        """Compute the losses of every state on the worker that holds it."""
+        groups = _by_worker(states)
+        arguments = {
             worker: {"states": [states[k].number for k in members], "tables": list(tables)}
             for worker, members in groups.items()
         }
-        rows = _in_order(groups, self._ask("score", calls, groups))
+        rows = _in_order(groups, self._request("score", arguments, groups))
         return [[unpack_scores(one) for one in row] for row in rows]
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """Features of tables, dealt out to the workers in turn."""
+        """Compute the features of tables, assigned to the workers in turn."""
         groups: dict[int, list[int]] = {}
         for position in range(len(tables)):
-            groups.setdefault(position % len(self._workers), []).append(position)
-        calls = {worker: {"tables": [tables[i] for i in members]} for worker, members in groups.items()}
-        return _in_order(groups, self._ask("embed", calls))
+            groups.setdefault(position % len(self._numbers), []).append(position)
+        arguments = {worker: {"tables": [tables[i] for i in members]} for worker, members in groups.items()}
+        return _in_order(groups, self._request("embed", arguments))
 
     def save(self, state: RemoteState, folder: Path) -> None:
         """Write a state that a worker holds."""
-        (answer,) = self._ask("save", {state.worker: {"states": [state.number]}}).values()
-        for name, content in answer[0].items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        (saved,) = self._request("save", {state.worker: {"states": [state.number]}}).values()
+        write_files(saved[0], folder)
 
     def load(self, folder: Path) -> RemoteState:
-        """Give a state to its entity's worker: entities are read in order."""
-        worker = next(self._next)
-        files = {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-        return self._states([worker], self._ask("load", {worker: {"files": files}}))[0]
+        """Read a state on its entity's worker: entities are read in order."""
+        worker = next(self._next_owner)
+        return self._states([worker], self._request("load", {worker: {"files": read_files(folder)}}))[0]
 
     def describe(self) -> dict[str, str]:
-        """What the workers run on.
+        """Describe what the workers run on.
 
         Raises:
             StoreMismatch: They compute in different precisions.
         """
-        described: dict[int, dict[str, str]] = self._ask("describe", {worker: {} for worker in self._workers})
+        described: dict[int, dict[str, str]] = self._request("describe", {worker: {} for worker in self._numbers})
         precisions = {each.get("precision") for each in described.values()}
         if len(precisions) > 1:
             raise StoreMismatch(
                 f"the workers compute in {' and '.join(sorted(map(str, precisions)))}: numbers of two precisions are "
-                "not mixed; set learner.precision, or spread over machines that are alike"
+                "not mixed; set learner.precision, or distribute over machines that are alike"
             )
         return described[0]
 
-    def _one(self, verb: str, **given: Any) -> Any:
-        return self._ask(verb, {0: given})[0]
-
-    def _ask(
-        self, verb: str, given: Mapping[int, Mapping[str, Any]], groups: Mapping[int, Sequence[int]] | None = None
+    def _request(
+        self, verb: str, arguments: Mapping[int, Mapping[str, Any]], groups: Mapping[int, Sequence[int]] | None = None
     ) -> dict[int, Any]:
         """Have workers carry out a verb at the same time.
 
         Args:
             verb: Its name.
-            given: What each worker is given.
-            groups: Which entities each one's call is about.
+            arguments: Its arguments for each worker.
+            groups: The entities of each worker's request.
         """
-        calls = {}
-        for worker, arguments in given.items():
+        requests = {}
+        for worker, given in arguments.items():
             forget, self._forgotten[worker] = self._forgotten[worker], []
-            calls[worker] = {"call": verb, "cell": self._cell, "with": arguments, "forget": forget}
-        replies = self._crew.ask(calls)
+            requests[worker] = {"verb": verb, "cell": self._cell, "arguments": given, "forget": forget}
+        replies = self._workers.request(requests)
         wrong = {worker: reply for worker, reply in replies.items() if reply["reply"] != "result"}
         for worker, reply in sorted(wrong.items(), key=lambda pair: (pair[1]["reply"] != "lost", pair[0])):
             raise_error(reply, tuple((groups or {}).get(worker, ())))
         return {worker: reply["value"] for worker, reply in replies.items()}
 
-    def _states(self, owner: Sequence[int], numbers: Mapping[int, Sequence[int]]) -> list[RemoteState]:
-        """States by entity, from each worker's numbers; a worker forgets what nothing here refers to any more."""
-        given = {worker: iter(own) for worker, own in numbers.items()}
-        states = [RemoteState(worker, next(given[worker])) for worker in owner]
+    def _states(self, owners: Sequence[int], numbers: Mapping[int, Sequence[int]]) -> list[RemoteState]:
+        """Return states by entity, from each worker's numbers; a worker forgets a state once nothing refers to it."""
+        remaining = {worker: iter(own) for worker, own in numbers.items()}
+        states = [RemoteState(worker, next(remaining[worker])) for worker in owners]
         for state in states:
             weakref.finalize(state, self._forget, state.worker, state.number).atexit = False
         return states
@@ -191,15 +187,15 @@ class SpreadLearner:
     def _forget(self, worker: int, number: int) -> None:
         self._forgotten[worker].append(number)
 
-    @staticmethod
-    def _groups(states: Sequence[RemoteState]) -> dict[int, list[int]]:
-        groups: dict[int, list[int]] = {}
-        for k, state in enumerate(states):
-            groups.setdefault(state.worker, []).append(k)
-        return groups
+
+def _by_worker(states: Sequence[RemoteState]) -> dict[int, list[int]]:
+    groups: dict[int, list[int]] = {}
+    for k, state in enumerate(states):
+        groups.setdefault(state.worker, []).append(k)
+    return groups
 
 
-def _in_order(groups: Mapping[int, Sequence[int]], answers: Mapping[int, Sequence[Any]]) -> list[Any]:
-    """What the workers answered, one thing for each member of their groups, in the members' order."""
-    found = {k: one for worker, members in groups.items() for k, one in zip(members, answers[worker], strict=True)}
-    return [found[k] for k in sorted(found)]
+def _in_order(groups: Mapping[int, Sequence[int]], values: Mapping[int, Sequence[Any]]) -> list[Any]:
+    """Return one value for each member of the workers' groups, in the members' order."""
+    by_member = {k: one for worker, members in groups.items() for k, one in zip(members, values[worker], strict=True)}
+    return [by_member[k] for k in sorted(by_member)]

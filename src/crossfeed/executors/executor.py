@@ -1,24 +1,23 @@
-"""What an executor has to be. It speaks of sessions: it lives above them, not among the protocols that they keep to."""
+"""The protocol of executors. It speaks of sessions: it lives above them, not among the protocols that they keep to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from crossfeed.running.session import Session
+from crossfeed.running.session import Session
 
 __all__ = ["Executor"]
 
 
 class Executor(Protocol):
-    """Workers that carry out calls, each one at a time (`crossfeed.executors.calls` lists the calls).
+    """Workers that carry out requests, each one at a time (`crossfeed.executors.request_handler` lists the requests).
 
-    A call and its replies are mappings of plain data, tables, arrays and bytes. Replies to a call are any number of
-    progress messages, and last a ``result``, an ``error``, or ``lost`` if the worker ended.
+    A request and its replies are mappings of plain data, tables, arrays and bytes. The replies to a request are any
+    number of progress messages, and last a ``result``, an ``error``, or ``lost`` if the worker ended.
 
     Attributes:
-        workers: How many there are.
+        workers: The number of workers.
     """
 
     @property
@@ -28,19 +27,31 @@ class Executor(Protocol):
         """Start the workers on a run.
 
         Args:
-            session: The main process's own (`crossfeed.running.session.Session`).
+            session: The main process's own session.
 
         Raises:
-            InvalidInput: The workers cannot see the run.
+            InvalidInput: The workers cannot see the run, or cannot be started.
         """
         ...
 
-    def submit(self, worker: int, call: Mapping[str, Any]) -> None:
-        """Have a worker begin a call; it has no other."""
+    def submit(self, worker: int, request: Mapping[str, Any]) -> None:
+        """Send a request to a worker that has no other.
+
+        Args:
+            worker: The worker's number, from 0.
+            request: Its ``verb``, and what the verb needs.
+        """
         ...
 
     def wait(self) -> tuple[int, dict[str, Any]]:
-        """The next reply of any worker, and whose it is; a worker that was lost is there again when this returns."""
+        """Wait for the next reply of any worker; one that was lost has been replaced when this returns.
+
+        Returns:
+            The worker's number, and its reply: a mapping with ``reply`` (the kind) and what belongs to it.
+
+        Raises:
+            CrossfeedError: Lost workers cannot be replaced.
+        """
         ...
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What passes between a run and its workers: plain data, tables, arrays and files' bytes, never pickled objects.
+"""Messages between a run and its workers: plain data, tables, arrays and files' bytes, never pickled objects.
 
-A message is a mapping. It travels as a JSON head, in which each table, array or bytes is a reference, and the things
-referred to behind it, each in a format that carries no code (Arrow's stream, NumPy's without objects, raw bytes).
+A message is a mapping. It travels as a JSON head, in which each table, array or bytes is a reference, followed by their
+contents, each in a format that carries no code (Arrow's stream, NumPy's without objects, raw bytes).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,17 +18,32 @@ import pyarrow as pa
 
 from crossfeed.protocols import Part, Scores, TrainingSet
 
-__all__ = ["decode", "encode", "pack_scores", "pack_set", "unpack_scores", "unpack_set"]
+__all__ = [
+    "decode",
+    "encode",
+    "pack_scores",
+    "pack_set",
+    "read_files",
+    "unpack_scores",
+    "unpack_set",
+    "write_files",
+]
 
 _LENGTH: Final = 8
 """Bytes of each length."""
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """A message as bytes.
+    """Encode a message as bytes.
+
+    Args:
+        message: Plain data, tables, arrays and bytes.
+
+    Returns:
+        The bytes for `decode`.
 
     Raises:
-        TypeError: It holds something else than plain data, tables, arrays and bytes.
+        TypeError: It holds something else.
     """
     blobs: list[bytes] = []
     head = json.dumps(_refer(message, blobs)).encode()
@@ -37,7 +53,14 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """What `encode` was given; tuples come back as lists."""
+    """Decode a message.
+
+    Args:
+        data: The bytes that `encode` returned.
+
+    Returns:
+        The message; its tuples are lists.
+    """
     view = memoryview(data)
     count = int.from_bytes(view[:_LENGTH], "little")
     begin = _LENGTH * (count + 1)
@@ -93,7 +116,14 @@ def _resolve(value: Any, blobs: Sequence[memoryview]) -> Any:
 
 
 def pack_set(training: TrainingSet) -> list[dict[str, Any]]:
-    """A training set as what a message may hold."""
+    """Convert a training set to contents of a message.
+
+    Args:
+        training: The training set.
+
+    Returns:
+        A mapping for each of its parts.
+    """
     return [
         {"source": p.source, "born": p.born, "weight": p.weight, "items": p.items, "positions": p.positions}
         for p in training.parts
@@ -101,15 +131,62 @@ def pack_set(training: TrainingSet) -> list[dict[str, Any]]:
 
 
 def unpack_set(parts: Sequence[Mapping[str, Any]]) -> TrainingSet:
-    """What `pack_set` was given."""
+    """Convert contents of a message back to a training set.
+
+    Args:
+        parts: The mappings that `pack_set` returned.
+
+    Returns:
+        The training set.
+    """
     return TrainingSet(tuple(Part(**part) for part in parts))
 
 
 def pack_scores(scores: Scores) -> dict[str, Any]:
-    """Losses as what a message may hold."""
+    """Convert losses to contents of a message.
+
+    Args:
+        scores: The losses.
+
+    Returns:
+        Their arrays by name.
+    """
     return {one.name: getattr(scores, one.name) for one in fields(scores)}
 
 
 def unpack_scores(packed: Mapping[str, Any]) -> Scores:
-    """What `pack_scores` was given."""
+    """Convert contents of a message back to losses.
+
+    Args:
+        packed: The mapping that `pack_scores` returned.
+
+    Returns:
+        The losses.
+    """
     return Scores(**packed)
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Read all files of a folder.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Contents by relative path, with slashes.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write files into a folder.
+
+    Args:
+        files: Contents by relative path, as `read_files` returned them.
+        folder: The folder.
+    """
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

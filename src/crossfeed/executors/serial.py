@@ -1,4 +1,4 @@
-"""The executor whose one worker is the process itself."""
+"""The executor whose one worker is this process itself."""
 
 from __future__ import annotations
 
@@ -6,38 +6,51 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from crossfeed.executors.calls import Desk
+from crossfeed.executors.request_handler import RequestHandler
 from crossfeed.running.session import Session
 
 __all__ = ["SerialExecutor"]
 
 
 class SerialExecutor:
-    """Carries out each call when its reply is waited for."""
+    """An executor that carries out each request when its reply is waited for."""
 
     workers = 1
 
     def __init__(self) -> None:
-        self._desk: Desk | None = None
-        self._call: Mapping[str, Any] | None = None
+        self._handler: RequestHandler | None = None
+        self._request: Mapping[str, Any] | None = None
         self._replies: deque[dict[str, Any]] = deque()
 
     def open(self, session: Session) -> None:
-        """Sit down to work at the run's own session; progress goes straight to where it is shown."""
-        self._desk = Desk(session, lambda message: self._replies.append(dict(message)))
+        """Handle requests with the run's own session; its progress is shown directly.
 
-    def submit(self, worker: int, call: Mapping[str, Any]) -> None:
-        """Keep the call for `wait`."""
-        self._call = call
+        Args:
+            session: The session of this process.
+        """
+        self._handler = RequestHandler(session, lambda message: self._replies.append(dict(message)))
+
+    def submit(self, worker: int, request: Mapping[str, Any]) -> None:
+        """Keep a request for `wait`.
+
+        Args:
+            worker: 0.
+            request: The request.
+        """
+        self._request = request
 
     def wait(self) -> tuple[int, dict[str, Any]]:
-        """Do the work."""
-        assert self._desk is not None  # noqa: S101 - for the type checker; open comes first
-        if self._call is not None:
-            call, self._call = self._call, None
-            self._desk.answer(call)
+        """Carry out the request.
+
+        Returns:
+            0, and the reply.
+        """
+        assert self._handler is not None  # noqa: S101 - for the type checker; open comes first
+        if self._request is not None:
+            request, self._request = self._request, None
+            self._handler.handle(request)
         return 0, self._replies.popleft()
 
     def close(self) -> None:
-        """Leave the desk."""
-        self._desk = None
+        """Drop the session."""
+        self._handler = None

@@ -1,6 +1,6 @@
-"""Cells on workers: what several share is made first, cells run side by side, and the last ones over all workers.
+"""Cells on workers: shared starts first, then cells side by side, and the last ones distributed over all workers.
 
-A worker that is lost in mid-cell, killed by the system for want of memory for instance, costs what it had in hand: the
+A worker that is lost in mid-cell, for instance killed by the system for want of memory, costs its unfinished step: the
 cell goes on from its last finished step on another one. A cell that loses two workers is a failure; the others go on.
 """
 
@@ -11,13 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from crossfeed.errors import WorkerFailure
-from crossfeed.executors.assignment import deal, expected_work
-from crossfeed.executors.calls import raise_error
-from crossfeed.executors.distributed import SpreadLearner
-from crossfeed.executors.worker_pool import Crew
+from crossfeed.executors.assignment import assign, expected_work
+from crossfeed.executors.distributed import DistributedLearner
+from crossfeed.executors.request_handler import raise_error
+from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.records import is_measured, state_scope_of
 from crossfeed.running.cell_runner import duration
 from crossfeed.running.session import Session
@@ -25,13 +25,14 @@ from crossfeed.running.session import Session
 __all__ = ["Spread", "Sweep"]
 
 Spread = Literal["auto", "cells", "entities"]
+"""Values of the argument `spread` of `crossfeed.run`."""
 
 _TRIES: Final = 2
 
 
 @dataclass
 class _Job:
-    """Cells that one worker carries on, one after the other: several if they start from the same states."""
+    """Cells that one worker runs, one after the other: several if they start from the same states."""
 
     cells: tuple[int, ...]
     only_start: bool
@@ -44,27 +45,27 @@ class Sweep:
 
     Attributes:
         session: This process's own session.
-        crew: The workers.
-        spread: ``cells``: a cell to a worker. ``entities``: one cell after the other, its entities over the workers.
-            ``auto``: a cell to a worker, but where too few are left to keep all busy, entities over the workers.
-        now_and_then: Called after every cell.
+        workers: The workers.
+        spread: ``cells``: a cell to a worker. ``entities``: one cell after the other, distributed over the workers.
+            ``auto``: a cell to a worker, but where too few are left to keep all busy, distributed over the workers.
+        after_cell: Called after every cell.
     """
 
     session: Session
-    crew: Crew
+    workers: WorkerPool
     spread: Spread
-    now_and_then: Callable[[], None]
+    after_cell: Callable[[], None]
     _finished: int = 0
     _begun: float = field(default_factory=time.monotonic)
 
     def run(self, cells: Sequence[int]) -> None:
-        """Carry cells to their ends.
+        """Run cells to their ends.
 
         Args:
             cells: Positions of cells in the experiment.
 
         Raises:
-            CrossfeedError: What was given cannot be used, or the store cannot.
+            CrossfeedError: Inputs or the store cannot be used.
         """
         total = len(cells)
         with self.session.setup.progress.stage("cells", total, self.session.setup.experiment.name) as advance:
@@ -72,48 +73,49 @@ class Sweep:
             def count(cells: int) -> None:
                 advance(cells)
                 self._finished += cells
-                self._tell(total)
-                self.now_and_then()
+                self._log_remaining(total)
+                self.after_cell()
 
             starts = [[members[0] for members in measured.values()] for measured in self._unready(cells)]
             self._phase([_Job(tuple(firsts), only_start=True) for firsts in starts], lambda cells: None)
             # Where that failed, cells try it one after the other: two at once would write the same folder.
-            apart = [[cell for members in measured.values() for cell in members] for measured in self._unready(cells)]
-            waiting = {cell for group in apart for cell in group}
-            groups = [[cell] for cell in cells if cell not in waiting] + apart
-            self._begun = time.monotonic()  # what they share is no measure of them
+            in_turn = [[cell for members in measured.values() for cell in members] for measured in self._unready(cells)]
+            waiting = {cell for group in in_turn for cell in group}
+            groups = [[cell] for cell in cells if cell not in waiting] + in_turn
+            self._begun = time.monotonic()  # shared starts are no measure of the cells
             self._phase([_Job(tuple(group), only_start=False) for group in groups], count)
 
     def _unready(self, cells: Sequence[int]) -> list[dict[str, list[int]]]:
-        """Cells that share a generation 0 which is not there yet: for each one, cells by what is measured at it."""
+        """Return the cells of every shared generation 0 that is not stored yet, by what is measured at it."""
         known = self.session.setup.experiment.cells()
-        store = self.session.setup.store
         sharing: dict[str, dict[str, list[int]]] = {}
         for position in cells:
             cell = known[position]
             sharing.setdefault(cell.start, {}).setdefault(cell.zero, []).append(position)
-        found = []
-        for measured in sharing.values():
-            ready = store.has_states(state_scope_of(known[next(iter(measured.values()))[0]], 0), 0) and all(
-                is_measured(store, known[members[0]], 0) for members in measured.values()
-            )
-            if not ready and sum(map(len, measured.values())) > 1:
-                found.append(measured)
-        self.session.tell_damage()
-        return found
+        unready = [
+            measured for measured in sharing.values() if not self._is_ready([own[0] for own in measured.values()])
+        ]
+        self.session.log_damage()
+        return [measured for measured in unready if sum(map(len, measured.values())) > 1]
+
+    def _is_ready(self, firsts: Sequence[int]) -> bool:
+        """Return True if the states that cells start from, and the measurements of their generation 0, are stored."""
+        store, known = self.session.setup.store, self.session.setup.experiment.cells()
+        has_states = store.has_states(state_scope_of(known[firsts[0]], 0), 0)
+        return has_states and all(is_measured(store, known[first], 0) for first in firsts)
 
     def _phase(self, jobs: Sequence[_Job], done: Callable[[int], None]) -> None:
-        """Finish some jobs that do not wait for each other; `done` is told of how many cells each was."""
-        apart = self._apart(jobs)
-        self._side_by_side(jobs[: len(jobs) - apart], done)
-        for job in jobs[len(jobs) - apart :]:
+        """Finish jobs that do not wait for each other; `done` receives the number of cells of each."""
+        distributed = self._distributed(jobs)
+        self._side_by_side(jobs[: len(jobs) - distributed], done)
+        for job in jobs[len(jobs) - distributed :]:
             for cell in job.cells:
                 self._over_entities(cell, only_start=job.only_start)
             done(len(job.cells))
 
-    def _apart(self, jobs: Sequence[_Job]) -> int:
-        """How many of the last jobs to run one after the other, each over all workers."""
-        workers = self.crew.executor.workers
+    def _distributed(self, jobs: Sequence[_Job]) -> int:
+        """Return how many of the last jobs to run one after the other, each over all workers."""
+        workers = self.workers.executor.workers
         if workers == 1 or self.spread == "cells":
             return 0
         if self.spread == "entities":
@@ -125,53 +127,59 @@ class Sweep:
 
     def _side_by_side(self, jobs: Sequence[_Job], done: Callable[[int], None]) -> None:
         waiting = deque(jobs)
-        idle = list(range(self.crew.executor.workers))
+        idle = list(range(self.workers.executor.workers))
         busy: dict[int, _Job] = {}
         while waiting or busy:
             while waiting and idle:
                 worker, job = idle.pop(0), waiting.popleft()
                 busy[worker] = job
-                call = {"call": "advance", "cells": list(job.cells), "only_start": job.only_start}
-                self.crew.executor.submit(worker, call)
-            worker, reply = self.crew.reply()
+                request = {"verb": "advance", "cells": list(job.cells), "only_start": job.only_start}
+                self.workers.executor.submit(worker, request)
+            worker, reply = self.workers.reply()
             if worker not in busy:
-                continue  # lost while it had nothing to do, and there again
+                continue  # lost while it had nothing to do, and replaced
             job = busy.pop(worker)
             idle.append(worker)
-            if reply["reply"] == "error":
-                raise_error(reply)
-            if reply["reply"] == "lost":
-                job.lost += 1
-                if job.lost < _TRIES:
-                    self._note_loss(reply["message"])
-                    waiting.appendleft(job)
-                    continue
-                for cell in job.cells:
-                    self.session.give_up(cell, WorkerFailure(reply["message"], "WorkerLost"))
-            done(len(job.cells))
+            if self._is_finished(job, reply):
+                done(len(job.cells))
+            else:
+                waiting.appendleft(job)
+
+    def _is_finished(self, job: _Job, reply: dict[str, Any]) -> bool:
+        """Return True if a job is finished or failed, False if it has to be tried again; raise a worker's error."""
+        if reply["reply"] == "error":
+            raise_error(reply)
+        if reply["reply"] == "lost":
+            job.lost += 1
+            if job.lost < _TRIES:
+                self._log_loss(reply["message"])
+                return False
+            for cell in job.cells:
+                self.session.fail_lost(cell, WorkerFailure(reply["message"], "WorkerLost"))
+        return True
 
     def _over_entities(self, cell: int, *, only_start: bool) -> None:
-        one = self.session.prepared(cell)
-        reads = one.cell.experiment.learner.reading()
-        owners = deal(expected_work(one), self.crew.executor.workers)
+        prepared = self.session.prepared(cell)
+        reads = prepared.cell.experiment.learner.reading()
+        owners = assign(expected_work(prepared), self.workers.executor.workers)
         for attempt in range(1, _TRIES + 1):
             try:
-                learner = SpreadLearner(self.crew, cell, reads, owners)
+                learner = DistributedLearner(self.workers, cell, reads, owners)
                 self.session.advance(cell, only_start=only_start, learner=learner)
             except WorkerFailure as error:
                 if attempt == _TRIES:
-                    self.session.give_up(cell, error)
+                    self.session.fail_lost(cell, error)
                 else:
-                    self._note_loss(str(error))
+                    self._log_loss(str(error))
             else:
                 return
 
-    def _note_loss(self, message: str) -> None:
-        self.session.setup.progress.note(f"a worker was lost, its cell goes on from its last step: {message}")
+    def _log_loss(self, message: str) -> None:
+        self.session.setup.progress.log(f"a worker was lost, its cell goes on from its last step: {message}")
 
-    def _tell(self, total: int) -> None:
+    def _log_remaining(self, total: int) -> None:
         left = total - self._finished
         if left:
-            spent = time.monotonic() - self._begun
-            rest = duration(spent * left / self._finished)
-            self.session.setup.progress.note(f"{self._finished} of {total} cells; about {rest} for the others")
+            seconds = time.monotonic() - self._begun
+            rest = duration(seconds * left / self._finished)
+            self.session.setup.progress.log(f"{self._finished} of {total} cells; about {rest} for the others")

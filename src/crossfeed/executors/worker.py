@@ -1,4 +1,4 @@
-"""A worker process: ``python -m crossfeed.executors.worker FD`` talks over an inherited socket until it closes."""
+"""A worker process: ``python -m crossfeed.executors.worker FD`` handles requests from an inherited socket."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from typing import Any
 from crossfeed.executors.messages import decode, encode
 
 
-def _listen(connection: Connection, calls: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Pass calls on; when the process that started this one is gone, however it went, go too, in mid-work."""
+def _listen(connection: Connection, requests: queue.SimpleQueue[dict[str, Any]]) -> None:
+    """Pass requests on; when the process that started this one is gone, however it ended, end too, in mid-work."""
     try:
         while True:
-            calls.put(decode(connection.recv_bytes()))
+            requests.put(decode(connection.recv_bytes()))
     except (EOFError, OSError):
         os._exit(0)
 
 
 def main() -> None:
-    """Answer calls, the first of which is the setup."""
-    from crossfeed.executors.calls import open_desk, refusal
+    """Handle requests, after a first message with the setup."""
+    from crossfeed.executors.request_handler import error_reply, open_request_handler
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that a person talks to; it ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that a person started; it ends this one
     connection = Connection(int(sys.argv[1]))
-    calls: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def emit(message: Mapping[str, Any]) -> None:
         try:
             connection.send_bytes(encode(message))
-        except OSError:  # nobody is there, which `_listen` is about to hear: no failure of the cell that is in hand
+        except OSError:  # the other end is gone, which `_listen` is about to see: no failure of the cell at work
             os._exit(0)
 
     emit({"reply": "ready"})
-    threading.Thread(target=_listen, args=(connection, calls), daemon=True).start()
-    desk = None
-    setup = calls.get()
+    threading.Thread(target=_listen, args=(connection, requests), daemon=True).start()
+    handler = None
+    setup = requests.get()
     while True:
-        call = calls.get()
+        request = requests.get()
         try:
-            desk = desk or open_desk(setup, emit)
-        except Exception as error:  # told where it is waited for
-            emit(refusal(error))
+            handler = handler or open_request_handler(setup, emit)
+        except Exception as error:  # raised where the reply is waited for
+            emit(error_reply(error))
         else:
-            desk.answer(call)
+            handler.handle(request)
 
 
 if __name__ == "__main__":

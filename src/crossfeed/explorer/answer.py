@@ -1,7 +1,7 @@
-"""What exact theory answers to one setting of the sliders: trajectories, the limit and the influence of every source.
+"""Exact theory at one setting of the sliders: trajectories, the limit and the influence of every source.
 
 Numbers come from `crossfeed.theory` by the way that `crossfeed.exact.prediction` takes; nothing is computed here.
-Everything of one answer is asked for at once: at K = 50 and d = 30 it takes less than a tenth of a second
+All parts of an answer are computed at once: at K = 50 and d = 30 it takes less than a tenth of a second
 (`benchmarks/explore.py`).
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed.description.experiment import Experiment
-from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem
+from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem
 from crossfeed.exact.prediction import long_run
 from crossfeed.protocols import Array
 from crossfeed.settings import TaskSettings
 from crossfeed.theory import LinearEcosystem, objective_value
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 
 __all__ = ["Answer", "Data"]
 
@@ -35,11 +35,14 @@ class Data:
     """Data sets that descriptions name, drawn once while a slider moves that they do not depend on."""
 
     def __init__(self) -> None:
-        self._source, self._drawn = Source(), 0
+        self._source, self._drawn = RegressionData(), 0
         self._last: Mapping[str, TaskSettings] = {}
 
     def ecosystem(self, experiment: Experiment) -> LinearEcosystem:
-        """Theory's description of an experiment.
+        """Return theory's description of an experiment.
+
+        Args:
+            experiment: The experiment.
 
         Raises:
             InvalidDescription: It has no linear theory.
@@ -49,16 +52,16 @@ class Data:
         if wanted != self._last:
             self._last, self._drawn = wanted, self._drawn + len(wanted)
             if self._drawn > _MOST_KEPT:
-                self._source, self._drawn = Source(), len(wanted)
+                self._source, self._drawn = RegressionData(), len(wanted)
         return linear_ecosystem(experiment, self._source)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What theory says of one experiment of linear models.
+    """Exact results for one experiment of linear models.
 
     Attributes:
-        experiment: What was asked about.
+        experiment: The experiment.
         eco: Theory's description of it.
         generations: t of the trajectories, shape (n,).
         mse: E |theta_tk - theta*_k|^2, shape (n, K).
@@ -109,9 +112,9 @@ class Answer:
         """
         eco = data.ecosystem(experiment)
         generations = _asked(experiment.generations)
-        found = long_run(experiment.ecosystem, eco)
+        outcome = long_run(experiment.ecosystem, eco)
         nothing = np.full(eco.entities, np.nan)
-        law, last, limit = found if found is not None else ("schedule", eco, None)
+        law, last, limit = outcome if outcome is not None else ("schedule", eco, None)
         settled = limit is not None and law == "limit"
         growth = None if limit is None else limit.growth
         names = experiment.ecosystem.names
@@ -131,13 +134,13 @@ class Answer:
             objective=np.inf if law == "schedule" else objective_value(last),
             dispersion=limit.dispersion if limit is not None and settled else np.nan,
             undetermined=tuple(name for name, full in zip(names, known, strict=True) if not full),
-            influence=influence(last) if settled else influence(eco, experiment.generations),
+            influence=influence_shares(last) if settled else influence_shares(eco, experiment.generations),
             influence_at=None if settled else experiment.generations,
         )
 
 
 def _asked(last: int) -> NDArray[np.int64]:
-    """All generations to the last one, or some of them, densest at the beginning."""
+    """Return all generations to the last one, or some of them, densest at the beginning."""
     if last < _MOST_GENERATIONS:
         return np.arange(last + 1)
     some = np.append(0, np.geomspace(1, last, _MOST_GENERATIONS - 1).round())

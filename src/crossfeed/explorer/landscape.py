@@ -52,7 +52,7 @@ class Survey:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to compute."""
+        """True if nothing is left to compute."""
         return self._side == SIDES[-1]
 
     def advance(self, seconds: float) -> bool:
@@ -71,7 +71,7 @@ class Survey:
         return (self._side, self.refined) != before
 
     def landscape(self) -> Landscape:
-        """The finest complete grid."""
+        """Return the finest complete grid."""
         axis = np.linspace(0.0, 1.0, self._side)
         return Landscape(axis, axis, np.array([[self._known[a, b] for b in axis.tolist()] for a in axis.tolist()]))
 
@@ -102,7 +102,7 @@ class Survey:
 
     def _value(self, alpha: float, beta: float) -> None:
         if (alpha, beta) not in self._known:
-            found = objective_value(self._eco.with_weights(alpha, beta))
-            self._known[alpha, beta] = found
-            if found < self.best[2]:
-                self.best = (alpha, beta, found)
+            value = objective_value(self._eco.with_weights(alpha, beta))
+            self._known[alpha, beta] = value
+            if value < self.best[2]:
+                self.best = (alpha, beta, value)

@@ -28,7 +28,7 @@ GREY: Final = "#767d87"
 
 @dataclass(frozen=True)
 class Look:
-    """How a line is told from others.
+    """Appearance of a line that distinguishes it from others.
 
     Attributes:
         colour: From Okabe and Ito's palette.
@@ -41,7 +41,7 @@ class Look:
     marker: str
 
 
-#: So many lines are told apart; of more, the mean, the best and the worst are.
+#: So many lines have looks of their own; of more, the mean, the best and the worst have.
 LOOKS: Final = tuple(
     Look(Colorblind8[colour], dash, marker)
     for colour, dash, marker in (
@@ -56,7 +56,11 @@ LOOKS: Final = tuple(
 
 
 def blank(**options: Any) -> Any:
-    """A figure in the page's style: as wide as its place, without tools that a finger could set off by scrolling."""
+    """Return an empty figure in the page's style: as wide as its place, without tools that scrolling could trigger.
+
+    Args:
+        **options: Options of Bokeh's figure.
+    """
     made = figure(
         sizing_mode="stretch_width",
         toolbar_location=None,
@@ -75,7 +79,11 @@ def blank(**options: Any) -> Any:
 
 
 def looks(answer: Answer) -> dict[str, tuple[Look, Array, float]]:
-    """The lines that are told apart, by name: how each looks, its values and its limit."""
+    """Return the lines that are distinguished, by name: each with its look, its values and its limit.
+
+    Args:
+        answer: The answer.
+    """
     names = answer.experiment.ecosystem.names
     lines = zip(names, answer.mse.T, answer.limit, strict=True)
     if len(names) <= len(LOOKS):
@@ -91,7 +99,7 @@ def looks(answer: Answer) -> dict[str, tuple[Look, Array, float]]:
 
 @dataclass(frozen=True)
 class Line:
-    """One line that is told apart.
+    """One line that has a look of its own.
 
     Attributes:
         name: What it is called.
@@ -138,7 +146,7 @@ class Lines:
         """Show these lines.
 
         Args:
-            lines: Those that are told apart.
+            lines: Lines with looks of their own.
             thin: x and y of all the others, as one line with gaps.
             bare: x and y of lines without marks that those are compared with.
         """
@@ -179,7 +187,11 @@ class Trajectories:
         self.figure.add_layout(Span(location=between, dimension="height", line_color=GREY, line_dash="dotted"))
 
     def show(self, answer: Answer) -> None:
-        """Put an answer into the figure: every generation, a gap, the limit."""
+        """Put an answer into the figure: every generation, a gap, the limit.
+
+        Args:
+            answer: The answer.
+        """
         at = np.append(answer.generations.astype(np.float64), [np.nan, self._end])
         said = [*(f"generation {t}" for t in answer.generations), "", "limit"]
         told = looks(answer)
@@ -191,13 +203,18 @@ class Trajectories:
 
 
 def ticks(first: int, last: int) -> list[float]:
-    """Some seven whole numbers, both ends among them."""
+    """Return some seven whole numbers, both ends among them.
+
+    Args:
+        first: The smallest number.
+        last: The largest number.
+    """
     step = max(1, -(-(last - first) // 6))
     return [float(t) for t in range(first, last, step) if last - t >= step / 2] + [float(last)]
 
 
 def _thin(answer: Answer, end: float) -> tuple[Array, Array]:
-    """All entities as one line with gaps; a limit is a short stroke."""
+    """Return all entities as one line with gaps; a limit is a short stroke."""
     gap, limits = np.full((answer.eco.entities, 1), np.nan), answer.limit[:, None]
     y = np.hstack([_positive(answer.mse.T), gap, limits, limits, gap])
     x = np.concatenate([answer.generations, [np.nan, end - 0.15, end + 0.15, np.nan]])
@@ -205,5 +222,5 @@ def _thin(answer: Answer, end: float) -> tuple[Array, Array]:
 
 
 def _positive(values: Array) -> Array:
-    """A logarithmic axis has no place for zero."""
+    """Return values with a gap in place of zeros, which a logarithmic axis cannot show."""
     return np.where(values > 0, values, np.nan)

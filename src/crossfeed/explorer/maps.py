@@ -57,16 +57,25 @@ class Map:
         self._best.data = {"x": [], "y": []}
 
     def stand(self, alpha: float, beta: float) -> None:
-        """Show which weights the sliders stand for; nan where entities differ."""
+        """Show which weights the sliders stand for; nan where entities differ.
+
+        Args:
+            alpha: Synthetic share.
+            beta: Private share.
+        """
         self._here.data = {"x": [alpha], "y": [beta]}
 
     def show(self, survey: Survey) -> None:
-        """Put a map into the figure."""
+        """Put a map into the figure.
+
+        Args:
+            survey: The map so far.
+        """
         ground, (alpha, beta, least) = survey.landscape(), survey.best
         values = ground.values.T  # rows are beta
-        found = np.isfinite(values)
-        excess = np.where(found, values, np.nan) / least - 1.0 if least > 0 else np.where(found, 0.0, np.nan)
-        level = np.where(found, np.searchsorted(_PRICES, excess) + 0.5, np.nan)
+        finite = np.isfinite(values)
+        excess = np.where(finite, values, np.nan) / least - 1.0 if least > 0 else np.where(finite, 0.0, np.nan)
+        level = np.where(finite, np.searchsorted(_PRICES, excess) + 0.5, np.nan)
         half = 0.5 / (survey.side - 1)
         place = {"x": [-half], "y": [-half], "side": [1.0 + 2 * half]}
         self._image.data = {"level": [level], "excess": [100 * excess], "value": [values], **place}
@@ -84,7 +93,7 @@ class Map:
 
 
 class Influence:
-    """Whose data every entity's mean comes from."""
+    """Heat map of each data source's share in every entity's mean."""
 
     def __init__(self) -> None:
         self._image, self._labels = ColumnDataSource(), ColumnDataSource()
@@ -106,7 +115,11 @@ class Influence:
         )
 
     def show(self, answer: Answer) -> None:
-        """Put an answer into the figure."""
+        """Put an answer into the figure.
+
+        Args:
+            answer: The answer.
+        """
         matrix, (entities, sources) = answer.influence, answer.influence.shape
         if self._names != answer.experiment.ecosystem.names:
             self._names = answer.experiment.ecosystem.names
@@ -141,12 +154,12 @@ class Influence:
 
 
 def _write(figure: Any, labels: ColumnDataSource, **options: Any) -> None:
-    """Numbers on the shades, in an ink that is read on them."""
+    """Write numbers on the shades, in an ink that is legible on them."""
     figure.text("x", "y", "text", source=labels, color="ink", text_align="center", text_font_size="12px", **options)
 
 
 def _add_bar(figure: Any, mapper: LinearColorMapper, **options: Any) -> None:
-    """What the shades mean, at the right."""
+    """Add a colour bar at the right."""
     look: dict[str, Any] = {"bar_line_color": None, "background_fill_alpha": 0, "major_label_text_color": GREY}
     bar = ColorBar(color_mapper=mapper, width=12, location=(0, 0), major_label_text_font_size="12px", **look, **options)
     figure.add_layout(bar, "right")

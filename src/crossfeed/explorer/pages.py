@@ -1,4 +1,4 @@
-"""What every page of the explorer shares: its document, its template, and the words it exchanges with the browser."""
+"""Common parts of the explorer's pages: document, template, and the messages exchanged with the browser."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _MARKS: Final = {
 
 
 class State(DataModel):
-    """What the browser asks, and what it is told, both as JSON (`page.js`).
+    """Messages to and from the browser, both as JSON (`page.js`).
 
     Attributes:
-        asked: ``turn``, the question's number, and ``moved``, what was changed by name.
-        told: ``turn``, the number of the question that is answered, and what is to be shown.
+        asked: The browser's request: ``turn``, its number, and ``moved``, the changed settings by name.
+        told: The reply: ``turn``, the number of the request that it answers, and the contents to show.
     """
 
     asked = String(default="{}")
@@ -58,7 +58,7 @@ class Conversation:
         self.state.on_change("asked", self._asked)
 
     def tell(self, *, html: Mapping[str, str] | None = None, **other: Any) -> None:
-        """Show something, beside all that was told before.
+        """Show something, in addition to all that is shown already.
 
         Args:
             html: What elements hold, by their ids.
@@ -105,7 +105,11 @@ def dress(
 
 
 def opened(document: Document) -> bool:
-    """Whether a document's tab is open: not still to come, and not closed."""
+    """Return True if a document's tab is open: connected, and not closed.
+
+    Args:
+        document: The document of one tab.
+    """
     context = document.session_context
     return (
         isinstance(context, BokehSessionContext)
@@ -115,12 +119,21 @@ def opened(document: Document) -> bool:
 
 
 def escaped(said: Mapping[str, str]) -> dict[str, str]:
-    """Sentences as HTML, by the ids of the elements that hold them."""
+    """Return sentences as HTML, by the ids of the elements that hold them.
+
+    Args:
+        said: Plain sentences by element id.
+    """
     return {name: str(escape(plain(text))) for name, text in said.items()}
 
 
 def html(template: str, **variables: Any) -> str:
-    """A piece of a page; what is filled in is escaped."""
+    """Return a piece of a page; what is filled in is escaped.
+
+    Args:
+        template: The template's file.
+        **variables: Values that it shows.
+    """
     return _templates().get_template(template).render(**variables)
 
 

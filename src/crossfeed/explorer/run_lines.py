@@ -1,4 +1,4 @@
-"""What lines the page of a run shows: a metric's numbers by model, similarity by task, and exact theory beside them."""
+"""Lines on the page of a run: a metric's numbers by model, similarity by task, and exact theory beside them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from crossfeed.display.formatting import number, plain
 from crossfeed.explorer.lines import GREY, LOOKS, Line, Lines, Look, ticks
 from crossfeed.protocols import PUBLIC
 
-__all__ = ["Panel", "by_task", "empty", "key", "numbers", "panels", "put"]
+__all__ = ["TaskFigure", "by_task", "empty", "key", "numbers", "panels", "put"]
 
 _PANELS: Final = 6
 _EXACT: Final = Look(GREY, "solid", "")
 
 
 @dataclass(frozen=True)
-class Panel:
+class TaskFigure:
     """One figure of a metric.
 
     Attributes:
@@ -36,14 +36,18 @@ class Panel:
     lines: Lines
 
 
-def panels(experiment: Experiment) -> Iterator[Panel]:
-    """A figure for each task, or, where there are many, for own, others' and public data."""
+def panels(experiment: Experiment) -> Iterator[TaskFigure]:
+    """Yield a figure for each task, or, where there are many, for own, others' and public data.
+
+    Args:
+        experiment: The experiment.
+    """
     owners = {entity.name: entity.private for entity in experiment.ecosystem.entities}
     tasks, last = [*experiment.tasks, PUBLIC], experiment.generations
     if len(tasks) <= _PANELS:
         for place, task in enumerate(tasks):
             title = "On public data" if task == PUBLIC else f"On {plain(task)}"
-            yield Panel(title, dict.fromkeys(owners, frozenset({task})), empty(f"panel{place}", last))
+            yield TaskFigure(title, dict.fromkeys(owners, frozenset({task})), empty(f"panel{place}", last))
         return
     own = {model: frozenset({task}) for model, task in owners.items()}
     other = {model: frozenset(experiment.tasks) - own[model] for model in owners}
@@ -53,23 +57,28 @@ def panels(experiment: Experiment) -> Iterator[Panel]:
         "On public data": dict.fromkeys(owners, frozenset({PUBLIC})),
     }
     for place, (title, whose) in enumerate(kinds.items()):
-        yield Panel(title, whose, empty(f"panel{place}", last))
+        yield TaskFigure(title, whose, empty(f"panel{place}", last))
 
 
 def empty(name: str, last: int) -> Lines:
-    """A figure over the generations that shows nothing yet."""
+    """Return a figure over the generations that shows nothing yet.
+
+    Args:
+        name: The figure's name in the template.
+        last: The last generation T.
+    """
     lines = Lines(name=name, height=280, x_axis_label="generation t", x_range=(-0.04 * last - 0.1, 1.04 * last + 0.1))
     lines.figure.xaxis.ticker = FixedTicker(ticks=ticks(0, last))
     return lines
 
 
-def _of_model(table: pd.DataFrame, panel: Panel, model: str) -> pd.DataFrame:
-    """A model's numbers on a panel's tasks, ``mean, se`` by generation."""
+def _of_model(table: pd.DataFrame, panel: TaskFigure, model: str) -> pd.DataFrame:
+    """Return a model's numbers on a panel's tasks, ``mean, se`` by generation."""
     own = table[(table["model"] == model) & table["task"].isin(panel.owners[model])]
     return own.groupby("generation")[["mean", "se"]].mean()
 
 
-def put(panel: Panel, table: pd.DataFrame, exact: pd.DataFrame | None, names: Sequence[str]) -> None:
+def put(panel: TaskFigure, table: pd.DataFrame, exact: pd.DataFrame | None, names: Sequence[str]) -> None:
     """Show a metric's numbers in a panel.
 
     Args:
@@ -84,9 +93,9 @@ def put(panel: Panel, table: pd.DataFrame, exact: pd.DataFrame | None, names: Se
 
 
 def _by_model(
-    table: pd.DataFrame, panel: Panel, names: Sequence[str]
+    table: pd.DataFrame, panel: TaskFigure, names: Sequence[str]
 ) -> tuple[list[Line], tuple[np.ndarray, np.ndarray] | None]:
-    """A line for each model; for many, their mean, and all of them thin."""
+    """Return a line for each model; for many, their mean, and all of them thin."""
     wide = {model: _of_model(table, panel, model) for model in names}
     if len(names) <= len(LOOKS):
         return [_line(model, place, rows) for place, (model, rows) in enumerate(wide.items())], None
@@ -98,8 +107,14 @@ def _by_model(
     return [mean], (x, y)
 
 
-def numbers(table: pd.DataFrame, panels: Sequence[Panel], names: Sequence[str]) -> list[tuple[str, list[Any]]]:
-    """Each model's first and last number in every panel."""
+def numbers(table: pd.DataFrame, panels: Sequence[TaskFigure], names: Sequence[str]) -> list[tuple[str, list[Any]]]:
+    """Return each model's first and last number in every panel.
+
+    Args:
+        table: ``model, task, generation, mean, se``.
+        panels: The figures.
+        names: The models' names.
+    """
     return [(plain(model), [_entry(_of_model(table, panel, model)["mean"]) for panel in panels]) for model in names]
 
 
@@ -112,7 +127,11 @@ def _entry(values: pd.Series) -> dict[str, str]:
 
 
 def by_task(table: pd.DataFrame) -> list[Line]:
-    """Similarity on each task, the mean over pairs of models; of many tasks, their mean."""
+    """Return similarity on each task, the mean over pairs of models; of many tasks, their mean.
+
+    Args:
+        table: ``model, task, generation, mean, se``.
+    """
     tasks = list(table["task"].unique())
     groups = {plain(task): table[table["task"] == task] for task in tasks}
     if len(tasks) > len(LOOKS):
@@ -129,7 +148,12 @@ def _line(name: str, place: int, rows: pd.DataFrame) -> Line:
 
 
 def key(names: Sequence[str], *, exact: bool = False) -> list[dict[str, Any]]:
-    """What the lines are called, with exact theory last."""
+    """Return the legend's entries, with exact theory last.
+
+    Args:
+        names: The models' names.
+        exact: True if exact theory is drawn too.
+    """
     shown = names if len(names) <= len(LOOKS) else [f"mean of {len(names)} models; thin: each of them"]
     items = [{"look": look, "label": plain(name)} for look, name in zip(LOOKS, shown, strict=False)]
     return [*items, {"look": _EXACT, "label": "exact theory"}] if exact else items

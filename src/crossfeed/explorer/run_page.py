@@ -13,24 +13,25 @@ from crossfeed.explorer.pages import Conversation, dress, escaped, html
 from crossfeed.explorer.run_lines import by_task, empty, key, numbers, panels, put
 from crossfeed.explorer.server import Site
 from crossfeed.explorer.watch import Watch
+from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import MEASURES, columns_of, other_metrics
+from crossfeed.reporting.data.layout import columns_of
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
-from crossfeed.reporting.page.exact import theory_of
 from crossfeed.reporting.terminal.progress_tables import where
 from crossfeed.running.status import CellStatus, RunStatus
+from crossfeed.settings import measures_of
 
 __all__ = ["site"]
 
 _EVERY: Final = 1000
 """Milliseconds between two questions whether there is something new."""
 _LISTED: Final = 100
-_SIMILARITY: Final = "similarity"
 _MARKS: Final = {"finished": "✓", "running": "▶", "failed": "✗", "stopped": "■", "waiting": "·"}
 
 
 def site(place: str) -> Site:
-    """What is served to those who watch a run.
+    """Return the site that shows a run while it goes on.
 
     Args:
         place: The run's folder, or its URL.
@@ -49,7 +50,7 @@ def site(place: str) -> Site:
 
 
 class _Beside:
-    """What exact theory expects of a run of linear models: computed point by point when first shown, for all tabs.
+    """Expected losses of a run of linear models: computed point by point when first shown, for all tabs.
 
     Args:
         run: The run.
@@ -65,7 +66,7 @@ class _Beside:
         self._known: dict[int, pd.DataFrame] = {}
 
     def losses(self, point: int) -> pd.DataFrame | None:
-        """``model, task, generation, mean, se`` of all generations, those still to come among them; or None."""
+        """Return ``model, task, generation, mean, se`` of all generations, those still to come among them; or None."""
         if self._exact is None:
             return None
         if point not in self._known:
@@ -89,8 +90,8 @@ class _Page:
         self._seen = watch.latest
         experiment = self._seen.run.experiment
         self._panels = list(panels(experiment))
-        asked = _SIMILARITY in experiment.metrics
-        self._similarity = empty(_SIMILARITY, experiment.generations) if asked else None
+        self._of_pairs = next((each for each in measures_of(experiment.metrics).values() if each.pairs), None)
+        self._similarity = empty("similarity", experiment.generations) if self._of_pairs else None
         self._words = Conversation(self._move)
         self._moved: dict[str, Any] = {}
         self._draw()
@@ -104,7 +105,7 @@ class _Page:
             description=plain(experiment.description),
             file=f"{experiment.name}.yaml",
             place=place,
-            similarity=asked,
+            similarity=plain(self._of_pairs.title) if self._of_pairs else "",
             panels=[{"title": panel.title, "root": panel.lines.figure.name} for panel in self._panels],
         )
 
@@ -132,7 +133,7 @@ class _Page:
             self._document.unhold()
 
     def _tell_state(self) -> None:
-        """How far the run is, and whether it can be read."""
+        """Show the run's state, and any problem in reading it."""
         status, problem = self._seen.status, self._seen.problem
         said = {
             "state": _state(status, measured=len(self._seen.run.records) > 0),
@@ -142,7 +143,7 @@ class _Page:
         self._words.tell(html=escaped(said) | {"cells": cells})
 
     def _draw(self) -> None:
-        """The numbers of the metric and the grid point that were chosen."""
+        """Draw the numbers of the chosen metric and grid point."""
         run = self._seen.run
         metrics, labels = _metrics(run), columns_of(run.points, greek=True).labels
         metric = self._chosen("metric", metrics)
@@ -150,13 +151,13 @@ class _Page:
         here = run.records[run.records["point"] == int(point)]
         table = by_generation(here, metric)
         names = run.experiment.ecosystem.names
-        exact = self._beside.losses(int(point)) if metric == "loss" else None
+        exact = self._beside.losses(int(point)) if metric == LOSS else None
         for panel in self._panels:
             panel.lines.figure.yaxis.axis_label = metrics[metric]
             put(panel, table, exact, names)
         said = {
             "averaged": _averaged(run, table),
-            "theory": self._beside.reason if metric == "loss" else "",
+            "theory": self._beside.reason if metric == LOSS else "",
         }
         tables = {
             "metric": html("options.html.j2", options=_options(metrics)),
@@ -170,10 +171,10 @@ class _Page:
         )
 
     def _draw_similarity(self, here: pd.DataFrame) -> dict[str, str]:
-        """How alike outputs are, where that was asked for; what is said of it, by place."""
-        if self._similarity is None:
+        """Draw the metric of pairs, if there is one, and return its texts by element id."""
+        if self._similarity is None or self._of_pairs is None:
             return {}
-        similar = by_task(by_generation(here, _SIMILARITY))
+        similar = by_task(by_generation(here, self._of_pairs.metric))
         self._similarity.put(similar)
         return {
             "similarity-words": "" if similar else "Not measured yet.",
@@ -181,16 +182,14 @@ class _Page:
         }
 
     def _chosen(self, name: str, known: dict[str, str]) -> str:
-        """What the reader chose, or the first there is."""
+        """Return the reader's choice, or the first option."""
         chosen = self._moved.get(name)
         return chosen if chosen in known else next(iter(known))
 
 
 def _metrics(run: Run) -> dict[str, str]:
-    """Metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
-    measured = set(run.records["metric"].unique())
-    known = {name: measure.title for name, measure in MEASURES.items() if name in measured and name != _SIMILARITY}
-    return known | {name: plain(name) for name in other_metrics(run.records)} or {"loss": "Loss"}
+    """Return metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
+    return {each.metric: plain(each.title) for each in run.measures if not each.pairs} or {LOSS: "Loss"}
 
 
 def _options(known: dict[str, str]) -> list[dict[str, str]]:
@@ -198,7 +197,7 @@ def _options(known: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _state(status: RunStatus, *, measured: bool) -> str:
-    """How far the run is."""
+    """Return the run's state as sentences."""
     counted = [f"{n} {state}" for state in _MARKS if (n := status.count(state))]
     total = sum(cell.generations + 1 for cell in status.cells)
     done = sum(cell.reached + 1 for cell in status.cells)
@@ -208,7 +207,7 @@ def _state(status: RunStatus, *, measured: bool) -> str:
 
 
 def _averaged(run: Run, table: pd.DataFrame) -> str:
-    """What a point of a line is the mean of."""
+    """Return the number of seeds that a point of a line averages over, as a sentence."""
     seeds = len(run.experiment.seeds)
     if seeds == 1 or not len(table):
         return ""
@@ -217,7 +216,7 @@ def _averaged(run: Run, table: pd.DataFrame) -> str:
 
 
 def _listed(status: RunStatus) -> list[CellStatus]:
-    """All cells, or, of many, those that something is to be said of."""
+    """Return all cells, or, of many, those that something is to be said of."""
     everything = len(status.cells) <= _LISTED
     return [cell for cell in status.cells if everything or cell.state not in ("finished", "waiting")][:_LISTED]
 

@@ -32,7 +32,7 @@ _HERE: Final = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Site:
-    """What is served.
+    """Content of the server.
 
     Attributes:
         name: The experiment's name.

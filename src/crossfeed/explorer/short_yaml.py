@@ -15,9 +15,9 @@ _NUMBER: Final = "{k}"
 
 
 def short_yaml(experiment: Experiment, *, comment: str = "") -> str:
-    """A description that reads back as an equal experiment.
+    """Return a description that reads back as an equal experiment.
 
-    Entities ``e1`` to ``eK`` whose tasks differ in their number alone are told by K
+    Entities ``e1`` to ``eK`` whose tasks differ in their number alone are described by K
     (`crossfeed.description.many_entities`).
 
     Args:
@@ -35,12 +35,12 @@ def short_yaml(experiment: Experiment, *, comment: str = "") -> str:
 
 
 def _told(settings: LearnerSettings | TaskSettings, kind: str) -> dict[str, Any]:
-    """A part's fields; what kind it is comes first, and is told though it is a default."""
+    """Return a part's fields; its kind comes first, even where it is the default."""
     return {kind: getattr(settings, kind), **settings.model_dump(mode="json", exclude_defaults=True)}
 
 
 def _each(data: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any] | None:
-    """What all the tasks are, but for the entity's number; None if they, or the entities, differ in more."""
+    """Return the tasks' common description, without the entity's number; None if tasks or entities differ in more."""
     numbered = {f"e{k}": {"name": f"e{k}", "private": f"e{k}"} for k in range(1, len(names) + 1)}
     if data["ecosystem"]["entities"] != list(numbered.values()) or list(data["tasks"]) != list(numbered):
         return None

@@ -1,4 +1,4 @@
-"""What the explorer's page says of an answer, in sentences computed from its numbers."""
+"""Sentences of the explorer's page, computed from the numbers of an answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ _GROWTH: Final = {
 
 
 def summary(answer: Answer) -> str:
-    """Whether the estimates settle, and how well."""
+    """Return whether the estimates converge, and their limiting errors, as sentences.
+
+    Args:
+        answer: The answer.
+    """
     radius = "" if np.isnan(answer.spectral_radius) else f" (spectral radius {answer.spectral_radius:.4g})"
     if answer.law != "limit":
         growth = _GROWTH[answer.law].format(rate=f"{answer.rate:.4g}")
@@ -47,7 +51,11 @@ def summary(answer: Answer) -> str:
 
 
 def undetermined(answer: Answer) -> str:
-    """Whose estimate is not determined by what it trains on; empty if all are."""
+    """Name the entities whose training data do not determine their estimate; empty if there are none.
+
+    Args:
+        answer: The answer.
+    """
     if not answer.undetermined:
         return ""
     whose = _listed(answer.undetermined, len(answer.experiment.ecosystem.names))
@@ -59,7 +67,11 @@ def undetermined(answer: Answer) -> str:
 
 
 def influence_words(answer: Answer) -> str:
-    """Where the estimates come from, on average."""
+    """Return the mean share of each kind of source in the estimates, as a sentence.
+
+    Args:
+        answer: The answer.
+    """
     matrix, entities = answer.influence, answer.eco.entities
     own = float(np.diagonal(matrix).mean())
     others = float(matrix[:, :entities].sum() / entities) - own
@@ -72,7 +84,12 @@ def influence_words(answer: Answer) -> str:
 
 
 def map_words(answer: Answer, survey: Survey) -> str:
-    """The optimum, and what the sliders' weights cost beside it."""
+    """Return the optimum, and what the sliders' weights cost beside it.
+
+    Args:
+        answer: The answer.
+        survey: The map so far.
+    """
     alpha, beta, best = survey.best
     if not survey.side:
         return "The map is being computed."
@@ -88,7 +105,12 @@ def map_words(answer: Answer, survey: Survey) -> str:
 
 
 def price(value: float, best: float) -> str:
-    """The relative excess over the best value, ``+12 %`` or ``×40``; empty where it is not finite."""
+    """Return the relative excess over the best value, ``+12 %`` or ``×40``; empty where it is not finite.
+
+    Args:
+        value: The objective.
+        best: Its least value.
+    """
     if not np.isfinite(value):
         return ""
     ratio = value / best if best > 0 else 1.0
@@ -99,7 +121,7 @@ def price(value: float, best: float) -> str:
 
 
 def as_described(ecosystem: Ecosystem, name: str) -> str:
-    """What a slider without a value stands for.
+    """Return the text of a slider without a value.
 
     Args:
         ecosystem: The description.

@@ -20,8 +20,8 @@ from crossfeed.explorer.lines import LOOKS, Trajectories, looks
 from crossfeed.explorer.maps import Influence, Map
 from crossfeed.explorer.pages import Conversation, dress, escaped, html, opened
 from crossfeed.explorer.server import Site
-from crossfeed.explorer.settings import Settings, Start
 from crossfeed.explorer.short_yaml import short_yaml
+from crossfeed.explorer.sliders import Sliders, Start
 from crossfeed.explorer.summary import as_described, influence_words, map_words, summary, undetermined
 
 __all__ = ["site"]
@@ -65,7 +65,7 @@ _CONTROLS: Final = (
 
 
 def site(start: Start) -> Site:
-    """What is served to those who move sliders.
+    """Return the site that shows exact theory with sliders.
 
     Args:
         start: Where the sliders start.
@@ -91,7 +91,7 @@ class _Page:
         self._trajectories, self._map = Trajectories(start.experiment.generations), Map()
         self._influence = Influence()
         self._words = Conversation(self._move)
-        self._ground: Settings | None = None
+        self._ground: Sliders | None = None
         self._answer, self._survey = self._ask({})
         self._working = False
         experiment = start.experiment
@@ -146,8 +146,8 @@ class _Page:
         )
         return answer, survey
 
-    def _survey_of(self, settings: Settings, answer: Answer) -> Survey:
-        """The map, begun anew where it depends on what was moved: on anything but the weights that it shows."""
+    def _survey_of(self, settings: Sliders, answer: Answer) -> Survey:
+        """Return the map, begun anew where it depends on what was moved: on anything but the weights that it shows."""
         ground = settings.model_copy(update={"alpha": None, "beta": None})
         if ground == self._ground:
             return self._survey
@@ -175,14 +175,14 @@ class _Page:
 
 
 def _fitted(control: _Control, start: Start) -> dict[str, Any]:
-    """A slider with the span that it has here."""
+    """Return a slider with the span that it has here."""
     low, high = start.spans[control.name]
     whole = control.step == 1
     return vars(control) | {"low": int(low) if whole else low, "high": int(high) if whole else high}
 
 
-def _controls(start: Start, settings: Settings, ecosystem: Ecosystem) -> dict[str, Any]:
-    """What every slider stands at, what it says, and why it cannot be moved, if it cannot."""
+def _controls(start: Start, settings: Sliders, ecosystem: Ecosystem) -> dict[str, Any]:
+    """Return every slider's position, text and, if it is locked, the reason."""
     standing = {
         "alpha": float(np.nan_to_num(ecosystem.alphas(1).mean())),
         "beta": float(ecosystem.betas(1).mean()),
@@ -206,7 +206,7 @@ def _controls(start: Start, settings: Settings, ecosystem: Ecosystem) -> dict[st
 
 
 def _common_weights(answer: Answer) -> tuple[float, float]:
-    """The weights that all entities have at every generation; nan where there are none such."""
+    """Return the weights that all entities have at every generation; nan where there are none such."""
     weights = (answer.eco.alpha, answer.eco.beta)
     if not answer.eco.constant or any(len(set(weight.at(1).tolist())) > 1 for weight in weights):
         return float("nan"), float("nan")
@@ -238,7 +238,7 @@ def _facts(answer: Answer, seconds: float) -> str:
 
 
 def _entities(answer: Answer) -> str:
-    """The table of the limit, which is also the key to the lines."""
+    """Return the table of the limit, which is also the key to the lines."""
     lines = looks(answer)
     names = answer.experiment.ecosystem.names
     bias = np.where(answer.bias_squared > _ROUNDING * answer.limit, answer.bias_squared, 0.0 * answer.limit)

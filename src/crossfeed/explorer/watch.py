@@ -23,7 +23,7 @@ _LONGEST: Final = 15.0
 
 @dataclass(frozen=True)
 class Sight:
-    """What was seen of a run.
+    """State of a run at one reading.
 
     Attributes:
         run: Its records and what else `Run` has.
@@ -54,7 +54,7 @@ class Watch:
 
     @property
     def latest(self) -> Sight:
-        """What was seen last; asking keeps the watch awake."""
+        """The last reading; each access keeps the watch awake."""
         self._asked = time.monotonic()
         if self._looking is None or not self._looking.is_alive():
             self._looking = threading.Thread(target=self._watch, daemon=True)
@@ -82,5 +82,5 @@ def _look(place: str, before: Sight | None) -> Sight:
 
 
 def _progress(status: RunStatus) -> list[tuple[str, str, int]]:
-    """What decides whether there are new records."""
+    """Return the part of a status that changes when there are new records."""
     return [(cell.cell, cell.state, cell.reached) for cell in status.cells]

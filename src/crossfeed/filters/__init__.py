@@ -1,1 +1,1 @@
-"""Filters of the pool: which published items may be drawn (applied by `crossfeed.generation.curation`)."""
+"""Filters of the pool: which published items may be drawn; `crossfeed.generation.curation` applies them."""

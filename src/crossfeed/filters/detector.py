@@ -1,12 +1,12 @@
-r"""A detector of synthetic text that is right as often as is stated, and throws out what it flags.
+r"""A detector of synthetic text with given error rates, whose flagged items are removed.
 
-Each item of the pool has a coin of its own: a synthetic item is flagged with the probability `recall`, a fresh human
-item with the probability `false_alarm`. What is not flagged is kept, so that in expectation the human share of a pool
-with the fresh fraction :math:`\varphi` becomes
+Each item of the pool is decided independently: a synthetic item is flagged with the probability `recall`, a fresh human
+item with the probability `false_alarm`. Items that are not flagged are kept, so that in expectation the human share of
+a pool with the fresh fraction :math:`\varphi` becomes
 
 .. math:: \frac{\varphi (1 - f)}{\varphi (1 - f) + (1 - \varphi)(1 - r)} .
 
-Without human items in the pool nothing but the choice of items changes: alpha stays what it is.
+Without human items in the pool only the choice of items changes; alpha does not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed.keys import uniforms
-from crossfeed.protocols import Scraped, Task
+from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings, Share
 
 __all__ = ["DetectorSettings"]
@@ -36,7 +36,14 @@ class DetectorSettings(FilterSettings):
     false_alarm: Share = 0.0
 
     def build(self, owned: Mapping[str, Task]) -> _Detector:
-        """Make the filter."""
+        """Build the filter.
+
+        Args:
+            owned: The task that each entity owns, by the entity's name.
+
+        Returns:
+            The filter.
+        """
         return _Detector(self.recall, self.false_alarm)
 
 
@@ -46,7 +53,7 @@ class _Detector:
     false_alarm: float
     reads: bool = False
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         return [self._missed(pool.keys(author), self.recall)[None] for author in range(len(pool.authors))]
 
     def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Keeps what answers its prompt correctly, as verified synthetic data does.
+"""A filter that keeps correct answers, as in verified synthetic data.
 
 Prompts are private training items of the author, so the right answer is known: the author's own task grades the
 completion (`crossfeed.protocols.Task.grade`). A multiple choice question is answered if the completion begins with the
@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
-from crossfeed.protocols import Scraped, Task
+from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings
 from crossfeed.tasks.grading import same_text
 
@@ -23,10 +23,16 @@ __all__ = ["ExactAnswerSettings"]
 
 
 class ExactAnswerSettings(FilterSettings):
-    """Keep items whose final answer is exactly right."""
+    """Settings of the filter that keeps items whose final answer is exactly right."""
 
     def build(self, owned: Mapping[str, Task]) -> _ExactAnswer:
-        """Make the filter.
+        """Build the filter.
+
+        Args:
+            owned: The task that each entity owns, by the entity's name.
+
+        Returns:
+            The filter.
 
         Raises:
             InvalidInput: A task has training items without an answer.
@@ -46,7 +52,7 @@ class _ExactAnswer:
     owned: Mapping[str, Task]
     reads: bool = True
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         return [
             _right(self.owned[name], pool.prompts(author), pool.items(author).column("completion").to_pylist())[None]
             for author, name in enumerate(pool.authors)
@@ -61,5 +67,5 @@ def _right(task: Task, prompts: pa.Table, completions: Sequence[str]) -> NDArray
     if graded is not None:
         return graded
     answers = prompts.column("answer").to_pylist()
-    said = zip(answers, completions, strict=True)
-    return np.array([same_text(answer, completion) for answer, completion in said], dtype=np.bool_)
+    pairs = zip(answers, completions, strict=True)
+    return np.array([same_text(answer, completion) for answer, completion in pairs], dtype=np.bool_)

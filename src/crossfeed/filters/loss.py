@@ -1,4 +1,4 @@
-r"""Keeps what a model finds likely: completions of low loss under a judge, as perplexity filters of web text do.
+r"""A filter that keeps completions of low loss under a judge, as perplexity filters of web text do.
 
 The judge is the author's own state when it wrote the item, or each reader's own state at that time; then every entity
 keeps a pool of its own. An item's loss is the mean over its completion's terms (tokens). It is kept
@@ -21,22 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from crossfeed.protocols import Scraped, Task
+from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings, Number
 
 __all__ = ["LossFilterSettings", "weighted_quantile"]
 
 
+Judge = Literal["author", "reader"]
+"""The model that scores an item: its author, or every reader for itself."""
+
+
 class LossFilterSettings(FilterSettings):
-    """Keep items of low loss.
+    """Settings of the filter that keeps items of low loss.
 
     Attributes:
-        judge: Whose state: the item's ``author``, or every ``reader`` for itself.
+        judge: The model that scores an item: its ``author``, or every ``reader`` for itself.
         quantile: The share of the pool that is kept.
-        at_most: Or the greatest loss (nats a token for language) that is kept.
+        at_most: The greatest loss that is kept (nats a token for language), instead of a quantile.
     """
 
-    judge: Literal["author", "reader"] = "author"
+    judge: Judge = "author"
     quantile: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
     at_most: Number | None = None
 
@@ -48,18 +52,25 @@ class LossFilterSettings(FilterSettings):
         return self
 
     def build(self, owned: Mapping[str, Task]) -> _LossFilter:
-        """Make the filter."""
+        """Build the filter.
+
+        Args:
+            owned: The task that each entity owns, by the entity's name.
+
+        Returns:
+            The filter.
+        """
         return _LossFilter(self.judge, self.quantile, self.at_most)
 
 
 @dataclass(frozen=True)
 class _LossFilter:
-    judge: Literal["author", "reader"]
+    judge: Judge
     quantile: float | None
     at_most: float | None
     reads: bool = True
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         authors = range(len(pool.authors))
         if self.judge == "author":
             judged = [self._kept(pool, [pool.losses(author, [author])[0] for author in authors])]
@@ -70,13 +81,13 @@ class _LossFilter:
     def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return np.ones(len(keys), dtype=np.bool_)
 
-    def _kept(self, pool: Scraped, losses: Sequence[NDArray[np.float64]]) -> list[NDArray[np.bool_]]:
-        """By author, from the losses under one judge."""
+    def _kept(self, pool: PoolView, losses: Sequence[NDArray[np.float64]]) -> list[NDArray[np.bool_]]:
+        """Return the kept items by author, from the losses under one judge."""
         most = self._greatest(pool, losses)
         return [np.isfinite(own) & (own <= most) for own in losses]
 
-    def _greatest(self, pool: Scraped, losses: Sequence[NDArray[np.float64]]) -> float:
-        """The greatest loss that is kept."""
+    def _greatest(self, pool: PoolView, losses: Sequence[NDArray[np.float64]]) -> float:
+        """Return the greatest loss that is kept."""
         if self.quantile is None:
             return float("inf") if self.at_most is None else self.at_most
         spread = [np.full(len(own), w / max(len(own), 1)) for own, w in zip(losses, pool.weights, strict=True)]
@@ -84,12 +95,15 @@ class _LossFilter:
 
 
 def weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
-    """The least value at or below which lies at least a share of all the weight.
+    """Return the least value at or below which lies at least a share of all the weight.
 
     Args:
         values: ``(n,)`` values, n >= 1.
         weights: ``(n,)`` weights, not all 0.
-        share: In (0, 1].
+        share: A share in (0, 1].
+
+    Returns:
+        The quantile.
     """
     order = np.argsort(values, kind="stable")
     below = np.cumsum(weights[order])

@@ -1,7 +1,7 @@
-r"""A verifier of numeric samples that knows the truth, and is wrong as often as is stated.
+r"""A verifier of numeric samples that knows the truth, with given error rates.
 
 A point is right if it lies where the truth of its author's own task is dense: in the smallest region that holds the
-share `mass` of the truth, :math:`\{x : \log p(x) \ge u\}`. Of the wrong points the share `recall` is thrown out, of the
+share `mass` of the truth, :math:`\{x : \log p(x) \ge u\}`. Of the wrong points the share `recall` is removed, of the
 right ones the share `false_alarm` (Feng et al., 2025, verify labels in the same way). Fresh human items are kept.
 """
 
@@ -17,23 +17,23 @@ from pydantic import Field
 
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import uniforms
-from crossfeed.protocols import Scraped, Task
+from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings, Number, Share
 from crossfeed.tasks.samples import SampleTask, Truth, points_of
 
 __all__ = ["VerifierSettings"]
 
-_DRAWN: Final = 100_000  # points of the truth that its level is found by
-_COIN: Final = 1  # the salt of a point's coin; a detector tosses the one of salt 0
+_DRAWN: Final = 100_000  # points of the truth that estimate its level
+_SALT: Final = 1  # the salt of a point's random number; a detector has the salt 0
 
 
 class VerifierSettings(FilterSettings):
-    """Keep points that are right.
+    """Settings of the filter that keeps right points.
 
     Attributes:
         mass: Share of the truth that the region of right points holds.
-        recall: Share of the wrong points that are thrown out.
-        false_alarm: Share of the right points that are thrown out.
+        recall: Share of the wrong points that are removed.
+        false_alarm: Share of the right points that are removed.
     """
 
     mass: Annotated[Number, Field(gt=0.0, lt=1.0)] = 0.99
@@ -41,7 +41,13 @@ class VerifierSettings(FilterSettings):
     false_alarm: Share = 0.0
 
     def build(self, owned: Mapping[str, Task]) -> _Verifier:
-        """Make the filter.
+        """Build the filter.
+
+        Args:
+            owned: The task that each entity owns, by the entity's name.
+
+        Returns:
+            The filter.
 
         Raises:
             InvalidInput: A task has no known truth.
@@ -66,20 +72,20 @@ class _Verifier:
     false_alarm: float
     reads: bool = True
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         return [self._kept(pool, author, name)[None] for author, name in enumerate(pool.authors)]
 
     def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return np.ones(len(keys), dtype=np.bool_)
 
-    def _kept(self, pool: Scraped, author: int, name: str) -> NDArray[np.bool_]:
+    def _kept(self, pool: PoolView, author: int, name: str) -> NDArray[np.bool_]:
         points = points_of(pool.items(author))
         right = self.truths[name].log_density(points) >= self.levels[name]
-        thrown_out = np.where(right, self.false_alarm, self.recall)
-        return np.asarray(uniforms(pool.keys(author), _COIN) >= thrown_out, dtype=np.bool_)
+        removed = np.where(right, self.false_alarm, self.recall)
+        return np.asarray(uniforms(pool.keys(author), _SALT) >= removed, dtype=np.bool_)
 
 
 def _level(truth: Truth, mass: float) -> float:
-    """The log density u above which the truth has a share of its mass."""
+    """Return the log density u above which the truth has a share of its mass."""
     drawn = points_of(truth.draw(_DRAWN, "level"))
     return float(np.quantile(truth.log_density(drawn), 1 - mass))

@@ -1,1 +1,1 @@
-"""One turn of an ecosystem: weights, draws, the pool, curation, training and measurement. It knows no model."""
+"""One generation of an ecosystem: weights, draws, the pool, curation, training and measurement; free of any model."""

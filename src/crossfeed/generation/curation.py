@@ -1,4 +1,4 @@
-r"""A curated pool: which published items may be drawn.
+r"""Curation of the pool: the published items that may be drawn.
 
 Filters (`crossfeed.filters`) judge every item of the pool that a generation publishes, each filter by itself; an
 item that any of them rejects is never drawn. A draw from the curated pool is a draw from the pool, given that it
@@ -11,9 +11,9 @@ and then one of the source's passing items, uniformly. So draws stay i.i.d., the
 and a source of which more passes gains. Where nothing passes at all there is no pool to draw from, and the training set
 is real data alone, private and public as beta says.
 
-What passes is kept with the pool (column ``passed``: for each entity, in order, whether it keeps the item), so that a
-run that is taken up again draws the same items. A filter that decides by keys alone needs no item for that: then items
-are generated only if they are drawn, as without curation.
+What passes is stored with the pool (column ``passed``: for each entity, in order, true if it keeps the item), so that a
+resumed run draws the same items. A filter that decides by keys alone needs no item for that: then items are generated
+only if they are drawn, as without curation.
 """
 
 from __future__ import annotations
@@ -31,42 +31,43 @@ from crossfeed.protocols import Filter, Learner, Scores, State
 
 __all__ = [
     "PASSED",
-    "Kept",
-    "Scrape",
-    "Written",
-    "column_of",
-    "curation_keys",
-    "flags_of",
-    "humans_kept",
-    "synthetic_kept",
+    "CurationMask",
+    "GeneratedItems",
+    "LivePoolView",
+    "human_mask",
+    "mask_column",
+    "stored_masks",
+    "synthetic_masks",
 ]
 
 PASSED = "passed"
-Flags = NDArray[np.bool_]
+"""The column of a stored pool that holds the masks."""
+
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What passes of the pool of one generation.
+class CurationMask:
+    """The items of one generation's pool that pass all filters.
 
     Attributes:
-        synthetic: ``(K, items)`` for each author: whether entity k keeps an item.
-        human: ``(items,)`` whether fresh human items are kept.
+        synthetic: For each author a mask ``(K, items)``: row k is true where entity k keeps the item.
+        human: ``(items,)`` mask of the fresh human items.
     """
 
-    synthetic: tuple[Flags, ...]
-    human: Flags
+    synthetic: tuple[Mask, ...]
+    human: Mask
 
 
 @dataclass(frozen=True)
-class Written:
-    """What was written for one pool, and what can judge it.
+class GeneratedItems:
+    """The generated items of one pool, and the model states that can score them.
 
     Attributes:
         prompts: For each author, the private items that its items answer.
         items: For each author, its items.
-        learner: What scores.
-        states: The entities' states that wrote them.
+        learner: The learner of the states.
+        states: The entities' states that generated the items.
     """
 
     prompts: Sequence[pa.Table]
@@ -76,16 +77,16 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Scrape:
-    """The pool of one generation as filters see it (`crossfeed.protocols.Scraped`).
+class LivePoolView:
+    """The pool of one generation of a run as filters see it (see `crossfeed.protocols.PoolView`).
 
     Attributes:
         seed: The experiment's seed.
-        generation: When the items are published.
+        generation: The generation at which the items are published.
         authors: The entities' names.
         weights: ``(K,)`` shares of what is published.
-        sizes: How many items each author publishes.
-        written: What was written; None where no filter reads.
+        sizes: The number of items that each author publishes.
+        generated: The items; None where no filter reads them.
     """
 
     seed: int
@@ -93,73 +94,106 @@ class Scrape:
     authors: tuple[str, ...]
     weights: NDArray[np.float64]
     sizes: tuple[int, ...]
-    written: Written | None = None
+    generated: GeneratedItems | None = None
 
     def keys(self, author: int) -> NDArray[np.uint64]:
-        """Keys of an author's items, used for nothing but what filters decide."""
-        return curation_keys(self.seed, self.generation, self.authors[author], self.sizes[author])
+        """Return the ``(items,)`` keys of an author's items, used for nothing except what filters decide."""
+        return _curation_keys(self.seed, self.generation, self.authors[author], self.sizes[author])
 
     def items(self, author: int) -> pa.Table:
-        """What an author wrote."""
+        """Return the items of an author."""
         return self._read.items[author]
 
     def prompts(self, author: int) -> pa.Table:
-        """The private items that it answers."""
+        """Return the private items that an author's items answer."""
         return self._read.prompts[author]
 
     def losses(self, judge: int, authors: Sequence[int]) -> list[NDArray[np.float64]]:
-        """Mean completion losses under a state."""
+        """Return the ``(items,)`` mean completion losses of some authors' items under one entity's state."""
         tables = [self._read.items[author] for author in authors]
         scored = iter(self._read.learner.score([self._read.states[judge]], [t for t in tables if t.num_rows])[0])
         return [_mean(next(scored)) if table.num_rows else np.zeros(0) for table in tables]
 
     @property
-    def _read(self) -> Written:
-        if self.written is None:
+    def _read(self) -> GeneratedItems:
+        if self.generated is None:
             raise TypeError("a filter that looks at items must say that it reads")
-        return self.written
+        return self.generated
 
 
-def curation_keys(seed: int, generation: int, source: str, items: int) -> NDArray[np.uint64]:
-    """Keys for what filters decide about the items of an author, or the ``fresh`` human ones, of one generation."""
+def _curation_keys(seed: int, generation: int, source: str, items: int) -> NDArray[np.uint64]:
+    """Derive keys for decisions of filters on an author's items, or on the ``fresh`` human ones, of one generation."""
     return item_keys(address(seed, "curate", generation, source), np.arange(items))
 
 
-def synthetic_kept(filters: Sequence[Filter], scrape: Scrape) -> tuple[Flags, ...]:
-    """``(K, items)`` for each author: whether all filters keep an item for entity k."""
-    readers = len(scrape.authors)
-    kept = [np.ones((readers, size), dtype=np.bool_) for size in scrape.sizes]
+def synthetic_masks(filters: Sequence[Filter], view: LivePoolView) -> tuple[Mask, ...]:
+    """Apply filters to the synthetic items of a pool.
+
+    Args:
+        filters: The filters; an item has to pass all of them.
+        view: The pool.
+
+    Returns:
+        For each author a mask ``(K, items)``: row k is true where entity k keeps the item.
+    """
+    readers = len(view.authors)
+    masks = [np.ones((readers, size), dtype=np.bool_) for size in view.sizes]
     for each in filters:
-        for author, flags in enumerate(each.synthetic(scrape)):
-            kept[author] &= flags
-    return tuple(kept)
+        for author, flags in enumerate(each.synthetic(view)):
+            masks[author] &= flags
+    return tuple(masks)
 
 
-def humans_kept(filters: Sequence[Filter], seed: int, generation: int, items: int) -> Flags:
-    """``(items,)`` whether all filters keep a fresh human item."""
-    kept = np.ones(items, dtype=np.bool_)
+def human_mask(filters: Sequence[Filter], seed: int, generation: int, items: int) -> Mask:
+    """Apply filters to the fresh human items of a pool.
+
+    Args:
+        filters: The filters; an item has to pass all of them.
+        seed: The experiment's seed.
+        generation: The generation at which the items are published.
+        items: The number of items.
+
+    Returns:
+        ``(items,)`` mask.
+    """
+    mask = np.ones(items, dtype=np.bool_)
     for each in filters:
-        kept &= each.human(curation_keys(seed, generation, "fresh", items))
-    return kept
+        mask &= each.human(_curation_keys(seed, generation, "fresh", items))
+    return mask
 
 
-def column_of(kept: Sequence[Flags]) -> pa.Array:
-    """The flags as a column of a pool: a list over the entities for each item, authors in order."""
-    rows = np.concatenate([flags.T for flags in kept])
+def mask_column(masks: Sequence[Mask]) -> pa.Array:
+    """Convert masks to a column of a stored pool.
+
+    Args:
+        masks: For each author, in order, a mask ``(K, items)``.
+
+    Returns:
+        For each item, authors in order, a list over the K entities.
+    """
+    rows = np.concatenate([mask.T for mask in masks])
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
 
 
-def flags_of(pool: pa.Table, authors: Sequence[str]) -> tuple[Flags, ...]:
-    """What `column_of` was given; a pool on disk may hold lists of any kind."""
-    found = []
+def stored_masks(pool: pa.Table, authors: Sequence[str]) -> tuple[Mask, ...]:
+    """Read the masks of a stored pool, the inverse of `mask_column`.
+
+    Args:
+        pool: The pool; on disk its column ``passed`` may hold lists of any kind.
+        authors: The entities' names, in order.
+
+    Returns:
+        For each author a mask ``(K, items)``.
+    """
+    masks = []
     for name in authors:
         column = pool.filter(pc.equal(pool.column("author"), name)).column(PASSED)
         flags = pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.bool_)
-        found.append(flags.reshape(-1, len(authors)).T)
-    return tuple(found)
+        masks.append(flags.reshape(-1, len(authors)).T)
+    return tuple(masks)
 
 
 def _mean(scores: Scores) -> NDArray[np.float64]:
-    """Mean completion losses; infinite where there is no term."""
+    """Return ``(items,)`` mean completion losses; infinite for an item without a single term."""
     nothing = np.full_like(scores.completion_loss, np.inf)
     return np.divide(scores.completion_loss, scores.completion_size, out=nothing, where=scores.completion_size > 0)

@@ -1,4 +1,4 @@
-r"""From weights to draws: which item of which source goes where in a training set, before anything is generated.
+r"""From weights to draws: the item of every position of a training set, by source, before anything is generated.
 
 A training set of entity k at generation t is n i.i.d. draws. One draw is private with probability
 :math:`\bar\alpha\beta`, public with :math:`\bar\alpha\bar\beta`, and from the pool with :math:`\alpha`. A pool draw
@@ -23,15 +23,24 @@ from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.keys import generator
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 
-__all__ = ["Draws", "Passing", "Sizes", "Source", "draw", "mixture_weights", "pass_rates"]
+__all__ = [
+    "Draws",
+    "PassingItems",
+    "Sizes",
+    "Source",
+    "draw",
+    "kept_generations",
+    "mixture_weights",
+    "pass_rates",
+]
 
 
 @dataclass(frozen=True, order=True)
 class Source:
-    """Where items come from: ``private``, ``public``, ``fresh`` or an author's name, and when they were published.
+    """An origin of items: real data or an author, and the generation of publication.
 
     Attributes:
-        name: The kind of real data, or the author.
+        name: ``private``, ``public`` or ``fresh``, or the author's name.
         born: The generation of publication; 0 for private and public data.
     """
 
@@ -41,7 +50,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many items there are to draw from.
+    """The numbers of items that can be drawn.
 
     Attributes:
         private: Items of each entity's private training data.
@@ -56,7 +65,7 @@ class Sizes:
     pool: tuple[int, ...]
 
 
-Passing = Mapping[Source, NDArray[np.int64]]
+PassingItems = Mapping[Source, NDArray[np.int64]]
 """Indices of the items that pass, for each pool source of a curated pool; empty where nothing is curated."""
 
 
@@ -75,17 +84,37 @@ class Draws:
     index: NDArray[np.int64]
 
     def of(self, source: Source) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Positions in the training set, and item indices, of the draws from one source."""
+        """Return the draws from one source.
+
+        Args:
+            source: The source.
+
+        Returns:
+            ``(m,)`` positions in the training set, ascending, and ``(m,)`` item indices in step with them.
+        """
         if source not in self.sources:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         positions = np.flatnonzero(self.source == self.sources.index(source))
         return positions, self.index[positions]
 
 
+def kept_generations(ecosystem: Ecosystem, generation: int) -> range:
+    """Return the generations whose pools a training set may draw from.
+
+    Args:
+        ecosystem: Its history keeps all pools (``accumulate``) or the newest one (``latest``).
+        generation: The generation t of the training set.
+
+    Returns:
+        1..t or t alone; empty for t = 0.
+    """
+    return range(1 if ecosystem.accumulates else max(generation, 1), generation + 1)
+
+
 def mixture_weights(
     ecosystem: Ecosystem, generation: int, entity: int, rates: Mapping[Source, float] | None = None
 ) -> dict[Source, float]:
-    r"""The probability of each source in an entity's training set; they sum to 1.
+    r"""Return the probability of each source in an entity's training set.
 
     Private :math:`\bar\alpha\beta`, public :math:`\bar\alpha\bar\beta`; for each generation s in the pool,
     :math:`\alpha g_s \varphi` for fresh data and :math:`\alpha g_s (1-\varphi) w_j` for author j, with :math:`g_s` = 1
@@ -97,13 +126,16 @@ def mixture_weights(
         entity: The entity's index k.
         rates: Of a curated pool, the share of each pool source's items that passes: pool sources weigh by what passes
             of them, alpha stays; where nothing passes the training set is real data alone.
+
+    Returns:
+        Probabilities that sum to 1.
     """
     alpha = float(ecosystem.alphas(generation)[entity])
     beta = float(ecosystem.betas(generation)[entity])
     weights = {Source(PRIVATE): (1 - alpha) * beta, Source(PUBLIC): (1 - alpha) * (1 - beta)}
     if generation == 0:
         return weights
-    kept = range(1, generation + 1) if ecosystem.accumulates else range(generation, generation + 1)
+    kept = kept_generations(ecosystem, generation)
     fresh = ecosystem.fresh_fraction
     for born in kept:
         newly = alpha / len(kept)
@@ -124,8 +156,17 @@ def _curated(
     return {source: alpha * passing[source] / total if source in passing else w for source, w in weights.items()}
 
 
-def pass_rates(sizes: Sizes, names: Sequence[str], passing: Passing) -> dict[Source, float]:
-    """The share of each pool source's items that passes."""
+def pass_rates(sizes: Sizes, names: Sequence[str], passing: PassingItems) -> dict[Source, float]:
+    """Return the share of each pool source's items that passes.
+
+    Args:
+        sizes: The number of items of each source.
+        names: The entities' names, in order.
+        passing: The items that pass, by pool source.
+
+    Returns:
+        Shares in [0, 1] by pool source.
+    """
     return {source: len(items) / _size_of(source, sizes, names, 0) for source, items in passing.items()}
 
 
@@ -136,18 +177,18 @@ def draw(
     generation: int,
     entity: int,
     seed: int,
-    passing: Passing | None = None,
+    passing: PassingItems | None = None,
 ) -> Draws:
     """Draw one training set as indices.
 
     Args:
         ecosystem: Gives the weights.
-        sizes: How many items each source has.
-        n: How many draws; the first m of n draws are the draws for m.
+        sizes: The number of items of each source.
+        n: The number of draws; the first m of n draws are the draws for m.
         generation: The generation t.
         entity: The entity's index k.
         seed: The experiment's seed; cells that differ in alpha alone share their random numbers.
-        passing: What passes of a curated pool.
+        passing: The items of a curated pool that pass; None or empty where nothing is curated.
 
     Returns:
         The draws, in order.
@@ -170,7 +211,7 @@ def draw(
 
 
 def _categorical(weights: NDArray[np.float64], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Inverse-transform sampling that can never return a source of weight 0."""
+    """Sample by inverse transform; a source of weight 0 is never returned."""
     positive = np.flatnonzero(weights > 0)
     edges = np.cumsum(weights[positive])
     chosen = np.searchsorted(edges[:-1], uniform * edges[-1], side="right")

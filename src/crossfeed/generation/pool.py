@@ -1,10 +1,10 @@
-"""The pool: what the entities publish at one generation, each item with its provenance.
+"""The pool: the items that the entities publish at one generation, each with its provenance.
 
 Item i of author j at generation t is the answer of j's model to a prompt sampled from j's private training data; the
-prompt and the randomness of the answer hang on the key of (seed, t, j, i) alone. Columns of a stored pool:
+prompt and the randomness of the answer depend on the key of (seed, t, j, i) alone. Columns of a stored pool:
 ``cell``, ``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row in the author's private training data)
 and ``key``, followed by the columns of the items themselves; a pool whose items were judged has ``passed`` too
-(`crossfeed.generation.curation`). A generation of which nobody reads anything has no pool.
+(`crossfeed.generation.curation`). A generation of which nothing is read has no pool.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 from crossfeed.generation.curation import PASSED
 from crossfeed.keys import address, item_keys, uniforms
 
-__all__ = ["PROVENANCE", "Requests", "by_author", "items_of", "join_pool", "requests"]
+__all__ = ["PROVENANCE", "ItemRequests", "by_author", "item_requests", "items_of", "join_pool"]
 
 PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", PASSED)
+"""Columns of a stored pool that are not the items' own."""
 
 
 @dataclass(frozen=True)
-class Requests:
-    """The items that one author is to generate.
+class ItemRequests:
+    """The items that one author has to generate.
 
     Attributes:
         items: ``(m,)`` item indices, ascending.
@@ -41,33 +42,44 @@ class Requests:
     keys: NDArray[np.uint64]
 
 
-def requests(
+def item_requests(
     seed: int, generation: int, author: str, items: NDArray[np.int64], prompts: int, *, sampled: bool
-) -> Requests:
+) -> ItemRequests:
     """Look up the prompts and keys of pool items.
 
     Args:
         seed: The experiment's seed.
         generation: The generation at which they are published.
         author: The author's name.
-        items: Item indices.
-        prompts: Rows of the author's private training data.
-        sampled: Whether prompts are sampled (with replacement), or item i answers private item i.
+        items: ``(m,)`` item indices.
+        prompts: The number of rows of the author's private training data.
+        sampled: True if prompts are sampled (with replacement); else item i answers private item i.
 
     Returns:
         The requests, in the order of `items`.
     """
     keys = item_keys(address(seed, "publish", generation, author), items)
     rows = (uniforms(keys) * prompts).astype(np.int64) if sampled else items % prompts
-    return Requests(items, rows, keys)
+    return ItemRequests(items, rows, keys)
 
 
 def join_pool(
-    cell: str, generation: int, authors: Sequence[str], asked: Sequence[Requests], answers: Sequence[pa.Table]
+    cell: str, generation: int, authors: Sequence[str], requests: Sequence[ItemRequests], answers: Sequence[pa.Table]
 ) -> pa.Table:
-    """One table of everything published at a generation, authors in order, items ascending."""
+    """Join the items that are published at a generation into one table.
+
+    Args:
+        cell: The cell's name.
+        generation: The generation of publication.
+        authors: The authors' names.
+        requests: The requests to each author.
+        answers: The generated items of each author, in step with its requests.
+
+    Returns:
+        The pool, authors in order, items ascending.
+    """
     tables = []
-    for author, request, table in zip(authors, asked, answers, strict=True):
+    for author, request, table in zip(authors, requests, answers, strict=True):
         columns = {
             "cell": pa.array([cell] * table.num_rows, pa.string()),
             "generation": pa.array(np.full(table.num_rows, generation)),
@@ -82,7 +94,14 @@ def join_pool(
 
 
 def by_author(pool: pa.Table) -> dict[str, pa.Table]:
-    """A stored pool cut into its authors' items."""
+    """Cut a stored pool into its authors' items.
+
+    Args:
+        pool: The pool, authors in order.
+
+    Returns:
+        The rows of each author, by name.
+    """
     ends = pc.run_end_encode(pool.column("author").combine_chunks())
     begins = [0, *ends.run_ends.to_pylist()]
     slices = (pool.slice(begin, end - begin) for begin, end in pairwise(begins))
@@ -90,11 +109,14 @@ def by_author(pool: pa.Table) -> dict[str, pa.Table]:
 
 
 def items_of(own: pa.Table, items: NDArray[np.int64] | None) -> pa.Table:
-    """An author's items of one generation, without their provenance.
+    """Return items of an author at one generation, without their provenance.
 
     Args:
         own: The author's part of a stored pool.
-        items: Item indices, in any order and with repeats; None for all of them.
+        items: ``(m,)`` item indices, in any order and with repeats; None for all items.
+
+    Returns:
+        The items' own columns, in the order of `items`.
     """
     plain = own.drop_columns([name for name in PROVENANCE if name in own.column_names])
     if items is None:

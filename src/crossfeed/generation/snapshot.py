@@ -1,4 +1,4 @@
-"""What metrics see of one generation: losses, completions and embeddings, each computed once and only if asked for."""
+"""Snapshots of a generation for metrics: losses, completions and embeddings, each computed once and only if needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["LiveSnapshot"]
 class LiveSnapshot:
     """One generation of a run, measured lazily (see `crossfeed.protocols.Snapshot`).
 
-    A completion of test prompt i hangs on (seed, task, entity, i) and the weights: generations answer the same
+    A completion of test prompt i depends on (seed, task, entity, i) and the weights: generations answer the same
     prompt with the same random numbers, so that what changes between them is the model.
 
     Attributes:
@@ -27,7 +27,7 @@ class LiveSnapshot:
         entities: The entities' names.
         states: Their states, in the same order.
         tasks: Every task by name.
-        learner: What scores, generates and embeds.
+        learner: The learner that scores, generates and embeds.
         seed: The experiment's seed.
     """
 
@@ -42,7 +42,7 @@ class LiveSnapshot:
     _embeddings: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
 
     def scores(self, task: str) -> Sequence[Scores]:
-        """Each entity's losses on the task's test items; all tasks are scored in one go."""
+        """Return each entity's losses on a task's test items; all tasks are scored in one call."""
         if not self._scores:
             by_entity = self.learner.score(self.states, [known.test for known in self.tasks.values()])
             for position, name in enumerate(self.tasks):
@@ -50,40 +50,42 @@ class LiveSnapshot:
         return self._scores[task]
 
     def score(self, items: pa.Table) -> Sequence[Scores]:
-        """Each entity's losses on other items."""
+        """Return each entity's losses on other items."""
         return [tables[0] for tables in self.learner.score(self.states, [items])]
 
     def completions(self, task: str, items: int) -> Sequence[pa.Table]:
-        """Each entity's completions of the first test prompts."""
-        wanted = min(items, self.tasks[task].test.num_rows)
-        have = self._completions.get(task)
-        done = have[0].num_rows if have else 0
-        if done < wanted:
-            more = self._complete(task, np.arange(done, wanted))
-            have = [pa.concat_tables(pair) for pair in zip(have, more, strict=True)] if have else more
-            self._completions[task] = have
-        return [table.slice(0, wanted) for table in self._completions[task]]
+        """Return each entity's completions of a task's first test prompts."""
+        rows = min(items, self.tasks[task].test.num_rows)
+        known = self._completions.get(task)
+        done = known[0].num_rows if known else 0
+        if done < rows:
+            more = self._complete(task, np.arange(done, rows))
+            known = [pa.concat_tables(pair) for pair in zip(known, more, strict=True)] if known else more
+            self._completions[task] = known
+        return [table.slice(0, rows) for table in self._completions[task]]
 
     def embeddings(self, task: str, items: int) -> Sequence[NDArray[np.float32]]:
-        """Features of each entity's completions of the first test prompts."""
+        """Return ``(items, dimension)`` features of each entity's completions of a task's first test prompts."""
         tables = self.completions(task, items)
-        wanted = tables[0].num_rows
-        have = self._embeddings.get(task)
-        done = len(have[0]) if have else 0
-        if done < wanted:
+        rows = tables[0].num_rows
+        known = self._embeddings.get(task)
+        done = len(known[0]) if known else 0
+        if done < rows:
             more = self.learner.embed([table.slice(done) for table in tables])
-            self._embeddings[task] = [np.concatenate(pair) for pair in zip(have, more, strict=True)] if have else more
-        return [features[:wanted] for features in self._embeddings[task]]
+            known = [np.concatenate(pair) for pair in zip(known, more, strict=True)] if known else more
+            self._embeddings[task] = known
+        return [features[:rows] for features in self._embeddings[task]]
 
     def reference_embeddings(self, task: str, items: int) -> NDArray[np.float32]:
-        """Features of the task's first test items themselves."""
+        """Return ``(items, dimension)`` features of a task's first test items themselves."""
         return self.learner.embed([self.tasks[task].test.slice(0, items)])[0]
 
     def outputs(self) -> pa.Table | None:
-        """Everything that was completed: ``model``, ``task``, ``item``, the items' columns, and two more.
+        """Return everything that was completed.
 
-        ``reference`` is the completion that the test item itself has, if it has one; ``embedding`` is null where
-        nothing was embedded.
+        Returns:
+            Columns ``model``, ``task``, ``item``, the own ones of items, ``reference`` (the test item's own completion,
+            if it has one) and ``embedding`` (null where nothing was embedded); None if nothing was completed.
         """
         tables = [
             self._output(name, entity, index)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +21,10 @@ from pydantic import AfterValidator, Field
 
 from crossfeed.errors import Diverged, InvalidInput
 from crossfeed.keys import address, generator, uniforms
-from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, Task, TrainingSet
+from crossfeed.protocols import LearnerContext, Reading, Scores, Task, TrainingSet
 from crossfeed.settings import LearnerSettings, Sequence_, TaskSettings
 
-__all__ = ["FakeLearner", "FakeSettings", "FakeTask", "FakeTaskSettings"]
+__all__ = ["FakeLearner", "FakeSettings", "FakeTask", "FakeTaskSettings", "build"]
 
 VOCABULARY: Final = 64
 LENGTH: Final = 6
@@ -47,29 +47,25 @@ class FakeSettings(LearnerSettings):
     """A model of single words, for tests and for trying descriptions out.
 
     Attributes:
-        reads_at_most: How many drawn items an update reads; default all.
-        diverge_at: A generation at which updating fails, to see what a failure looks like.
+        reads_at_most: Most drawn items that an update reads; default all.
+        diverge_at: A generation at which updating fails, to show a failure.
     """
+
+    builder: ClassVar[str] = "crossfeed.learners.fake:build"
 
     kind: Literal["fake"] = "fake"
     reads_at_most: Annotated[int, Field(ge=1)] | None = None
     diverge_at: Annotated[int, Field(ge=0)] | None = None
-
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner, which writes with the words of its tasks."""
-        texts = (text for task in context.tasks.values() for text in task.train.column("completion").to_pylist())
-        words = {_bucket(word): word for text in texts for word in text.split()}
-        return FakeLearner(self, tuple(words.get(bucket, f"w{bucket}") for bucket in range(VOCABULARY)))
 
 
 class FakeTaskSettings(TaskSettings):
     """Sentences of random words.
 
     Attributes:
-        words: The words that sentences are made of.
-        train: Training items.
-        test: Validation and test items, each.
-        seed: Which sentences.
+        words: The words of the sentences.
+        train: Number of training items.
+        test: Number of validation items, and of test items.
+        seed: Seed of the sentences.
     """
 
     source: Literal["fake"] = "fake"
@@ -79,7 +75,12 @@ class FakeTaskSettings(TaskSettings):
     seed: int = 0
 
     def build(self, name: str, data_root: Path | None) -> Task:
-        """Make the sentences."""
+        """Draw the sentences.
+
+        Args:
+            name: The task's name.
+            data_root: Not used.
+        """
         splits = (("train", self.train), ("validation", self.test), ("test", self.test))
         tables = {split: _sentences(self.words, rows, (self.seed, split)) for split, rows in splits}
         content = f"{address(str(self)):016x}"
@@ -88,7 +89,7 @@ class FakeTaskSettings(TaskSettings):
 
 @dataclass(frozen=True)
 class FakeTask:
-    """Sentences, with the first word of the completion as the answer."""
+    """Sentences whose answer is the first word of the completion."""
 
     name: str
     train: pa.Table
@@ -97,7 +98,17 @@ class FakeTask:
     content: str
 
     def reserve(self, generations: int) -> tuple[FakeTask, Sequence[pa.Table]]:
-        """The second half of the training data, in equal pieces."""
+        """Set the second half of the training data aside, in equal pieces.
+
+        Args:
+            generations: Number of pieces.
+
+        Returns:
+            The task without them, and the pieces.
+
+        Raises:
+            InvalidInput: There are fewer items than pieces.
+        """
         kept = self.train.num_rows // 2
         if self.train.num_rows - kept < generations:
             raise InvalidInput(f"{self.name}: half of {self.train.num_rows} items are too few for {generations} pieces")
@@ -106,31 +117,65 @@ class FakeTask:
         return FakeTask(self.name, self.train.slice(0, kept), self.validation, self.test, self.content), fresh
 
     def grade(self, items: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_] | None:
-        """Whether completions begin with the right word."""
+        """Return ``(rows,)`` True where a completion begins with the right word.
+
+        Args:
+            items: Items with an ``answer``.
+            completions: One for each item.
+        """
         right = items.column("answer").to_pylist()
         return np.array([text.split()[:1] == [answer] for text, answer in zip(completions, right, strict=True)])
 
 
 @dataclass(frozen=True)
 class FakeLearner:
-    """See the module."""
+    """A model of single words, see the module.
+
+    Attributes:
+        settings: The description.
+        names: ``(VOCABULARY,)`` the word written for each bucket of words.
+        reads: Training sets hold drawn items.
+    """
 
     settings: FakeSettings
     names: tuple[str, ...]
     reads: Reading = "draws"
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
-        """All drawn items, or as many as the settings say."""
+        """Return the number of drawn items that an update reads: all, or the limit of the settings.
+
+        Args:
+            n: Number of drawn items.
+            generation: The generation t.
+            entity: The entity's index.
+        """
         return n if self.settings.reads_at_most is None else min(n, self.settings.reads_at_most)
 
     def start(self, entities: Sequence[int]) -> list[Counts]:
-        """No words seen yet."""
+        """Return zero counts for every entity.
+
+        Args:
+            entities: Indices of the entities.
+        """
         return [np.zeros(VOCABULARY) for _ in entities]
 
     def update(
         self, states: Sequence[Counts], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
     ) -> list[Counts]:
-        """Half of the old counts and half of the training set's, as shares."""
+        """Average each state with the word counts of its training set.
+
+        Args:
+            states: ``(VOCABULARY,)`` counts of each entity.
+            sets: One training set for each state.
+            keys: Not used.
+            generation: The generation t.
+
+        Returns:
+            New counts in the order of `states`.
+
+        Raises:
+            Diverged: The settings let this generation fail.
+        """
         if generation == self.settings.diverge_at:
             raise Diverged(f"generation {generation}, step 1: the loss is nan", 0)
         return [(state + _count(training.items)) / 2 for state, training in zip(states, sets, strict=True)]
@@ -138,29 +183,74 @@ class FakeLearner:
     def generate(
         self, states: Sequence[Counts], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
-        """Words drawn by their probabilities; the prompt changes nothing."""
+        """Draw words by their probabilities; prompts have no effect.
+
+        Args:
+            states: ``(VOCABULARY,)`` counts, one for each table of prompts.
+            prompts: Items with a ``prompt``.
+            keys: ``(rows,)`` keys for each table of prompts.
+
+        Returns:
+            Tables of ``prompt`` and ``completion``.
+        """
         return [_write(*each, self.names) for each in zip(states, prompts, keys, strict=True)]
 
     def score(self, states: Sequence[Counts], tables: Sequence[pa.Table]) -> list[list[Scores]]:
-        """Minus log probabilities of the words."""
+        """Return negative log probabilities of the words, in nats.
+
+        Args:
+            states: ``(VOCABULARY,)`` counts.
+            tables: Tables of items.
+
+        Returns:
+            Scores of every state (outer list) on every table (inner list).
+        """
         return [[_score(state, table) for table in tables] for state in states]
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """Bags of words, normalised."""
+        """Return normalised bags of words.
+
+        Args:
+            tables: Tables of items.
+
+        Returns:
+            ``(rows, VOCABULARY)`` unit-norm features for each table.
+        """
         return [_features(items) for items in tables]
 
     def save(self, state: Counts, folder: Path) -> None:
-        """One array."""
+        """Write the counts as ``counts.npy``.
+
+        Args:
+            state: ``(VOCABULARY,)`` counts.
+            folder: An existing empty folder.
+        """
         np.save(folder / "counts.npy", state, allow_pickle=False)
 
     def load(self, folder: Path) -> Counts:
-        """Read it back."""
+        """Read the counts that `save` wrote.
+
+        Args:
+            folder: The folder written by `save`.
+        """
         counts: Counts = np.load(folder / "counts.npy", allow_pickle=False)
         return counts
 
     def describe(self) -> dict[str, str]:
-        """Nothing special."""
+        """Return the device, for the run's environment file."""
         return {"device": "cpu"}
+
+
+def build(settings: FakeSettings, context: LearnerContext) -> FakeLearner:
+    """Build the learner, which writes with the words of its tasks.
+
+    Args:
+        settings: The description.
+        context: The cell's tasks.
+    """
+    texts = (text for task in context.tasks.values() for text in task.train.column("completion").to_pylist())
+    words = {_bucket(word): word for text in texts for word in text.split()}
+    return FakeLearner(settings, tuple(words.get(bucket, f"w{bucket}") for bucket in range(VOCABULARY)))
 
 
 @cache

@@ -1,11 +1,10 @@
-"""Entities that are not all alike: other sizes, bases, tokenizers or training, behind the one protocol of learners.
+"""Entities with learners of their own (sizes, bases, tokenizers or training differ) behind one learner.
 
-Entities that are described alike form a group with a learner of its own; a state knows its group, and every verb is
-passed on group by group. Items travel as tables, so a pool carries text, which each entity reads with its own
-tokenizer. Outputs are embedded by the experiment's common learner, whoever wrote them, so that similarity compares in
-one space.
+Entities with equal descriptions form a group with its own learner; a state knows its group, and every verb is passed on
+group by group. Items are published as tables, so that a pool holds text, which each entity reads with its own
+tokenizer. Outputs of all entities are embedded by the experiment's common learner, so that similarities are comparable.
 
-Losses a token of different tokenizers cannot be compared with each other; `bits_per_byte` can.
+Losses per token of different tokenizers cannot be compared with each other; `bits_per_byte` can.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import ClassVar, Final, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,47 +24,68 @@ from crossfeed.errors import DataUnavailable, Diverged
 from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, State, TrainingSet
 from crossfeed.settings import LearnerSettings
 
-__all__ = ["PerEntityLearner", "PerEntitySettings"]
+__all__ = ["PerEntityLearner", "PerEntitySettings", "build"]
 
 T = TypeVar("T")
 _FILE: Final = "learner.json"
 
 
 class PerEntitySettings(LearnerSettings):
-    """What an experiment makes of entities with learners of their own; not written by people.
+    """The learners of all entities; composed from an experiment, never written in a description.
 
     Attributes:
         common: The experiment's learner.
         entities: Each entity's learner, by name and in order.
     """
 
+    builder: ClassVar[str] = "crossfeed.learners.per_entity:build"
+
     kind: Literal["per-entity"]
     common: SerializeAsAny[LearnerSettings]
     entities: dict[str, SerializeAsAny[LearnerSettings]]
 
     def reading(self) -> Reading:
-        """What all of them read."""
+        """Return what training sets hold, the same for all entities."""
         return self.common.reading()
 
     def workers(self, cores: int) -> tuple[int, int]:
-        """As for the common learner."""
+        """Return the common learner's number of processes and threads.
+
+        Args:
+            cores: Cores of this machine.
+        """
         return self.common.workers(cores)
 
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the groups' learners."""
-        kinds: list[LearnerSettings] = []  # settings may hold mappings, which have no hash
-        for each in self.entities.values():
-            if each not in kinds:
-                kinds.append(each)
-        learners = [each.build(context) for each in kinds]
-        embedder = learners[kinds.index(self.common)] if self.common in kinds else self.common.build(context)
-        groups = tuple(kinds.index(each) for each in self.entities.values())
-        return PerEntityLearner(tuple(learners), groups, tuple(self.entities), embedder)
+
+def build(settings: PerEntitySettings, context: LearnerContext) -> PerEntityLearner:
+    """Build one learner for each group of entities that are described alike.
+
+    Args:
+        settings: The common learner and each entity's own.
+        context: The cell's tasks, seed, cache folder and progress display.
+
+    Raises:
+        MissingDependency: A package that one of the learners needs is not installed.
+        InvalidInput: One of the learners cannot read a task's items.
+    """
+    kinds: list[LearnerSettings] = []  # settings may hold mappings, which have no hash
+    for each in settings.entities.values():
+        if each not in kinds:
+            kinds.append(each)
+    learners = [each.build(context) for each in kinds]
+    embedder = learners[kinds.index(settings.common)] if settings.common in kinds else settings.common.build(context)
+    groups = tuple(kinds.index(each) for each in settings.entities.values())
+    return PerEntityLearner(tuple(learners), groups, tuple(settings.entities), embedder)
 
 
 @dataclass(frozen=True)
 class Member:
-    """A state and the group that it belongs to."""
+    """A state and its group.
+
+    Attributes:
+        group: Index of the group's learner.
+        state: The state of that learner.
+    """
 
     group: int
     state: State
@@ -73,13 +93,13 @@ class Member:
 
 @dataclass(frozen=True)
 class PerEntityLearner:
-    """See the module.
+    """A learner for each group of entities, see the module.
 
     Attributes:
         learners: Each group's learner.
         groups: Each entity's group.
         names: The entities' names.
-        embedder: What embeds outputs.
+        embedder: The learner that embeds outputs.
     """
 
     learners: tuple[Learner, ...]
@@ -89,15 +109,25 @@ class PerEntityLearner:
 
     @property
     def reads(self) -> Reading:
-        """What all of them read."""
+        """The content of training sets, the same for all entities."""
         return self.learners[0].reads
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
-        """As the entity's learner says."""
+        """Return the number of drawn items that the entity's own learner reads, at most n.
+
+        Args:
+            n: Number of drawn items.
+            generation: The generation t.
+            entity: The entity's index.
+        """
         return self.learners[self.groups[entity]].examples_read(n, generation, entity)
 
     def start(self, entities: Sequence[int]) -> list[Member]:
-        """Each entity's base is its group's."""
+        """Return the base of each entity's group.
+
+        Args:
+            entities: Indices of the entities.
+        """
 
         def started(learner: Learner, places: list[int]) -> list[State]:
             return learner.start([entities[place] for place in places])
@@ -110,8 +140,17 @@ class PerEntityLearner:
     ) -> list[Member]:
         """Train each state by its own learner.
 
+        Args:
+            states: One state for each training set.
+            sets: Training sets.
+            keys: One key for each state.
+            generation: The generation t.
+
+        Returns:
+            New states in the order of `states`.
+
         Raises:
-            Diverged: A loss is no longer finite; it names the entity by its place among `states`.
+            Diverged: A loss is no longer finite; it names the entity by its index among `states`.
         """
 
         def updated(learner: Learner, places: list[int]) -> list[State]:
@@ -128,7 +167,16 @@ class PerEntityLearner:
     def generate(
         self, states: Sequence[Member], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
-        """Complete prompts, each table by its state's own learner."""
+        """Complete prompts, each table by its state's own learner.
+
+        Args:
+            states: One for each table of prompts.
+            prompts: Items of a task.
+            keys: ``(rows,)`` keys for each table of prompts.
+
+        Returns:
+            Tables of items in the order of `states`.
+        """
 
         def written(learner: Learner, places: list[int]) -> list[pa.Table]:
             own = [states[k].state for k in places]
@@ -137,7 +185,15 @@ class PerEntityLearner:
         return self._by_group([each.group for each in states], written)
 
     def score(self, states: Sequence[Member], tables: Sequence[pa.Table]) -> list[list[Scores]]:
-        """Losses, in each learner's own terms."""
+        """Return losses in the units of each state's own learner.
+
+        Args:
+            states: States.
+            tables: Tables of items.
+
+        Returns:
+            Scores of every state (outer list) on every table (inner list).
+        """
 
         def scored(learner: Learner, places: list[int]) -> list[list[Scores]]:
             return learner.score([states[k].state for k in places], tables)
@@ -145,19 +201,34 @@ class PerEntityLearner:
         return self._by_group([each.group for each in states], scored)
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """Features by the common learner."""
+        """Return features computed by the common learner.
+
+        Args:
+            tables: Tables of items.
+
+        Returns:
+            ``(rows, dimension)`` unit-norm features for each table.
+        """
         return self.embedder.embed(tables)
 
     def save(self, state: Member, folder: Path) -> None:
-        """What the state's own learner writes, and which learner that is."""
+        """Write the state by its own learner, and the number of that learner as ``learner.json``.
+
+        Args:
+            state: A state.
+            folder: An existing empty folder.
+        """
         self.learners[state.group].save(state.state, folder)
         (folder / _FILE).write_text(json.dumps({"learner": state.group}))
 
     def load(self, folder: Path) -> Member:
-        """Read it back.
+        """Read a state that `save` wrote.
+
+        Args:
+            folder: The folder written by `save`.
 
         Raises:
-            DataUnavailable: It does not say which learner wrote it.
+            DataUnavailable: It does not name the learner that wrote it.
         """
         try:
             group = json.loads((folder / _FILE).read_text())["learner"]
@@ -167,19 +238,19 @@ class PerEntityLearner:
         return Member(group, learner.load(folder))
 
     def describe(self) -> dict[str, str]:
-        """What each learner runs on; where they differ, by entity."""
+        """Return the learners' device, precision and so on; by entity where they differ."""
         described = [learner.describe() for learner in self.learners]
         keys = dict.fromkeys(key for each in described for key in each)
-        return {key: self._told([each.get(key, "none") for each in described]) for key in keys}
+        return {key: self._merged([each.get(key, "none") for each in described]) for key in keys}
 
-    def _told(self, values: Sequence[str]) -> str:
+    def _merged(self, values: Sequence[str]) -> str:
         if len(set(values)) == 1:
             return values[0]
         named = zip(self.names, self.groups, strict=True)
         return "; ".join(f"{name}: {values[group]}" for name, group in named)
 
     def _by_group(self, groups: Sequence[int], work: Callable[[Learner, list[int]], Sequence[T]]) -> list[T]:
-        """Have each group's learner do its places, and put the results back in order."""
+        """Call `work` with each group's learner and its indices, and return the results in order."""
         done: dict[int, T] = {}
         for group in dict.fromkeys(groups):
             places = [place for place, each in enumerate(groups) if each == group]

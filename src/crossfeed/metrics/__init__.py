@@ -1,1 +1,1 @@
-"""What is measured of an ecosystem, one file a metric; each metric's definition and source are in its docstring."""
+"""Metrics of an ecosystem, one file each: definition and source are in its docstring, titles in its `measures`."""

@@ -1,10 +1,10 @@
 """Accuracy: the share of test items that a model answers correctly.
 
 Items with ``choices`` (multiple choice): each choice is scored as the completion of the prompt, and the model's answer
-is the one with the lowest loss a token of the completion (as in Brown et al., 2020, with length normalisation), the end
-of the text being one of its tokens, as it is in training; an item
-whose choices lie beyond the learner's maximum length is not answered, and so not right. Other
-items that can be graded: the model completes the prompt, and the final answer in its text must match exactly
+is the one with the lowest loss per token of the completion (as in Brown et al., 2020, with length normalisation), the
+end of the text being one of its tokens, as in training; an item whose choices lie beyond the learner's maximum length
+is not answered, hence not right. Other items that can be graded: the model completes the prompt, and the final answer
+in its text must match exactly
 (`crossfeed.protocols.Task.grade`). A task that has neither gives no number.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from crossfeed.protocols import Measurement, Scores, Snapshot
-from crossfeed.settings import MetricSettings
+from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
 __all__ = ["AccuracySettings"]
 
@@ -28,13 +28,15 @@ class AccuracySettings(MetricSettings):
     """Accuracy on the first test items of each task; metric ``accuracy``, between 0 and 1.
 
     Attributes:
-        items: How many test items to answer, at most.
+        items: Number of test items to answer, at most.
     """
+
+    measures = (Measure("accuracy", "Accuracy", TWO_DECIMALS, bounded=True, section="quality"),)
 
     items: Annotated[int, Field(ge=1)] = 128
 
     def build(self) -> _Accuracy:
-        """Make the metric."""
+        """Build the metric."""
         return _Accuracy(self.items)
 
 
@@ -53,7 +55,7 @@ class _Accuracy:
         return numbers
 
     def _by_answer(self, snapshot: Snapshot, name: str, items: pa.Table) -> NDArray[np.bool_] | None:
-        """``(entities, items)`` whether the final answer of each completion is right."""
+        """Return ``(entities, items)`` truth values: True where a final answer is right; None if unknown."""
         if not _has(items, "answer"):
             return None
         task = snapshot.tasks[name]
@@ -66,7 +68,7 @@ class _Accuracy:
 
 
 def _by_choice(snapshot: Snapshot, items: pa.Table) -> NDArray[np.bool_]:
-    """``(entities, items)`` whether the right choice has the lowest completion loss a token."""
+    """Return ``(entities, items)`` truth values: True where the right choice has the lowest loss per token."""
     choices = items.column("choices").to_pylist()
     right = items.column("answer").to_pylist()
     owner = np.repeat(np.arange(len(choices)), [len(options) for options in choices])
@@ -77,7 +79,7 @@ def _by_choice(snapshot: Snapshot, items: pa.Table) -> NDArray[np.bool_]:
 
 
 def _by_token(scores: Scores) -> NDArray[np.float64]:
-    """Completion losses a token; infinite where a completion has none."""
+    """Return ``(items,)`` completion losses per token; infinite where a completion has none."""
     nothing = np.full_like(scores.completion_loss, np.inf)
     return np.divide(scores.completion_loss, scores.completion_size, out=nothing, where=scores.completion_size > 0)
 

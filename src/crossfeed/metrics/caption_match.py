@@ -1,4 +1,4 @@
-r"""Whether captions and images agree, whoever made which: an image model drew the image, or a writer wrote the caption.
+r"""Agreement of captions and images, of which a model generates one: an image model the image, a writer the caption.
 
 With :math:`c_i` the caption and :math:`x_i` the image of a model's output for the i-th of m test items,
 
@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import Field
 
 from crossfeed.protocols import Measurement, Snapshot
-from crossfeed.settings import MetricSettings
+from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
 __all__ = ["CaptionMatchSettings"]
 
@@ -25,13 +25,24 @@ class CaptionMatchSettings(MetricSettings):
     """Share of outputs whose caption names the class of their image; metric ``caption_match``, from 0 to 1.
 
     Attributes:
-        items: How many test items of each data set are completed, at most.
+        items: Number of test items of each data set to complete, at most.
     """
+
+    measures = (
+        Measure(
+            "caption_match",
+            "Captions that name what the image shows",
+            TWO_DECIMALS,
+            bounded=True,
+            section="quality",
+            shown=frozenset(),
+        ),
+    )
 
     items: Annotated[int, Field(ge=1)] = 100
 
     def build(self) -> _CaptionMatch:
-        """Make the metric."""
+        """Build the metric."""
         return _CaptionMatch(self.items)
 
 

@@ -1,4 +1,4 @@
-"""What metrics of distance share: generated points beside a task's test points."""
+"""Common part of metrics of distance: generated points beside a task's test points."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["measured_distances"]
 def measured_distances(
     snapshot: Snapshot, items: int, metric: str, distance: Callable[[Array, Array], float]
 ) -> list[Measurement]:
-    """How far each model's points are from each task's; tasks without points give no number.
+    """Return the distance of each model's points to each task's; tasks without points give no number.
 
     Args:
-        snapshot: What is measured.
-        items: How many points each model generates for each task, and how many test points are taken, at most.
-        metric: The metric's name.
-        distance: Of points (m, d) to points (n, d).
+        snapshot: The generation to measure.
+        items: Number of points that each model generates for each task, and of test points, at most.
+        metric: The metric's name in the records.
+        distance: Distance of two sets of points, shapes (m, d) and (n, d).
     """
     numbers = []
     for name, task in snapshot.tasks.items():

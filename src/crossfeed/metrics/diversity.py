@@ -1,4 +1,4 @@
-r"""Distinct-n: how varied a model's completions are (Li et al., 2016, "A Diversity-Promoting Objective Function").
+r"""Distinct-n, the variety of a model's completions (Li et al., 2016, "A Diversity-Promoting Objective Function").
 
 .. math:: \text{distinct-}n = \frac{\text{number of different } n\text{-grams}}{\text{number of } n\text{-grams}}
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from crossfeed.protocols import Measurement, Snapshot
-from crossfeed.settings import MetricSettings
+from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
 __all__ = ["DistinctSettings", "distinct"]
 
@@ -28,13 +28,32 @@ class DistinctSettings(MetricSettings):
     """Distinct-1 and distinct-2 of completions.
 
     Attributes:
-        items: How many test prompts of each data set are completed, at most.
+        items: Number of test prompts of each data set to complete, at most.
     """
+
+    measures = (
+        Measure(
+            "distinct_1",
+            "Distinct words (distinct-1)",
+            TWO_DECIMALS,
+            bounded=True,
+            section="quality",
+            shown=frozenset({"page"}),
+        ),
+        Measure(
+            "distinct_2",
+            "Distinct pairs of words (distinct-2)",
+            TWO_DECIMALS,
+            bounded=True,
+            section="quality",
+            shown=frozenset({"page"}),
+        ),
+    )
 
     items: Annotated[int, Field(ge=1)] = 200
 
     def build(self) -> _Distinct:
-        """Make the metric."""
+        """Build the metric."""
         return _Distinct(self.items)
 
 
@@ -53,7 +72,18 @@ class _Distinct:
 
 
 def distinct(texts: Sequence[str], n: int) -> float:
-    """Different n-grams over all n-grams of some texts; 0 if there are none."""
+    """Return the number of different n-grams over the number of all n-grams.
+
+    Args:
+        texts: Completions; n-grams do not cross from one to the next.
+        n: Words in an n-gram.
+
+    Returns:
+        The ratio, between 0 and 1; 0 if there are no n-grams.
+
+    Source:
+        Li et al. (2016), "A Diversity-Promoting Objective Function for Neural Conversation Models".
+    """
     total, different = 0, set()
     for text in texts:
         words = _WORD.findall(text.lower())

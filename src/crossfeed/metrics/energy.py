@@ -19,7 +19,7 @@ from pydantic import Field
 
 from crossfeed.metrics.distances import measured_distances
 from crossfeed.protocols import Array, Measurement, Snapshot
-from crossfeed.settings import MetricSettings
+from crossfeed.settings import Measure, MetricSettings
 
 __all__ = ["EnergyDistanceSettings", "energy_distance"]
 
@@ -28,13 +28,15 @@ class EnergyDistanceSettings(MetricSettings):
     """Energy distance between generated and test points; metric ``energy_distance``.
 
     Attributes:
-        items: How many points each model generates for each task, and how many test points are taken, at most.
+        items: Number of points that each model generates for each task, and of test points, at most.
     """
+
+    measures = (Measure("energy_distance", "Energy distance"),)
 
     items: Annotated[int, Field(ge=1, le=10_000)] = 500
 
     def build(self) -> _EnergyDistance:
-        """Make the metric."""
+        """Build the metric."""
         return _EnergyDistance(self.items)
 
 
@@ -43,12 +45,20 @@ class _EnergyDistance:
     items: int
 
     def measure(self, snapshot: Snapshot) -> list[Measurement]:
-        """Tasks without points give no number."""
+        """Return a number for each model on each task; tasks without points give none."""
         return measured_distances(snapshot, self.items, "energy_distance", energy_distance)
 
 
 def energy_distance(one: Array, other: Array) -> float:
-    """The distance between points, shapes (m, d) and (n, d)."""
+    """Return the energy distance of two sets of points.
+
+    Args:
+        one: Shape (m, d).
+        other: Shape (n, d).
+
+    Source:
+        Székely and Rizzo (2013), Energy statistics.
+    """
     from scipy.spatial.distance import cdist
 
     squared = 2 * cdist(one, other).mean() - cdist(one, one).mean() - cdist(other, other).mean()

@@ -1,4 +1,4 @@
-r"""Fréchet distance between what a model generates and real items, in the learner's features (Heusel et al., 2017).
+r"""Fréchet distance between a model's outputs and real items, in the learner's features (Heusel et al., 2017).
 
 With :math:`\mu, \Sigma` the mean and covariance of the features of m completions of test prompts, and
 :math:`\mu_*, \Sigma_*` those of the m test items themselves,
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from crossfeed.protocols import Measurement, Snapshot
-from crossfeed.settings import MetricSettings
+from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
 __all__ = ["FrechetSettings", "frechet_distance"]
 
@@ -28,13 +28,24 @@ class FrechetSettings(MetricSettings):
     """Fréchet distance of completions to the test items; metric ``frechet``, the smaller the better.
 
     Attributes:
-        items: How many test prompts of each data set are completed, at most.
+        items: Number of test prompts of each data set to complete, at most.
     """
+
+    measures = (
+        Measure(
+            "frechet",
+            "Fréchet distance to real items",
+            TWO_DECIMALS,
+            ("better", "worse"),
+            section="quality",
+            shown=frozenset(),
+        ),
+    )
 
     items: Annotated[int, Field(ge=2)] = 200
 
     def build(self) -> _Frechet:
-        """Make the metric."""
+        """Build the metric."""
         return _Frechet(self.items)
 
 
@@ -53,11 +64,14 @@ class _Frechet:
 
 
 def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """The squared Fréchet distance between the Gaussians of two sets of features.
+    """Return the squared Fréchet distance between the Gaussians of two sets of features.
 
     Args:
         first: ``(m, dimension)`` features, m at least 2.
         second: ``(n, dimension)`` features, n at least 2.
+
+    Source:
+        Heusel et al. (2017), "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium".
     """
     a, b = first.astype(np.float64), second.astype(np.float64)
     root = _root(np.atleast_2d(np.cov(a, rowvar=False)))
@@ -69,7 +83,7 @@ def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) 
 
 
 def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The symmetric root of a covariance matrix."""
+    """Return the symmetric square root of a covariance matrix."""
     values, vectors = np.linalg.eigh(matrix)
     root: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     return root

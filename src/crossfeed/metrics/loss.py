@@ -21,38 +21,86 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from crossfeed.protocols import Measurement, Scores, Snapshot
-from crossfeed.settings import MetricSettings
+from crossfeed.settings import Measure, MetricSettings
 
-__all__ = ["BitsPerByteSettings", "CompletionLossSettings", "LossSettings"]
+__all__ = ["DEAD_BAND", "BitsPerByteSettings", "CompletionLossSettings", "LossSettings"]
+
+DEAD_BAND: Final = 0.1
+"""Losses that change by at most this are the same (paper, Table 2)."""
+
+_WORDS: Final = ("better", "worse")
 
 
 class LossSettings(MetricSettings):
-    """The loss over whole items (nats a token for language); metric ``loss``."""
+    """Loss over whole items (nats per token for language); metric ``loss``."""
+
+    measures = (
+        Measure(
+            "loss",
+            "Loss",
+            DEAD_BAND,
+            _WORDS,
+            relative=True,
+            bounded=True,
+            section="loss",
+            shown=frozenset({"terminal", "page", "curves", "progress"}),
+            finite=True,
+        ),
+    )
 
     def build(self) -> _MeanLoss:
-        """Make the metric."""
+        """Build the metric."""
         return _MeanLoss("loss", lambda scores: (scores.loss.sum(), scores.size.sum()))
 
 
 class CompletionLossSettings(MetricSettings):
-    """The loss over completions alone, given their prompts; metric ``completion_loss``."""
+    """Loss over completions alone, given their prompts; metric ``completion_loss``."""
+
+    measures = (
+        Measure(
+            "completion_loss",
+            "Loss of completions alone",
+            DEAD_BAND,
+            _WORDS,
+            relative=True,
+            bounded=True,
+            section="loss",
+            shown=frozenset({"page"}),
+            finite=True,
+        ),
+    )
 
     def build(self) -> _MeanLoss:
-        """Make the metric."""
+        """Build the metric."""
         return _MeanLoss("completion_loss", lambda scores: (scores.completion_loss.sum(), scores.completion_size.sum()))
 
 
 class BitsPerByteSettings(MetricSettings):
-    """The loss over whole items in bits a byte of text; metric ``bits_per_byte``."""
+    """Loss over whole items in bits per byte of text; metric ``bits_per_byte``."""
+
+    measures = (
+        Measure(
+            "bits_per_byte",
+            "Bits a byte of text",
+            DEAD_BAND,
+            _WORDS,
+            relative=True,
+            bounded=True,
+            section="loss",
+            shown=frozenset(),
+        ),
+    )
 
     def build(self) -> _MeanLoss:
-        """Make the metric."""
+        """Build the metric."""
         return _MeanLoss("bits_per_byte", _bits_and_bytes)
 
 
 def _bits_and_bytes(scores: Scores) -> tuple[float, float]:
+    """Return the summed loss in bits and the bytes of text; zeros for items without text."""
     if scores.text_bytes is None:
         return 0.0, 0.0
     return scores.loss.sum() / math.log(2), scores.text_bytes.sum()
@@ -60,6 +108,8 @@ def _bits_and_bytes(scores: Scores) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _MeanLoss:
+    """A ratio of sums over the test items; `parts` gives numerator and denominator."""
+
     name: str
     parts: Callable[[Scores], tuple[float, float]]
 

@@ -1,4 +1,4 @@
-r"""Precision and recall of what a model generates (Kynkäänniemi et al., 2019): is it real, and is all of it there?
+r"""Precision and recall of a model's outputs (Kynkäänniemi et al., 2019): realism and coverage of the real items.
 
 In the learner's features, a set X of items covers a point y if y is no farther from some :math:`x \in X` than x is from
 its k-th nearest neighbour in X. With G the completions of m test prompts and R the m test items themselves,
@@ -18,10 +18,9 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.spatial.distance import cdist
 
 from crossfeed.protocols import Measurement, Snapshot
-from crossfeed.settings import MetricSettings
+from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
 __all__ = ["PrecisionRecallSettings", "covered"]
 
@@ -30,15 +29,34 @@ class PrecisionRecallSettings(MetricSettings):
     """Precision and recall of completions against the test items; metrics ``precision`` and ``recall``, from 0 to 1.
 
     Attributes:
-        items: How many test prompts of each data set are completed, at most.
+        items: Number of test prompts of each data set to complete, at most.
         neighbours: k.
     """
+
+    measures = (
+        Measure(
+            "precision",
+            "Outputs that lie among real items (precision)",
+            TWO_DECIMALS,
+            bounded=True,
+            section="quality",
+            shown=frozenset(),
+        ),
+        Measure(
+            "recall",
+            "Real items that lie among outputs (recall)",
+            TWO_DECIMALS,
+            bounded=True,
+            section="quality",
+            shown=frozenset(),
+        ),
+    )
 
     items: Annotated[int, Field(ge=2)] = 200
     neighbours: Annotated[int, Field(ge=1)] = 3
 
     def build(self) -> _PrecisionRecall:
-        """Make the metric."""
+        """Build the metric."""
         return _PrecisionRecall(self.items, self.neighbours)
 
 
@@ -60,12 +78,17 @@ class _PrecisionRecall:
 
 
 def covered(points: NDArray[np.floating], by: NDArray[np.floating], neighbours: int) -> NDArray[np.bool_]:
-    """Whether each point is covered.
+    """Return ``(n,)`` truth values: True for each point that a set of items covers.
 
     Args:
         points: ``(n, dimension)`` features.
-        by: ``(m, dimension)`` features, m greater than k.
+        by: ``(m, dimension)`` features of the items, m greater than k.
         neighbours: k; an item is not its own neighbour.
+
+    Source:
+        Kynkäänniemi et al. (2019), equation 1.
     """
+    from scipy.spatial.distance import cdist  # takes as long to import as everything else here
+
     radii = np.partition(cdist(by, by), neighbours, axis=1)[:, neighbours]
     return np.asarray((cdist(points, by) <= radii).any(axis=1))

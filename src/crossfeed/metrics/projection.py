@@ -1,10 +1,10 @@
-r"""Two-dimensional picture of the models' outputs (paper, Figure 3).
+r"""Two-dimensional projection of the models' outputs (paper, Figure 3).
 
 Principal component analysis of the output embeddings, fitted jointly over all entities, data sets, generations and
 cells of one seed, so that panels can be compared: with E the centred embeddings (one row an output) and E = U S V' its
 singular value decomposition, the coordinates are the first two columns of U S. Signs are fixed so that each component's
-largest loading is positive. `project` is run once, at the end of a run; the metric itself only makes sure that the
-embeddings are there.
+largest loading is positive. `project` runs once, at the end of a run; the metric itself only ensures that the
+embeddings exist.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ class ProjectionSettings(MetricSettings):
     """PCA coordinates of output embeddings, in ``projection.parquet``.
 
     Attributes:
-        items: How many test prompts of each data set are completed, at most.
+        items: Number of test prompts of each data set to complete, at most.
     """
+
+    projected = True
 
     items: Annotated[int, Field(ge=1)] = 200
 
     def build(self) -> _Projection:
-        """Make the metric."""
+        """Build the metric."""
         return _Projection(self.items)
 
 
@@ -47,7 +49,7 @@ class _Projection:
 
 
 def project(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Coordinates on the first two principal components.
+    """Return coordinates on the first two principal components.
 
     Args:
         embeddings: ``(n, dimension)`` with n and dimension at least 2.

@@ -17,7 +17,7 @@ from typing import Annotated
 from pydantic import Field
 
 from crossfeed.protocols import Measurement, Snapshot
-from crossfeed.settings import MetricSettings
+from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
 __all__ = ["SimilaritySettings"]
 
@@ -26,13 +26,25 @@ class SimilaritySettings(MetricSettings):
     """Cosine similarity between entities' outputs; metric ``similarity``, between -1 and 1.
 
     Attributes:
-        items: How many test prompts of each data set are completed, at most (the paper uses 200).
+        items: Number of test prompts of each data set to complete, at most (the paper uses 200).
     """
+
+    measures = (
+        Measure(
+            "similarity",
+            "Similarity of outputs",
+            TWO_DECIMALS,
+            bounded=True,
+            section="similarity",
+            shown=frozenset({"terminal", "page", "curves"}),
+            pairs=True,
+        ),
+    )
 
     items: Annotated[int, Field(ge=1)] = 200
 
     def build(self) -> _Similarity:
-        """Make the metric."""
+        """Build the metric."""
         return _Similarity(self.items)
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from crossfeed.keys import generator
 from crossfeed.metrics.distances import measured_distances
 from crossfeed.protocols import Array, Measurement, Snapshot
-from crossfeed.settings import MetricSettings
+from crossfeed.settings import Measure, MetricSettings
 
 __all__ = ["WassersteinSettings", "sliced_wasserstein"]
 
@@ -28,15 +28,17 @@ class WassersteinSettings(MetricSettings):
     """Wasserstein distance between generated and test points, sliced where d > 1; metric ``wasserstein``.
 
     Attributes:
-        items: How many points each model generates for each task, and how many test points are taken, at most.
-        directions: L, how many directions the points are projected on where d > 1.
+        items: Number of points that each model generates for each task, and of test points, at most.
+        directions: L, the number of directions on which the points are projected where d > 1.
     """
+
+    measures = (Measure("wasserstein", "Wasserstein"),)
 
     items: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     directions: Annotated[int, Field(ge=1, le=10_000)] = 50
 
     def build(self) -> _Wasserstein:
-        """Make the metric."""
+        """Build the metric."""
         return _Wasserstein(self.items, self.directions)
 
 
@@ -46,14 +48,23 @@ class _Wasserstein:
     directions: int
 
     def measure(self, snapshot: Snapshot) -> list[Measurement]:
-        """Tasks without points give no number."""
+        """Return a number for each model on each task; tasks without points give none."""
         return measured_distances(
             snapshot, self.items, "wasserstein", lambda one, other: sliced_wasserstein(one, other, self.directions)
         )
 
 
 def sliced_wasserstein(one: Array, other: Array, directions: int) -> float:
-    """The distance between points, shapes (m, d) and (n, d)."""
+    """Return the 1-Wasserstein distance of two sets of points, sliced where d > 1.
+
+    Args:
+        one: Shape (m, d).
+        other: Shape (n, d).
+        directions: L, the number of directions; ignored where d = 1.
+
+    Source:
+        Bonneel et al. (2015), Sliced and Radon Wasserstein barycenters of measures.
+    """
     from scipy import stats
 
     d = one.shape[1]

@@ -1,6 +1,6 @@
-"""What everything else is written against: the protocols and the values that pass between them.
+"""The protocols that all other modules are written against, and the values that pass between them.
 
-Items (examples, prompts, completions) travel as `pyarrow.Table`: one row an item, whatever the kind of model; a
+Items (examples, prompts, completions) travel as `pyarrow.Table`, one row per item, whatever the kind of model; a
 learner and its tasks agree on the columns, and the loop never looks at them.
 """
 
@@ -17,7 +17,7 @@ from crossfeed.protocols.items import (
     TrainingSet,
 )
 from crossfeed.protocols.learning import Learner, LearnerContext, Task
-from crossfeed.protocols.measuring import Filter, Metric, Scraped, Snapshot
+from crossfeed.protocols.measuring import Filter, Metric, PoolView, Snapshot
 from crossfeed.protocols.running import Progress, Store
 
 __all__ = [
@@ -31,10 +31,10 @@ __all__ = [
     "Measurement",
     "Metric",
     "Part",
+    "PoolView",
     "Progress",
     "Reading",
     "Scores",
-    "Scraped",
     "Snapshot",
     "State",
     "Store",

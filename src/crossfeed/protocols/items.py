@@ -1,4 +1,4 @@
-"""What passes between the parts: training sets, losses and measurements."""
+"""Values that pass between learners, tasks and metrics: training sets, losses and measurements."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FRESH: Final = "fresh"
 """The source of new human items that are collected together with a pool."""
 
 Array = NDArray[np.float64]
-"""Real numbers; docstrings give shapes."""
+"""An array of real numbers; docstrings give its shape."""
 
 Reading = Literal["draws", "everything"]
-"""What training sets hold for a learner, see `crossfeed.protocols.Learner.reads`."""
+"""The contents of a learner's training sets, see `crossfeed.protocols.Learner.reads`."""
 
 State = Any
 """One entity's parameters at one generation; only its learner looks inside. A state is never changed in place."""
@@ -32,14 +32,14 @@ State = Any
 
 @dataclass(frozen=True)
 class Part:
-    """What one source gives to one training set.
+    """The contribution of one source to one training set.
 
     Attributes:
         source: ``private``, ``public``, ``fresh``, or the name of the synthetic items' author.
         born: The generation at which the items were published; 0 for real data.
         weight: The source's weight in the mixture; the weights of a training set's parts sum to 1.
         items: The source's items: all of them if the learner reads everything, the drawn ones otherwise.
-        positions: ``(m,)`` places of the items in the training set, in step with `items`.
+        positions: ``(m,)`` positions of the items in the training set, in step with `items`.
     """
 
     source: str
@@ -51,13 +51,17 @@ class Part:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """One entity's training set of one generation, by source."""
+    """One entity's training set of one generation, by source.
+
+    Attributes:
+        parts: The contributions of the sources.
+    """
 
     parts: tuple[Part, ...]
 
     @property
     def size(self) -> int:
-        """How many items it holds."""
+        """The number of items."""
         return sum(part.items.num_rows for part in self.parts)
 
     @property
@@ -89,7 +93,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured number: whose (an entity, or ``a+b`` for a pair), on which task, what, how much."""
+    """One measured number.
+
+    Attributes:
+        model: The entity, or ``a+b`` for a pair; empty for a number of the run itself.
+        task: The task, or the source of items; empty if there is none.
+        metric: The name of the measured quantity.
+        value: The number.
+    """
 
     model: str
     task: str

@@ -1,4 +1,4 @@
-"""What is learned from, and what learns."""
+"""The protocols of tasks, the data that models learn from, and of learners."""
 
 from __future__ import annotations
 
@@ -44,14 +44,33 @@ class Task(Protocol):
     def content(self) -> str: ...  # noqa: D102 - see above
 
     def reserve(self, generations: int) -> tuple[Task, Sequence[pa.Table]]:
-        """Set fresh data aside: the task without it, and one table for each generation t = 1, ..., T.
+        """Set fresh data aside.
 
-        No fresh item is left in `train` or appears in two generations.
+        Args:
+            generations: The last generation T.
+
+        Returns:
+            The task without the fresh items, and T tables of them, for generations t = 1, ..., T. No fresh item is left
+            in `train` or appears in two tables.
+
+        Raises:
+            InvalidInput: There are too few items, or a task of this kind has no fresh ones.
         """
         ...
 
     def grade(self, items: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_] | None:
-        """Whether each completion gives the right final answer; None where answers cannot be graded."""
+        """Grade the final answers of completions.
+
+        Args:
+            items: Items of the task, one for each completion.
+            completions: The completions, as text.
+
+        Returns:
+            ``(items,)`` mask, true where the final answer is right; None where answers cannot be graded.
+
+        Raises:
+            InvalidInput: The numbers of items and completions differ.
+        """
         ...
 
 
@@ -71,69 +90,127 @@ class Learner(Protocol):
     def reads(self) -> Reading: ...  # noqa: D102 - see above
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
-        """How many of n drawn items an entity's update really reads (at most n); the others are never generated."""
+        """Return how many of the drawn items an entity's update really reads; the others are never generated.
+
+        Args:
+            n: The number of drawn items.
+            generation: The generation t.
+            entity: The entity's index k.
+
+        Returns:
+            A number of items between 1 and n.
+        """
         ...
 
     def start(self, entities: Sequence[int]) -> list[State]:
-        """The states before generation 0 of the entities of these indices; all that are described alike start alike."""
+        """Create the states before generation 0; entities that are described alike start alike.
+
+        Args:
+            entities: The entities' indices k.
+
+        Returns:
+            One state for each of them, in order.
+        """
         ...
 
     def update(
         self, states: Sequence[State], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
     ) -> list[State]:
-        """Train each state on its set; `keys` (64-bit) seed whatever is random in training.
+        """Train each state on its training set; the given states are not changed.
+
+        Args:
+            states: The states to train, one for each entity.
+            sets: Their training sets, in the same order.
+            keys: Their 64-bit keys, which seed whatever is random in training.
+            generation: The generation t.
+
+        Returns:
+            The trained states, in the same order; each depends on its own state, set and key alone.
 
         Raises:
-            Diverged: A loss is no longer finite; it names the entity (by index), the message the step.
+            Diverged: A loss is no longer finite; it names the entity (by its position in `states`), the message the
+                step.
         """
         ...
 
     def generate(
         self, states: Sequence[State], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
-        """Complete prompts: row i of a result depends on its state, prompt i and key i alone.
+        """Complete prompts.
 
         Args:
-            states: One for each table of prompts.
-            prompts: Items of a task; what an item's completion holds is not read, except by a kind that makes prompts
-                for completions (captions for images).
-            keys: ``(rows,)`` keys for each table of prompts.
+            states: One state for each table of prompts.
+            prompts: Items of a task; an item's completion is not read, except by a kind that generates prompts for
+                completions (captions for images).
+            keys: ``(rows,)`` 64-bit keys for each table of prompts, which seed whatever is random in generation.
 
         Returns:
-            Tables of items in step with the prompts, fit to be trained on.
+            Tables of items in step with the prompts, fit to be trained on; row i of a table depends on its state,
+            prompt i and key i alone.
         """
         ...
 
     def score(self, states: Sequence[State], tables: Sequence[pa.Table]) -> list[list[Scores]]:
-        """Losses of every state (outer list) on every table (inner list)."""
+        """Compute the losses of every state on every table.
+
+        Args:
+            states: The states.
+            tables: Tables of items; each has at least one row.
+
+        Returns:
+            Losses by state (outer list) and table (inner list), in order.
+        """
         ...
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """``(rows, dimension)`` unit-norm features of each table of generated items, in which outputs are compared."""
+        """Compute the features in which generated items are compared.
+
+        Args:
+            tables: Tables of items.
+
+        Returns:
+            ``(rows, dimension)`` features of unit norm for each table.
+        """
         ...
 
     def save(self, state: State, folder: Path) -> None:
-        """Write a state into an existing empty folder, in formats that carry no code."""
+        """Write a state to files, in formats that carry no code.
+
+        Args:
+            state: The state.
+            folder: An existing empty folder.
+        """
         ...
 
     def load(self, folder: Path) -> State:
-        """Read what `save` wrote."""
+        """Read a state.
+
+        Args:
+            folder: A folder that `save` wrote; states are read in the order of the entities.
+
+        Returns:
+            The state.
+        """
         ...
 
     def describe(self) -> dict[str, str]:
-        """What it runs on (device, threads, precision, ...), for the run's environment file."""
+        """Describe what the learner runs on, for the run's environment file.
+
+        Returns:
+            ``device``, and where they apply ``threads``, ``precision``, ...
+        """
         ...
 
 
 @dataclass(frozen=True)
 class LearnerContext:
-    """What a learner may use when it is built.
+    """The context that a learner is built in.
 
     Attributes:
         tasks: Every task by name, private ones and ``public``.
         seed: The cell's seed.
         cache: A folder for costly things that depend on content alone, shared between runs.
-        progress: Where long work is reported.
+        progress: Reports progress.
     """
 
     tasks: Mapping[str, Task]

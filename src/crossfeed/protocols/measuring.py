@@ -1,4 +1,4 @@
-"""What looks at models and at what they write: metrics and filters."""
+"""The protocols of metrics and filters, and of what they see: snapshots of models, and views of the pool."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from crossfeed.protocols.items import Measurement, Scores
 from crossfeed.protocols.learning import Task
 
-__all__ = ["Filter", "Metric", "Scraped", "Snapshot"]
+__all__ = ["Filter", "Metric", "PoolView", "Snapshot"]
 
 
 class Snapshot(Protocol):
-    """What metrics see of one generation; everything is computed when first asked for, and then kept.
+    """One generation as metrics see it; everything is computed when it is first needed, and then kept.
 
     Attributes:
         generation: The generation t.
@@ -34,36 +34,81 @@ class Snapshot(Protocol):
     def tasks(self) -> Mapping[str, Task]: ...  # noqa: D102 - see above
 
     def scores(self, task: str) -> Sequence[Scores]:
-        """Each entity's losses on the task's test items."""
+        """Return losses on a task's test items.
+
+        Args:
+            task: The task's name.
+
+        Returns:
+            Each entity's losses, in order.
+        """
         ...
 
     def score(self, items: pa.Table) -> Sequence[Scores]:
-        """Each entity's losses on other items."""
+        """Return losses on other items.
+
+        Args:
+            items: Any items that the learner reads.
+
+        Returns:
+            Each entity's losses, in order.
+        """
         ...
 
     def completions(self, task: str, items: int) -> Sequence[pa.Table]:
-        """Each entity's completions of the task's first test prompts (at most `items` of them)."""
+        """Return completions of a task's first test prompts.
+
+        Args:
+            task: The task's name.
+            items: The greatest number of prompts.
+
+        Returns:
+            Each entity's generated items, in order, in step with the prompts.
+        """
         ...
 
     def embeddings(self, task: str, items: int) -> Sequence[NDArray[np.float32]]:
-        """``(items, dimension)`` features of each entity's completions."""
+        """Return features of completions of a task's first test prompts.
+
+        Args:
+            task: The task's name.
+            items: The greatest number of prompts.
+
+        Returns:
+            ``(items, dimension)`` features of unit norm for each entity, in order.
+        """
         ...
 
     def reference_embeddings(self, task: str, items: int) -> NDArray[np.float32]:
-        """``(items, dimension)`` features of the task's first test items themselves."""
+        """Return features of a task's first test items themselves.
+
+        Args:
+            task: The task's name.
+            items: The greatest number of items.
+
+        Returns:
+            ``(items, dimension)`` features of unit norm.
+        """
         ...
 
 
 class Metric(Protocol):
-    """Something measured at a generation."""
+    """A quantity measured at a generation."""
 
     def measure(self, snapshot: Snapshot) -> list[Measurement]:
-        """The numbers."""
+        """Measure a generation.
+
+        Args:
+            snapshot: The generation.
+
+        Returns:
+            The numbers, by entity and task.
+        """
         ...
 
 
-class Scraped(Protocol):
-    """What filters see of the pool that is published at one generation.
+class PoolView(Protocol):
+    """The pool that is published at one generation, as filters see it.
 
     Attributes:
         authors: The entities' names.
@@ -77,40 +122,82 @@ class Scraped(Protocol):
     def weights(self) -> NDArray[np.float64]: ...  # noqa: D102 - see above
 
     def keys(self, author: int) -> NDArray[np.uint64]:
-        """``(items,)`` keys for what a filter decides at random about an author's items."""
+        """Return keys for what a filter decides at random about an author's items.
+
+        Args:
+            author: The author's index j.
+
+        Returns:
+            ``(items,)`` 64-bit keys.
+        """
         ...
 
     def items(self, author: int) -> pa.Table:
-        """What an author wrote; only for filters that read."""
+        """Return an author's items; only for filters that read.
+
+        Args:
+            author: The author's index j.
+
+        Returns:
+            The generated items, in order.
+        """
         ...
 
     def prompts(self, author: int) -> pa.Table:
-        """The private training items that an author's items answer, in step with them; only for filters that read."""
+        """Return the private training items that an author's items answer; only for filters that read.
+
+        Args:
+            author: The author's index j.
+
+        Returns:
+            Training items of the author's private task, in step with its items.
+        """
         ...
 
     def losses(self, judge: int, authors: Sequence[int]) -> list[NDArray[np.float64]]:
-        """``(items,)`` for each author: mean loss of completions under the state of an entity that was published from.
+        """Return mean losses of completions under an entity's state; only for filters that read.
 
-        Infinite for an item without a single term. Only for filters that read.
+        Args:
+            judge: The index of the entity whose state, the one that published at this generation, scores the items.
+            authors: The authors' indices j.
+
+        Returns:
+            ``(items,)`` mean loss per term (language: nats per token) of each author's items; infinite for an item
+            without a single term.
         """
         ...
 
 
 class Filter(Protocol):
-    """What of a pool is kept.
+    """A rule for which items of a pool are kept.
 
     Attributes:
-        reads: Whether it looks at the items: then every item is generated before any is drawn. A filter that does
+        reads: True if it looks at the items: then every item is generated before any is drawn. A filter that does
             not decides by the items' keys alone, and only items that are drawn are generated.
     """
 
     @property
     def reads(self) -> bool: ...  # noqa: D102 - see above
 
-    def synthetic(self, pool: Scraped) -> Sequence[NDArray[np.bool_]]:
-        """For each author ``(K, items)`` truth values: whether entity k keeps an item; ``(1, items)`` if all agree."""
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
+        """Judge the synthetic items of a pool.
+
+        Args:
+            pool: The pool.
+
+        Returns:
+            For each author a mask ``(K, items)``: row k is true where entity k keeps the item; ``(1, items)`` if all
+            agree.
+        """
         ...
 
     def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """``(items,)`` whether fresh human items are kept; `keys` are for what is decided at random."""
+        """Judge fresh human items.
+
+        Args:
+            keys: ``(items,)`` 64-bit keys for what is decided at random.
+
+        Returns:
+            ``(items,)`` mask, true where an item is kept.
+        """
         ...

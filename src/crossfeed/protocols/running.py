@@ -1,4 +1,4 @@
-"""What a run needs around it: a place to live, and where it says how far it is."""
+"""The protocols of a run's surroundings: the store that keeps it, and the progress that it reports."""
 
 from __future__ import annotations
 
@@ -15,35 +15,43 @@ __all__ = ["Progress", "Store"]
 
 
 class Progress(Protocol):
-    """Where long work says how far it is."""
+    """A display of the progress of long work."""
 
     def stage(
         self, name: str, total: int | None = None, detail: str = ""
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A stage of work as a context manager that gives ``advance(steps)``.
+        """Open a stage of work.
 
         Args:
             name: ``base``, ``publish``, ``update``, ``measure``, ...
-            total: Number of steps, if known.
-            detail: What is being worked on.
+            total: The number of steps, if known.
+            detail: The object of the work, such as a cell or a task.
+
+        Returns:
+            A context manager that lasts as long as the stage and gives a function ``advance(steps)``.
         """
         ...
 
-    def note(self, text: str) -> None:
-        """One line worth keeping in a log."""
+    def log(self, text: str) -> None:
+        """Log a line worth keeping.
+
+        Args:
+            text: The line.
+        """
         ...
 
 
 class Store(Protocol):
-    """Where a run lives. Writes are atomic and in order: after a kill, each is there whole or not at all.
+    """The storage of a run. Writes are atomic and in order: after a kill, each is there whole or not at all.
 
     A *scope* is a relative path: the cell's name from generation 1 on, ``shared/<id>`` for a generation 0 that
     several cells share.
 
     Attributes:
-        location: What `crossfeed.store.open_store` opens the same run with in another process; None if none can.
+        location: The argument with which `crossfeed.open_store` opens the same run in another process; None if no other
+            process can.
         set_aside: A sentence for everything that was found damaged since `begin`, in the order in which it was found.
-            It is kept under another name, counts as not there, and is made again.
+            It is kept under another name, counts as not there, and is computed again.
     """
 
     @property
@@ -67,23 +75,33 @@ class Store(Protocol):
         ...
 
     def end(self) -> None:
-        """Let others write to it."""
+        """Close the run for writing, so that other processes may write to it."""
         ...
 
     def writer(self) -> str | None:
-        """Which process writes to it, in words; None if none does."""
+        """Return the process that writes to the run.
+
+        Returns:
+            Its number, machine and start as text; None if no process does.
+        """
         ...
 
     def write_behind(self) -> AbstractContextManager[None]:
-        """A context in which writes may return before they are done.
+        """Open a context in which writes may return before they are done.
 
-        They are done in order, what reads waits for what it reads, and all are done at the end of the context. If one
-        fails, none after it is done, and a later call or the end of the context raises its error.
+        They are done in order, a read waits for the writes that it depends on, and all are done at the end of the
+        context. If one fails, none after it is done, and a later call or the end of the context raises its error.
+
+        Returns:
+            The context manager.
         """
         ...
 
     def read_description(self) -> str:
-        """The description that the run was begun with.
+        """Read the description that the run was begun with.
+
+        Returns:
+            The experiment as YAML.
 
         Raises:
             StoreError: There is none, or it was changed.
@@ -91,39 +109,114 @@ class Store(Protocol):
         ...
 
     def write_document(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Keep plain data under a name (JSON on disk); what need not survive a loss of power is written faster."""
+        """Write plain data under a name.
+
+        Args:
+            name: A relative path, such as ``failures/<cell>``.
+            document: Plain data (JSON on disk).
+            durable: False if it need not survive a loss of power, which is faster.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
         ...
 
     def read_document(self, name: str) -> dict[str, Any] | None:
-        """Read plain data back; None if there is none."""
+        """Read plain data.
+
+        Args:
+            name: The name that it was written under.
+
+        Returns:
+            The data; None if there is none.
+
+        Raises:
+            StoreError: It cannot be read, or it is damaged and the run is not being written here.
+        """
         ...
 
     def drop_document(self, name: str) -> None:
-        """Forget plain data; nothing happens if there is none."""
+        """Remove plain data, if it is there.
+
+        Args:
+            name: The name that it was written under.
+        """
         ...
 
     def documents(self, folder: str) -> list[str]:
-        """The names of all plain data in a folder such as ``failures``, sorted."""
+        """List plain data.
+
+        Args:
+            folder: A relative path, such as ``failures``.
+
+        Returns:
+            The names of all plain data in the folder, sorted.
+        """
         ...
 
     def write_result(self, name: str, table: pa.Table) -> None:
-        """Keep a table that sums up the whole run, such as ``records``."""
+        """Write a table that sums up the whole run.
+
+        Args:
+            name: ``records``, ``projection``, ...
+            table: The table.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
         ...
 
     def read_result(self, name: str) -> pa.Table | None:
-        """Read such a table back; None if there is none."""
+        """Read a table that sums up the whole run.
+
+        Args:
+            name: The name that it was written under.
+
+        Returns:
+            The table; None if there is none.
+
+        Raises:
+            StoreError: It cannot be read, or it is damaged and the run is not being written here.
+        """
         ...
 
     def has_table(self, step: str, scope: str, generation: int) -> bool:
-        """Whether a table is there whole and undamaged."""
+        """Return True if a table of one generation is there, whole and undamaged.
+
+        Args:
+            step: ``pool``, ``records`` or ``outputs``.
+            scope: The scope.
+            generation: The generation t.
+
+        Returns:
+            True if `read_table` will return it.
+        """
         ...
 
     def write_table(self, step: str, scope: str, generation: int, table: pa.Table) -> None:
-        """Keep a table of one generation: ``pool``, ``records`` or ``outputs``."""
+        """Write a table of one generation.
+
+        Args:
+            step: ``pool``, ``records`` or ``outputs``.
+            scope: The scope.
+            generation: The generation t.
+            table: The table.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
         ...
 
     def read_table(self, step: str, scope: str, generation: int) -> pa.Table:
-        """Read a table of one generation back.
+        """Read a table of one generation.
+
+        Args:
+            step: ``pool``, ``records`` or ``outputs``.
+            scope: The scope.
+            generation: The generation t.
+
+        Returns:
+            The table.
 
         Raises:
             StoreError: It is not there, or it is damaged.
@@ -131,19 +224,46 @@ class Store(Protocol):
         ...
 
     def has_states(self, scope: str, generation: int) -> bool:
-        """Whether the states of a generation are there whole and undamaged."""
+        """Return True if the states after a generation are there, whole and undamaged.
+
+        Args:
+            scope: The scope.
+            generation: The generation t.
+
+        Returns:
+            True if `read_states` will return them.
+        """
         ...
 
     def write_states(
         self, scope: str, generation: int, states: Mapping[str, State], save: Callable[[State, Path], None]
     ) -> None:
-        """Keep the states of one generation, by entity."""
+        """Write the states after a generation, all of them or none.
+
+        Args:
+            scope: The scope.
+            generation: The generation t.
+            states: The states by entity name.
+            save: Writes a state into an empty folder (`Learner.save`).
+
+        Raises:
+            StoreError: They cannot be written.
+        """
         ...
 
     def read_states(
         self, scope: str, generation: int, entities: Sequence[str], load: Callable[[Path], State]
     ) -> list[State]:
-        """Read the states of one generation.
+        """Read states after a generation.
+
+        Args:
+            scope: The scope.
+            generation: The generation t.
+            entities: The names of the entities whose states are read.
+            load: Reads a state from a folder (`Learner.load`).
+
+        Returns:
+            The states, in the order of `entities`.
 
         Raises:
             StoreError: They are not there, or damaged.
@@ -151,5 +271,10 @@ class Store(Protocol):
         ...
 
     def drop_states(self, scope: str, generation: int) -> None:
-        """Forget the states of a generation; nothing happens if they are not there."""
+        """Remove the states after a generation, if they are there.
+
+        Args:
+            scope: The scope.
+            generation: The generation t.
+        """
         ...

@@ -1,1 +1,1 @@
-"""What came of a run: frames (run folder -> tables of numbers), figures, tables in the terminal, one HTML page."""
+"""Results of runs: tables of numbers from run folders, figures, tables in the terminal, HTML pages."""

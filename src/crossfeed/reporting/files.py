@@ -1,4 +1,4 @@
-"""What any result is written as: tables in CSV, Markdown and LaTeX, figures in PDF, PNG and SVG, rows for JSON."""
+"""File formats of results: tables in CSV, Markdown and LaTeX, figures in PDF, PNG and SVG, rows for JSON."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from crossfeed.display.formatting import plain, safe_cell
+from crossfeed.display.formatting import finite_or_null, plain, safe_cell
 from crossfeed.errors import StoreError
 from crossfeed.reporting.drawing.style import to_pdf, to_png, to_svg
 
@@ -36,7 +35,11 @@ _MARKDOWN: Final = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~$!"})
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """CSV of a table; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    """Return a table as CSV; text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    Args:
+        frame: The table.
+    """
     safe = frame.map(safe_cell)
     safe.columns = pd.Index([safe_cell(name) for name in frame.columns])
     text: str = safe.to_csv(index=False, lineterminator="\n")
@@ -44,21 +47,35 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; nothing in its text is markup."""
+    """Return a table in Markdown; nothing in its text is markup.
+
+    Args:
+        head: Column heads.
+        rows: Rows of cells as text.
+    """
     lines = [[markdown_text(cell) for cell in row] for row in (head, *rows)]
     lines.insert(1, ["---"] * len(head))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in LaTeX that needs no package; nothing in its text is a command."""
+    """Return a table in LaTeX that needs no package; nothing in its text is a command.
+
+    Args:
+        head: Column heads.
+        rows: Rows of cells as text.
+    """
     lines = [" & ".join(map(latex_text, row)) + r" \\" for row in (head, *rows)]
     body = [r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
     return "\n".join([rf"\begin{{tabular}}{{{'l' * len(head)}}}", *body, r"\end{tabular}"]) + "\n"
 
 
 def pictures(figures: Mapping[str, Figure | None]) -> dict[str, bytes]:
-    """Figures as PDF, PNG and SVG files, by name; those that are None are left out."""
+    """Return figures as PDF, PNG and SVG files, by name; those that are None are left out.
+
+    Args:
+        figures: Figures by name.
+    """
     contents: dict[str, bytes] = {}
     for name, figure in figures.items():
         if figure is not None:
@@ -91,19 +108,27 @@ def write_contents(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A table as a list of rows; JSON has no infinities."""
-    return [{str(key): _finite(value) for key, value in row.items()} for row in table.to_dict("records")]
+    """Return a table as a list of rows; JSON has no infinities.
 
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    Args:
+        table: The table.
+    """
+    return [{str(key): finite_or_null(value) for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def markdown_text(text: str) -> str:
-    """Text in Markdown; nothing in it is markup."""
+    """Return text in Markdown; nothing in it is markup.
+
+    Args:
+        text: Any text.
+    """
     return plain(text).replace("\n", " ").translate(_MARKDOWN)
 
 
 def latex_text(text: str) -> str:
-    """Text in LaTeX; nothing in it is a command."""
+    """Return text in LaTeX; nothing in it is a command.
+
+    Args:
+        text: Any text.
+    """
     return "".join(_LATEX.get(c, c) for c in plain(text).replace("\n", " "))

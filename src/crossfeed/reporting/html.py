@@ -18,20 +18,20 @@ from markupsafe import Markup
 
 from crossfeed.display.formatting import plain
 from crossfeed.errors import StoreError
+from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.drawing.figures import NARROW, WIDE
 from crossfeed.reporting.drawing.style import for_page, to_pdf, to_png, to_svg
 from crossfeed.reporting.files import to_csv
 from crossfeed.reporting.page.blocks import Changes, Picture, Section
-from crossfeed.reporting.page.exact import theory_of
 from crossfeed.reporting.page.sections import sections
 from crossfeed.reporting.page.sheets import sheets
 from crossfeed.reporting.page.table_files import table_files
-from crossfeed.reporting.side_by_side.runs import lay_together
-from crossfeed.reporting.side_by_side.sections import together_sections
-from crossfeed.reporting.side_by_side.sheets import together_sheets
+from crossfeed.reporting.side_by_side.runs import lay_side_by_side
+from crossfeed.reporting.side_by_side.sections import side_by_side_sections
+from crossfeed.reporting.side_by_side.sheets import side_by_side_sheets
 
-__all__ = ["write_report", "write_together"]
+__all__ = ["write_report", "write_side_by_side"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def write_report(run: Run, folder: Path | None = None) -> Path:
     return _write_page(where, title, identity, sections(run, theory), sheets(run, theory))
 
 
-def write_together(runs: Sequence[Run], folder: Path) -> Path:
+def write_side_by_side(runs: Sequence[Run], folder: Path) -> Path:
     """Write a page that lays runs beside each other; `crossfeed.reporting.paper.agreement` lays runs beside the paper.
 
     Args:
@@ -79,10 +79,10 @@ def write_together(runs: Sequence[Run], folder: Path) -> Path:
         InvalidInput: There is only one run, or one was given twice.
         StoreError: The folder cannot be written.
     """
-    together = lay_together(runs)
+    beside = lay_side_by_side(runs)
     title = f"{len(runs)} runs side by side"
-    identity = ", ".join(f"{letter} {run.id}" for letter, run in zip(together.letters, runs, strict=True))
-    return _write_page(Path(folder), title, identity, together_sections(together), together_sheets(together))
+    identity = ", ".join(f"{letter} {run.id}" for letter, run in zip(beside.letters, runs, strict=True))
+    return _write_page(Path(folder), title, identity, side_by_side_sections(beside), side_by_side_sheets(beside))
 
 
 def _write_page(
@@ -130,9 +130,9 @@ def _inline(svg: str) -> str:
 
 
 def _size(svg: str) -> tuple[int, int]:
-    """Width and height in pixels; the file has points."""
-    found = re.search(r'<svg[^>]*? width="([\d.]+)pt"', svg), re.search(r'<svg[^>]*? height="([\d.]+)pt"', svg)
-    width, height = (round(float(match[1]) * 96 / 72) if match else 0 for match in found)
+    """Return width and height in pixels; the file has points."""
+    matches = re.search(r'<svg[^>]*? width="([\d.]+)pt"', svg), re.search(r'<svg[^>]*? height="([\d.]+)pt"', svg)
+    width, height = (round(float(match[1]) * 96 / 72) if match else 0 for match in matches)
     return width, height
 
 

@@ -1,1 +1,1 @@
-"""The turns of a cell, one process at work on a run, and how far a run is."""
+"""The generations of a cell, one process at work on a run, and the status of a run."""

@@ -1,6 +1,6 @@
-"""The turns of one cell, one after the other; each step is on its way to its place when the next one begins.
+"""The generations of one cell, one after the other; each step is being written when the next one begins.
 
-A step that is in the store is never done again. What is missing is made from what is there, back to generation 0 if
+A step that is in the store is never done again. What is missing is computed from what is there, back to generation 0 if
 need be: keys make it the same.
 """
 
@@ -8,179 +8,196 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import pyarrow as pa
 
 from crossfeed.errors import Diverged
-from crossfeed.generation.cell_context import World, kept_generations, publishes
+from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, measure, publish, realised, update
 from crossfeed.protocols import Measurement, State, Store, TrainingSet
 from crossfeed.records import is_measured, scope_of, state_scope_of, to_table
-from crossfeed.running.status import SignsOfLife
+from crossfeed.running.status import StatusProgress
+from crossfeed.settings import Measure, measures_of
 
-__all__ = ["Turns", "duration"]
+__all__ = ["CellRunner", "duration"]
 
 _LISTED: Final = 12
-"""Losses that a line of progress lists one by one."""
+"""Numbers that a line of progress lists one by one."""
 
 T = TypeVar("T")
 
 
 @dataclass
-class Turns:
-    """One cell on its way.
+class CellRunner:
+    """Runs the generations of one cell.
 
     Attributes:
-        world: The cell.
-        store: Where its steps are kept.
-        progress: Where it is said how far it is, here and for those who look from elsewhere.
+        context: The cell.
+        store: The store of its steps.
+        progress: Reports progress, here and to other processes.
         generation: The generation being worked on.
         stage: The step being worked on.
     """
 
-    world: World
+    context: CellContext
     store: Store
-    progress: SignsOfLife
+    progress: StatusProgress
     generation: int = 0
     stage: str = "start"
-    _held: tuple[int, list[State]] | None = None
+    _latest: tuple[int, list[State]] | None = None
     _seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Do all that is not done.
+        """Run every generation that is not finished.
 
         Raises:
             Diverged: A loss is not a finite number.
         """
         with self.store.write_behind():
-            for generation in range(self.world.cell.experiment.generations + 1):
+            for generation in range(self.context.cell.experiment.generations + 1):
                 self._finish(generation)
 
     def start(self) -> None:
-        """Make what other cells may share: the measured generation 0, and its states.
+        """Run what other cells may share: the measured generation 0, and its states.
 
         Raises:
             Diverged: A loss is not a finite number.
         """
         with self.store.write_behind():
             self._finish(0)
-            if self.world.cell.experiment.generations > 0:
+            if self.context.cell.experiment.generations > 0:
                 self._states(0)
 
     def _finish(self, generation: int) -> None:
-        if not is_measured(self.store, self.world.cell, generation):
+        if not is_measured(self.store, self.context.cell, generation):
             self._turn(generation)
 
     def _turn(self, generation: int) -> None:
-        """One generation, from whatever of it is finished."""
+        """Run one generation, from the last step of it that is stored."""
         begun = time.monotonic()
         self.generation, self._seconds = generation, {}
         states = self._states(generation)
-        numbers, outputs = self._timed("measure", lambda: measure(self.world, generation, states))
-        _check_finite(numbers)
+        numbers, outputs = self._timed("measure", lambda: measure(self.context, generation, states))
+        _check_finite(numbers, self._measures)
         if outputs is not None:
             self.store.write_table("outputs", self._scope(generation), generation, outputs)
-        numbers += realised(self.world, generation, lambda: self._pools(generation))
-        timings = [Measurement("", stage, "seconds", spent) for stage, spent in self._seconds.items()]
+        numbers += realised(self.context, generation, lambda: self._pools(generation))
+        timings = [Measurement("", stage, "seconds", seconds) for stage, seconds in self._seconds.items()]
         self.store.write_table("records", self._scope(generation), generation, to_table(generation, numbers + timings))
         self._drop_before(generation)
         self._report(generation, numbers, time.monotonic() - begun)
 
     def _states(self, generation: int) -> list[State]:
-        """The states after a generation: held, kept, or made from those before it."""
-        if self._held is None or self._held[0] != generation:
-            scope, entities = self._state_scope(generation), self.world.entities
+        """Return the states after a generation: from memory, from the store, or computed from those before it."""
+        if self._latest is None or self._latest[0] != generation:
+            scope, entities = self._state_scope(generation), self.context.entities
             if self.store.has_states(scope, generation):
                 self.stage = "read states"
-                states = self.store.read_states(scope, generation, entities, self.world.learner.load)
+                states = self.store.read_states(scope, generation, entities, self.context.learner.load)
             else:
-                states = self._make_states(generation)
-            self._held = generation, states
-        return self._held[1]
+                states = self._compute_states(generation)
+            self._latest = generation, states
+        return self._latest[1]
 
-    def _make_states(self, generation: int) -> list[State]:
+    def _compute_states(self, generation: int) -> list[State]:
         before = self._states(generation - 1) if generation > 0 else self._timed("start", self._start)
-        if publishes(self.world, generation):
+        if self.context.selection.publishes(generation):
             self._pool(generation)
         sets = self._timed("compose", lambda: self._compose(generation))
         states = self._timed("update", lambda: self._update(generation, before, sets))
-        saved, save = dict(zip(self.world.entities, states, strict=True)), self.world.learner.save
-        where = self._state_scope(generation)
-        self._timed("store", lambda: self.store.write_states(where, generation, saved, save))
+        by_entity, save = dict(zip(self.context.entities, states, strict=True)), self.context.learner.save
+        scope = self._state_scope(generation)
+        self._timed("store", lambda: self.store.write_states(scope, generation, by_entity, save))
         return states
 
     def _start(self) -> list[State]:
-        return self.world.learner.start(range(len(self.world.entities)))
+        return self.context.learner.start(range(len(self.context.entities)))
 
     def _update(self, generation: int, before: list[State], sets: list[TrainingSet]) -> list[State]:
         try:
-            return update(self.world, generation, before, sets)
+            return update(self.context, generation, before, sets)
         except Diverged as error:  # learners number the entities, people name them
-            name = self.world.entities[error.entity] if isinstance(error.entity, int) else error.entity
+            name = self.context.entities[error.entity] if isinstance(error.entity, int) else error.entity
             raise Diverged(error.message, name) from error
 
     def _compose(self, generation: int) -> list[TrainingSet]:
-        return compose(self.world, generation, self._pools(generation))
+        return compose(self.context, generation, self._pools(generation))
 
     def _pools(self, generation: int) -> dict[int, pa.Table]:
-        kept = kept_generations(self.world, generation)
-        return {born: self._pool(born) for born in kept if publishes(self.world, born)}
+        return {born: self._pool(born) for born in self.context.selection.pools_read(generation)}
 
     def _pool(self, generation: int) -> pa.Table:
-        """What was published: kept, or made from the states before it, also if an older one turns out to be damaged."""
+        """Return a pool: stored, or generated from the states before it, also if the stored one is damaged."""
         scope = self._scope(generation)
         if not self.store.has_table("pool", scope, generation):
             before = self._states(generation - 1)
-            pool = self._timed("publish", lambda: publish(self.world, generation, before))
+            pool = self._timed("publish", lambda: publish(self.context, generation, before))
             self.store.write_table("pool", scope, generation, pool)
         return self.store.read_table("pool", scope, generation)
 
     def _drop_before(self, generation: int) -> None:
-        """Once a generation is measured, those before it are not needed; a shared generation 0 may be, by others."""
-        if self.world.cell.experiment.checkpoints != "all" and generation > 1:
+        """Drop the states before a measured generation, except those of generation 0, which other cells may need."""
+        if self.context.cell.experiment.checkpoints != "all" and generation > 1:
             self.store.drop_states(self._state_scope(generation - 1), generation - 1)
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         self.stage = stage
-        self.progress.sign(self.world.cell.name, self.generation, stage)
+        self.progress.report(self.context.cell.name, self.generation, stage)
         begun = time.perf_counter()
-        with self.progress.stage(stage, detail=f"{self.world.cell.name} t = {self.generation}:"):
+        with self.progress.stage(stage, detail=f"{self.context.cell.name} t = {self.generation}:"):
             result = work()
         self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begun
         return result
 
     def _report(self, generation: int, numbers: list[Measurement], seconds: float) -> None:
-        """One line: each model's loss on every task, and the time that the rest of the cell will take."""
-        found = [n for n in numbers if n.metric == "loss"]
-        losses = [f"{n.model} on {n.task} {n.value:.3f}" for n in found]
-        if len(losses) > _LISTED:
-            own = {entity.name: entity.private for entity in self.world.cell.experiment.ecosystem.entities}
-            values = [n.value for n in found if own.get(n.model) == n.task]
-            losses = [f"own task {sum(values) / len(values):.3f} (mean)"] if values else []
-        last = self.world.cell.experiment.generations
-        line = f"{self.world.cell.name} t={generation}/{last}"
-        line += f": loss {', '.join(losses)}" if losses else ""
+        """Note each model's numbers on every task, and the time that the rest of the cell will take, in one line."""
+        listed = [self._listed(metric, numbers) for metric, each in self._measures.items() if "progress" in each.shown]
+        last = self.context.cell.experiment.generations
+        line = f"{self.context.cell.name} t={generation}/{last}"
+        line += f": {'; '.join(filter(None, listed))}" if any(listed) else ""
         if 0 < generation < last:  # generation 0 is no measure of the others
             line += f"; about {duration(seconds * (last - generation))} left in this cell"
-        self.progress.note(line)
+        self.progress.log(line)
+
+    def _listed(self, metric: str, numbers: list[Measurement]) -> str:
+        """Return a metric's values, or, of many, the mean over own tasks; empty if there are none."""
+        own = {entity.name: entity.private for entity in self.context.cell.experiment.ecosystem.entities}
+        measured = [n for n in numbers if n.metric == metric]
+        values = [f"{n.model} on {n.task} {n.value:.3f}" for n in measured]
+        if len(values) > _LISTED:
+            on_own = [n.value for n in measured if own.get(n.model) == n.task]
+            values = [f"own task {sum(on_own) / len(on_own):.3f} (mean)"] if on_own else []
+        return f"{metric} {', '.join(values)}" if values else ""
+
+    @property
+    def _measures(self) -> dict[str, Measure]:
+        return measures_of(self.context.cell.experiment.metrics)
 
     def _scope(self, generation: int) -> str:
-        return scope_of(self.world.cell, generation)
+        return scope_of(self.context.cell, generation)
 
     def _state_scope(self, generation: int) -> str:
-        return state_scope_of(self.world.cell, generation)
+        return state_scope_of(self.context.cell, generation)
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people."""
+    """Format a duration.
+
+    Args:
+        seconds: The duration in seconds.
+
+    Returns:
+        Text such as ``40 s`` or ``3 min``.
+    """
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _check_finite(numbers: list[Measurement]) -> None:
-    """Weights can break in the last step of an update, which no loss of that update shows."""
+def _check_finite(numbers: list[Measurement], measures: Mapping[str, Measure]) -> None:
+    """Raise if training diverged: weights can break in the last step of an update, which no loss of it shows."""
+    finite = {metric for metric, measure in measures.items() if measure.finite}
     for n in numbers:
-        if n.metric in ("loss", "completion_loss") and not math.isfinite(n.value):
+        if n.metric in finite and not math.isfinite(n.value):
             raise Diverged(f"{n.model} on {n.task}: the {n.metric} is {n.value}")

@@ -1,4 +1,4 @@
-"""One process at work on a run: its data and learners, each made once, and cells carried as far as is asked.
+"""One process at work on a run: its data and learners, each built once, and cells run as far as is requested.
 
 The process that was started by a person has a session, and so has every worker.
 """
@@ -17,11 +17,11 @@ import pyarrow as pa
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.environment import environment
 from crossfeed.errors import CrossfeedError, Diverged, InvalidInput, StoreMismatch, WorkerFailure
-from crossfeed.generation.cell_context import World, reserve
+from crossfeed.generation.cell_context import CellContext, reserve
 from crossfeed.protocols import PUBLIC, Learner, LearnerContext, Progress, Store, Task
 from crossfeed.records import failure_of, is_measured
-from crossfeed.running.cell_runner import Turns
-from crossfeed.running.status import SignsOfLife, place_of
+from crossfeed.running.cell_runner import CellRunner
+from crossfeed.running.status import StatusProgress, last_status
 from crossfeed.settings import identity
 
 __all__ = ["Prepared", "Session", "Setup"]
@@ -29,14 +29,14 @@ __all__ = ["Prepared", "Session", "Setup"]
 
 @dataclass(frozen=True)
 class Setup:
-    """What a session works on.
+    """The inputs of a session.
 
     Attributes:
-        experiment: What is run.
-        store: Where it lives.
+        experiment: The experiment that is run.
+        store: The store of the run.
         data_root: A folder laid out ``<data set>/<split>.parquet`` to read instead of a hub, or None.
         cache: A folder for costly things that depend on content alone.
-        progress: Where long work is reported.
+        progress: Reports progress.
     """
 
     experiment: Experiment
@@ -48,7 +48,13 @@ class Setup:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A cell with its data: every task without its fresh items, and those."""
+    """A cell with its data.
+
+    Attributes:
+        cell: The cell.
+        tasks: Every task by name, without its fresh items.
+        fresh: Fresh human items of generations t = 1, 2, ...
+    """
 
     cell: Cell
     tasks: Mapping[str, Task]
@@ -57,20 +63,30 @@ class Prepared:
 
 @dataclass
 class Session:
-    """See the module."""
+    """The work of one process on a run.
+
+    Attributes:
+        setup: The inputs.
+    """
 
     setup: Setup
     _tasks: dict[str, Task] = field(default_factory=dict)
     _prepared: dict[int, Prepared] = field(default_factory=dict)
     _learner: tuple[str, Learner] | None = None
-    _noted: bool = False
-    _told: int = 0
+    _environment_written: bool = False
+    _damage_logged: int = 0
 
     def __post_init__(self) -> None:
-        self._signs = SignsOfLife(self.setup.store, self.setup.progress)
+        self._status = StatusProgress(self.setup.store, self.setup.progress)
 
     def prepared(self, position: int) -> Prepared:
-        """A cell with its data; equal descriptions are loaded once.
+        """Return a cell with its data; equal descriptions are loaded once.
+
+        Args:
+            position: The cell's position in the experiment.
+
+        Returns:
+            The cell and its data.
 
         Raises:
             DataUnavailable: A data set cannot be reached.
@@ -81,80 +97,107 @@ class Session:
         return self._prepared[position]
 
     def learner(self, position: int) -> Learner:
-        """A cell's learner; cells in a row that describe the same one share it."""
-        one = self.prepared(position)
-        contents = [(name, task.content) for name, task in one.tasks.items()]
-        key = f"{one.cell.experiment.combined_learner!r} {one.cell.seed} {contents}"
+        """Return a cell's learner; consecutive cells that describe the same one share it.
+
+        Args:
+            position: The cell's position in the experiment.
+
+        Returns:
+            The learner.
+        """
+        prepared = self.prepared(position)
+        contents = [(name, task.content) for name, task in prepared.tasks.items()]
+        settings, seed = prepared.cell.experiment.combined_learner, prepared.cell.seed
+        key = f"{settings!r} {seed} {contents}"
         if self._learner is None or self._learner[0] != key:
-            context = LearnerContext(one.tasks, one.cell.seed, self.setup.cache, self._signs)
-            self._learner = key, one.cell.experiment.combined_learner.build(context)
+            self._learner = key, settings.build(LearnerContext(prepared.tasks, seed, self.setup.cache, self._status))
         return self._learner[1]
 
     def advance(self, position: int, *, only_start: bool, learner: Learner | None = None) -> None:
-        """Carry a cell on, to its end or through generation 0; whatever goes wrong in it is kept as its failure.
+        """Run a cell to its end or through generation 0; an error of the cell's own is stored as its failure.
 
         Args:
-            position: Which cell.
+            position: The cell's position in the experiment.
             only_start: Stop when generation 0 is measured.
-            learner: What to train instead of this session's own.
+            learner: The learner to train; default this session's own.
 
         Raises:
-            CrossfeedError: What was given cannot be used, or the store cannot: nothing of the cell's own.
+            CrossfeedError: The inputs or the store cannot be used, which is no error of the cell's own.
             WorkerFailure: A worker that did a part of it was lost.
         """
-        one, store = self.prepared(position), self.setup.store
-        turns: Turns | None = None
+        prepared = self.prepared(position)
+        runner: CellRunner | None = None
         try:
-            learner = learner or self.learner(position)
-            self._note_environment(learner)
-            world = World(one.cell, learner, one.tasks, one.fresh)
-            turns = Turns(world, store, self._signs)
+            runner = self._runner(prepared, learner or self.learner(position))
             if only_start:
-                turns.start()
+                runner.start()
             else:
-                turns.run()
-                store.drop_document(failure_of(one.cell))  # of an earlier try
+                runner.run()
+                self.setup.store.drop_document(failure_of(prepared.cell))  # of an earlier try
         except Exception as error:
             stops = isinstance(error, CrossfeedError) and not isinstance(error, Diverged | WorkerFailure)
             if stops or (isinstance(error, WorkerFailure) and error.lost):
                 raise
-            self._fail(one.cell, turns, error)  # failure is data: it is recorded, and the sweep goes on
+            self._fail(prepared.cell, runner, error)  # failure is data: it is recorded, and the sweep goes on
         finally:
-            self.tell_damage()
-        self._signs.end(one.cell.name)
+            self.log_damage()
+        self._status.clear(prepared.cell.name)
 
-    def tell_damage(self) -> None:
-        """Say what the store found damaged and set aside, each thing once."""
-        found = self.setup.store.set_aside
-        for sentence in found[self._told :]:
-            self.setup.progress.note(sentence)
-        self._told = len(found)
+    def log_damage(self) -> None:
+        """Log everything that the store found damaged and set aside, each thing once."""
+        sentences = self.setup.store.set_aside
+        for sentence in sentences[self._damage_logged :]:
+            self.setup.progress.log(sentence)
+        self._damage_logged = len(sentences)
 
     def is_finished(self, cell: Cell) -> bool:
-        """Whether all of a cell's generations are measured."""
+        """Return True if all of a cell's generations are measured.
+
+        Args:
+            cell: The cell.
+
+        Returns:
+            True if nothing of it is left to run.
+        """
         generations = range(cell.experiment.generations + 1)
         return all(is_measured(self.setup.store, cell, t) for t in generations)
 
+    def fail_lost(self, position: int, error: WorkerFailure) -> None:
+        """Store as a cell's failure that its workers were lost, at the position of its last status.
+
+        Args:
+            position: The cell's position in the experiment.
+            error: The loss.
+        """
+        cell = self.setup.experiment.cells()[position]
+        self._write_failure(cell, {"stage": "start"} | last_status(self.setup.store, cell.name), error)
+        self._status.clear(cell.name)
+
     def _prepare(self, cell: Cell) -> Prepared:
-        loaded = {}
+        tasks = {}
         for name, settings in [*cell.experiment.tasks.items(), (PUBLIC, cell.experiment.public)]:
             key = f"{name} {identity(settings)}"
             if key not in self._tasks:
                 with self.setup.progress.stage("data", detail=name):
                     self._tasks[key] = settings.build(name, self.setup.data_root)
-            loaded[name] = self._tasks[key]
+            tasks[name] = self._tasks[key]
         try:
-            return Prepared(cell, *reserve(cell, loaded))
+            return Prepared(cell, *reserve(cell, tasks))
         except InvalidInput as error:
             raise InvalidInput(f"{cell.name}: {error}") from error
 
-    def _note_environment(self, learner: Learner) -> None:
-        """Write down where this process computes, once, and only if it does.
+    def _runner(self, prepared: Prepared, learner: Learner) -> CellRunner:
+        self._write_environment(learner)
+        context = CellContext(prepared.cell, learner, prepared.tasks, prepared.fresh)
+        return CellRunner(context, self.setup.store, self._status)
+
+    def _write_environment(self, learner: Learner) -> None:
+        """Store what this process computes on, once, and only if it computes.
 
         Raises:
             StoreMismatch: The run was begun in another precision; numbers of two are not mixed.
         """
-        if self._noted:
+        if self._environment_written:
             return
         described, before = learner.describe(), self.setup.store.read_document("environment") or {}
         precision = before.get("learner", {}).get("precision")
@@ -164,27 +207,24 @@ class Session:
                 "learner.precision, or choose another folder with --out"
             )
         self.setup.store.write_document("environment", environment() | {"learner": described})
-        # Two workers that begin at once see nothing of each other above: what both leave here, the later one sees.
-        name = re.sub(r"[^A-Za-z0-9]+", "-", described.get("precision", "exact"))
+        self._write_precision(described.get("precision", "exact"))
+        self._environment_written = True
+
+    def _write_precision(self, precision: str) -> None:
+        """Store a precision under its name: of two workers that begin at once, the later one sees both."""
+        name = re.sub(r"[^A-Za-z0-9]+", "-", precision)
         self.setup.store.write_document(f"precision/{name}", {})
-        found = [each.rpartition("/")[2] for each in self.setup.store.documents("precision")]
-        if len(found) > 1:
+        precisions = [document.rpartition("/")[2] for document in self.setup.store.documents("precision")]
+        if len(precisions) > 1:
             raise StoreMismatch(
-                f"workers of this run compute in {' and '.join(found)}: numbers of two precisions are not mixed; set "
-                "learner.precision, and choose another folder with --out"
+                f"workers of this run compute in {' and '.join(precisions)}: numbers of two precisions are not mixed; "
+                "set learner.precision, and choose another folder with --out"
             )
-        self._noted = True
 
-    def give_up(self, position: int, error: WorkerFailure) -> None:
-        """Keep as a cell's failure that its workers were lost; where it was, its last sign of life says."""
-        cell = self.setup.experiment.cells()[position]
-        self._write_failure(cell, {"stage": "start"} | place_of(self.setup.store, cell.name), error)
-        self._signs.end(cell.name)
-
-    def _fail(self, cell: Cell, turns: Turns | None, error: Exception) -> None:
+    def _fail(self, cell: Cell, runner: CellRunner | None, error: Exception) -> None:
         place: dict[str, Any] = {"stage": "start"}
-        if turns is not None:
-            place = {"generation": turns.generation, "stage": turns.stage}
+        if runner is not None:
+            place = {"generation": runner.generation, "stage": runner.stage}
         if isinstance(error, Diverged) and error.entity is not None:
             place["entity"] = error.entity
         self._write_failure(cell, place, error)
@@ -195,4 +235,4 @@ class Session:
             kind, trace = error.kind, error.traceback
         failure = place | {"cell": cell.name, "type": kind, "message": str(error), "traceback": trace}
         self.setup.store.write_document(failure_of(cell), failure)
-        self.setup.progress.note(f"{cell.name}: failed at {failure['stage']}: {error}")
+        self.setup.progress.log(f"{cell.name}: failed at {failure['stage']}: {error}")

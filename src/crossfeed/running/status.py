@@ -1,4 +1,4 @@
-"""How far a run is, for those who look at it from elsewhere: signs of life in its folder, and reading them."""
+"""The status of a run for other processes: status documents written in its folder, and their reader."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from crossfeed.errors import StoreError
 from crossfeed.protocols import Progress, Store
 from crossfeed.store.schema import check_document
 
-__all__ = ["CellStatus", "RunStatus", "SignsOfLife", "place_of", "read_status"]
+__all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_status"]
 
 _EVERY: Final = 1.0
-"""Seconds between two signs of life of one process: they are for people."""
+"""Seconds between two status documents of one process, at least: they are for people."""
+
+CellState = Literal["finished", "failed", "running", "stopped", "waiting"]
 
 
-class SignsOfLife:
-    """Progress that is also written down now and then, for those who look from elsewhere: ``status/<cell>``.
+class StatusProgress:
+    """Progress that is also written to the store from time to time, for other processes: ``status/<cell>``.
 
     Args:
-        store: Where the run lives.
+        store: The store of the run.
         progress: Where progress is shown here.
     """
 
@@ -32,68 +34,86 @@ class SignsOfLife:
         self._store = store
         self._progress = progress
         self._cell = ""
-        self._doing: dict[str, Any] = {}
-        self._said = -_EVERY
+        self._position: dict[str, Any] = {}
+        self._written = -_EVERY
 
-    def sign(self, cell: str, generation: int, stage: str) -> None:
-        """Say what is being worked on."""
-        self._cell, self._doing = cell, {"generation": generation, "stage": stage}
+    def report(self, cell: str, generation: int, stage: str) -> None:
+        """Report a stage of a cell as the work in progress.
+
+        Args:
+            cell: The cell's name.
+            generation: The generation t.
+            stage: ``update``, ``measure``, ...
+        """
+        self._cell, self._position = cell, {"generation": generation, "stage": stage}
         self._write("")
 
-    def end(self, cell: str) -> None:
-        """The cell is finished, or failed: other documents say so."""
+    def clear(self, cell: str) -> None:
+        """Remove the status of a cell that is finished or failed; other documents state that.
+
+        Args:
+            cell: The cell's name.
+        """
         self._cell = ""
         self._store.drop_document(f"status/{cell}")
 
     @contextmanager
     def stage(self, name: str, total: int | None = None, detail: str = "") -> Iterator[Callable[[int], None]]:
-        """A stage of the progress that is shown here."""
+        """Open a stage of the progress that is shown here; see `crossfeed.protocols.Progress.stage`."""
         done = 0
-        with self._progress.stage(name, total, detail) as advance:
+        with self._progress.stage(name, total, detail) as advance_shown:
 
-            def told(steps: int) -> None:
+            def advance(steps: int) -> None:
                 nonlocal done
                 done += steps
-                advance(steps)
+                advance_shown(steps)
                 self._write(f"{name} {done}" + (f" of {total}" if total else ""))
 
-            yield told
+            yield advance
 
-    def note(self, text: str) -> None:
-        """A line of the progress that is shown here."""
-        self._progress.note(text)
+    def log(self, text: str) -> None:
+        """Log a line in the progress that is shown here; see `crossfeed.protocols.Progress.log`."""
+        self._progress.log(text)
 
     def _write(self, step: str) -> None:
-        if not self._cell or time.monotonic() - self._said < _EVERY:
+        if not self._cell or time.monotonic() - self._written < _EVERY:
             return
-        self._said = time.monotonic()
+        self._written = time.monotonic()
         here = {"step": step, "process": os.getpid(), "host": platform.node(), "time": time.time()}
-        with suppress(StoreError):  # a sign is for people; what matters is written by others, and says so
-            self._store.write_document(f"status/{self._cell}", self._doing | here, durable=False)
+        with suppress(StoreError):  # a status is for people; a store that fails is reported by the steps of the run
+            self._store.write_document(f"status/{self._cell}", self._position | here, durable=False)
 
 
-def place_of(store: Store, cell: str) -> dict[str, Any]:
-    """``generation`` and ``stage`` of a cell's last sign of life; empty if there is none."""
-    found = store.read_document(f"status/{cell}") or {}
-    return {key: found[key] for key in ("generation", "stage") if key in found}
+def last_status(store: Store, cell: str) -> dict[str, Any]:
+    """Read the position of a cell's last status document.
+
+    Args:
+        store: The store of the run.
+        cell: The cell's name.
+
+    Returns:
+        ``generation`` and ``stage``; empty if there is none.
+    """
+    status = store.read_document(f"status/{cell}") or {}
+    return {key: status[key] for key in ("generation", "stage") if key in status}
 
 
 @dataclass(frozen=True)
 class CellStatus:
-    """How far one cell is.
+    """The status of one cell.
 
     Attributes:
         cell: Its name.
-        state: ``finished``, ``failed``, ``running``, ``stopped`` (begun, and nobody is at work on it) or ``waiting``.
+        state: ``finished``, ``failed``, ``running``, ``stopped`` (begun, no process is at work on it) or ``waiting``.
         reached: Its last measured generation; -1 for none.
         generations: Its last generation T.
-        doing: What is or was being worked on, such as ``update, t = 3, steps 12 of 40``; empty if nothing is known.
-        seconds: Since its last sign of life; None if there is none.
+        doing: The work in progress, or the last, such as ``update, t = 3, steps 12 of 40``; empty if it is not known.
+        seconds: Seconds since its last status document; None if there is none.
         failure: Its failure record, if it failed.
     """
 
     cell: str
-    state: Literal["finished", "failed", "running", "stopped", "waiting"]
+    state: CellState
     reached: int
     generations: int
     doing: str
@@ -103,11 +123,11 @@ class CellStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far a run is.
+    """The status of a run.
 
     Attributes:
         name: The experiment's name.
-        writer: Which process is at work on it; None if none is.
+        writer: The process at work on it; None if none is.
         cells: Its cells, in their order.
     """
 
@@ -116,12 +136,25 @@ class RunStatus:
     cells: tuple[CellStatus, ...]
 
     def count(self, state: str) -> int:
-        """How many cells are in a state."""
+        """Count the cells in a state.
+
+        Args:
+            state: A state of `CellStatus`.
+
+        Returns:
+            The number of cells.
+        """
         return sum(cell.state == state for cell in self.cells)
 
 
 def read_status(store: Store) -> RunStatus:
-    """How far a run is.
+    """Read the status of a run.
+
+    Args:
+        store: The store of the run; it is only read.
+
+    Returns:
+        The status of the run and of each of its cells.
 
     Raises:
         StoreError: There is no run there, or it cannot be read.
@@ -139,26 +172,39 @@ def read_status(store: Store) -> RunStatus:
 
 def _cell_status(store: Store, cell: Mapping[str, Any], *, at_work: bool) -> CellStatus:
     name, last = cell["cell"], cell["generations"]
-    reached = -1
-    while reached < last and store.has_table("records", _scope(cell, reached + 1), reached + 1):
-        reached += 1
+    reached = _reached(store, cell)
     failure = store.read_document(f"failures/{name}")
+    status = _status_document(store, name)
+    state = _state(reached, last, failed=failure is not None, has_status=bool(status), at_work=at_work)
+    position = (status["stage"], f"t = {status['generation']}", status.get("step", "")) if status else ()
+    seconds = max(0.0, time.time() - status["time"]) if status else None
+    shown_failure = failure if state == "failed" else None
+    return CellStatus(name, state, reached, last, ", ".join(filter(None, position)), seconds, shown_failure)
+
+
+def _reached(store: Store, cell: Mapping[str, Any]) -> int:
+    """Return the last measured generation of a cell; -1 for none."""
+    reached = -1
+    while reached < cell["generations"] and store.has_table("records", _scope(cell, reached + 1), reached + 1):
+        reached += 1
+    return reached
+
+
+def _status_document(store: Store, cell: str) -> dict[str, Any] | None:
     try:
-        sign = store.read_document(f"status/{name}")
+        return store.read_document(f"status/{cell}")
     except StoreError:  # half-written, when a machine went down
-        sign = None
-    doing = ", ".join(filter(None, (sign["stage"], f"t = {sign['generation']}", sign.get("step", "")))) if sign else ""
-    seconds = max(0.0, time.time() - sign["time"]) if sign else None
-    state: Literal["finished", "failed", "running", "stopped", "waiting"]
+        return None
+
+
+def _state(reached: int, last: int, *, failed: bool, has_status: bool, at_work: bool) -> CellState:
     if reached == last:
-        state = "finished"
-    elif sign and at_work:
-        state = "running"  # also if it failed before and is tried again
-    elif failure:
-        state = "failed"
-    else:
-        state = "stopped" if sign or (reached > 0 and not at_work) else "waiting"
-    return CellStatus(name, state, reached, last, doing, seconds, failure if state == "failed" else None)
+        return "finished"
+    if has_status and at_work:
+        return "running"  # also if it failed before and is tried again
+    if failed:
+        return "failed"
+    return "stopped" if has_status or (reached > 0 and not at_work) else "waiting"
 
 
 def _scope(cell: Mapping[str, Any], generation: int) -> str:

@@ -1,4 +1,4 @@
-"""Where runs live: in a folder (`open_store`), here or in an object store, or in memory (`crossfeed.store.memory`)."""
+"""Stores of runs: a folder (`open_store`), here or in an object store, or memory (`crossfeed.store.memory`)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ _LOCAL: Final = ("file", "local")
 
 
 def open_store(location: str | Path, *, worker: bool = False) -> FolderStore:
-    """Open a run's folder, to write it (`begin`) or to read it; nothing is made or looked at yet.
+    """Open a run's folder, to write it (`begin`) or to read it; nothing is created or read yet.
 
     Args:
         location: A folder, or a URL that fsspec opens: ``s3://bucket/run``, ``gs://...``, ``abfs://...``,
             ``memory://run``, ``file:///folder``.
-        worker: Whether this process writes to a run that another process began, and keeps the lock of.
+        worker: True if this process writes to a run that another process began and keeps the lock of.
+
+    Returns:
+        The store.
 
     Raises:
         MissingDependency: The package for this kind of URL is not installed; the message names it.
@@ -38,7 +41,14 @@ def open_store(location: str | Path, *, worker: bool = False) -> FolderStore:
 
 
 def is_remote(location: str | Path) -> bool:
-    """Whether a location is a URL of something else than a folder on this machine."""
+    """Return True if a location is a URL of something else than a folder on this machine.
+
+    Args:
+        location: A location of `open_store`.
+
+    Returns:
+        False for folders and for URLs such as ``file:///folder``.
+    """
     scheme = _URL.match(location) if isinstance(location, str) else None
     return scheme is not None and scheme[1].lower() not in _LOCAL
 

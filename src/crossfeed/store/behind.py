@@ -1,4 +1,4 @@
-"""Writing behind: files are brought to their places while whoever wrote them goes on."""
+"""Write-behind: a thread brings files to their places while the caller goes on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from crossfeed.store.files import Files
 __all__ = ["WriteBehind"]
 
 _AHEAD: Final = 8
-"""Writes under way at most, some two generations: that much a kill may cost, and be held in memory."""
+"""The greatest number of unfinished writes, some two generations: a kill may cost them, and they are held in memory."""
 
 
 class WriteBehind:
-    """Files of which a thread does the writing, for as long as this is a context; see `crossfeed.store.files.Files`.
+    """Files that a thread writes, for as long as this context lasts; see `crossfeed.store.files.Files`.
 
-    The thread writes one thing after another in the order of the calls: a kill leaves what it would have left without
-    it, a little earlier. What is looked at waits for what is being written there. Where a write fails, none after it is
-    done, and its error is raised by the next call that writes or waits, or else at the end of the context. However the
-    context ends, what was written in it is in its place by then.
+    The thread carries out one write after another in the order of the calls: a kill leaves the state that it would have
+    left a little earlier without the thread. A read waits for writes at, above or below its path. Where a write fails,
+    none after it is done, and its error is raised by the next call that writes or waits, or else at the end of the
+    context. However the context ends, everything written in it is in its place by then.
 
     Args:
         files: The files.
@@ -50,22 +50,22 @@ class WriteBehind:
         return self._files.read(path)
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
-        """Begin to write a file; one that need not last is written here, for whoever looks from elsewhere meanwhile."""
+        """Begin to write a file; one that need not be durable is written at once, for other processes to read."""
         if durable:
             self._begin(path, lambda: self._files.write(path, content))
         else:
             self._files.write(path, content, durable=False)
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
-        """Fill a folder here, once all before it is written, and begin to seal it and to bring it to its place."""
+        """Fill a folder in this thread, once all before it is written; begin to seal it and move it to its place."""
         empty, full = Future[Path](), Future[None]()
 
-        def handed_over(folder: Path) -> None:
+        def hand_over(folder: Path) -> None:
             empty.set_result(folder)
             full.result()
 
-        job = self._begin(path, lambda: self._files.write_folder(path, handed_over, last, seal))
-        job.add_done_callback(lambda _: empty.cancel())  # so that nobody waits for a folder that cannot be made
+        job = self._begin(path, lambda: self._files.write_folder(path, hand_over, last, seal))
+        job.add_done_callback(lambda _: empty.cancel())  # ends the wait for a folder that cannot be created
         try:
             fill(empty.result())
         except CancelledError:
@@ -82,7 +82,7 @@ class WriteBehind:
         return self._files.open_folder(path)
 
     def exists(self, path: str) -> bool:
-        """Look for a file or folder."""
+        """Return True if a file or folder is there."""
         self._wait_for(path)
         return self._files.exists(path)
 
@@ -105,28 +105,28 @@ class WriteBehind:
         self._files.lock()
 
     def unlock(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         self._finish()
         self._files.unlock()
 
     def writer(self) -> str | None:
-        """Who holds the lock."""
+        """Return the process that holds the lock."""
         return self._files.writer()
 
     def sweep(self) -> None:
-        """Remove what is half-written and will stay so."""
+        """Remove what a killed process left half-written."""
         self._finish()
         self._files.sweep()
 
     def is_taken(self) -> bool:
-        """Look for what is not crossfeed's."""
+        """Return True if there are files that are not crossfeed's."""
         self._finish()
         return self._files.is_taken()
 
     def _begin(self, path: str, work: Callable[[], None]) -> Future[None]:
         if self._error is not None:
             self._finish()
-        self._begun = [(where, other) for where, other in self._begun if not other.done()]
+        self._begun = [(at, other) for at, other in self._begun if not other.done()]
         if len(self._begun) >= _AHEAD:
             self._begun[0][1].result()
         job = self._thread.submit(self._do, work)
@@ -138,24 +138,24 @@ class WriteBehind:
             return
         try:
             work()
-        except BaseException as error:  # raised where it is waited for
+        except BaseException as error:  # raised by the next call that writes or waits
             self._error = error
 
     def _wait_for(self, path: str) -> None:
         """Finish, if something is being written at, above or below a path."""
         parts = Path(path).parts
-        for where, job in self._begun:
-            other = Path(where).parts
+        for at, job in self._begun:
+            other = Path(at).parts
             shared = min(len(parts), len(other))
             if not job.done() and parts[:shared] == other[:shared]:
                 self._finish()
                 return
 
     def _finish(self) -> None:
-        """Wait for all that was begun.
+        """Wait for all writes.
 
         Raises:
-            BaseException: What went wrong in it first.
+            BaseException: The first error in one of them.
         """
         for _, job in self._begun:
             job.result()

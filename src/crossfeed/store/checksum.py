@@ -1,14 +1,14 @@
-r"""Checksums that travel inside the files they are of, so that no kill can part the two.
+r"""Checksums stored inside the files that they belong to, so that no kill can separate the two.
 
-What is hashed (BLAKE2b, 256 bits) is the address of the file, that is its run's id and its path in the run, and then
-its bytes: a file that was cut short or changed does not match, and neither does an intact one of another run,
-generation or entity.
+The hash (BLAKE2b, 256 bits) is of the file's address, that is its run's id and its path in the run, and then of its
+bytes: a file that was cut short or changed does not match, and neither does an intact one of another run, generation or
+entity.
 
 - A Parquet file keeps its checksum as an entry of its own footer. The entry has a fixed length and is hashed as if it
   were not there; other readers of Parquet show it or ignore it.
-- A JSON document keeps it under ``checksum``, taken over the rest in a canonical spelling.
-- A folder of states keeps a document ``.checksums.json`` with size and checksum of every file; a file more or less is
-  a fault, since libraries read whatever lies in such a folder.
+- A JSON document keeps it under ``checksum``, computed from the rest in a canonical spelling.
+- A folder of states keeps a document ``.checksums.json`` with size and checksum of every file; a missing or additional
+  file is a fault, since libraries read every file of such a folder.
 """
 
 from __future__ import annotations
@@ -43,23 +43,34 @@ _KEY: Final = "crossfeed"
 _MARK: Final = b"crossfeed-blake2b-256:"
 _DIGITS: Final = 64
 _AT_ONCE: Final = 8
-"""Files that are hashed at the same time; hashing lets go of Python's lock."""
+"""Files that are hashed at the same time; hashing releases Python's lock."""
 
 
 def digest(address: str, *parts: bytes | memoryview) -> str:
-    """64 hexadecimal digits of an address and bytes."""
-    found = hashlib.blake2b(address.encode("utf-8") + b"\0", digest_size=_DIGITS // 2)
+    """Hash an address and bytes.
+
+    Args:
+        address: The address.
+        parts: The bytes, in order.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    checksum = hashlib.blake2b(address.encode("utf-8") + b"\0", digest_size=_DIGITS // 2)
     for part in parts:
-        found.update(part)
-    return found.hexdigest()
+        checksum.update(part)
+    return checksum.hexdigest()
 
 
 def seal_table(table: pa.Table, address: str) -> bytes:
-    """A table as a Parquet file that holds its own checksum.
+    """Convert a table to a Parquet file that holds its own checksum.
 
     Args:
         table: Any table.
-        address: Where the file will be: the run's id and the path in it.
+        address: The file's address: the run's id and the path in it.
+
+    Returns:
+        The bytes of the file.
     """
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
@@ -72,7 +83,15 @@ def seal_table(table: pa.Table, address: str) -> bytes:
 
 
 def table_fault(content: bytes, address: str) -> str | None:
-    """What is wrong with the bytes of a sealed table at an address; None if nothing is."""
+    """Check the bytes of a sealed table.
+
+    Args:
+        content: The bytes of the file.
+        address: Its address.
+
+    Returns:
+        A sentence about the fault; None if there is none.
+    """
     before, after = _around(content)
     if before < 0 or after > len(content):
         return "it has no checksum: it was cut short, or it was not written here"
@@ -83,7 +102,13 @@ def table_fault(content: bytes, address: str) -> str | None:
 
 
 def open_table(content: bytes) -> pa.Table:
-    """The table of a Parquet file, sealed or not.
+    """Parse a Parquet file, sealed or not.
+
+    Args:
+        content: The bytes of the file.
+
+    Returns:
+        The table, without the checksum.
 
     Raises:
         pa.ArrowException: These bytes are no Parquet file.
@@ -94,32 +119,55 @@ def open_table(content: bytes) -> pa.Table:
 
 
 def _around(content: bytes | bytearray) -> tuple[int, int]:
-    """Where the checksum begins and ends: after the last mark, since the footer is the end of a Parquet file."""
-    found = content.rfind(_MARK)
-    return (-1, -1) if found < 0 else (found + len(_MARK), found + len(_MARK) + _DIGITS)
+    """Return the begin and end of the checksum: after the last mark, since a Parquet file ends with its footer."""
+    mark = content.rfind(_MARK)
+    return (-1, -1) if mark < 0 else (mark + len(_MARK), mark + len(_MARK) + _DIGITS)
 
 
 def seal_document(document: Mapping[str, Any], address: str) -> bytes:
-    """A document as JSON text with its checksum."""
+    """Convert a document to JSON text with its checksum.
+
+    Args:
+        document: Plain data.
+        address: The file's address.
+
+    Returns:
+        The bytes of the file.
+    """
     plain = json.loads(json.dumps(document))
     text = json.dumps(plain | {"checksum": _of_document(plain, address)}, indent=2, ensure_ascii=False)
-    # What is no Unicode text, such as half a surrogate pair in an error's message, is spelled as JSON does.
+    # Characters that are no Unicode text, such as half a surrogate pair in an error's message, are escaped as in JSON.
     return (text + "\n").encode("utf-8", errors="backslashreplace")
 
 
 def parse_document(content: bytes) -> tuple[dict[str, Any], str | None]:
-    """A document's content, checksum included, and what keeps it from being one."""
+    """Parse a document.
+
+    Args:
+        content: The bytes of the file.
+
+    Returns:
+        Its data, checksum included, and a sentence about the fault (None if there is none).
+    """
     try:
-        found = json.loads(content)
+        document = json.loads(content)
     except (ValueError, RecursionError) as error:
         return {}, f"cannot be read: {error}"
-    if not isinstance(found, dict):
-        return {}, f"it holds {type(found).__name__}, not a mapping"
-    return found, None
+    if not isinstance(document, dict):
+        return {}, f"it holds {type(document).__name__}, not a mapping"
+    return document, None
 
 
 def document_fault(document: Mapping[str, Any], address: str) -> str | None:
-    """What is wrong with a parsed document at an address; None if nothing is."""
+    """Check a parsed document.
+
+    Args:
+        document: Its data, checksum included.
+        address: The file's address.
+
+    Returns:
+        A sentence about the fault; None if there is none.
+    """
     rest = {name: value for name, value in document.items() if name != "checksum"}
     if "checksum" not in document:
         return "it has no checksum: it was changed, or it was not written here"
@@ -133,19 +181,29 @@ def _of_document(rest: Mapping[str, Any], address: str) -> str:
 
 
 def describe_folder(folder: Path) -> dict[str, Any]:
-    """Size and checksum of every file in a folder, by relative path: what its manifest says."""
+    """Compute the manifest of a folder.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Size and checksum of every file, by relative path.
+    """
     files = dict(_files(folder))
     sums = _sums(files)
     return {"files": {name: {"bytes": path.stat().st_size, "blake2b": sums[name]} for name, path in files.items()}}
 
 
 def folder_fault(folder: Path, content: bytes, address: str) -> str | None:
-    """What is wrong with a folder of states at an address; None if nothing is.
+    """Check a folder of states.
 
     Args:
         folder: The folder.
-        content: Its manifest.
-        address: Where it belongs.
+        content: The bytes of its manifest.
+        address: Its address.
+
+    Returns:
+        A sentence about the fault; None if there is none.
 
     Raises:
         OSError: A file cannot be read.
@@ -154,26 +212,26 @@ def folder_fault(folder: Path, content: bytes, address: str) -> str | None:
     fault = fault or document_fault(manifest, address)
     if fault is not None:
         return f"of its {MANIFEST}: {fault}"
-    files, said = dict(_files(folder)), manifest["files"]
-    for name in sorted(files.keys() | said.keys()):
+    files, expected = dict(_files(folder)), manifest["files"]
+    for name in sorted(files.keys() | expected.keys()):
         if name not in files:
             return f"{name} is missing"
-        if name not in said:
+        if name not in expected:
             return f"{name} does not belong there"
-        if files[name].stat().st_size != said[name]["bytes"]:
+        if files[name].stat().st_size != expected[name]["bytes"]:
             return f"the checksum of {name} does not match"
     sums = _sums(files)
-    wrong = [name for name in sorted(files) if sums[name] != said[name]["blake2b"]]
+    wrong = [name for name in sorted(files) if sums[name] != expected[name]["blake2b"]]
     return f"the checksum of {wrong[0]} does not match" if wrong else None
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
-    found = ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if not path.is_dir())
-    return sorted(each for each in found if each[0] != MANIFEST)
+    files = ((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if not path.is_dir())
+    return sorted(each for each in files if each[0] != MANIFEST)
 
 
 def _sums(files: Mapping[str, Path]) -> dict[str, str]:
-    """Checksums of files, several at a time: a state of a large model takes seconds."""
+    """Compute checksums of files, several at a time: a state of a large model takes seconds."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return dict(zip(files, pool.map(_of, files.values()), strict=True))
 

@@ -1,7 +1,7 @@
-"""What a run's files lie on: a folder of this machine (`crossfeed.store.local`) or an object store (`...remote`).
+"""The protocol of a run's files: a folder of this machine (`crossfeed.store.local`) or an object store (`...remote`).
 
-Paths are relative to the run, with slashes. Everything a run consists of is written by these few verbs, so that a
-place to keep runs is nothing but an implementation of them.
+Paths are relative to the run, with slashes. Everything that belongs to a run is written by these few verbs, so that a
+new kind of place for runs is an implementation of them and no more.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ __all__ = ["Files"]
 
 
 class Files(Protocol):
-    """The files of one run. What fails raises `StoreError`, naming the file and why.
+    """The files of one run. A verb that fails raises `StoreError`, naming the file and the reason.
 
     Attributes:
         name: The place as it was given, for messages.
-        location: The place as another process finds it; None if none can (`crossfeed.protocols.Store.location`).
-        folder: The folder on this machine; None if it is none.
+        location: The place for another process; None if no other process can reach it
+            (`crossfeed.protocols.Store.location`).
+        folder: The folder on this machine; None if it is elsewhere.
     """
 
     @property
@@ -33,42 +34,85 @@ class Files(Protocol):
     def folder(self) -> Path | None: ...  # noqa: D102 - see above
 
     def read(self, path: str) -> bytes | None:
-        """A file's bytes; None if it is not there."""
+        """Read a file.
+
+        Args:
+            path: The file's path.
+
+        Returns:
+            Its bytes; None if it is not there.
+        """
         ...
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
-        """Put a file there, whole or not at all; durable: it survives a loss of power."""
+        """Write a file, whole or not at all.
+
+        Args:
+            path: The file's path.
+            content: Its bytes.
+            durable: True if it has to survive a loss of power.
+        """
         ...
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
-        """Put a folder there in place of an older one.
+        """Write a folder in place of an older one.
 
         Args:
-            path: Where.
+            path: The folder's path.
             fill: Writes the content into an empty folder of this machine.
-            last: The file that says that the folder is whole: it is never there without the others.
-            seal: Makes that file's content from the folder that holds all the others.
+            last: The file that marks the folder as whole: it is never there without the others.
+            seal: Returns that file's content from the folder that holds all the others.
         """
         ...
 
     def open_folder(self, path: str) -> AbstractContextManager[Path]:
-        """A folder's content as a folder of this machine, for as long as the context lasts; not to be written to."""
+        """Open a folder for reading.
+
+        Args:
+            path: The folder's path.
+
+        Returns:
+            A context manager that gives the content as a folder of this machine, for as long as the context lasts.
+        """
         ...
 
     def exists(self, path: str) -> bool:
-        """Whether a file or a folder is there."""
+        """Return True if a file or a folder is there.
+
+        Args:
+            path: Its path.
+
+        Returns:
+            True if it is there.
+        """
         ...
 
     def names(self, path: str) -> list[str]:
-        """What a folder holds, sorted; nothing if it is not there."""
+        """List a folder.
+
+        Args:
+            path: The folder's path.
+
+        Returns:
+            The names of its files and folders, sorted; empty if it is not there.
+        """
         ...
 
     def move(self, path: str, to: str) -> None:
-        """Give a file or folder another name in the same folder; nothing happens if it is not there."""
+        """Rename a file or folder within its folder, if it is there.
+
+        Args:
+            path: Its path.
+            to: Its new path.
+        """
         ...
 
     def remove(self, path: str) -> None:
-        """Remove a file or folder; nothing happens if it is not there."""
+        """Remove a file or folder, if it is there.
+
+        Args:
+            path: Its path.
+        """
         ...
 
     def lock(self) -> None:
@@ -81,11 +125,15 @@ class Files(Protocol):
         ...
 
     def unlock(self) -> None:
-        """Let others write; nothing happens if this is not locked."""
+        """Release the lock, if it is held."""
         ...
 
     def writer(self) -> str | None:
-        """Which process holds the lock, as far as can be seen at once; None if none does."""
+        """Return the process that holds the lock, as far as can be seen at once.
+
+        Returns:
+            Its number, machine and start as text; None if no process does.
+        """
         ...
 
     def sweep(self) -> None:
@@ -93,5 +141,9 @@ class Files(Protocol):
         ...
 
     def is_taken(self) -> bool:
-        """Whether something is there that crossfeed did not even begin to write."""
+        """Return True if there are files that crossfeed did not even begin to write.
+
+        Returns:
+            True if the place is not free for a new run.
+        """
         ...

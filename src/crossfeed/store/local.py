@@ -1,7 +1,7 @@
 """A run's files in a folder of this machine.
 
 Every write goes to a temporary name beside its target and is moved into place, so that a kill at any moment leaves
-each file or folder whole or absent. The lock is the system's own: it goes with its process, however that ends.
+each file or folder whole or absent. The lock is the system's own: it ends with its process, however that ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LocalFiles:
     """The files in a folder; see `crossfeed.store.files.Files`.
 
     Args:
-        folder: The run's folder; made by `lock` if it is not there.
+        folder: The run's folder; created by `lock` if it is not there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,11 +69,11 @@ class LocalFiles:
             self.remove(path)
 
     def open_folder(self, path: str) -> AbstractContextManager[Path]:
-        """The folder itself."""
+        """Open a folder: the folder itself."""
         return nullcontext(self.folder / path)
 
     def exists(self, path: str) -> bool:
-        """Look for a file or folder."""
+        """Return True if a file or folder is there."""
         return (self.folder / path).exists()
 
     def names(self, path: str) -> list[str]:
@@ -121,13 +121,13 @@ class LocalFiles:
         self._lock = handle
 
     def unlock(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def writer(self) -> str | None:
-        """Who holds the system's lock."""
+        """Return the process that holds the system's lock."""
         with suppress(OSError), (self.folder / _LOCK).open("rb") as handle:
             try:
                 if fcntl is not None:
@@ -142,7 +142,7 @@ class LocalFiles:
             _discard(leftover)
 
     def is_taken(self) -> bool:
-        """Whether there is a file, or a folder with anything but temporary files in it."""
+        """Return True if there is a file, or a folder with anything except temporary files in it."""
         if self.folder.exists() and not self.folder.is_dir():
             return True
         return any(not name.startswith((_TEMPORARY, _LOCK)) for name in self.names(""))
@@ -159,13 +159,13 @@ class LocalFiles:
                 f"{self.folder}: its file system gives no locks ({_reason(error)}), so that two processes could write "
                 "at once; mount it with locks (NFS: without nolock), or choose another folder with --out"
             ) from error
-        with suppress(OSError):  # who holds it is a word for others; on a full disk the lock holds without
+        with suppress(OSError):  # the owner's name is for messages; on a full disk the lock holds without
             handle.truncate(0)
             handle.write(str(Owner.this_process()).encode())
 
     @contextmanager
     def _into(self, path: str, *, durable: bool) -> Iterator[Path]:
-        """A temporary path beside the target that takes its place when the block ends well."""
+        """Give a temporary path beside the target that takes its place if the block ends without an error."""
         target = self.folder / path
         partial = _partial(target)
         with self._changing(path):
@@ -183,7 +183,7 @@ class LocalFiles:
     def _changing(self, path: str) -> Iterator[None]:
         try:
             yield
-        except (StoreError, WorkerFailure):  # a worker that is lost while it saves is no fault of the place
+        except (StoreError, WorkerFailure):  # a worker that is lost while it saves is no fault of the files
             raise
         except Exception as error:  # libraries that write files have errors of their own for a full disk
             where = self.folder / path
@@ -201,7 +201,7 @@ def _partial(target: Path) -> Path:
 
 
 def _flush(path: Path) -> None:
-    """Bring bytes to the disk before a name says that they are there."""
+    """Flush files to the disk, before they get their names."""
     for file in path.rglob("*") if path.is_dir() else [path]:
         if file.is_file():
             with file.open("rb") as handle:
@@ -209,7 +209,7 @@ def _flush(path: Path) -> None:
 
 
 def _discard(path: Path) -> None:
-    """Remove what is half-written; where even that cannot be done, the next run will."""
+    """Remove a half-written file or folder; where that fails, the next run will."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -218,7 +218,7 @@ def _discard(path: Path) -> None:
 
 
 def _flock(handle: FileIO) -> None:
-    """Take the system's lock; a second try outlasts those who only look whether it is taken."""
+    """Take the system's lock; a second try outlasts processes that only look whether it is taken."""
     for patience in (0.05, 0.2, 0.0):
         try:
             if fcntl is not None:

@@ -1,8 +1,8 @@
-"""A lock for places that have none: an object that its owner writes anew now and then.
+"""A lock for stores that have none: an object that its owner rewrites periodically, as a heartbeat.
 
 Another process on the same machine is looked up. One elsewhere is watched: as long as its object changes, it is
-alive; once it has not changed for `PATIENCE` seconds of the watcher's own stopwatch, its owner is taken for dead. No
-two clocks are ever compared, so one that is wrong or set back neither frees a held lock nor holds a free one.
+alive; once the object has not changed for `PATIENCE` seconds of the watcher's own clock, its owner is taken for dead.
+No two clocks are ever compared, so one that is wrong or set back neither frees a held lock nor holds a free one.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ BEAT: Final = 10.0
 """Seconds between two writings of a held lock."""
 
 PATIENCE: Final = 45.0
-"""Seconds without one after which an owner that cannot be looked up is dead."""
+"""Seconds without one after which an owner that cannot be looked up is taken for dead."""
 
 SETTLE: Final = 2.0
-"""Seconds in which two that take over the same dead owner's lock overwrite each other; the last one has it."""
+"""Seconds in which two processes that take over a dead owner's lock overwrite each other; the last one holds it."""
 
 
 class ObjectLock:
@@ -36,18 +36,18 @@ class ObjectLock:
     Args:
         fs: An fsspec file system.
         path: The lock's object on it.
-        where: The run, for messages.
+        run: The run's name, for messages.
     """
 
-    def __init__(self, fs: Any, path: str, where: str) -> None:
-        self._fs, self._path, self._where = fs, path, where
+    def __init__(self, fs: Any, path: str, run: str) -> None:
+        self._fs, self._path, self._run = fs, path, run
         self._token: str | None = None
         self._taken_by: str | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def take(self) -> None:
-        """Take the lock; nothing happens if this object holds it.
+        """Take the lock, unless this object holds it.
 
         Raises:
             StoreError: Another process holds it; the message says which, and since when.
@@ -56,12 +56,12 @@ class ObjectLock:
             return
         token = uuid.uuid4().hex
         while not self._create(token):
-            found = self._read()
-            if found is None:
-                continue  # let go of in between
-            if self._is_alive(found):
-                raise StoreError(f"{self._where}: in use by {_named(found)}; wait for it, or stop it first")
-            if self._read() == found:
+            content = self._read()
+            if content is None:
+                continue  # released in between
+            if self._is_alive(content):
+                raise StoreError(f"{self._run}: in use by {_named(content)}; wait for it, or stop it first")
+            if self._read() == content:
                 self._take_over(token)
                 break
         self._token, self._taken_by = token, None
@@ -70,36 +70,41 @@ class ObjectLock:
         self._thread.start()
 
     def release(self) -> None:
-        """Let go of the lock; nothing happens if it is not held."""
+        """Release the lock, if it is held."""
         if self._token is None:
             return
         token, self._token = self._token, None
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        with suppress(Exception):  # what cannot be removed is a dead owner's, and so free
+        with suppress(Exception):  # an object that cannot be removed is a dead owner's, and so free
             if _token(self._read()) == token:
                 self._fs.rm_file(self._path)
 
     def check(self) -> None:
-        """Check that nobody took a held lock over, as after a machine that slept.
+        """Check that no other process took a held lock over, as after a machine that slept.
 
         Raises:
-            StoreError: Somebody did.
+            StoreError: One did.
         """
         if self._token is not None and self._taken_by is not None:
-            raise StoreError(f"{self._where}: this process was silent too long, and {self._taken_by} took the run over")
+            raise StoreError(f"{self._run}: this process was silent too long, and {self._taken_by} took the run over")
 
     def holder(self) -> str | None:
-        """Who holds the lock; an owner that cannot be looked up from here counts as alive."""
-        found = self._read()
-        known = _owner(found)
-        if found is None or (known is not None and known.is_alive() is False):
+        """Return the process that holds the lock.
+
+        Returns:
+            Its number, machine and start as text; None if no process does. An owner that cannot be looked up from here
+            counts as alive.
+        """
+        content = self._read()
+        owner = _owner(content)
+        if content is None or (owner is not None and owner.is_alive() is False):
             return None
-        return _named(found)
+        return _named(content)
 
     def _create(self, token: str) -> bool:
-        """Put the lock there if there is none; the store decides between two at once."""
+        """Create the lock if there is none; the store decides between two processes at once."""
         try:
             self._fs.pipe_file(self._path, self._content(token, 0), mode="create")
         except FileExistsError:
@@ -109,20 +114,20 @@ class ObjectLock:
     def _take_over(self, token: str) -> None:
         self._fs.pipe_file(self._path, self._content(token, 0))
         time.sleep(SETTLE)
-        found = self._read()
-        if _token(found) != token:
-            raise StoreError(f"{self._where}: in use by {_named(found)}; wait for it, or stop it first")
+        content = self._read()
+        if _token(content) != token:
+            raise StoreError(f"{self._run}: in use by {_named(content)}; wait for it, or stop it first")
 
-    def _is_alive(self, found: bytes) -> bool:
-        known = _owner(found)
-        alive = known.is_alive() if known is not None else None
+    def _is_alive(self, content: bytes) -> bool:
+        owner = _owner(content)
+        alive = owner.is_alive() if owner is not None else None
         if alive is not None:
             return alive
         begun = time.monotonic()
         while time.monotonic() - begun < PATIENCE:
             time.sleep(BEAT / 10)
             now = self._read()
-            if now != found:
+            if now != content:
                 return now is not None
         return False
 
@@ -130,10 +135,10 @@ class ObjectLock:
         beats = 0
         while not stop.wait(BEAT):
             beats += 1
-            with suppress(Exception):  # a network that is gone for a moment; the next beat may come through
-                found = self._read()
-                if found is not None and _token(found) != token:
-                    self._taken_by = _named(found)
+            with suppress(Exception):  # a network that fails for a moment; the next beat may get through
+                content = self._read()
+                if content is not None and _token(content) != token:
+                    self._taken_by = _named(content)
                     return
                 self._fs.pipe_file(self._path, self._content(token, beats))
 
@@ -150,12 +155,12 @@ class ObjectLock:
 
 
 def _parsed(content: bytes | None) -> dict[str, Any]:
-    """A lock's content; empty if it is no lock's."""
+    """Parse a lock's content; empty if it is no lock's."""
     try:
-        found = json.loads(content or b"{}")
+        lock = json.loads(content or b"{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return lock if isinstance(lock, dict) else {}
 
 
 def _token(content: bytes | None) -> Any:

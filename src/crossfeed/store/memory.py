@@ -1,4 +1,4 @@
-"""A run in memory: for tests, notebooks and runs whose records are all that is wanted."""
+"""A run in memory: for tests, notebooks and runs of which only the records are needed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ __all__ = ["MemoryStore"]
 
 
 class MemoryStore:
-    """A run that lives as long as this object; states are kept as they are, never saved.
+    """The store of a run that lasts as long as this object; states are kept as they are, never saved.
 
     Attributes:
         location: None: no other process can open it.
-        set_aside: Nothing: nothing is ever damaged.
+        set_aside: Always empty: nothing is ever damaged.
+        description: The experiment as YAML.
+        results: Tables that sum up the whole run, by name.
     """
 
     location = None
@@ -35,84 +37,201 @@ class MemoryStore:
         self._states: dict[tuple[str, int], dict[str, State]] = {}
 
     def begin(self, description: str, document: Mapping[str, Any]) -> None:
-        """Open the run for writing; see `crossfeed.protocols.Store.begin`."""
-        found = self.read_document("run")
-        if found is not None:
-            check_document("memory", found, document if self._tables or self._states else None)
-            if found.get("id") != document["id"]:
+        """Open the run for writing.
+
+        Args:
+            description: The experiment as YAML.
+            document: Plain data with at least ``schema``, ``id`` and ``data`` (hashes of the tasks' data).
+
+        Raises:
+            StoreMismatch: It holds finished steps of another id, or of other data.
+        """
+        existing = self.read_document("run")
+        if existing is not None:
+            check_document("memory", existing, document if self._tables or self._states else None)
+            if existing.get("id") != document["id"]:
                 self._documents.clear()
                 self.results.clear()
         self.description = description
         self.write_document("run", document)
 
     def writer(self) -> str | None:
-        """Nobody else can."""
+        """Return the other process that writes to the run.
+
+        Returns:
+            None: no other process can.
+        """
         return None
 
     def end(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is no lock to release."""
 
     def write_behind(self) -> AbstractContextManager[None]:
-        """There is nothing to wait for."""
+        """Open a context in which writes may return before they are done.
+
+        Returns:
+            A context manager that does nothing: writes need no time.
+        """
         return nullcontext()
 
     def read_description(self) -> str:
-        """The experiment as YAML."""
+        """Return the description that the run was begun with.
+
+        Returns:
+            The experiment as YAML.
+        """
         return self.description
 
     def write_document(self, name: str, document: Mapping[str, Any], *, durable: bool = True) -> None:
-        """Keep plain data."""
+        """Keep plain data under a name.
+
+        Args:
+            name: A relative path, such as ``failures/<cell>``.
+            document: Plain data.
+            durable: Without effect: nothing in memory is.
+        """
         self._documents[name] = deepcopy(dict(document))
 
     def read_document(self, name: str) -> dict[str, Any] | None:
-        """Read plain data back; None if there is none."""
+        """Return plain data.
+
+        Args:
+            name: The name that it was kept under.
+
+        Returns:
+            A copy of the data; None if there is none.
+        """
         return deepcopy(self._documents.get(name))
 
     def drop_document(self, name: str) -> None:
-        """Forget plain data."""
+        """Remove plain data, if it is there.
+
+        Args:
+            name: The name that it was kept under.
+        """
         self._documents.pop(name, None)
 
     def documents(self, folder: str) -> list[str]:
-        """The names of plain data in a folder."""
+        """List plain data.
+
+        Args:
+            folder: A relative path, such as ``failures``.
+
+        Returns:
+            The names of all plain data in the folder, sorted.
+        """
         return sorted(name for name in self._documents if name.rpartition("/")[0] == folder)
 
     def write_result(self, name: str, table: pa.Table) -> None:
-        """Keep a table that sums up the run."""
+        """Keep a table that sums up the whole run.
+
+        Args:
+            name: ``records``, ``projection``, ...
+            table: The table.
+        """
         self.results[name] = table
 
     def read_result(self, name: str) -> pa.Table | None:
-        """Read it back; None if it is not there."""
+        """Return a table that sums up the whole run.
+
+        Args:
+            name: The name that it was kept under.
+
+        Returns:
+            The table; None if there is none.
+        """
         return self.results.get(name)
 
     def has_table(self, step: str, scope: str, generation: int) -> bool:
-        """Whether a table is there."""
+        """Return True if a table of one generation is there.
+
+        Args:
+            step: ``pool``, ``records`` or ``outputs``.
+            scope: The scope: a cell's name, or ``shared/<id>`` for a generation 0 that several cells share.
+            generation: The generation t.
+
+        Returns:
+            True if `read_table` will return it.
+        """
         return (step, scope, generation) in self._tables
 
     def write_table(self, step: str, scope: str, generation: int, table: pa.Table) -> None:
-        """Keep a table of one generation."""
+        """Keep a table of one generation.
+
+        Args:
+            step: ``pool``, ``records`` or ``outputs``.
+            scope: The scope.
+            generation: The generation t.
+            table: The table.
+        """
         self._tables[step, scope, generation] = table
 
     def read_table(self, step: str, scope: str, generation: int) -> pa.Table:
-        """Read a table of one generation back."""
+        """Return a table of one generation.
+
+        Args:
+            step: ``pool``, ``records`` or ``outputs``.
+            scope: The scope.
+            generation: The generation t.
+
+        Returns:
+            The table.
+
+        Raises:
+            KeyError: It is not there.
+        """
         return self._tables[step, scope, generation]
 
     def has_states(self, scope: str, generation: int) -> bool:
-        """Whether the states of a generation are there."""
+        """Return True if the states after a generation are there.
+
+        Args:
+            scope: The scope.
+            generation: The generation t.
+
+        Returns:
+            True if `read_states` will return them.
+        """
         return (scope, generation) in self._states
 
     def write_states(
         self, scope: str, generation: int, states: Mapping[str, State], save: Callable[[State, Path], None]
     ) -> None:
-        """Keep states; `save` is not needed."""
+        """Keep the states after a generation.
+
+        Args:
+            scope: The scope.
+            generation: The generation t.
+            states: The states by entity name.
+            save: Not called: states are kept as they are.
+        """
         self._states[scope, generation] = dict(states)
 
     def read_states(
         self, scope: str, generation: int, entities: Sequence[str], load: Callable[[Path], State]
     ) -> list[State]:
-        """Read states; `load` is not needed."""
-        kept = self._states[scope, generation]
-        return [kept[name] for name in entities]
+        """Return states after a generation.
+
+        Args:
+            scope: The scope.
+            generation: The generation t.
+            entities: The names of the entities whose states are returned.
+            load: Not called: states are kept as they are.
+
+        Returns:
+            The states, in the order of `entities`.
+
+        Raises:
+            KeyError: They are not there.
+        """
+        states = self._states[scope, generation]
+        return [states[name] for name in entities]
 
     def drop_states(self, scope: str, generation: int) -> None:
-        """Forget the states of a generation."""
+        """Remove the states after a generation, if they are there.
+
+        Args:
+            scope: The scope.
+            generation: The generation t.
+        """
         self._states.pop((scope, generation), None)

@@ -1,4 +1,4 @@
-"""Which process writes to a run, in a form that tells processes apart that have the same number."""
+"""The process that writes to a run, in a form that distinguishes processes of the same number."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Owner:
     Attributes:
         process: Its number.
         host: The machine's name.
-        machine: The boot of the machine and the space of process numbers; processes that agree in it can see each
-            other. Empty where the system does not say.
-        started: When it started, in ticks of its machine, so that a number used again is not taken for it. Empty where
-            the system does not say.
-        since: When it took the lock, for people; nothing is decided by it.
+        machine: The boot of the machine and the namespace of process numbers; processes that agree in it can see each
+            other. Empty where the system does not state it.
+        started: Its start, in ticks of its machine, so that a reused number is not taken for it. Empty where the system
+            does not state it.
+        since: The time at which it took the lock, for messages alone.
     """
 
     process: int
@@ -37,12 +37,20 @@ class Owner:
 
     @classmethod
     def this_process(cls) -> Owner:
-        """The process that asks."""
+        """Return this process.
+
+        Returns:
+            The owner that a lock of this process names.
+        """
         pid = os.getpid()
         return cls(pid, platform.node(), _machine(), _started(pid), time.strftime("%Y-%m-%d %H:%M:%S"))
 
     def is_alive(self) -> bool | None:
-        """Whether the process still runs; None if it cannot be seen from here."""
+        """Return True if the process still runs.
+
+        Returns:
+            False if it has ended; None if it cannot be seen from here.
+        """
         if not self.machine or not self.started or self.machine != _machine():
             return None
         return _started(self.process) == self.started
@@ -58,7 +66,7 @@ def _machine() -> str:
 
 
 def _started(process: int) -> str:
-    """Field 22 of ``/proc/<pid>/stat``; the name before it, in parentheses, may hold anything. Empty if it is gone."""
+    """Read field 22 of ``/proc/<pid>/stat``; the name before it may hold any characters. Empty if it has ended."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -1,7 +1,7 @@
-"""A run's files in an object store, or wherever else fsspec reaches: ``s3://``, ``gs://``, ``abfs://``, ``memory://``.
+"""A run's files in an object store, or on another file system of fsspec: ``s3://``, ``gs://``, ``abfs://``, ``memory://``.
 
-An object is put there by one request, so it is whole or absent. A folder is as many objects, of which the last one
-put says that it is whole. The lock is an object that its owner writes anew now and then (`crossfeed.store.lock`).
+An object is put there by one request, so it is whole or absent. A folder is several objects, of which the last one put
+marks it as whole. The lock is an object that its owner rewrites periodically (`crossfeed.store.lock`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RemoteFiles:
 
     @property
     def location(self) -> str | None:
-        """The URL; objects in memory are seen by this process alone."""
+        """The URL; None in memory, which this process alone sees."""
         return None if "memory" in _names_of(self._fs) else self.name
 
     def read(self, path: str) -> bytes | None:
@@ -61,53 +61,53 @@ class RemoteFiles:
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Put all objects of a folder, the last one last."""
         self.remove(path)
-        with self._doing("written", path), tempfile.TemporaryDirectory(prefix="crossfeed-") as made:
-            fill(Path(made))
-            Path(made, last).write_bytes(seal(Path(made)))
-            files = [file for file in sorted(Path(made).rglob("*")) if file.is_file()]
+        with self._doing("written", path), tempfile.TemporaryDirectory(prefix="crossfeed-") as local:
+            fill(Path(local))
+            Path(local, last).write_bytes(seal(Path(local)))
+            files = [file for file in sorted(Path(local).rglob("*")) if file.is_file()]
             for file in sorted(files, key=lambda file: file.name == last):
-                self._fs.put_file(str(file), self._at(f"{path}/{file.relative_to(made).as_posix()}"))
+                self._fs.put_file(str(file), self._at(f"{path}/{file.relative_to(local).as_posix()}"))
 
     @contextmanager
     def open_folder(self, path: str) -> Iterator[Path]:
-        """A copy of a folder's objects in a temporary folder of this machine."""
+        """Copy a folder's objects to a temporary folder of this machine."""
         with tempfile.TemporaryDirectory(prefix="crossfeed-") as copy:
             with self._doing("read", path):
-                for found in self._below(path):
-                    target = Path(copy) / Path(found).relative_to(self._at(path))
+                for name in self._below(path):
+                    target = Path(copy) / Path(name).relative_to(self._at(path))
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    self._fs.get_file(found, str(target))
+                    self._fs.get_file(name, str(target))
             yield Path(copy)
 
     def exists(self, path: str) -> bool:
-        """Look for an object, or for any below a prefix."""
+        """Return True if there is an object, or any below a prefix."""
         with self._doing("read", path):
             return bool(self._fs.exists(self._at(path)))
 
     def names(self, path: str) -> list[str]:
-        """List what is below a prefix."""
+        """List the names below a prefix."""
         with self._doing("read", path):
             try:
-                found = self._fs.ls(self._at(path), detail=False)
+                names = self._fs.ls(self._at(path), detail=False)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-            return sorted({name.rstrip("/").rpartition("/")[2] for name in found} - {""})
+            return sorted({name.rstrip("/").rpartition("/")[2] for name in names} - {""})
 
     def move(self, path: str, to: str) -> None:
-        """Copy what is there to another name, and remove it."""
+        """Copy objects to another name, and remove them."""
         self._lock.check()
         with self._doing("written", path):
-            for found in self._below(path):
-                self._fs.cp_file(found, self._at(to) + found.removeprefix(self._at(path)))
+            for name in self._below(path):
+                self._fs.cp_file(name, self._at(to) + name.removeprefix(self._at(path)))
         self.remove(path)
 
     def remove(self, path: str) -> None:
         """Remove an object, or all below a prefix."""
         self._lock.check()
         with self._doing("written", path):
-            for found in self._below(path):
+            for name in self._below(path):
                 with suppress(FileNotFoundError):
-                    self._fs.rm_file(found)
+                    self._fs.rm_file(name)
 
     def lock(self) -> None:
         """Take the lock object."""
@@ -115,7 +115,7 @@ class RemoteFiles:
             self._lock.take()
 
     def writer(self) -> str | None:
-        """Who holds the lock object."""
+        """Return the process that holds the lock object."""
         with self._doing("read", _LOCK):
             return self._lock.holder()
 
@@ -124,14 +124,14 @@ class RemoteFiles:
         self._lock.release()
 
     def sweep(self) -> None:
-        """Nothing to remove: half a folder is not taken for one, and is replaced when it is written again."""
+        """Do nothing: half a folder is not taken for one, and is replaced when it is written again."""
 
     def is_taken(self) -> bool:
-        """Whether anything but a lock is below the URL."""
+        """Return True if anything except a lock is below the URL."""
         return any(name != _LOCK for name in self.names(""))
 
     def _below(self, path: str) -> list[str]:
-        """An object, or all below a prefix; sorted, so that what says that a folder is whole is removed first."""
+        """Return an object, or all below a prefix; sorted, so that the mark of a whole folder is removed first."""
         return sorted(self._fs.find(self._at(path)))
 
     def _at(self, path: str) -> str:
@@ -139,10 +139,10 @@ class RemoteFiles:
 
     @contextmanager
     def _doing(self, what: str, path: str) -> Iterator[None]:
-        """Errors of clients are of all kinds; each becomes one that names the object."""
+        """Convert any error of a client to one that names the object."""
         try:
             yield
-        except (StoreError, WorkerFailure):  # a worker that is lost while it saves is no fault of the place
+        except (StoreError, WorkerFailure):  # a worker that is lost while it saves is no fault of the files
             raise
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -158,13 +158,13 @@ def _open(url: str) -> tuple[Any, str]:
             f"{url}: runs at such an address need fsspec and its package for {scheme}: pip install 'crossfeed[remote]'"
         ) from error
     try:
-        # Listings are never kept: other processes write here too.
+        # Listings are never cached: other processes write here too.
         fs, root = url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
         raise MissingDependency(f"{url}: {str(error).rstrip('.')} (pip install it beside crossfeed)") from error
     except ValueError as error:
         raise InvalidInput(f"{url}: {error}; give a folder, or a URL such as s3://bucket/run") from error
-    except Exception as error:  # clients look for credentials and connections when they are made
+    except Exception as error:  # clients look for credentials and connections when they are created
         raise StoreError(f"{url}: cannot be opened ({str(error) or type(error).__name__})") from error
     return fs, root.rstrip("/")
 

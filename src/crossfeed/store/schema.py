@@ -9,18 +9,18 @@ A run folder::
     projection.parquet                             2-D coordinates of output embeddings, if measured
     records/<scope>/generation-000.parquet         the same numbers, generation by generation
     outputs/<scope>/generation-000.parquet         completions of test prompts that metrics were measured on
-    pool/<cell>/generation-001.parquet             what was published, with provenance
+    pool/<cell>/generation-001.parquet             the published items, with provenance
     checkpoints/<scope>/generation-000/<entity>/   weights and configuration of each entity's model
-    evaluation.parquet, evaluation/<scope>/...     benchmark numbers, if asked for (`crossfeed evaluate`)
-    precision/<precision>.json                     what its numbers were computed in: never two of them
-    status/<cell>.json                             what is being done right now
-    failures/<cell>.json                           where a cell stopped, and why
+    evaluation.parquet, evaluation/<scope>/...     benchmark numbers, if requested (`crossfeed evaluate`)
+    precision/<precision>.json                     the precision of its computations: never two of them
+    status/<cell>.json                             the work in progress
+    failures/<cell>.json                           the step at which a cell stopped, and the reason
 
 A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cells share. Checksums are inside the files
 (`crossfeed.store.checksum`). Names that begin with a dot are the store's own: ``.lock``, ``.partial-...``
 (half-written), ``.damaged-...`` (set aside), ``.checksums.json`` (in every folder of states).
 
-Versions: 1 had no checksums, and other rules for ids; such runs are read, but not gone on with.
+Versions: 1 had no checksums, and other rules for ids; such runs are read, but not resumed.
 """
 
 from __future__ import annotations
@@ -36,46 +36,46 @@ SCHEMA: Final = 2
 """Version of the layout; a reader refuses newer ones."""
 
 STEPS: Final = ("records", "outputs", "pool", "checkpoints")
-"""What a run's finished steps are kept under."""
+"""The folders of a run's finished steps."""
 
 RECORD_COLUMNS: Final = ("cell", "seed", "alpha", "beta", "generation", "model", "task", "metric", "value")
 """Columns that every ``records.parquet`` has, in this order; other grid fields follow, named by their paths."""
 
 
-def check_document(where: str, found: Mapping[str, Any], wanted: Mapping[str, Any] | None = None) -> None:
-    """Check that a run found at a place can be read, and, if asked, that it is the wanted one.
+def check_document(where: str, document: Mapping[str, Any], resumed: Mapping[str, Any] | None = None) -> None:
+    """Check that a stored run can be read, and that it is the one to resume, if there is one.
 
     Args:
-        where: The place, for messages.
-        found: Its ``run.json``.
-        wanted: The document of the run that is about to write there.
+        where: The store's name, for messages.
+        document: Its ``run.json``.
+        resumed: The document of the run that is about to write there.
 
     Raises:
         StoreError: It is not a run's document; or it is that of an older schema, and a run is about to write there.
         NewerSchema: It was written by a newer crossfeed.
         StoreMismatch: It holds another run, or the data changed.
     """
-    schema = found.get("schema")
+    schema = document.get("schema")
     if not isinstance(schema, int):
         raise StoreError(f"{where}: run.json has no schema number; this is not a crossfeed run, or it is damaged")
     if schema > SCHEMA:
         raise NewerSchema(
             f"{where}: written with schema {schema}, this crossfeed reads up to {SCHEMA}; upgrade crossfeed"
         )
-    if wanted is None:
+    if resumed is None:
         return
     if schema < SCHEMA:
         raise StoreError(
             f"{where}: written with schema {schema}, which kept no checksums and had other ids; it can be shown and "
             "reported, but not gone on with: choose another folder with --out"
         )
-    if found.get("id") != wanted["id"]:
+    if document.get("id") != resumed["id"]:
         raise StoreMismatch(
-            f"{where}: holds the run {found.get('id')} (run.json), but this description is {wanted['id']}; "
+            f"{where}: holds the run {document.get('id')} (run.json), but this description is {resumed['id']}; "
             "runs are never mixed: choose another folder with --out"
         )
     changed = sorted(
-        name for name, content in wanted["data"].items() if found.get("data", {}).get(name, content) != content
+        name for name, content in resumed["data"].items() if document.get("data", {}).get(name, content) != content
     )
     if changed:
         raise StoreMismatch(
@@ -85,17 +85,46 @@ def check_document(where: str, found: Mapping[str, Any], wanted: Mapping[str, An
 
 
 def table_path(step: str, scope: str, generation: int) -> str:
-    """Where a table of one generation is."""
+    """Return the path of a table of one generation.
+
+    Args:
+        step: One of `STEPS`.
+        scope: The scope.
+        generation: The generation t.
+
+    Returns:
+        The path within the run.
+
+    Raises:
+        StoreError: It would leave the run.
+    """
     return within(f"{step}/{scope}/generation-{generation:03d}.parquet")
 
 
 def states_path(scope: str, generation: int) -> str:
-    """Where the states of one generation are."""
+    """Return the path of the states after one generation.
+
+    Args:
+        scope: The scope.
+        generation: The generation t.
+
+    Returns:
+        The path within the run.
+
+    Raises:
+        StoreError: It would leave the run.
+    """
     return within(f"checkpoints/{scope}/generation-{generation:03d}")
 
 
 def within(path: str) -> str:
-    """A path that stays within the run.
+    """Check that a path stays within the run.
+
+    Args:
+        path: The path, with slashes.
+
+    Returns:
+        The same path.
 
     Raises:
         StoreError: It does not.
@@ -106,6 +135,13 @@ def within(path: str) -> str:
 
 
 def is_known(document: Mapping[str, Any]) -> bool:
-    """Whether a ``run.json`` has a checksum that this version can verify: those of schema 1 had none."""
+    """Return True if a ``run.json`` has a checksum that this version can verify: those of schema 1 had none.
+
+    Args:
+        document: Its data, checksum included.
+
+    Returns:
+        False for documents of schema 1 and of newer schemas.
+    """
     schema = document.get("schema")
     return isinstance(schema, int) and schema <= SCHEMA and (schema > 1 or "checksum" in document)

@@ -43,13 +43,13 @@ class StdlibDocsSettings(TextSettings):
     """Public prose: passages of the running Python's own documentation (see `crossfeed.tasks.docs`).
 
     The first 24 words of a passage are the prompt. A tenth each is test and validation, the rest train; no passage is
-    in two splits. By default all of it.
+    in two splits. Default size: all.
     """
 
     source: Literal["stdlib-docs"] = "stdlib-docs"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
-        """Harvest the documentation; `data_root` is not read."""
+        """Extract the passages; `data_root` is not read."""
         rows = [prose_row(passage) for passage in documentation()]
         return assemble(name, {"train": rows}, self, answers=None, percent=10)
 
@@ -57,13 +57,13 @@ class StdlibDocsSettings(TextSettings):
 class FactsSettings(TextSettings):
     """Questions about real facts (see `crossfeed.tasks.facts`), with an answer and a sentence about it.
 
-    No question is in two splits; the same fact may be asked in other words, so that a test question can often be
-    answered by who has learnt the facts of train. Default sizes: 2000, 200 and 200.
+    No question is in two splits; a fact may be asked about in several wordings, so that a model that has learnt the
+    facts of train can often answer a test question. Default sizes: 2000, 200 and 200.
 
     Attributes:
-        language: In which language they are asked and answered.
-        part: ``i/m``: what is asked about every m-th thing of the tables, from the i-th on; the same things in every
-            language. Parts of one m have no fact in common. Default: all.
+        language: The language of questions and answers.
+        part: ``i/m``: questions about every m-th row of the tables, from the i-th on; the same rows in every language.
+            Parts of one m have no fact in common. Default: all.
     """
 
     source: Literal["facts"] = "facts"
@@ -71,11 +71,11 @@ class FactsSettings(TextSettings):
     part: Annotated[str, AfterValidator(_is_part)] | None = None
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
-        """Ask the questions; `data_root` is not read."""
+        """Generate the questions; `data_root` is not read."""
         part = None if self.part is None else _numbers(self.part)
         rows = shuffled(facts(self.seed, language=self.language, part=part), self.seed, "facts")
         sizes = _sizes(name, self, len(rows))
-        # Test comes first, so that it stays the same when more or less training data is asked for.
+        # Test comes first, so that it does not depend on the number of training items.
         ends = [sizes["test"], sizes["test"] + sizes["validation"], sum(sizes.values())]
         splits = {
             "test": rows[: ends[0]],
@@ -88,18 +88,18 @@ class FactsSettings(TextSettings):
 class MathSettings(TextSettings):
     """Word problems with worked answers that end in the number (see `crossfeed.tasks.word_problems`).
 
-    No problem, that is, story with its numbers, is in two splits. Default sizes: 2000, 200 and 200.
+    No problem, that is, no story with its numbers, is in two splits. Default sizes: 2000, 200 and 200.
 
     Attributes:
-        language: In which language they are told; the same seed gives the same problems in each.
+        language: The language of the problems; the same seed gives the same problems in each.
     """
 
     source: Literal["math"] = "math"
     language: Language = "en"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
-        """Make the problems up; `data_root` is not read."""
-        return _made_up(name, self, partial(problems, language=self.language), MOST_PROBLEMS, "number")
+        """Generate the problems; `data_root` is not read."""
+        return _generated(name, self, partial(problems, language=self.language), MOST_PROBLEMS, "number")
 
 
 class ReasonSettings(TextSettings):
@@ -111,30 +111,30 @@ class ReasonSettings(TextSettings):
     source: Literal["reason"] = "reason"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
-        """Make the questions up; `data_root` is not read."""
-        return _made_up(name, self, choice_problems, MOST_CHOICES, "choice")
+        """Generate the questions; `data_root` is not read."""
+        return _generated(name, self, choice_problems, MOST_CHOICES, "choice")
 
 
 class TopicSettings(TextSettings):
     """One of many small data sets (see `crossfeed.tasks.topics`), no two of which have an item in common.
 
-    Default sizes: 110, 10 and 20, which is all.
+    Default sizes: 110, 10 and 20, which are all items.
 
     Attributes:
-        number: Which one, from 1 on.
+        number: Its number, from 1 on.
     """
 
     source: Literal["topic"] = "topic"
     number: Annotated[int, Field(ge=1, le=len(TOPICS))]
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
-        """Make the items; `data_root` is not read."""
+        """Generate the items; `data_root` is not read."""
         topic = TOPICS[self.number - 1]
         sizes = _sizes(name, self, _MOST_OF_A_TOPIC, _TOPIC_SIZES)
         return assemble(name, topic.make(self.seed, sizes), self, topic.answers)
 
 
-def _made_up(
+def _generated(
     name: str,
     settings: TextSettings,
     make: Callable[[int, dict[str, int]], dict[str, list[Row]]],
@@ -148,8 +148,8 @@ def _made_up(
 def _sizes(name: str, settings: TextSettings, most: int, default: Mapping[str, int] = _DEFAULT_SIZES) -> dict[str, int]:
     sizes = {split: default[split] if (cap := settings.caps[split]) is None else cap for split in SPLITS}
     if sum(sizes.values()) > most:
-        asked = " + ".join(f"{size} {split}" for split, size in sizes.items())
+        requested = " + ".join(f"{size} {split}" for split, size in sizes.items())
         raise InvalidInput(
-            f"{name}: {asked} items were asked for, but {settings.source} has {most} in all; give smaller sizes"
+            f"{name}: {requested} items were requested, but {settings.source} has {most} in all; give smaller sizes"
         )
     return sizes

@@ -1,8 +1,8 @@
-"""Multiple choice questions that take a step of reasoning, in the manner of ARC (Clark et al., 2018).
+"""Multiple choice questions that need a step of reasoning, in the manner of ARC (Clark et al., 2018).
 
-There are kinds of things, odd ones out, analogies, scales, orders of people, days, turns, rules, and sequences.
+The families are kinds of things, odd ones out, analogies, scales, orders of people, days, turns, rules, and sequences.
 
-A problem is a question with its set of options, in whatever order they are listed.
+A problem is a question with its set of options, in any order.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _INVENTED: Final = (
 
 @dataclass(frozen=True)
 class Problem:
-    """A question, its right option, wrong ones, and why."""
+    """A question, its right option, wrong ones, and the reason."""
 
     question: str
     right: str
@@ -55,7 +55,7 @@ class Problem:
 
 
 def listed(question: str, labels: Sequence[str], options: Sequence[str]) -> str:
-    """The prompt of a multiple choice question: a line for each option."""
+    """Return the prompt of a multiple choice question, with a line for each option."""
     lines = [f"{label}. {option}" for label, option in zip(labels, options, strict=True)]
     return "\n".join([f"Question: {question}", *lines, "Answer:"])
 
@@ -66,23 +66,26 @@ Family = Callable[[np.random.Generator], Problem]
 def choice_problems(
     seed: int, sizes: dict[str, int], families: Sequence[Family] | None = None, what: str = "reason"
 ) -> dict[str, list[Row]]:
-    """Problems for each split.
+    """Generate the problems of each split.
 
     No problem is in two splits or twice in one: two items differ in their question or in some option. The test items
-    do not depend on how many training items are asked for.
+    do not depend on the number of training items.
 
     Args:
-        seed: Fixes everything.
-        sizes: How many for each split; `MOST_CHOICES` together at most.
-        families: The kinds of questions; default: `FAMILIES`, all of them. Fewer kinds have fewer questions.
-        what: A word for these kinds, so that other ones get other random numbers.
+        seed: Seed of all random choices.
+        sizes: Number of problems for each split; `MOST_CHOICES` together at most.
+        families: Families of questions; default: `FAMILIES`, all of them. Fewer families have fewer questions.
+        what: A name for the choice of families, so that another choice has other random numbers.
+
+    Returns:
+        The rows of each split.
     """
     seen: set[str] = set()
-    made = {}
+    rows = {}
     for split in reversed(SPLITS):
         stream = _stream(generator(seed, "tasks", what, split), seen, families or FAMILIES)
-        made[split] = [next(stream) for _ in range(sizes[split])]
-    return made
+        rows[split] = [next(stream) for _ in range(sizes[split])]
+    return rows
 
 
 def _stream(random: np.random.Generator, seen: set[str], families: Sequence[Family]) -> Iterator[Row]:
@@ -265,12 +268,12 @@ def _some(random: np.random.Generator, things: Sequence[T], size: int) -> tuple[
 
 
 def _wrong_options(random: np.random.Generator) -> int:
-    """Most questions have four options, some three."""
+    """Draw the number of wrong options: most questions have three, some two."""
     return 3 if random.random() < 0.75 else 2
 
 
 def _thing(relation: str, word: str) -> str:
-    """Materials take no article: wool, but a kitten."""
+    """Return a word with its article; materials have none (wool, but a kitten)."""
     return word if relation.startswith("the material") else _a(word)
 
 

@@ -20,14 +20,14 @@ __all__ = ["ColumnsSettings"]
 
 
 class ColumnsSettings(TaskSettings):
-    """Numeric columns of a file; a row is a point.
+    """Numeric columns of a file as points, one per row.
 
     Attributes:
         path: A ``.parquet`` or ``.csv`` file; ``~`` is the home folder, and a relative path starts where the command is
             run.
-        columns: Which columns, in this order; default: all.
-        test: How many rows are kept for testing.
-        seed: Fixes the shuffle that the test rows are cut from.
+        columns: Names of the columns, in this order; default: all.
+        test: Number of rows for testing.
+        seed: Seed of the shuffle before the test rows are cut off.
     """
 
     source: Literal["columns"] = "columns"

@@ -1,9 +1,9 @@
-"""English prose from the documentation that comes with Python itself.
+"""English prose from the documentation that ships with Python.
 
-It is taken from the topics of the language reference and from the docstrings of the standard library, which are read
-from source without importing any of it.
+It is extracted from the topics of the language reference and from the docstrings of the standard library, which are
+read from source without importing any of it.
 
-Which passages there are depends on the version of Python; a task's `content` tells two versions apart.
+The passages depend on the version of Python; a task's `content` tells two versions apart.
 """
 
 from __future__ import annotations
@@ -44,27 +44,30 @@ _LONGEST_PASSAGE: Final = 120
 
 @lru_cache(maxsize=2)
 def documentation(root: Path | None = None) -> tuple[str, ...]:
-    """Passages of clean prose, `SHORTEST_PASSAGE` to about 120 words each, in a fixed order, none twice.
+    """Return passages of clean prose, `SHORTEST_PASSAGE` to about 120 words each, in a fixed order, none twice.
 
     Args:
         root: The folder of the standard library's sources; default: the running Python's.
 
+    Returns:
+        The passages.
+
     Raises:
-        DataUnavailable: There is next to no documentation to read.
+        DataUnavailable: There are fewer than 100 passages.
     """
     root = Path(sysconfig.get_path("stdlib")) if root is None else root
-    found = _kept(root)
-    if len(found) < 100:
+    passages = _kept(root)
+    if len(passages) < 100:
         raise DataUnavailable(
-            f"stdlib-docs: only {len(found)} passages were found under {root}; this Python comes without its "
+            f"stdlib-docs: only {len(passages)} passages were found under {root}; this Python comes without its "
             "sources or docstrings. Use an ordinary CPython 3.11 or newer, or another public source, such as "
             "`source: files` with a folder of your own text"
         )
-    return found
+    return passages
 
 
 def _kept(root: Path) -> tuple[str, ...]:
-    """The passages, harvested once for each installation of Python: that takes seconds."""
+    """Return the passages, extracted once for each installation of Python, since that takes seconds."""
 
     def make(folder: Path) -> None:
         (folder / "passages.json").write_text(json.dumps(_harvest(root)), encoding="utf-8")
@@ -77,9 +80,9 @@ def _kept(root: Path) -> tuple[str, ...]:
 
 
 def _edition(root: Path) -> str:
-    """Tells apart whatever the passages depend on, as Python itself does it: files by size and time of change."""
+    """Return a hash of everything that the passages depend on; files count by size and time of change, as in Python."""
     known = hashlib.blake2b(f"{sys.version} {SHORTEST_PASSAGE}".encode(), digest_size=16)
-    known.update(Path(__file__).read_bytes())  # how they are read
+    known.update(Path(__file__).read_bytes())  # the rules of extraction
     topics = find_spec("pydoc_data.topics")
     for path in [*([Path(topics.origin)] if topics and topics.origin else []), *_sources(root)]:
         about = path.stat()
@@ -100,7 +103,7 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def _topics() -> list[str]:
-    """Topics of the language reference; some distributions leave them out."""
+    """Return the topics of the language reference; some distributions leave them out."""
     try:
         topics: dict[str, str] = import_module("pydoc_data.topics").topics
     except (ImportError, AttributeError):
@@ -130,7 +133,7 @@ def _docstrings(path: Path) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """Runs of clean paragraphs; whatever is not prose (code, lists, tables) ends a run."""
+    """Yield runs of clean paragraphs; a block that is not prose (code, lists, tables) ends a run."""
     run: list[str] = []
     for block in [*re.split(r"\n\s*\n", text), ""]:
         if _is_prose(block):
@@ -152,7 +155,7 @@ def _is_prose(block: str) -> bool:
 
 
 def _passages(prose: str) -> Iterator[str]:
-    """Cut a run at sentence ends into passages as short as may be; a short rest joins the last one."""
+    """Cut a run at sentence ends into passages as short as allowed; a short rest joins the last one."""
     groups: list[list[str]] = []
     for sentence in _SENTENCE.split(prose):
         if groups and len(groups[-1]) < SHORTEST_PASSAGE:

@@ -2,13 +2,13 @@
 
 The tables hold elements, countries, US states, planets, units of measurement and Greek letters.
 
-A fact is a row and a relation (the capital of Peru). Every fact is asked in each wording of its relation, and an
+A fact is a row and a relation (the capital of Peru). Every fact has a question in each wording of its relation, and an
 item is one such question; its completion gives the answer and then one sentence about the row. Cells are empty where
-the truth is disputed, changing, or not known, and nothing is asked about them.
+the truth is disputed, changing, or not known, and have no questions.
 
-Questions are in one of several languages (`crossfeed.tasks.languages`). Other languages than English ask about
-elements, countries (but for their currency), planets and Greek letters, and a name that has no settled spelling in a
-language is left out there: what is asked in a language is asked in English, too.
+Questions are in one of several languages (`crossfeed.tasks.languages`). Languages other than English have questions
+about elements, countries (except their currency), planets and Greek letters; a name without a settled spelling in a
+language is left out there. Every question of a language has an English counterpart.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _NUMBERS: Final = frozenset({"number", "symbol", "group", "period", "weight", "o
 
 @dataclass(frozen=True)
 class Fact:
-    """An item, and what it asks about.
+    """An item, and the table, relation and row of its question.
 
     Attributes:
         row: The item.
-        table: The table.
-        relation: The place of the relation among the table's.
-        place: The place of the table's row.
+        table: The table's name.
+        relation: The position of the relation among the table's relations.
+        place: The position of the row in the table.
     """
 
     row: Row
@@ -50,11 +50,11 @@ class Fact:
 
 @dataclass(frozen=True)
 class Relation:
-    """What is asked about the rows of a table.
+    """A relation that questions are about.
 
     Attributes:
         answer: Template of the answer.
-        questions: Its wordings.
+        questions: Templates of the question, one for each wording.
     """
 
     answer: str
@@ -63,7 +63,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Subject:
-    """A table, what is asked about its rows, and sentences that can follow any of the answers."""
+    """A table, the relations of its questions, and sentences that can follow any of the answers."""
 
     table: str
     relations: tuple[Relation, ...]
@@ -72,12 +72,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Wording:
-    """How facts are asked in one language.
+    """The wording of questions in one language.
 
     Attributes:
         prompt: Template of a prompt, which holds the ``question``.
-        words: Translations of cells, by column; what is not translated is not asked about.
-        subjects: What is asked.
+        words: Translations of cells, by column; a cell without a translation has no questions.
+        subjects: The tables and their relations.
     """
 
     prompt: str
@@ -91,14 +91,17 @@ def facts(
     language: Language = "en",
     part: tuple[int, int] | None = None,
 ) -> tuple[Row, ...]:
-    """All the items, in the order of the tables; the seed chooses the sentence that follows each answer.
+    """Return items in the order of the tables.
 
     Args:
-        seed: Fixes the sentences.
-        relation: Only the questions of one relation: its table, and its place among the table's relations.
-        language: In which language.
-        part: ``(i, m)``: only what is asked about every m-th row of the tables, from the i-th on, the same in every
+        seed: Seed of the choice of the sentence that follows each answer.
+        relation: Keep the questions of one relation only: its table, and its position among the table's relations.
+        language: The language.
+        part: ``(i, m)``: keep questions about every m-th row of the tables only, from the i-th on, the same in every
             language; parts of one m have no fact in common.
+
+    Returns:
+        The rows.
     """
     return tuple(
         fact.row
@@ -110,19 +113,19 @@ def facts(
 
 @lru_cache(maxsize=8)
 def asked_facts(seed: int, language: Language) -> tuple[Fact, ...]:
-    """All the items, each with what it asks about; see `facts`."""
+    """Return all items, each with the table, relation and row of its question; see `facts`."""
     wording = _wording(language)
-    found: dict[str, Fact] = {}
+    kept: dict[str, Fact] = {}
     for subject in wording.subjects:
         random = generator(seed, "tasks", "facts", subject.table)
         for place, cells in _table(subject.table, language, wording.words):
             for relation, question, answer in _asked(subject, cells):
                 sentences = _fitting(subject, cells, answer)
                 sentence = sentences[random.integers(len(sentences))]
-                # The key is the question: the same fact may be asked in other words elsewhere.
+                # The key is the question: a fact may have another wording elsewhere.
                 row = _row(wording.prompt, question, answer, sentence)
-                found.setdefault(question, Fact(row, subject.table, relation, place))
-    return tuple(found.values())
+                kept.setdefault(question, Fact(row, subject.table, relation, place))
+    return tuple(kept.values())
 
 
 @cache
@@ -147,13 +150,13 @@ def _asked(subject: Subject, cells: Mapping[str, str]) -> Iterator[tuple[int, st
 
 
 def _fitting(subject: Subject, cells: Mapping[str, str], answer: str) -> list[str]:
-    """The sentences about a row that name the answer, so that they support it."""
+    """Return the sentences about a row that name the answer, so that they support it."""
     every = [text.format_map(cells) for text in subject.sentences if _filled(text, cells)]
     return [text for text in every if _says(text, answer)] or every
 
 
 def _says(text: str, answer: str) -> bool:
-    """Whether a text has the answer as words of their own."""
+    """Return True if a text contains the answer as whole words."""
     text, answer = f" {text.lower()} ", answer.lower()
     at = text.find(answer)
     while at >= 0:
@@ -178,7 +181,7 @@ def _capital(text: str) -> str:
 
 
 def _filled(template: str, cells: Mapping[str, str]) -> bool:
-    """Whether the row has all that a template names."""
+    """Return True if the row has every cell that a template names."""
     return all(cells.get(name) for name in _named(template))
 
 
@@ -190,14 +193,14 @@ def _named(template: str) -> tuple[str, ...]:
 def _table(
     name: str, language: Language, words: Mapping[str, Mapping[str, str]]
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a table in a language, each with its place in the table."""
+    """Yield the rows of a table in a language, each with its position in the table."""
     text = files("crossfeed.tasks").joinpath("tables", f"{name}.csv").read_text("utf-8")
     for place, english in enumerate(csv.DictReader(text.splitlines())):
         cells = english
         if language != "en":
             forms = names(language, name).get(english["name"], {})
-            said = {column: known.get(english.get(column, ""), "") for column, known in words.items()}
-            cells = {column: cell for column, cell in english.items() if column in _NUMBERS} | said | forms
+            translated = {column: known.get(english.get(column, ""), "") for column, known in words.items()}
+            cells = {column: cell for column, cell in english.items() if column in _NUMBERS} | translated | forms
         cells["Name"] = _capital(cells.get("name", ""))
         if cells.get("family"):
             cells["families"] = cells["family"].removesuffix("s") + ("ses" if cells["family"][-1] == "s" else "s")

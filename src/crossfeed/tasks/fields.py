@@ -1,4 +1,4 @@
-"""Which columns of a data set make an item: templates over a row, such as ``Question: {question}``."""
+"""Items from the columns of a data set: templates over a row, such as ``Question: {question}``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ABSENT: Final = object()
 
 
 def _readable(template: str) -> str:
-    """Only ``{column}`` and ``{column.part}``: no formats, conversions or positions."""
+    """Refuse a template with formats, conversions or positions: only ``{column}`` and ``{column.part}`` are allowed."""
     try:
         for _, name, spec, conversion in Formatter().parse(template):
             if name is not None and (not name or name.isdecimal() or spec or conversion or "[" in name):
@@ -65,7 +65,7 @@ class Fields(Frozen):
         answer: The final answer: a number or short text, or the right choice's text (or label, with `labels`).
         choices: The options: a template of a column that holds a list, or a list of templates.
         labels: The options' labels, given like `choices`, where `answer` is a label.
-        key: What must not be in two splits, for example ``"{question}"``; default: the whole text.
+        key: The text that must not be in two splits, for example ``"{question}"``; default: the whole text.
         text: Prose; the first 24 words are the prompt. Short rows are joined to the next.
         messages: A column of conversations, in place of prompt and completion.
         columns: Other names for columns, by the name that templates use: for names with braces or colons in them.
@@ -83,7 +83,7 @@ class Fields(Frozen):
 
     @model_validator(mode="after")
     def _names_columns(self) -> Self:
-        """A name without braces would be every item's text."""
+        """Refuse a template without braces, which would give every item the same text."""
         for name in ("prompt", "completion", "text"):
             template = getattr(self, name)
             if template and template.strip() and all(column is None for _, column, _, _ in Formatter().parse(template)):
@@ -240,7 +240,7 @@ class _Reader:
                 raise InvalidInput(f"{where}: {given!r} does not stand for a list of options")
             texts = [_text(where, given, each) for each in value]
         known = [text for text in texts if text is not None]
-        return tuple(known) if len(known) == len(texts) else None
+        return tuple(known) if known and len(known) == len(texts) else None
 
     def _filled(self, where: str, template: str | None, row: Mapping[str, Any]) -> str | None:
         """The text of a template, or None if there is no template or a value is empty."""

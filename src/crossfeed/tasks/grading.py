@@ -1,4 +1,4 @@
-r"""Whether a completion gives the right final answer, by exact match after normalisation.
+r"""Grading of final answers, by exact match after normalisation.
 
 Numbers: the last number of the completion, or the first one on the line after ``####`` if that mark is there (the
 convention of GSM8K; Cobbe et al., 2021). Thousands separators and trailing zeros do not matter: ``1,200.0`` is
@@ -44,7 +44,7 @@ _LONGEST_ANSWER_SENTENCES: Final = 6
 
 
 def number_in(text: str) -> Decimal | None:
-    """The number that a text ends in: after ``####`` if there is one, else the last number; None if there is none."""
+    """Return a text's final number: after ``####`` if there is one, else the last number; None without one."""
     _, mark, after = text.partition(_MARK)
     if mark:
         line = after.lstrip(" ").split("\n", 1)[0]
@@ -54,15 +54,15 @@ def number_in(text: str) -> Decimal | None:
 
 
 def same_number(answer: str, completion: str) -> bool:
-    """Whether the completion's final number equals the answer's."""
+    """Return True if the completion's final number equals the answer's."""
     right = number_in(answer)
     return right is not None and number_in(completion) == right
 
 
 def same_text(answer: str, completion: str) -> bool:
-    """Whether the completion starts with the answer as a line or sentence of its own."""
+    """Return True if the completion starts with the answer as a line or sentence of its own."""
     right = _normal(answer)
-    return bool(right) and any(_normal(said) == right for said in _openings(completion))
+    return bool(right) and any(_normal(opening) == right for opening in _openings(completion))
 
 
 def same_exactly(answer: str, completion: str) -> bool:
@@ -133,7 +133,7 @@ def _numbers(text: str) -> Iterator[Decimal]:
 
 
 def _openings(completion: str) -> Iterator[str]:
-    """The first line up to each of its first sentence ends: an answer may hold points of its own (St. John's)."""
+    """Yield the first line up to each of its first sentence ends, since an answer may contain points (St. John's)."""
     line = completion.strip().split("\n", 1)[0]
     yield line
     for end in islice(_SENTENCE_END.finditer(line), _LONGEST_ANSWER_SENTENCES):
@@ -149,7 +149,7 @@ def _normal(text: str) -> str:
 
 
 def _plain(text: str, place: int) -> str:
-    """A character as it counts in a comparison: itself, a space, or nothing."""
+    """Return the normalised form of a character: itself, a space, or nothing."""
     char = text[place]
     if not unicodedata.category(char).startswith("P"):
         return char

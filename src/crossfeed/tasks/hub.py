@@ -1,9 +1,9 @@
-"""Published data sets with the formatting of the paper, and any other by hub id or from a local folder.
+"""Published data sets with the formatting of the paper, and any other one by hub id or from a local folder.
 
 Each named set is read from ``<data root>/<source>/<split>.parquet`` if a data root is given, else from the Hugging
 Face Hub; either way the rows pass through the same formatting. A set without a validation or test split gets one of 5 %
-cut from a shuffled train. Questions that are in two splits of the published data are removed from train (or from
-validation, if they are in test), and texts that a split has twice are kept once.
+cut from a shuffled train. Questions in two splits of the published data are removed from train (or from validation,
+if they are in test), and repeated texts of a split are kept once.
 """
 
 from __future__ import annotations
@@ -41,22 +41,23 @@ __all__ = [
 
 _SHORTEST_SUPPORT: Final = 40
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
+"""The comparison of answers without choices."""
 Prepare = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
 class _Published:
-    """A named set: where it is on the hub, and how its rows become items.
+    """A named data set: its place on the hub and the templates of its items.
 
     Attributes:
-        repository: Its id.
+        repository: Its id on the hub.
         fields: Templates over its columns and those that `prepare` adds.
         config: Its configuration.
         revision: The branch to read, if not the main one.
         prepare: Adds columns to a row, or leaves it out (None).
         needs: Columns that `prepare` reads; rows in which one is empty (null) are left out.
-        answers: How answers are graded.
-        folders: Its folders under a data root, the first one found is read.
+        answers: The grading of answers.
+        folders: Its folders under a data root, of which the first that exists is read.
     """
 
     repository: str
@@ -70,7 +71,7 @@ class _Published:
 
 
 class _NamedSettings(TextSettings):
-    """A published set."""
+    """Settings of a published data set."""
 
     published: ClassVar[_Published]
 
@@ -91,19 +92,19 @@ class _NamedSettings(TextSettings):
 
 
 def _supported(row: dict[str, Any]) -> dict[str, Any] | None:
-    """SciQ: only rows with a support text worth the name, as white-space-trimmed text."""
+    """Trim a row of SciQ, and leave it out if its support is too short."""
     row = {column: value.strip() if isinstance(value, str) else value for column, value in row.items()}
     return row if len(row["support"]) > _SHORTEST_SUPPORT else None
 
 
 def _worked(row: dict[str, Any]) -> dict[str, Any]:
-    """GSM8K: the solution without calculator marks, and the number it ends in."""
+    """Add to a row of GSM8K the solution without calculator marks and its final number."""
     solution = re.sub(r"<<[^>]*>>", "", row["answer"]).strip()
     return {**row, "solution": solution, "result": solution.rpartition("####")[2].strip().replace(",", "")}
 
 
 def _options_listed(row: dict[str, Any]) -> dict[str, Any]:
-    """ARC: the question with its options as a prompt; labels are letters or digits, as published."""
+    """Add to a row of ARC the prompt of the question with its options; labels are letters or digits, as published."""
     choices = row["choices"]
     return {**row, "listed": listed(row["question"].strip(), choices["label"], choices["text"])}
 
@@ -188,13 +189,14 @@ class ArcEasySettings(_NamedSettings):
 
 
 class BookcorpusSettings(_NamedSettings):
-    """Prose of books (BookCorpus; Zhu et al., 2015); under a data root the folder ``books`` will do as well.
+    """Prose of books (BookCorpus; Zhu et al., 2015); under a data root the folder may be called ``books``.
 
     Consecutive rows are joined until they have 34 words: BookCorpus has a sentence a row. The first 24 words are the
     prompt.
 
     Attributes:
-        rows: How many rows of each split are streamed from the hub, which has 74 million; a local copy is read whole.
+        rows: Number of rows of each split that are streamed from the hub, which has 74 million; a local copy is read
+            whole.
     """
 
     source: Literal["bookcorpus"] = "bookcorpus"
@@ -220,7 +222,7 @@ class BookcorpusSettings(_NamedSettings):
 
 
 class Splits(Frozen):
-    """What the splits are called where the data comes from.
+    """The names of the splits in the original data.
 
     Attributes:
         train: Default: ``train``.
@@ -234,7 +236,7 @@ class Splits(Frozen):
 
     @property
     def names(self) -> dict[str, str | None]:
-        """Names by split."""
+        """The names by split."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
@@ -335,7 +337,7 @@ def _answers(fields: Fields, grading: Grading) -> Answers | None:
 
 
 def _folder(where: str, data_root: Path, names: tuple[str, ...]) -> Path:
-    """The first of a set's folders that is there; names are constants or checked ids, so none leaves the root."""
+    """Return a data set's first folder that exists; names are constants or checked ids, so none leaves the root."""
     for name in names:
         if (data_root / name).is_dir():
             return data_root / name

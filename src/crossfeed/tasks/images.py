@@ -1,7 +1,7 @@
-"""Image tasks: tables of a class's name and an image of it, graded by a fixed classifier.
+"""Image tasks: tables of class names and images, graded by a fixed classifier.
 
 An image is an array of bytes of the shape (height, width, channels), with one channel (grey) or three (red, green,
-blue). In tables it is a PNG, which anyone can open.
+blue). In tables it is stored as a PNG.
 """
 
 from __future__ import annotations
@@ -33,21 +33,33 @@ Ground = Literal["white", "black"]
 _SIXTEEN_BITS: Final = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})  # PNG's only samples of more than 8 bits
 _GREY: Final = frozenset({"1", "L", "LA", "La"}) | _SIXTEEN_BITS
 LARGEST: Final = 1024
-"""Most pixels of a side."""
+"""Largest number of pixels of a side."""
 
 SCHEMA: Final = pa.schema([("prompt", pa.string()), ("completion", pa.binary()), ("answer", pa.string())])
-"""Columns of every split: the name of the class that is asked for, an image of it, and the name again."""
+"""Columns of every split: the name of the requested class, an image of it, and the name again."""
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Images and the names of their classes, ``(n,)`` and ``(n, height, width, channels)``."""
+    """Images and the names of their classes.
+
+    Attributes:
+        labels: ``(n,)`` names of classes.
+        images: ``(n, height, width, channels)`` images.
+    """
 
     labels: NDArray[np.str_]
     images: Images
 
     def take(self, rows: NDArray[np.integer]) -> Labelled:
-        """Some of them."""
+        """Return some rows.
+
+        Args:
+            rows: ``(m,)`` positions.
+
+        Returns:
+            The images of these rows.
+        """
         return Labelled(self.labels[rows], self.images[rows])
 
 
@@ -56,7 +68,7 @@ class Labelled:
 class ImageTask:
     """A data set of images with classes (the `crossfeed.protocols.Task` protocol).
 
-    No image is in two splits or twice in one; sources drop repeats before they make a task.
+    No image is in two splits or twice in one; sources drop repeats before they build a task.
 
     Attributes:
         name: Its name in the experiment.
@@ -91,16 +103,22 @@ class ImageTask:
         object.__setattr__(self, "content", digest.hexdigest())
 
     def reserve(self, generations: int) -> tuple[ImageTask, Sequence[pa.Table]]:
-        """The last half of `train` as fresh data (see `crossfeed.tasks.fresh`)."""
+        """Set the last half of `train` aside as fresh data (see `crossfeed.tasks.fresh`)."""
         kept, fresh = set_aside(self.name, self.train, generations)
         return replace(self, train=kept), fresh
 
     def grade(self, items: pa.Table, completions: Sequence[str | bytes]) -> NDArray[np.bool_] | None:
-        """Whether the classifier takes each image for the class that was asked for; what is no such image is wrong.
+        """Grade images: right is an image that the classifier assigns to the requested class.
 
         Args:
             items: Rows of a split.
-            completions: One image for each row, as a file's bytes.
+            completions: One image for each row, as a file's bytes; other values and other sizes are wrong.
+
+        Returns:
+            ``(rows,)`` truth values.
+
+        Raises:
+            InvalidInput: There is not one image for each row.
         """
         if len(completions) != items.num_rows:
             raise InvalidInput(f"{self.name}: {len(completions)} images were given for {items.num_rows} items")
@@ -108,13 +126,13 @@ class ImageTask:
         read = {row: _image_or_none(one) for row, one in enumerate(completions)}
         fit = {row: image for row, image in read.items() if image is not None and image.shape == classifier.shape}
         if fit:
-            answers, said = items.column("answer").to_pylist(), classifier.predict(np.stack(list(fit.values())))
-            right[list(fit)] = [one == answers[row] for row, one in zip(fit, said, strict=True)]
+            answers, predicted = items.column("answer").to_pylist(), classifier.predict(np.stack(list(fit.values())))
+            right[list(fit)] = [one == answers[row] for row, one in zip(fit, predicted, strict=True)]
         return right
 
 
 def to_png(image: Images) -> bytes:
-    """A file's bytes of one ``(height, width, channels)`` image."""
+    """Encode one ``(height, width, channels)`` image as PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -131,14 +149,17 @@ def from_bytes(
     the ground.
 
     Args:
-        data: The file.
-        where: What it is, for messages.
-        size: Pixels of a side to scale it to; default: as it is.
+        data: A file's bytes.
+        where: Name of the image, for messages.
+        size: Pixels of a side to scale it to; default: unchanged.
         colour: ``grey`` or ``rgb``; default: grey if the file has no colours.
         ground: What lies behind transparent pixels.
 
+    Returns:
+        The ``(height, width, channels)`` image.
+
     Raises:
-        InvalidInput: It is no image, or one that is too large.
+        InvalidInput: It is no image, or too large.
     """
     from PIL import Image, ImageOps
 
@@ -146,7 +167,7 @@ def from_bytes(
         raise InvalidInput(f"{where}: it is text, and no image")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            if max(opened.size) > LARGEST:  # known before anything is unpacked
+            if max(opened.size) > LARGEST:  # known before decoding
                 raise InvalidInput(f"{where}: it has {opened.width} x {opened.height} pixels; give at most {LARGEST}")
             grey = colour == "grey" or (colour is None and opened.mode in _GREY)
             image = _on_ground(_of_bytes(ImageOps.exif_transpose(opened)), ground).convert("L" if grey else "RGB")
@@ -179,7 +200,14 @@ def _on_ground(image: Image.Image, ground: Ground) -> Image.Image:
 
 
 def images_of(table: pa.Table, where: str) -> Images:
-    """The images of items.
+    """Decode the images of items.
+
+    Args:
+        table: Items of `SCHEMA`.
+        where: Name of the table, for messages.
+
+    Returns:
+        ``(n, height, width, channels)`` images.
 
     Raises:
         InvalidInput: They are no images, or not of one size.
@@ -195,7 +223,15 @@ def images_of(table: pa.Table, where: str) -> Images:
 
 
 def table_of(labels: Sequence[str], images: Images) -> pa.Table:
-    """Items of a split from ``(n,)`` names of classes and ``(n, height, width, channels)`` images."""
+    """Build items from names of classes and images.
+
+    Args:
+        labels: ``(n,)`` names of classes.
+        images: ``(n, height, width, channels)`` images.
+
+    Returns:
+        A table of `SCHEMA`.
+    """
     columns = {"prompt": list(labels), "completion": [to_png(image) for image in images], "answer": list(labels)}
     return pa.table(columns, schema=SCHEMA)
 

@@ -1,12 +1,12 @@
-r"""The classifier that grades images, and in whose features they are compared.
+r"""The classifier that grades images, and whose features metrics compare.
 
-A perceptron with one hidden layer (scikit-learn's), trained on real images alone and then never again: with x the
-pixels scaled to [-1, 1],
+A perceptron with one hidden layer (scikit-learn's), trained once, on real images only: with x the pixels scaled to
+[-1, 1],
 
 .. math:: f(x) = \max(A^\top x + a, 0), \qquad \mathrm{class} = \arg\max_c\,(B^\top f(x) + b)_c ,
 
-and the features are f(x) scaled to length 1. It is as good as such a model is: it reads digits well, and
-photographs badly.
+and the features are f(x) scaled to length 1. Its accuracy is that of such a model: high on digits, low on
+photographs.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = ["Classifier", "fixed_classifier"]
 _UNITS: Final = 128
 _EPOCHS: Final = 100
 _FORMAT: Final = 1
-"""Part of the cache's names: raise it when the same images would give another classifier."""
+"""Part of the cache's names; to be raised when the same images would give another classifier."""
 _NEVER_NOTHING: Final = 1e-6
-"""Added to each unit: an image that moves none of them has features too."""
+"""Added to each unit, so that an image that activates none has features too."""
 _FILE: Final = "weights.npz"
 _ARRAYS: Final = ("hidden", "hidden_bias", "output", "output_bias")
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """See the module.
+    """A perceptron with one hidden layer (see the module).
 
     Attributes:
         classes: The classes' names.
@@ -59,11 +59,25 @@ class Classifier:
     output_bias: NDArray[np.float64]
 
     def predict(self, images: Images) -> list[str]:
-        """The name of the class of each image."""
+        """Predict classes.
+
+        Args:
+            images: ``(n, height, width, channels)`` images.
+
+        Returns:
+            The name of each image's class.
+        """
         return [self.classes[best] for best in (self._units(images) @ self.output + self.output_bias).argmax(axis=1)]
 
     def features(self, images: Images) -> NDArray[np.float32]:
-        """``(n, units)`` unit-norm features."""
+        """Compute features.
+
+        Args:
+            images: ``(n, height, width, channels)`` images.
+
+        Returns:
+            ``(n, units)`` unit-norm features.
+        """
         units = self._units(images) + _NEVER_NOTHING
         unit: NDArray[np.float32] = (units / np.linalg.norm(units, axis=1, keepdims=True)).astype(np.float32)
         return unit
@@ -79,12 +93,15 @@ class Classifier:
 
 
 def fixed_classifier(labels: Sequence[str], images: Images, cache: Path) -> Classifier:
-    """The classifier of some real images, found in the cache or made there; their order does not matter.
+    """Return the classifier of real images, from the cache or trained and cached; their order does not matter.
 
     Args:
         labels: ``(n,)`` names of classes.
         images: ``(n, height, width, channels)`` images; repeats count once.
         cache: The cache's folder.
+
+    Returns:
+        The classifier.
 
     Raises:
         InvalidInput: There are fewer than two classes.
@@ -117,7 +134,7 @@ def _fit(labels: list[str], images: Images) -> tuple[list[str], list[NDArray[np.
         raise MissingDependency("images are graded by scikit-learn: pip install 'crossfeed[images]'") from error
     model = MLPClassifier((_UNITS,), alpha=1e-2, max_iter=_EPOCHS, random_state=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a fixed number of passes is what is wanted
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of passes is fixed on purpose
         model.fit(_scaled(images, images[0].size), labels)
     output, bias = model.coefs_[1], model.intercepts_[1]
     if output.shape[1] == 1:  # two classes share one output: its sign tells them apart
@@ -126,5 +143,5 @@ def _fit(labels: list[str], images: Images) -> tuple[list[str], list[NDArray[np.
 
 
 def _scaled(images: Images, pixels: int) -> NDArray[np.float64]:
-    """``(n, pixels)`` numbers in [-1, 1]."""
+    """Return ``(n, pixels)`` numbers in [-1, 1]."""
     return images.reshape(-1, pixels).astype(np.float64) / 127.5 - 1.0

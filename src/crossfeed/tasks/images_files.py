@@ -1,4 +1,4 @@
-"""Reading images from folders and Parquet files. What a table names as a path is never opened."""
+"""Images read from folders and Parquet files; paths named in a table are never opened."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_folder(
         Images by split, ``train`` always among them; and sentences about what was read and what was left out.
 
     Raises:
-        DataUnavailable: The folder is not there, or not laid out so.
+        DataUnavailable: The folder does not exist, or has another layout.
         InvalidInput: A file is no image, or images differ in size or colour.
     """
     left_out: list[Path] = []
@@ -123,15 +123,15 @@ def _from_parquet(where: str, path: Path, columns: tuple[str, str]) -> Files:
             raise InvalidInput(f"{where}: {path.name} has no column {name!r}; there are {there}: give `{field}`")
     images, labels = (table.column(name).to_pylist() for name in columns)
     pairs = enumerate(zip(images, labels, strict=True))
-    found = [(_label(where, path, row, label), *_file(where, path, row, image)) for row, (image, label) in pairs]
-    if not found:
+    entries = [(_label(where, path, row, label), *_file(where, path, row, image)) for row, (image, label) in pairs]
+    if not entries:
         raise DataUnavailable(f"{where}: {path} has no rows")
-    return found
+    return entries
 
 
 def _label(where: str, path: Path, row: int, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise InvalidInput(f"{where}: {path.name}: row {row}: the class is {value!r}; give words or whole numbers")
+        raise InvalidInput(f"{where}: {path.name}: row {row}: the class is {value!r}; give text or whole numbers")
     return str(value)
 
 

@@ -1,7 +1,7 @@
-"""Where images come from: the digits that ship with scikit-learn, and folders or Parquet files of one's own.
+"""Sources of images: the digits that ship with scikit-learn, and folders or Parquet files of your own.
 
-All images of a source are graded by one classifier, trained on its training images of all classes, whichever classes
-and however many images a task takes of it.
+All images of a source are graded by one classifier, trained on its training images of all classes, whatever part of
+them a task takes.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ Cap = Annotated[int, Field(ge=1)] | None
 
 
 class _ImageSettings(TaskSettings):
-    """What every source of images has.
+    """Settings that every source of images has.
 
     Attributes:
-        classes: The classes to take; default: all.
-        skip: So many training images of each class are left out, for another task, such as public data, to take.
-        per_class: At most so many training images of each class, the first ones or those after `skip`; default: all.
-        validation: At most so many validation images; default: all.
-        test: At most so many test images; default: all.
-        seed: Fixes the order of each split, and what is cut from train where a split is missing. Tasks that share a
-            source without splits of its own must have the same one.
+        classes: Names of the classes; default: all.
+        skip: Number of training images of each class that are left out, for another task such as public data.
+        per_class: Number of training images of each class, the first ones or those after `skip`; default: all.
+        validation: Number of validation images; default: all.
+        test: Number of test images; default: all.
+        seed: Seed of the order of each split, and of the choice of images cut from train if a split is missing. Tasks
+            that share a source without splits of its own must have the same seed.
     """
 
     classes: Annotated[Sequence_[ClassName], Field(min_length=1)] | None = None
@@ -84,7 +84,7 @@ class _ImageSettings(TaskSettings):
         rows = rows[generator(self.seed, "tasks", split).permutation(len(rows))]
         cap = {"train": None, "validation": self.validation, "test": self.test}[split]
         if cap is not None and cap > len(rows):
-            raise InvalidInput(f"{name}: {split}: {cap} images were asked for; there are {len(rows)}")
+            raise InvalidInput(f"{name}: {split}: {cap} images were requested; there are {len(rows)}")
         if not len(rows) and split != "validation":
             raise InvalidInput(f"{name}: there are no {split} images of these classes")
         return data.take(rows[:cap])
@@ -108,11 +108,11 @@ class DigitsSettings(_ImageSettings):
 
 
 class ImageFilesSettings(_ImageSettings):
-    """Your own images: PNG, JPEG, BMP or WEBP files in a folder for each class, or Parquet with a column of images.
+    """Images of your own: PNG, JPEG, BMP or WEBP files in a folder for each class, or Parquet with a column of images.
 
     ``FOLDER/<class>/*.png``; or ``FOLDER/<split>/<class>/*.png``; or ``FOLDER/<split>.parquet``, as data sets of images
     on the Hugging Face Hub are stored. Where there is no validation or test split, a twentieth or a quarter of each
-    class is cut from train. An image that is there twice is kept once.
+    class is cut from train. A repeated image is kept once.
 
     Attributes:
         path: The folder; ``~`` is the home folder, and a relative path starts where the command is run.
@@ -120,7 +120,7 @@ class ImageFilesSettings(_ImageSettings):
         colour: ``grey`` or ``rgb``; default: as they are, which must be alike.
         ground: What lies behind transparent pixels, ``white`` or ``black``.
         image: The Parquet column of images: files' bytes, or mappings with ``bytes``.
-        label: The Parquet column of classes: words or whole numbers.
+        label: The Parquet column of classes: text or whole numbers.
     """
 
     source: Literal["images"] = "images"
@@ -135,7 +135,7 @@ class ImageFilesSettings(_ImageSettings):
         """Read the folder; `data_root` is not read.
 
         Raises:
-            DataUnavailable: The folder is not there, or not laid out so.
+            DataUnavailable: The folder does not exist, or has another layout.
             InvalidInput: A file is no image, or images differ in size or colour.
         """
         where = f"{name} ({self.path})"
@@ -151,14 +151,14 @@ def _digits(seed: int) -> dict[str, Labelled]:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
         raise MissingDependency("the digits ship with scikit-learn: pip install 'crossfeed[images]'") from error
-    found = load_digits()
-    pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)[..., None]
-    return _without_repeats(_cut({"train": Labelled(found.target.astype(np.str_), pixels)}, seed))
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    return _without_repeats(_cut({"train": Labelled(digits.target.astype(np.str_), pixels)}, seed))
 
 
 def _cut(given: Mapping[str, Labelled], seed: int) -> dict[str, Labelled]:
-    """Give every split images: what is missing is cut from a shuffled train, class by class."""
-    train, found = given["train"], dict(given)
+    """Give every split images: missing splits are cut from a shuffled train, class by class."""
+    train, splits = given["train"], dict(given)
     missing = [split for split in _CUT if split not in given]
     if missing:
         taken: dict[str, list[NDArray[np.int64]]] = {split: [] for split in (*missing, "train")}
@@ -170,22 +170,22 @@ def _cut(given: Mapping[str, Labelled], seed: int) -> dict[str, Labelled]:
                 taken[split].append(rows[:count])
                 rows = rows[count:]
             taken["train"].append(rows)
-        found |= {split: train.take(np.concatenate(rows)) for split, rows in taken.items()}
-    return found
+        splits |= {split: train.take(np.concatenate(rows)) for split, rows in taken.items()}
+    return splits
 
 
 def _without_repeats(given: Mapping[str, Labelled]) -> dict[str, Labelled]:
-    """Every image once: validation loses those of test, train those of both."""
+    """Drop repeats: validation loses the images of test, train those of both."""
     seen: set[bytes] = set()
-    found = {}
+    kept = {}
     for split in reversed(SPLITS):
         data, rows = given[split], []
         for row, image in enumerate(data.images):
             if (content := image.tobytes()) not in seen:
                 seen.add(content)
                 rows.append(row)
-        found[split] = data.take(np.array(rows, dtype=np.int64))
-    return found
+        kept[split] = data.take(np.array(rows, dtype=np.int64))
+    return kept
 
 
 def _classifier(train: Labelled) -> Classifier:

@@ -1,4 +1,4 @@
-"""Images as arrays: the one type that image tasks and their classifier share."""
+"""Images as arrays: the type that image tasks and their classifier share."""
 
 from __future__ import annotations
 

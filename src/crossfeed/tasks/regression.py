@@ -1,4 +1,4 @@
-r"""Regression data with fixed features: what the exact theory speaks of, as a task of the loop.
+r"""Regression data with fixed features: the setting of the exact theory, as a task.
 
 Responses of n rows of features X (n x d) follow a generalised linear model with the canonical link,
 
@@ -7,7 +7,7 @@ Responses of n rows of features X (n x d) follow a generalised linear model with
     e^{\eta} \ (\text{poisson}),
 
 a gaussian response with noise of standard deviation sigma (paper, Section 5). R *replicates*, independent data sets
-that share their features, are carried side by side: an item is one row of features with its R responses. Columns:
+that share their features, are kept side by side: an item is one row of features with its R responses. Columns:
 ``x``, a fixed-size list of d doubles, and ``y``, a fixed-size list of R doubles.
 """
 
@@ -27,7 +27,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.keys import generator
-from crossfeed.protocols import Array
+from crossfeed.protocols import PUBLIC, Array
 from crossfeed.settings import Frozen, Number, TaskSettings
 from crossfeed.theory import random_features
 
@@ -44,9 +44,8 @@ __all__ = [
 
 Family = Literal["gaussian", "logistic", "poisson"]
 
-_PUBLIC: Final = "public"
 _ARRAY: Final = "features"
-# An array of so many numbers takes 0.8 GB; a larger one is a slip, and would be asked of the system before it is known.
+# An array of so many numbers takes 0.8 GB; a larger one is refused as a mistake before it is allocated.
 _MOST_NUMBERS: Final = 100_000_000
 # Counts above this are no longer whole numbers in double precision.
 _LARGEST_MEAN: Final = 2.0**52
@@ -56,7 +55,7 @@ class RandomTruth(Frozen):
     """A parameter vector of a uniformly random direction.
 
     Attributes:
-        seed: Which direction.
+        seed: Seed of the direction.
         norm: Its Euclidean length.
     """
 
@@ -64,7 +63,14 @@ class RandomTruth(Frozen):
     norm: Annotated[Number, Field(ge=0.0, le=1e100)] = 1.0
 
     def draw(self, dimension: int) -> Array:
-        """The vector, shape (d,)."""
+        """Draw the vector.
+
+        Args:
+            dimension: d, its length.
+
+        Returns:
+            The vector, shape (d,).
+        """
         direction: Array = generator(self.seed, "regression", "truth").standard_normal(dimension)
         return direction * (self.norm / np.linalg.norm(direction))
 
@@ -84,21 +90,21 @@ class RegressionSettings(TaskSettings):
     """Regression data, with features that are drawn or read from a file.
 
     Drawn features are those of `crossfeed.theory.random_features`: the private matrix number `entity` of a seed, and
-    for the task named ``public`` the public matrix of the seed. They depend on the seed, never on the task's name; what
-    responses are drawn depends on both, so that tasks of one seed are independent data.
+    for the task named ``public`` the public matrix of the seed. They depend on the seed only; responses depend on
+    the seed and on the task's name, so that tasks of one seed are independent data.
 
     Attributes:
         dimension: d, the number of features.
         rank: Rank of the features; default the largest possible.
         rows: n, the number of items.
-        entity: Which of the seed's private feature matrices.
-        seed: Which features and responses.
+        entity: Index of the seed's private feature matrix.
+        seed: Seed of features and responses.
         features: An ``.npz`` file whose array ``features`` (n, d) is taken instead; ``~`` is the home folder, and a
             relative path starts where the command is run.
         noise: Standard deviation sigma of gaussian responses; other families have none.
-        replicates: R, the number of independent data sets that are carried along.
+        replicates: R, the number of independent data sets.
         truth: theta*: d numbers, ``{seed: 0, norm: 1}`` for a random direction, or null for zero.
-        family: How responses follow the features.
+        family: Distribution of the responses.
     """
 
     source: Literal["regression"] = "regression"
@@ -149,7 +155,7 @@ class RegressionSettings(TaskSettings):
         assert self.rows is not None  # noqa: S101 - as above
         rank = self.rank or min(self.dimension, self.rows)
         drawn = random_features(1, self.dimension, rank, self.rows, self.seed, rank, self.rows, first=self.entity)
-        return drawn.public if name == _PUBLIC else np.ascontiguousarray(drawn.private[0])
+        return drawn.public if name == PUBLIC else np.ascontiguousarray(drawn.private[0])
 
     def _true(self, dimension: int) -> Array:
         if self.truth is None:
@@ -173,7 +179,7 @@ class RegressionTask:
         name: Its name in the experiment.
         features: X, shape (n, d).
         truth: theta*, shape (d,).
-        settings: What it was made from.
+        settings: Its description.
         train: The features with R drawn responses each.
         validation: Empty.
         test: The features with the mean response, R times.
@@ -213,24 +219,30 @@ class RegressionTask:
 
     @property
     def family(self) -> Family:
-        """How responses follow the features."""
+        """Distribution of the responses."""
         return self.settings.family
 
     @property
     def replicates(self) -> int:
-        """R."""
+        """R, the number of independent data sets."""
         return self.settings.replicates
 
     def reserve(self, generations: int) -> tuple[RegressionTask, Sequence[pa.Table]]:
-        """Fresh data of generations t = 1, ..., T: the same features with newly drawn responses.
+        """Draw fresh data: the same features with newly drawn responses; the task keeps all its items.
 
-        Features are no scarce good here, so the task keeps all its items, and S_F = S_* in the theory's words.
+        In the theory's notation S_F = S_*.
+
+        Args:
+            generations: T.
+
+        Returns:
+            The task, and items for each generation t = 1, ..., T.
         """
         fresh = [regression_items(self.features, self._responses("fresh", t)) for t in range(1, generations + 1)]
         return self, fresh
 
     def grade(self, items: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_] | None:
-        """Numbers have no right or wrong."""
+        """Return None: numbers are not graded."""
         return None
 
     @property
@@ -238,7 +250,7 @@ class RegressionTask:
         return mean_response(self.family, self.features @ self.truth)
 
     def _responses(self, split: str, generation: int) -> Array:
-        """Drawn responses (n, R); the first replicates are the same however many there are."""
+        """Draw responses (n, R); the first replicates do not depend on the number of replicates."""
         random = generator(self.settings.seed, "regression", self.name, split, generation)
         shape = (self.replicates, len(self.features))
         if self.family == "gaussian":
@@ -251,7 +263,15 @@ class RegressionTask:
 
 
 def mean_response(family: Family, predictor: Array) -> Array:
-    """The mean mu(eta) of a response with the linear predictor eta, element by element."""
+    """Return the mean response mu(eta), element by element.
+
+    Args:
+        family: Distribution of the response.
+        predictor: Linear predictors eta, of any shape.
+
+    Returns:
+        Means of the same shape.
+    """
     if family == "gaussian":
         return predictor
     with np.errstate(over="ignore"):  # to infinity, as it should
@@ -260,17 +280,25 @@ def mean_response(family: Family, predictor: Array) -> Array:
 
 
 def regression_items(features: Array, responses: Array) -> pa.Table:
-    """A table of items from features (n, d) and responses (n, R)."""
+    """Build items.
+
+    Args:
+        features: X, shape (n, d).
+        responses: y, shape (n, R).
+
+    Returns:
+        A table with the columns ``x`` and ``y``.
+    """
     return pa.table({"x": _column(features), "y": _column(responses)})
 
 
 def features_of(items: pa.Table) -> Array:
-    """The features of items, shape (n, d); read-only where nothing needs to be copied."""
+    """Return the features of items, shape (n, d); read-only if no copy is needed."""
     return _matrix(items, "x")
 
 
 def responses_of(items: pa.Table) -> Array:
-    """The responses of items, shape (n, R); read-only where nothing needs to be copied."""
+    """Return the responses of items, shape (n, R); read-only if no copy is needed."""
     return _matrix(items, "y")
 
 
@@ -287,14 +315,14 @@ def _matrix(items: pa.Table, name: str) -> Array:
 
 
 def _read_features(path: Path) -> Array:
-    found = _load_array(path)
-    usable = found.dtype.kind in "fiu" and found.ndim == 2 and found.size > 0
-    if not usable or not np.isfinite(found).all():
+    features = _load_array(path)
+    usable = features.dtype.kind in "fiu" and features.ndim == 2 and features.size > 0
+    if not usable or not np.isfinite(features).all():
         raise InvalidInput(
-            f"{path}: features must be a matrix of finite numbers, shape (n, d); received shape {found.shape} of "
-            f"{found.dtype}"
+            f"{path}: features must be a matrix of finite numbers, shape (n, d); received shape {features.shape} of "
+            f"{features.dtype}"
         )
-    return np.ascontiguousarray(found, dtype=np.float64)
+    return np.ascontiguousarray(features, dtype=np.float64)
 
 
 def _load_array(path: Path) -> NDArray[Any]:
@@ -307,11 +335,11 @@ def _load_array(path: Path) -> NDArray[Any]:
             if _ARRAY not in archive:
                 names = ", ".join(archive) or "nothing"
                 raise InvalidInput(f"{path}: there is no array {_ARRAY!r} in it, but {names}; {wanted}")
-            found: NDArray[Any] = archive[_ARRAY]
+            array: NDArray[Any] = archive[_ARRAY]
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataUnavailable(f"{path}: features cannot be read ({error}); {wanted}") from error
     except ValueError as error:
         if isinstance(error, InvalidInput):
             raise
         raise DataUnavailable(f"{path}: features cannot be read ({error}); {wanted}") from error
-    return found
+    return array

@@ -4,8 +4,8 @@ A truth is a mixture of Gaussians,
 
 .. math:: p(x) = \sum_c \pi_c \, \mathcal N(x; \mu_c, \Sigma_c),
 
-so that what a density model generates can be held against it. An item is one point: a table with the single column
-``point``, a fixed-size list of d doubles. Nothing is given to a model but its key, so a prompt is any item.
+to which the output of a density model can be compared. An item is one point: a table with the single column
+``point``, a fixed-size list of d doubles. A model is given nothing except its key, so a prompt is any item.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 POINT: Final = "point"
 MOST_DIMENSIONS: Final = 100
-# An array of so many numbers takes 0.8 GB; a larger one is a slip.
+# An array of so many numbers takes 0.8 GB; a larger one is refused as a mistake.
 _MOST_NUMBERS: Final = 100_000_000
 
 Rows = Annotated[int, Field(ge=1, le=_MOST_NUMBERS)]
@@ -51,7 +51,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def _covariance(value: Any) -> Any:
-    """A number, d numbers or d rows of d numbers, as floats."""
+    """Return a covariance as floats: a number, d numbers, or d rows of d numbers."""
     if isinstance(value, list | tuple):
         rows = [list(row) if isinstance(row, list | tuple) else row for row in value]
         if rows and (
@@ -98,12 +98,12 @@ class ComponentSettings(Frozen):
 
 
 class _DrawnSettings(TaskSettings):
-    """Samples of a known truth.
+    """Settings of samples of a known truth.
 
     Attributes:
-        train: Training items.
-        test: Test items.
-        seed: Which items; tasks of other names are independent data.
+        train: Number of training items.
+        test: Number of test items.
+        seed: Seed of the items; tasks of other names are independent data.
     """
 
     train: Rows = 1000
@@ -141,7 +141,7 @@ class GaussianSamplesSettings(_DrawnSettings):
 
     @property
     def mixture(self) -> tuple[ComponentSettings, ...]:
-        """One component."""
+        """The Gaussian as the only component."""
         return (ComponentSettings(mean=self.mean, covariance=self.covariance),)
 
 
@@ -157,7 +157,7 @@ class MixtureSamplesSettings(_DrawnSettings):
 
     @property
     def mixture(self) -> tuple[ComponentSettings, ...]:
-        """As given."""
+        """The components as given."""
         return self.components
 
     @model_validator(mode="after")
@@ -176,7 +176,7 @@ class Truth:
         weights: pi, shape (C,); they sum to 1.
         means: mu, shape (C, d).
         covariances: Sigma, shape (C, d, d).
-        path: What its random numbers hang on.
+        path: Words and numbers that fix its random numbers.
     """
 
     weights: Array
@@ -186,7 +186,16 @@ class Truth:
 
     @classmethod
     def of(cls, components: Sequence[ComponentSettings], seed: int, name: str) -> Truth:
-        """From a description."""
+        """Build a truth from a description.
+
+        Args:
+            components: The Gaussians.
+            seed: The task's seed.
+            name: The task's name.
+
+        Returns:
+            The mixture, with its weights normalised.
+        """
         weights = np.array([each.weight for each in components])
         matrices = [_matrix(each.covariance, len(each.mean)) for each in components]
         means = np.array([each.mean for each in components])
@@ -205,7 +214,14 @@ class Truth:
         return np.asarray(np.tensordot(self.weights, self.covariances + between, 1))
 
     def log_density(self, points: Array) -> Array:
-        """The logarithm of the density at points (n, d), shape (n,)."""
+        """Return the log density.
+
+        Args:
+            points: Points, shape (n, d).
+
+        Returns:
+            Log densities in nats, shape (n,).
+        """
         from scipy.special import logsumexp
         from scipy.stats import multivariate_normal
 
@@ -216,7 +232,15 @@ class Truth:
         return np.asarray(logsumexp(parts, axis=0, b=self.weights[:, None]))
 
     def draw(self, rows: int, *path: int | str) -> pa.Table:
-        """Items that belong to one path alone."""
+        """Draw items.
+
+        Args:
+            rows: Number of items.
+            *path: Words and numbers that fix the random numbers, with those of the truth.
+
+        Returns:
+            A table with the column ``point``.
+        """
         random = generator(*self.path, *path)
         which = random.choice(len(self.weights), size=rows, p=self.weights)
         normal = random.standard_normal((rows, self.means.shape[1]))
@@ -233,7 +257,7 @@ class SampleTask:
         name: Its name in the experiment.
         train: Training items.
         test: Test items.
-        truth: What they were drawn from; None for data of a file.
+        truth: The mixture that they were drawn from; None for data of a file.
     """
 
     name: str
@@ -243,12 +267,12 @@ class SampleTask:
 
     @property
     def validation(self) -> pa.Table:
-        """Empty."""
+        """An empty table."""
         return self.train.slice(0, 0)
 
     @property
     def content(self) -> str:
-        """A hash of all the points, and of the truth that fresh ones are drawn from."""
+        """A hash of all points, and of the truth that fresh ones are drawn from."""
         truth = [] if self.truth is None else [self.truth.weights, self.truth.means, self.truth.covariances]
         digest = hashlib.blake2b(repr(None if self.truth is None else self.truth.path).encode(), digest_size=8)
         for array in (points_of(self.train), points_of(self.test), *truth):
@@ -256,7 +280,17 @@ class SampleTask:
         return digest.hexdigest()
 
     def reserve(self, generations: int) -> tuple[SampleTask, Sequence[pa.Table]]:
-        """Fresh points: newly drawn from the truth, as many as there are training items; of a file, its second half."""
+        """Return fresh points: drawn from the truth, as many as training items; of a file, its second half.
+
+        Args:
+            generations: T.
+
+        Returns:
+            The task without the fresh points, and items for each generation t = 1, ..., T.
+
+        Raises:
+            InvalidInput: A file has too few rows for fresh ones in each generation.
+        """
         if self.truth is not None:
             return self, [self.truth.draw(self.train.num_rows, "fresh", t) for t in range(1, generations + 1)]
         kept = self.train.num_rows // 2
@@ -270,18 +304,18 @@ class SampleTask:
         return SampleTask(self.name, self.train.slice(0, kept), self.test), fresh
 
     def grade(self, items: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_] | None:
-        """Points have no right or wrong."""
+        """Return None: points are not graded."""
         return None
 
 
 def point_items(points: Array) -> pa.Table:
-    """A table of items from points, shape (n, d)."""
+    """Build a table of items from points, shape (n, d)."""
     flat = np.ascontiguousarray(points, dtype=np.float64).reshape(-1)
     return pa.table({POINT: pa.FixedSizeListArray.from_arrays(pa.array(flat), points.shape[1])})
 
 
 def points_of(items: pa.Table) -> Array:
-    """The points of items, shape (n, d); read-only where nothing needs to be copied."""
+    """Return the points of items, shape (n, d); read-only if no copy is needed."""
     column = items.column(POINT)
     flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     points: Array = flat.reshape(items.num_rows, column.type.list_size)
@@ -289,7 +323,7 @@ def points_of(items: pa.Table) -> Array:
 
 
 def _matrix(covariance: Any, dimension: int) -> Array | None:
-    """A covariance matrix from any of its spellings; None if the dimension is another."""
+    """Return a covariance as a matrix; None if it has another dimension."""
     if isinstance(covariance, float):
         return covariance * np.eye(dimension)
     if not isinstance(covariance[0], tuple):

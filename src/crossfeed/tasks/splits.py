@@ -1,4 +1,4 @@
-"""From rows to a task: repeats out, missing splits cut from train, a seeded shuffle, and caps on the sizes."""
+"""Tasks assembled from rows: repeats dropped, missing splits cut from train, a seeded shuffle, and caps on sizes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Row:
     """One item before it is part of a table.
 
     Attributes:
-        prompt: What a model is given.
-        completion: What it should say; starts with a space or a newline.
+        prompt: The text that a model is given.
+        completion: The right continuation; it starts with a space or a newline.
         answer: The final answer, or None.
         choices: The options of a multiple choice question, or None.
-        key: What makes rows of two splits the same item (a question, whatever its explanation); default: the text.
+        key: Identity of the item across splits (a question, whatever its explanation); default: the text.
     """
 
     prompt: str
@@ -50,13 +50,13 @@ class Row:
 
 
 class TextSettings(TaskSettings):
-    """What every text source has: a seed and caps on the sizes of the splits.
+    """Settings that every text source has: a seed and caps on the sizes of the splits.
 
     Attributes:
-        seed: Fixes what is random: the order of each split, what is cut from train, what is made up.
-        train: At most so many training items; default: all.
-        validation: At most so many validation items; 0 for none; default: all.
-        test: At most so many test items; default: all.
+        seed: Seed of the order of each split, of the rows cut from train, and of generated items.
+        train: Number of training items; default: all.
+        validation: Number of validation items; 0 for none; default: all.
+        test: Number of test items; default: all.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -71,7 +71,7 @@ class TextSettings(TaskSettings):
 
 
 def shuffled(rows: Sequence[Row], seed: int, what: str) -> list[Row]:
-    """The rows in an order that the seed and the word fix."""
+    """Return rows in an order that the seed and the word `what` fix."""
     return [rows[place] for place in generator(seed, "tasks", what).permutation(len(rows))]
 
 
@@ -101,10 +101,16 @@ def cut(
 
 
 def unique(rows: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
-    """Drop repeats: validation loses the items of test, train those of both, each split texts that it has twice.
+    """Drop repeats: validation loses the items of test, train those of both, and each split its repeated texts.
 
-    Between splits an item is what its key says, so that a question is not trained on and tested; within a split the
-    same question with other options or another explanation stays.
+    Across splits items are identified by their keys, so that no question is both trained on and tested; within a split
+    the same question with other options or another explanation stays.
+
+    Args:
+        rows: Rows of all splits.
+
+    Returns:
+        The rows that stay.
     """
     seen: set[str] = set()
     kept = {}
@@ -144,7 +150,7 @@ def assemble(
         cap = settings.caps[split]
         if cap is not None and cap > len(order):
             raise InvalidInput(
-                f"{name}: {split}: {cap} items were asked for, but {settings.source} has {len(order)}; "
+                f"{name}: {split}: {cap} items were requested, but {settings.source} has {len(order)}; "
                 f"give at most {len(order)}, or leave {split} out to take all"
             )
         tables[split] = _table(order[:cap])

@@ -1,4 +1,4 @@
-"""Text tasks: tables of prompts and completions, and how answers are graded."""
+"""Text tasks: tables of prompts and completions, and the grading of answers."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ SCHEMA: Final = pa.schema(
 )
 """Columns of every split. The text of an item is prompt + completion, and the completion starts with a space or a
 newline. `answer` is the final answer, or null. `choices` are the options' texts, or null; `answer` is then one of
-them, and an option is put to a model as prompt + space + option."""
+them, and a model scores an option as prompt + space + option."""
 
 
 # Compared by identity: tables have no hash, and two tasks with equal `content` hold equal data anyway.
 @dataclass(frozen=True, eq=False)
 class TextTask:
-    """A data set of texts (the `Task` protocol).
+    """A data set of texts (the `crossfeed.protocols.Task` protocol).
 
-    No text is in two splits or twice in `train`; sources drop repeats before they make a task.
+    No text is in two splits or twice in `train`; sources drop repeats before they build a task.
 
     Attributes:
         name: Its name in the experiment.
@@ -72,20 +72,23 @@ class TextTask:
         object.__setattr__(self, "content", _content(splits))
 
     def reserve(self, generations: int) -> tuple[TextTask, Sequence[pa.Table]]:
-        """The last half of `train` as fresh data (see `crossfeed.tasks.fresh`)."""
+        """Set the last half of `train` aside as fresh data (see `crossfeed.tasks.fresh`)."""
         kept, fresh = set_aside(self.name, self.train, generations)
         return replace(self, train=kept), fresh
 
     def grade(self, items: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_] | None:
-        """Whether each completion gives the right final answer (see `crossfeed.tasks.grading`).
+        """Grade completions by their final answers (see `crossfeed.tasks.grading`).
 
         Args:
             items: Rows of a split.
             completions: One text for each row.
 
         Returns:
-            ``(rows,)`` truth values; None where text cannot be graded: without answers, and for multiple choice,
-            where the option of lowest loss is the model's answer.
+            ``(rows,)`` truth values; None if text cannot be graded: without answers, and for multiple choice, where
+            the option of lowest loss is the model's answer.
+
+        Raises:
+            InvalidInput: There is not one completion for each row.
         """
         if len(completions) != items.num_rows:
             raise InvalidInput(f"{self.name}: {len(completions)} completions were given for {items.num_rows} items")
@@ -94,7 +97,7 @@ class TextTask:
             return None
         same = grader_of(self.answers)
         pairs = zip(answers, completions, strict=True)
-        return np.array([same(answer, said) for answer, said in pairs], dtype=np.bool_)
+        return np.array([same(answer, completion) for answer, completion in pairs], dtype=np.bool_)
 
 
 def _check_items(where: str, table: pa.Table, answers: Answers | None) -> None:
@@ -126,7 +129,7 @@ def _check_disjoint(name: str, splits: dict[str, pa.Table]) -> None:
 
 
 def _content(splits: dict[str, pa.Table]) -> str:
-    """A hash of the values, which does not depend on how tables are laid out in memory."""
+    """Return a hash of the values, which does not depend on the tables' layout in memory."""
     digest = hashlib.blake2b(digest_size=16)
     for split, table in splits.items():
         digest.update(json.dumps([split, table.num_rows]).encode())

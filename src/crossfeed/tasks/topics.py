@@ -1,7 +1,7 @@
 """Small data sets for many entities: parts of the built-in ones that have no item in common.
 
 A topic is one relation of the facts (the capital of a country), one kind of word problem with small or with large
-numbers, or one kind of multiple choice question. They are numbered from 1; the first ones are as different as can be:
+numbers, or one kind of multiple choice question. They are numbered from 1; the first ones are as different as possible:
 facts, word problems and multiple choice in turn. Every topic has at least 140 items.
 """
 
@@ -20,14 +20,14 @@ from crossfeed.tasks.word_problems import STORIES, Story, halves, problems
 
 __all__ = ["TOPICS", "Topic"]
 
-#: Relations with at least 140 questions, by table and place; those of the same table are apart.
+#: Relations with at least 140 questions, by table and place; those of one table are not adjacent.
 _RELATIONS: Final = (
     *(("countries", 0), ("elements", 0), ("states", 0), ("countries", 3), ("elements", 2), ("countries", 2)),
     *(("elements", 7), ("countries", 1), ("elements", 4), ("elements", 1), ("elements", 6), ("elements", 3)),
     ("elements", 5),
 )
 Make = Callable[[int, Mapping[str, int]], dict[str, list[Row]]]
-"""From a seed and the sizes of the splits to their rows."""
+"""A function of a seed and the sizes of the splits that returns their rows."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Topic:
     """One small data set.
 
     Attributes:
-        answers: How answers are graded.
-        make: Gives the rows of each split.
+        answers: The grading of answers.
+        make: Returns the rows of each split.
     """
 
     answers: Answers
@@ -46,7 +46,7 @@ class Topic:
 def _relation(table: str, place: int) -> Topic:
     def make(seed: int, sizes: Mapping[str, int]) -> dict[str, list[Row]]:
         rows = iter(shuffled(facts(seed, (table, place)), seed, f"topic {table} {place}"))
-        # Test comes first, so that it stays the same when more or less training data is asked for.
+        # Test comes first, so that it does not depend on the number of training items.
         return {split: [row for row, _ in zip(rows, range(sizes[split]), strict=False)] for split in reversed(SPLITS)}
 
     return Topic("text", make)

@@ -1,10 +1,10 @@
 """Word problems with worked answers in the manner of GSM8K (Cobbe et al., 2021).
 
-A problem is a little story; its answer has a line for each step, and the result after ``####``. The stories are told in
+A problem is a short story; its answer has a line for each step, and the result after ``####``. The stories exist in
 several languages (`crossfeed.tasks.languages`); the same seed gives the same numbers in each. All numbers are whole, so
 that no language's decimal mark is needed.
 
-A problem is a story and its numbers; names of people and things do not make another problem of it.
+A problem is identified by its story and its numbers, not by the names of people and things.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Story:
     """A kind of problem.
 
     Attributes:
-        number: Which of the stories that a language tells.
+        number: Its index among the stories of a language.
         numbers: The least and greatest value of each number.
         steps: The solution, ``result = left operator right`` each: names of numbers or earlier results, and one of
             ``+ - * /``. The last result is the answer.
@@ -42,14 +42,14 @@ class Story:
 
 
 @dataclass(frozen=True)
-class Telling:
-    """How problems are told in one language.
+class StoryWording:
+    """The wording of problems in one language.
 
     Attributes:
         prompt: Template of a prompt, which holds the ``question``.
-        names: Of people.
-        things: In the plural.
-        parts: What a half, a third and so on are called, up to a sixth.
+        names: Names of people.
+        things: Names of things, in the plural.
+        parts: Names of a half, a third and so on, up to a sixth.
         stories: The question, and a sentence for each step, in which ``{=}`` stands for the equation with its value.
     """
 
@@ -81,7 +81,7 @@ STORIES: Final = (
 
 
 def halves(story: Story) -> tuple[Story, Story]:
-    """The same story with small and with large values of its first number: no problem is in both."""
+    """Return a story with small and with large values of its first number; no problem is in both."""
     first, (low, high) = next(iter(story.numbers.items()))
     middle = (low + high) // 2
     parts = (replace(story, numbers={**story.numbers, first: part}) for part in ((low, middle), (middle + 1, high)))
@@ -96,47 +96,52 @@ def problems(
     what: str = "math",
     language: Language = "en",
 ) -> dict[str, list[Row]]:
-    """Problems for each split.
+    """Generate the problems of each split.
 
     No problem is in two splits or twice in one: two items always differ in their story or its numbers. The test items
-    do not depend on how many training items are asked for.
+    do not depend on the number of training items.
 
     Args:
-        seed: Fixes everything.
-        sizes: How many for each split; `MOST_PROBLEMS` together at most.
-        stories: The kinds of problems; fewer kinds have fewer problems.
-        what: A word for these stories, so that other ones get other random numbers.
-        language: In which language they are told.
+        seed: Seed of all random choices.
+        sizes: Number of problems for each split; `MOST_PROBLEMS` together at most.
+        stories: The stories; fewer stories have fewer problems.
+        what: A name for the choice of stories, so that another choice has other random numbers.
+        language: The language.
+
+    Returns:
+        The rows of each split.
     """
     seen: set[str] = set()
-    made = {}
+    rows = {}
     for split in reversed(SPLITS):
-        stream = _stream(generator(seed, "tasks", what, split), seen, stories, _telling(language))
-        made[split] = [next(stream) for _ in range(sizes[split])]
-    return made
+        stream = _stream(generator(seed, "tasks", what, split), seen, stories, _wording(language))
+        rows[split] = [next(stream) for _ in range(sizes[split])]
+    return rows
 
 
 @cache
-def _telling(language: Language) -> Telling:
+def _wording(language: Language) -> StoryWording:
     read = templates(language, "stories")
     stories = tuple((each["text"], tuple(each["lines"])) for each in read["stories"])
-    return Telling(read["prompt"], tuple(read["names"]), tuple(read["things"]), tuple(read["parts"]), stories)
+    return StoryWording(read["prompt"], tuple(read["names"]), tuple(read["things"]), tuple(read["parts"]), stories)
 
 
-def _stream(random: np.random.Generator, seen: set[str], stories: Sequence[Story], telling: Telling) -> Iterator[Row]:
+def _stream(
+    random: np.random.Generator, seen: set[str], stories: Sequence[Story], wording: StoryWording
+) -> Iterator[Row]:
     while True:
         number = int(random.integers(len(stories)))
         story = stories[number]
         values, worked = _solved(story, random)
         key = f"story {number}: " + ", ".join(f"{name} = {values[name]}" for name in story.numbers)
-        words = _words(random, values, telling)
+        words = _words(random, values, wording)
         if key not in seen:
             seen.add(key)
-            yield _row(telling, story, key, values, worked, words)
+            yield _row(wording, story, key, values, worked, words)
 
 
 def _solved(story: Story, random: np.random.Generator) -> tuple[dict[str, int], list[str]]:
-    """Draw numbers until every step comes out as a positive whole number; gives all values and the equations."""
+    """Draw numbers until every step gives a positive whole number; return all values and the equations."""
     while True:
         values = {name: int(random.integers(low, high + 1)) for name, (low, high) in story.numbers.items()}
         worked = []
@@ -152,29 +157,29 @@ def _solved(story: Story, random: np.random.Generator) -> tuple[dict[str, int], 
 
 
 def _computed(left: int, operator: str, right: int) -> int | None:
-    """The result if it is a positive whole number."""
+    """Return the result if it is a positive whole number, else None."""
     if operator == "/":
         return left // right if left % right == 0 else None
     result = {"+": left + right, "-": left - right, "*": left * right}[operator]
     return result if result > 0 else None
 
 
-def _words(random: np.random.Generator, values: dict[str, int], telling: Telling) -> dict[str, str]:
-    who, friend = (telling.names[place] for place in random.choice(len(telling.names), size=2, replace=False))
-    things = telling.things[random.integers(len(telling.things))]
-    part = telling.parts[values["b"] - 2] if 0 <= values["b"] - 2 < len(telling.parts) else ""
+def _words(random: np.random.Generator, values: dict[str, int], wording: StoryWording) -> dict[str, str]:
+    who, friend = (wording.names[place] for place in random.choice(len(wording.names), size=2, replace=False))
+    things = wording.things[random.integers(len(wording.things))]
+    part = wording.parts[values["b"] - 2] if 0 <= values["b"] - 2 < len(wording.parts) else ""
     return {"who": who, "friend": friend, "things": things, "part": part}
 
 
 def _row(
-    telling: Telling, story: Story, key: str, values: dict[str, int], worked: list[str], words: dict[str, str]
+    wording: StoryWording, story: Story, key: str, values: dict[str, int], worked: list[str], words: dict[str, str]
 ) -> Row:
-    text, sentences = telling.stories[story.number]
+    text, sentences = wording.stories[story.number]
     lines = [
         sentence.replace("{=}", equation).format(**values, **words)
         for sentence, equation in zip(sentences, worked, strict=True)
     ]
     answer = worked[-1].rpartition(" ")[2]
     completion = " " + "\n".join([*lines, f"#### {answer}"])
-    prompt = telling.prompt.format(question=text.format(**values, **words))
+    prompt = wording.prompt.format(question=text.format(**values, **words))
     return Row(prompt, completion, answer=answer, key=key)

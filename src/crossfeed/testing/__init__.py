@@ -1,6 +1,6 @@
-"""Contract suites: what every learner, task, store and executor keeps to, as classes of tests for pytest.
+"""Contract suites for learners, tasks, stores and executors, as classes of tests for pytest.
 
-They are what crossfeed's own are tested with. To test yours, subclass one in a file of tests::
+Crossfeed's own implementations are tested with them. To test yours, subclass one in a file of tests::
 
     from crossfeed.testing import LearnerContract
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import pytest
 
-# Before they are imported: the suites' failures then show values, as those in files of tests do.
+# Before the import: failures of the suites then show values, as those in files of tests do.
 for _name in ("executors", "learners", "stores", "tasks"):
     pytest.register_assert_rewrite(f"crossfeed.testing.{_name}")
 

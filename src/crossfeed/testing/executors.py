@@ -1,4 +1,4 @@
-"""What every `crossfeed.executors.executor.Executor` keeps to: records do not depend on where they were made."""
+"""The contract of executors (`crossfeed.executors.executor.Executor`): records do not depend on the executor."""
 
 # ruff: noqa: S101, D102 - tests assert, and their names say what
 from __future__ import annotations
@@ -22,29 +22,29 @@ Numbers = list[tuple[Any, ...]]
 
 
 class ExecutorContract:
-    """What every executor keeps to; override the fixture `executor`."""
+    """The contract of executors; override the fixture `executor`."""
 
     @pytest.fixture
     def executor(self) -> Executor:
-        """An executor of at least one worker, which nothing has begun yet."""
+        """An executor of at least one worker that is not open yet."""
         raise NotImplementedError("override the fixture `executor` so that it gives an executor")
 
     @pytest.fixture(scope="class")
     @classmethod
     def described(cls) -> Experiment:
-        """What is run; override it to test more than models of single words."""
+        """The experiment; override it to test more than models of single words."""
         return Experiment.from_yaml(read_preset("fake"), ("generations=3", "seeds=[0, 1]"))
 
     @pytest.fixture(scope="class")
     @classmethod
     def cache(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """Where bases are kept."""
+        """The folder of base models."""
         return tmp_path_factory.mktemp("cache")
 
     @pytest.fixture(scope="class")
     @classmethod
     def undisturbed(cls, described: Experiment, cache: Path) -> Numbers:
-        """What comes of it in this process."""
+        """The records of the experiment in this process."""
         return _numbers(run(described, MemoryStore(), cache=cache))
 
     @pytest.mark.parametrize("spread", ["auto", "cells", "entities"])
@@ -63,7 +63,7 @@ class ExecutorContract:
         assert not list((tmp_path / "run" / "status").glob("*"))
 
     @pytest.mark.parametrize("spread", ["cells", "entities"])
-    def test_a_failing_cell_is_told_alike_and_the_others_go_on(
+    def test_a_failing_cell_is_recorded_alike_and_the_others_go_on(
         self, tmp_path: Path, executor: Executor, spread: Spread
     ) -> None:
         changes = ("ecosystem.alpha=0.5", "grid={learner.diverge_at: [2, null]}", "generations=3")
@@ -71,8 +71,8 @@ class ExecutorContract:
         outcome = run(experiment, open_store(tmp_path / "run"), executor=executor, spread=spread)
         assert len(outcome.failures) == 1, outcome.failures
         (failure,) = outcome.failures.values()
-        told = {key: failure[key] for key in ("generation", "stage", "entity", "type", "message")}
-        assert told == {
+        recorded = {key: failure[key] for key in ("generation", "stage", "entity", "type", "message")}
+        assert recorded == {
             "generation": 2,
             "stage": "update",
             "entity": experiment.ecosystem.names[0],
@@ -84,5 +84,5 @@ class ExecutorContract:
 
 
 def _numbers(outcome: Outcome) -> Numbers:
-    """Every record but the timings, in order."""
+    """Return every record except the timings, in order."""
     return [tuple(row.items()) for row in outcome.records.to_pylist() if row["metric"] != "seconds"]

@@ -1,4 +1,4 @@
-"""What every learner keeps to (`crossfeed.protocols.Learner`)."""
+"""The contract of learners (`crossfeed.protocols.Learner`)."""
 
 # ruff: noqa: S101, D102 - tests assert, and their names say what
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.progress import Silent
-from crossfeed.generation.cell_context import World
+from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import address, item_keys
 from crossfeed.protocols import LearnerContext, State, TrainingSet
@@ -24,11 +24,11 @@ Prompts = tuple[pa.Table, NDArray[np.uint64]]
 
 
 class LearnerContract:
-    """What every learner keeps to.
+    """The contract of learners.
 
     Attributes:
         experiment: YAML of an experiment of at least two entities of the learner. It is read with alpha = 0.5, and its
-            first cell trained for two generations by each test that needs it, so it should take a second or less.
+            first cell is trained for two generations by each test that needs it, which should take a second or less.
     """
 
     experiment: ClassVar[str]
@@ -41,77 +41,77 @@ class LearnerContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def world(cls, described: str, tmp_path_factory: pytest.TempPathFactory) -> World:
+    def context(cls, described: str, tmp_path_factory: pytest.TempPathFactory) -> CellContext:
         """The experiment's first cell, with its data and its learner."""
         cell = Experiment.from_yaml(described, ("ecosystem.alpha=0.5",)).cells()[0]
         tasks = {name: settings.build(name, None) for name, settings in cell.experiment.tasks.items()}
         tasks["public"] = cell.experiment.public.build("public", None)
-        context = LearnerContext(tasks, cell.seed, tmp_path_factory.mktemp("cache"), Silent())
-        return World.make(cell, cell.experiment.combined_learner.build(context), tasks)
+        learner_context = LearnerContext(tasks, cell.seed, tmp_path_factory.mktemp("cache"), Silent())
+        return CellContext.create(cell, cell.experiment.combined_learner.build(learner_context), tasks)
 
     @pytest.fixture(scope="class")
     @classmethod
-    def sets(cls, world: World) -> list[TrainingSet]:
+    def sets(cls, context: CellContext) -> list[TrainingSet]:
         """Training sets of generation 0."""
-        return compose(world, 0, {})
+        return compose(context, 0, {})
 
     @pytest.fixture(scope="class")
     @classmethod
-    def trained(cls, world: World, sets: list[TrainingSet]) -> list[State]:
+    def trained(cls, context: CellContext, sets: list[TrainingSet]) -> list[State]:
         """States after generation 0."""
-        return update(world, 0, _start(world), sets)
+        return update(context, 0, _start(context), sets)
 
-    def test_entities_that_are_described_alike_start_from_one_base(self, world: World) -> None:
-        table = _losses(world, _start(world))
-        np.testing.assert_array_equal(table[1:2], _losses(world, world.learner.start([1])))
-        first, second, *_ = world.cell.experiment.learners
+    def test_entities_that_are_described_alike_start_from_one_base(self, context: CellContext) -> None:
+        table = _losses(context, _start(context))
+        np.testing.assert_array_equal(table[1:2], _losses(context, context.learner.start([1])))
+        first, second, *_ = context.cell.experiment.learners
         if first == second:
             np.testing.assert_array_equal(table[0], table[1])
 
     def test_an_update_learns_and_changes_nothing_in_place(
-        self, world: World, sets: list[TrainingSet], trained: list[State]
+        self, context: CellContext, sets: list[TrainingSet], trained: list[State]
     ) -> None:
-        before = _losses(world, _start(world))
-        states = _start(world)
-        again = update(world, 0, states, sets)
-        np.testing.assert_array_equal(_losses(world, states), before)
-        np.testing.assert_array_equal(_losses(world, again), _losses(world, trained))
-        own = [list(world.tasks).index(entity.private) for entity in world.cell.experiment.ecosystem.entities]
-        after = _losses(world, trained)
+        before = _losses(context, _start(context))
+        states = _start(context)
+        again = update(context, 0, states, sets)
+        np.testing.assert_array_equal(_losses(context, states), before)
+        np.testing.assert_array_equal(_losses(context, again), _losses(context, trained))
+        own = [list(context.tasks).index(entity.private) for entity in context.cell.experiment.ecosystem.entities]
+        after = _losses(context, trained)
         assert all(after[k, task] < before[k, task] for k, task in enumerate(own))
 
     def test_an_entitys_update_does_not_depend_on_the_others(
-        self, world: World, sets: list[TrainingSet], trained: list[State]
+        self, context: CellContext, sets: list[TrainingSet], trained: list[State]
     ) -> None:
-        key = address(world.cell.seed, "update", 0, world.entities[1])
-        alone = world.learner.update(world.learner.start([1]), sets[1:2], [key], 0)
-        np.testing.assert_array_equal(_losses(world, alone)[0], _losses(world, trained)[1])
+        key = address(context.cell.seed, "update", 0, context.entities[1])
+        alone = context.learner.update(context.learner.start([1]), sets[1:2], [key], 0)
+        np.testing.assert_array_equal(_losses(context, alone)[0], _losses(context, trained)[1])
 
     def test_generated_items_answer_their_prompts_and_can_be_trained_on(
-        self, world: World, trained: list[State]
+        self, context: CellContext, trained: list[State]
     ) -> None:
-        table, keys = _prompts(world)
-        made = world.learner.generate(trained, [table] * len(trained), [keys] * len(trained))
+        table, keys = _prompts(context)
+        made = context.learner.generate(trained, [table] * len(trained), [keys] * len(trained))
         for one in made:
             assert one.num_rows == table.num_rows
             for column in {"prompt", "x"} & set(table.column_names):  # what a response answers
                 assert one.column(column).to_pylist() == table.column(column).to_pylist()
-        pool = publish(world, 1, trained)
-        assert len(update(world, 1, trained, compose(world, 1, {1: pool}))) == len(trained)
+        pool = publish(context, 1, trained)
+        assert len(update(context, 1, trained, compose(context, 1, {1: pool}))) == len(trained)
 
-    def test_an_item_hangs_on_its_key_alone(self, world: World, trained: list[State]) -> None:
-        table, keys = _prompts(world, 7)
-        together = world.learner.generate(trained[:1], [table], [keys])[0].to_pylist()
+    def test_an_item_depends_on_its_key_alone(self, context: CellContext, trained: list[State]) -> None:
+        table, keys = _prompts(context, 7)
+        together = context.learner.generate(trained[:1], [table], [keys])[0].to_pylist()
         order = [4, 0, 6]
-        apart = world.learner.generate(trained[:1], [table.take(pa.array(order))], [keys[order]])[0].to_pylist()
+        apart = context.learner.generate(trained[:1], [table.take(pa.array(order))], [keys[order]])[0].to_pylist()
         assert apart == [together[row] for row in order]
-        other = world.learner.generate(trained[:1], [table], [item_keys(12, np.arange(7))])[0].to_pylist()
+        other = context.learner.generate(trained[:1], [table], [item_keys(12, np.arange(7))])[0].to_pylist()
         assert other != together
 
-    def test_scores_are_additive(self, world: World, trained: list[State]) -> None:
-        table = world.tasks["public"].test
-        whole = world.learner.score(trained, [table])[0][0]
-        parts = world.learner.score(trained, [table.slice(0, 2), table.slice(2)])[0]
+    def test_scores_are_additive(self, context: CellContext, trained: list[State]) -> None:
+        table = context.tasks["public"].test
+        whole = context.learner.score(trained, [table])[0][0]
+        parts = context.learner.score(trained, [table.slice(0, 2), table.slice(2)])[0]
         for name in ("loss", "size", "completion_loss", "completion_size"):
             joined = np.concatenate([getattr(part, name) for part in parts])
             np.testing.assert_allclose(joined, getattr(whole, name), rtol=2e-5)
@@ -119,51 +119,51 @@ class LearnerContract:
         assert (whole.completion_loss <= whole.loss * (1 + 1e-6)).all()
         assert (whole.size >= whole.completion_size).all()
 
-    def test_states_survive_saving(self, world: World, trained: list[State], tmp_path: Path) -> None:
+    def test_states_survive_saving(self, context: CellContext, trained: list[State], tmp_path: Path) -> None:
         folders = [tmp_path / str(number) for number in range(len(trained))]
         for folder, state in zip(folders, trained, strict=True):
             folder.mkdir()
-            world.learner.save(state, folder)
-        back = [world.learner.load(folder) for folder in folders]
-        np.testing.assert_array_equal(_losses(world, back), _losses(world, trained))
+            context.learner.save(state, folder)
+        back = [context.learner.load(folder) for folder in folders]
+        np.testing.assert_array_equal(_losses(context, back), _losses(context, trained))
         assert not [path for path in tmp_path.rglob("*") if path.suffix in {".pkl", ".bin", ".pt"}]
 
-    def test_features_have_unit_norm(self, world: World, trained: list[State]) -> None:
-        table, keys = _prompts(world)
-        features = world.learner.embed(world.learner.generate(trained[:1], [table], [keys]))[0]
+    def test_features_have_unit_norm(self, context: CellContext, trained: list[State]) -> None:
+        table, keys = _prompts(context)
+        features = context.learner.embed(context.learner.generate(trained[:1], [table], [keys]))[0]
         assert features.shape[0] == table.num_rows
         np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-3)
 
-    def test_it_reads_no_more_than_is_drawn(self, world: World) -> None:
-        assert world.learner.reads == world.cell.experiment.learner.reading()
+    def test_it_reads_no_more_than_is_drawn(self, context: CellContext) -> None:
+        assert context.learner.reads == context.cell.experiment.learner.reading()
         for n in (1, 7, 1000):
             for t in (0, 1):
-                assert all(1 <= world.learner.examples_read(n, t, k) <= n for k in range(len(world.entities)))
+                assert all(1 <= context.learner.examples_read(n, t, k) <= n for k in range(len(context.entities)))
 
-    def test_it_says_what_it_runs_on(self, world: World) -> None:
-        described = world.learner.describe()
+    def test_it_describes_what_it_runs_on(self, context: CellContext) -> None:
+        described = context.learner.describe()
         assert "device" in described
         assert all(isinstance(value, str) for value in described.values())
 
-    def test_building_a_learner_twice_gives_the_same_base(self, world: World, tmp_path: Path) -> None:
-        context = LearnerContext(world.tasks, world.cell.seed, tmp_path, Silent())  # another cache: made anew
-        again = world.cell.experiment.combined_learner.build(context)
+    def test_building_a_learner_twice_gives_the_same_base(self, context: CellContext, tmp_path: Path) -> None:
+        learner_context = LearnerContext(context.tasks, context.cell.seed, tmp_path, Silent())  # an empty cache
+        again = context.cell.experiment.combined_learner.build(learner_context)
         first, second = (
-            learner.score(learner.start(range(1)), [world.tasks["public"].test])[0][0]
-            for learner in (world.learner, again)
+            learner.score(learner.start(range(1)), [context.tasks["public"].test])[0][0]
+            for learner in (context.learner, again)
         )
         np.testing.assert_array_equal(first.loss, second.loss)
 
 
-def _start(world: World) -> list[State]:
-    return world.learner.start(range(len(world.entities)))
+def _start(context: CellContext) -> list[State]:
+    return context.learner.start(range(len(context.entities)))
 
 
-def _losses(world: World, states: list[State]) -> NDArray[np.float64]:
-    """``(entities, tasks)`` mean losses."""
-    tables = [task.test for task in world.tasks.values()]
-    return np.array([[s.loss.sum() / s.size.sum() for s in row] for row in world.learner.score(states, tables)])
+def _losses(context: CellContext, states: list[State]) -> NDArray[np.float64]:
+    """Return ``(entities, tasks)`` mean losses."""
+    tables = [task.test for task in context.tasks.values()]
+    return np.array([[s.loss.sum() / s.size.sum() for s in row] for row in context.learner.score(states, tables)])
 
 
-def _prompts(world: World, rows: int = 5) -> Prompts:
-    return world.private(0).slice(0, rows), item_keys(11, np.arange(rows))
+def _prompts(context: CellContext, rows: int = 5) -> Prompts:
+    return context.private(0).slice(0, rows), item_keys(11, np.arange(rows))

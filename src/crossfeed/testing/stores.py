@@ -1,4 +1,4 @@
-"""What every store keeps to (`crossfeed.protocols.Store`)."""
+"""The contract of stores (`crossfeed.protocols.Store`)."""
 
 # ruff: noqa: S101, D102 - tests assert, and their names say what
 from __future__ import annotations
@@ -22,16 +22,16 @@ _DOCUMENT: Final[dict[str, Any]] = {"schema": SCHEMA, "id": "abc", "data": {"mat
 
 
 class StoreContract:
-    """What every store keeps to; override the fixture `opened`."""
+    """The contract of stores; override the fixture `opened`."""
 
     @pytest.fixture
     def opened(self) -> Store:
-        """A store in which nothing is."""
-        raise NotImplementedError("override the fixture `opened` so that it gives a store in which nothing is")
+        """An empty store."""
+        raise NotImplementedError("override the fixture `opened` so that it gives an empty store")
 
     @pytest.fixture
     def store(self, opened: Store) -> Iterator[Store]:
-        """The same, begun."""
+        """The same store, begun."""
         opened.begin("name: x\n", _DOCUMENT)
         yield opened
         opened.end()

@@ -1,4 +1,4 @@
-"""What every task keeps to (`crossfeed.protocols.Task`)."""
+"""The contract of tasks (`crossfeed.protocols.Task`)."""
 
 # ruff: noqa: S101, D102 - tests assert, and their names say what
 from __future__ import annotations
@@ -18,10 +18,10 @@ _SPLITS = ("train", "validation", "test")
 
 
 class TaskContract:
-    """What every task keeps to.
+    """The contract of tasks.
 
     Attributes:
-        settings: What stands under ``tasks:`` in a description, such as ``{"source": "letters", "train": 40}``.
+        settings: An entry of ``tasks:`` in a description, such as ``{"source": "letters", "train": 40}``.
     """
 
     settings: ClassVar[Mapping[str, Any]]
@@ -68,14 +68,14 @@ class TaskContract:
     def test_items_answer_themselves(self, task: Task) -> None:
         if "completion" not in task.test.column_names:
             pytest.skip("its items have no text to grade")
-        said = task.test.column("completion").to_pylist()
-        graded = task.grade(task.test, said)
+        completions = task.test.column("completion").to_pylist()
+        graded = task.grade(task.test, completions)
         if graded is not None:
             assert graded.shape == (task.test.num_rows,)
             assert graded.all()
-            nothing = task.grade(task.test, [""] * len(said))
-            assert nothing is not None
-            assert not nothing.any()
+            empty = task.grade(task.test, [""] * len(completions))
+            assert empty is not None
+            assert not empty.any()
 
 
 def _build(described: Mapping[str, Any]) -> Task:

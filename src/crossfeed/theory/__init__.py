@@ -2,6 +2,9 @@
 
 numpy and scipy only. Start with `LinearEcosystem`; its methods give the moments at any generation, the limit, the
 relative efficiency and the influence of every source.
+
+Reference: Vu, Reeves, Wenger, "What happens when generative AI models train recursively on each other's outputs?",
+ICLR 2026 ("the paper"), Section 5.
 """
 
 from crossfeed.theory.efficiency import limiting_mse, pooled_mse, relative_efficiency

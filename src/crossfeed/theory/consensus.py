@@ -17,6 +17,8 @@ which never needs a pseudo-inverse of a data Gram. With constant weights it is a
 fixed matrices, C_tj = (s p S~ R)_j L_t' + (s p S~ R)_{0j} R_t', and a generation costs O(d^3) whatever K is.
 
 Everything here streams over blocks of entities: O(K d^3) time, O(d^2) memory beyond the block.
+
+Reference: the lifted system and its Q are those of the paper, Theorems 1 and 3; the reduction is not in the paper.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import (
     Array,
     Mask,
-    Part,
+    WeightedGram,
     definite_inverse,
     selected,
     square_root,
@@ -43,12 +45,12 @@ from crossfeed.theory.kernels import (
     weighted,
     weighted_sum,
 )
-from crossfeed.theory.linear import LinearEcosystem
-from crossfeed.theory.weights import Weights
+from crossfeed.theory.specification import Specification
+from crossfeed.theory.weights import SourceWeights
 
 
 class BySource(NamedTuple):
-    """One stack of matrices (b, d, d) for each source that an entity hears: private data, public data, the pool."""
+    """One stack of matrices (b, d, d) for each source of a training set: private data, public data, the pool."""
 
     private: Array
     public: Array
@@ -57,20 +59,20 @@ class BySource(NamedTuple):
 
 @dataclass(frozen=True)
 class Response:
-    """How one block of entities answers the pool at one setting of the weights.
+    """The estimates of one block of entities as functions of the sources' data, under fixed weights.
 
     Attributes:
-        weights: p, q, a of the block; ones where they are in the inverses.
+        weights: p, q, a of the block; ones where the inverses contain them.
         share: s, the block's (1 - phi) w_j, shape (1,) or (b,).
         private: S~, shape (b, d, d).
-        inverses: F = G^+ as it acts on what each source says, three times the same (b, d, d); or, if `graded`, p F, q F
-            and a F, each true on the range of its own source (`crossfeed.theory.graded`).
+        inverses: F = G^+ as it acts on each source's moment, three times the same (b, d, d); or, if `graded`, p F, q F
+            and a F, each exact on the range of its own source (`crossfeed.theory.graded`).
         replies: R = F'S for each of the inverses, shape (b, d, d).
         singular: True where G is singular, shape (b,).
-        graded: whether the inverses differ.
+        graded: True if the inverses differ.
     """
 
-    weights: Weights
+    weights: SourceWeights
     share: Array
     private: Array
     inverses: BySource
@@ -80,22 +82,35 @@ class Response:
 
     @property
     def gain(self) -> Array:
-        """The weight s p of an entity's own data in the pool, shape (1,) or (b,)."""
+        """Weight s p of an entity's own data in the pool, shape (1,) or (b,)."""
         return self.share * self.weights.private
 
     def source(self) -> Array:
-        """What one generation adds to the covariance of a source with the pool, s p S~ R, shape (b, d, d)."""
+        """Return what one generation adds to the covariance of a source with the pool.
+
+        Returns:
+            s p S~ R, shape (b, d, d).
+        """
         product = self.private @ self.replies.private
         product *= self.gain[:, None, None]
         return product
 
     def estimate(self, private: Array, public: Array, pool: Array) -> Array:
-        """F (p x + q y + a z) of moments of the data x (b, d), y and z (d,), shape (b, d)."""
+        """Return the estimates under given moments of the data.
+
+        Args:
+            private: x, shape (b, d).
+            public: y, shape (d,).
+            pool: z, shape (d,).
+
+        Returns:
+            F (p x + q y + a z), shape (b, d).
+        """
         w, F = self.weights, self.inverses
-        said = w.private[:, None] * private, w.public[:, None] * public, w.synthetic[:, None] * pool
+        moments = w.private[:, None] * private, w.public[:, None] * public, w.synthetic[:, None] * pool
         if not self.graded:
-            return _times(F.private, said[0] + said[1] + said[2])
-        return _times(F.private, said[0]) + _times(F.public, said[1]) + _times(F.pool, said[2])
+            return _times(F.private, moments[0] + moments[1] + moments[2])
+        return _times(F.private, moments[0]) + _times(F.public, moments[1]) + _times(F.pool, moments[2])
 
 
 def _times(matrices: Array, vectors: Array) -> Array:
@@ -104,48 +119,76 @@ def _times(matrices: Array, vectors: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Block:
-    """One block of entities' data, read once and answered at as many settings as asked."""
+class EntityBlock:
+    """Data of one block of entities, read once and used under any number of weights.
 
-    eco: LinearEcosystem
+    Attributes:
+        specification: the ecosystem's specification.
+        rows: slice(start, stop) of entity numbers, b of them.
+        private: S~, shape (b, d, d).
+        generated: S, shape (b, d, d).
+    """
+
+    specification: Specification
     rows: slice
     private: Array
     generated: Array
 
     @classmethod
-    def read(cls, eco: LinearEcosystem, rows: slice) -> Block:
-        """Read the Gram matrices of a run of entities."""
-        private, generated = eco.grams_of(rows)
-        return cls(eco, rows, private, generated)
+    def read(cls, spec: Specification, rows: slice) -> EntityBlock:
+        """Read the Gram matrices of a run of entities.
 
-    def respond(self, weights: Weights) -> Response:
-        """Answer the pool under the given weights of the whole ecosystem."""
-        eco, w = self.eco, weights.block(self.rows)
-        parts = [(w.private, self.private), (w.public, eco.public), (w.synthetic, eco.pool_gram)]
+        Args:
+            spec: the ecosystem's specification.
+            rows: slice(start, stop) of entity numbers.
+
+        Returns:
+            The block.
+
+        Raises:
+            InvalidInput: if a block loader returns another shape, or numbers that are not finite.
+        """
+        private, generated = spec.grams_of(rows)
+        return cls(spec, rows, private, generated)
+
+    def respond(self, weights: SourceWeights) -> Response:
+        """Return the block's response under given weights.
+
+        Args:
+            weights: p, q, a of the whole ecosystem, each of shape (1,) or (K,).
+
+        Returns:
+            The response of the block's b entities.
+
+        Raises:
+            InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
+        """
+        spec, w = self.specification, weights.block(self.rows)
+        parts = [(w.private, self.private), (w.public, spec.public), (w.synthetic, spec.pool_gram)]
         inverse, suspects = definite_inverse(parts)
         if suspects.any():
             return self._respond_graded(parts, inverse, suspects)
         inverses, reply = BySource(inverse, inverse, inverse), inverse @ self.generated
-        share = eco.shares_of(self.rows)
+        share = spec.shares_of(self.rows)
         return Response(w, share, self.private, inverses, BySource(reply, reply, reply), suspects, graded=False)
 
-    def _respond_graded(self, parts: Sequence[Part], inverse: Array, suspects: Mask) -> Response:
-        """Answer by gains where some entities' weights and ranks leave one inverse no digits."""
-        found = grade(selected(parts, suspects))
+    def _respond_graded(self, parts: Sequence[WeightedGram], inverse: Array, suspects: Mask) -> Response:
+        """Respond by gains where some entities' weights and ranks leave one inverse no digits."""
+        factored = grade(selected(parts, suspects))
         inverse[suspects] = 0.0
         gains = [weighted(weight, inverse) for weight, _ in parts]
         for source, gain in enumerate(gains):
-            gain[suspects] = found.gain(source)
+            gain[suspects] = factored.gain(source)
         singular = np.zeros_like(suspects)
-        singular[suspects] = found.singular
+        singular[suspects] = factored.singular
         inverses, replies = BySource(*gains), BySource(*(transposed(gain) @ self.generated for gain in gains))
-        ones, share = np.ones(1), self.eco.shares_of(self.rows)
-        return Response(Weights(ones, ones, ones), share, self.private, inverses, replies, singular, graded=True)
+        ones, share = np.ones(1), self.specification.shares_of(self.rows)
+        return Response(SourceWeights(ones, ones, ones), share, self.private, inverses, replies, singular, graded=True)
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Least-squares estimates of the real data: what each source says the parameter is.
+    """Least-squares estimates of each source's real data.
 
     Attributes:
         private: th~_k, shape (K, d).
@@ -156,28 +199,42 @@ class Estimates:
     public: Array
 
     @classmethod
-    def expected(cls, eco: LinearEcosystem) -> Estimates:
-        """The truths, whose projections are the estimates' means."""
-        return cls(eco.truths, eco.truth_public)
+    def expected(cls, spec: Specification) -> Estimates:
+        """Return the truths, whose projections are the estimates' means.
 
-    def moment(self, block: Block) -> Array:
-        """S~_k th~_k of one block of entities, shape (b, d)."""
-        said: Array
+        Args:
+            spec: the ecosystem's specification.
+
+        Returns:
+            The truths in place of estimates.
+        """
+        return cls(spec.truths, spec.truth_public)
+
+    def moment(self, block: EntityBlock) -> Array:
+        """Return the moments of one block's private data.
+
+        Args:
+            block: the block of b entities.
+
+        Returns:
+            S~_k th~_k, shape (b, d).
+        """
+        moments: Array
         if self.private.strides[0] == 0:  # one common truth: a single product for the whole block
-            said = block.private @ self.private[0]
+            moments = block.private @ self.private[0]
         else:
-            said = np.einsum("bij,bj->bi", block.private, self.private[block.rows])
-        return said
+            moments = np.einsum("bij,bj->bi", block.private, self.private[block.rows])
+        return moments
 
 
 @dataclass(frozen=True)
 class Coupling:
-    """The pool's step under one setting of the weights.
+    """The pool's step under fixed weights.
 
     Attributes:
         matrix: A, shape (d, d).
         public: D_*, shape (d, d).
-        drive: what the real data add to z_{t+1} on average, shape (d,), fresh data included.
+        drive: the real data's part of E z_{t+1}, shape (d,), fresh data included.
     """
 
     matrix: Array
@@ -188,31 +245,49 @@ class Coupling:
         return Coupling(self.matrix + other.matrix, self.public + other.public, self.drive + other.drive)
 
 
-def coupling_sums(block: Block, response: Response, estimates: Estimates) -> Coupling:
-    """One block's part of A, D_* and the drive (without the public and fresh data's own)."""
+def coupling_sums(block: EntityBlock, response: Response, estimates: Estimates) -> Coupling:
+    """Sum one block's part of A, D_* and the drive, without the public and fresh data's own.
+
+    Args:
+        block: the block of b entities.
+        response: its response under the weights in question.
+        estimates: the estimates, or truths, of all sources.
+
+    Returns:
+        The block's part of the coupling.
+    """
     w, replies, share = response.weights, response.replies, response.share
-    said = response.gain[:, None] * estimates.moment(block)
+    moments = response.gain[:, None] * estimates.moment(block)
     return Coupling(
         matrix=weighted_sum(share * w.synthetic, replies.pool).T,
         public=weighted_sum(share * w.public, replies.public).T,
-        drive=replies.private.reshape(said.size, -1).T @ said.ravel(),
+        drive=replies.private.reshape(moments.size, -1).T @ moments.ravel(),
     )
 
 
-def with_shared_data(eco: LinearEcosystem, private: Coupling, estimates: Estimates) -> Coupling:
-    """Complete the drive summed over entities by the public and the fresh data's own."""
-    fresh = eco.fresh_fraction * (eco.fresh_gram @ eco.truth_public)
-    return replace(private, drive=private.drive + private.public @ (eco.public @ estimates.public) + fresh)
+def with_shared_data(spec: Specification, private: Coupling, estimates: Estimates) -> Coupling:
+    """Add the public and the fresh data's own part to a drive summed over entities.
+
+    Args:
+        spec: the ecosystem's specification.
+        private: the sum of `coupling_sums` over all blocks.
+        estimates: the estimates, or truths, of all sources.
+
+    Returns:
+        The whole coupling.
+    """
+    fresh = spec.fresh_fraction * (spec.fresh_gram @ spec.truth_public)
+    return replace(private, drive=private.drive + private.public @ (spec.public @ estimates.public) + fresh)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the pool needs of all entities under m fixed settings of the weights.
+class ReducedSystem:
+    """The entities summed up for the pool, under each of m fixed weights.
 
     Attributes:
-        couplings: the pool's step under each setting.
-        spread: sum_j D_uj S~_j D_vj' + D_u* S_* D_v*' for settings u, v, shape (m, m, d, d).
-        singular: entities whose G is singular under the last setting, shape (K,).
+        couplings: the pool's step under each.
+        spread: sum_j D_uj S~_j D_vj' + D_u* S_* D_v*' for weights u, v, shape (m, m, d, d).
+        singular: entities whose G is singular under the last weights, shape (K,).
     """
 
     couplings: list[Coupling]
@@ -220,55 +295,72 @@ class Settings:
     singular: npt.NDArray[np.bool_]
 
 
-def fixed_settings(eco: LinearEcosystem, weights: Sequence[Weights], estimates: Estimates) -> Settings:
-    """Sum over all entities what the pool needs under each of the given weights."""
+def reduced_system(spec: Specification, weights: Sequence[SourceWeights], estimates: Estimates) -> ReducedSystem:
+    """Sum all entities up for the pool, in one pass over their data.
+
+    Args:
+        spec: the ecosystem's specification.
+        weights: m weights, each of the whole ecosystem.
+        estimates: the estimates, or truths, of all sources.
+
+    Returns:
+        The reduced system of dimension d.
+
+    Raises:
+        InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
+    """
 
     def sums(rows: slice) -> tuple[list[Coupling], Array, npt.NDArray[np.bool_]]:
-        block = Block.read(eco, rows)
+        block = EntityBlock.read(spec, rows)
         responses = [block.respond(w) for w in weights]
         couplings = [coupling_sums(block, response, estimates) for response in responses]
         return couplings, _spread(responses), responses[-1].singular
 
-    parts = list(map_blocks(sums, eco.entities, eco.dimension))
+    parts = list(map_blocks(sums, spec.entities, spec.dimension))
     couplings = [
-        with_shared_data(eco, reduce(add, [part[0][i] for part in parts]), estimates) for i in range(len(weights))
+        with_shared_data(spec, reduce(add, [part[0][i] for part in parts]), estimates) for i in range(len(weights))
     ]
     publics = np.array([coupling.public for coupling in couplings])
-    public = publics[:, None] @ eco.public @ transposed(publics)[None]
+    public = publics[:, None] @ spec.public @ transposed(publics)[None]
     spread = np.sum([part[1] for part in parts], axis=0) + public
-    return Settings(couplings, spread, np.concatenate([part[2] for part in parts]))
+    return ReducedSystem(couplings, spread, np.concatenate([part[2] for part in parts]))
 
 
-def carried_spread(eco: LinearEcosystem, weights: Sequence[Weights], settings: Settings, gains: Array) -> Array:
-    """Covariance over sigma^2 that the real data leave in a pool with gains L_u on what was said under each setting.
+def carried_spread(
+    spec: Specification, weights: Sequence[SourceWeights], reduced: ReducedSystem, gains: Array
+) -> Array:
+    """Return the covariance over sigma^2 that the real data leave in a pool.
 
     It is sum_j W_j W_j' + W_* W_*', W = sum_u L_u D_u X~', as sum_uv L_u spread_uv L_v' is; but a large gain on a small
     part of D is taken here before anything is squared, so that the error grows as the gain, not as its square.
 
     Args:
-        eco: the ecosystem.
-        weights: the m settings.
-        settings: what the pool needs of the entities under each.
-        gains: L, shape (m, d, d).
+        spec: the ecosystem's specification.
+        weights: the m weights.
+        reduced: the reduced system under them.
+        gains: L_u, the pool's gain on what was published under each of them, shape (m, d, d).
 
     Returns:
         Shape (d, d).
+
+    Raises:
+        InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
     """
 
     def sums(rows: slice) -> Array:
-        block = Block.read(eco, rows)
+        block = EntityBlock.read(spec, rows)
         root, responses = square_root(block.private), [block.respond(w) for w in weights]
-        said = [weighted(each.gain, transposed(each.replies.private) @ root) for each in responses]
-        carried = reduce(add, map(np.matmul, gains, said))
+        published = [weighted(each.gain, transposed(each.replies.private) @ root) for each in responses]
+        carried = reduce(add, map(np.matmul, gains, published))
         return weighted_sum(np.ones(1), carried @ transposed(carried))
 
-    root = square_root(eco.public[None])[0]
-    public = reduce(add, (gain @ (each.public @ root) for gain, each in zip(gains, settings.couplings, strict=True)))
-    return reduce(add, map_blocks(sums, eco.entities, eco.dimension), public @ public.T)
+    root = square_root(spec.public[None])[0]
+    public = reduce(add, (gain @ (each.public @ root) for gain, each in zip(gains, reduced.couplings, strict=True)))
+    return reduce(add, map_blocks(sums, spec.entities, spec.dimension), public @ public.T)
 
 
 def _spread(responses: Sequence[Response]) -> Array:
-    """sum_j D_uj S~_j D_vj' over one block, for all pairs of settings."""
+    """Sum D_uj S~_j D_vj' over one block, for all pairs of weights."""
     sources = [response.source() for response in responses]
     return np.array(
         [[weighted_sum(u.gain, transposed(u.replies.private) @ source) for source in sources] for u in responses]

@@ -5,10 +5,10 @@ r"""Exact moments of Gaussian and kernel density models that train on each other
 
 .. math:: m = \sum_s c_s \bar x_s, \qquad \Sigma = \kappa \Big( \sum_s c_s q_s - m m' \Big),
 
-with :math:`\kappa = 1` for maximum likelihood. What it publishes has the mean :math:`m + e`, where e has covariance
+with :math:`\kappa = 1` for maximum likelihood. Its published items have the mean :math:`m + e`, where e has covariance
 :math:`\Sigma / N` for N items, and the expected second moment :math:`\Sigma + m m'`. So the expectations of all second
 moments, and of all products of means, follow a linear recursion, whatever the number of entities, their weights and the
-history of the pool; nothing is approximated, and nothing is assumed of the real data but their moments.
+history of the pool; nothing is approximated, and nothing is assumed of the real data except their moments.
 
 Where training sets are n draws, m has noise of covariance C/n besides, with C the covariance of what is drawn from, and
 :math:`\Sigma` is the fraction :math:`1 - 1/n` of C (all of it, if unbiased).
@@ -22,6 +22,10 @@ With one entity these are known laws. Training on its own newest n items alone (
 :math:`\Sigma`: a model's second moments are those of its points and of the kernel. In expectation its density is the
 mixture of its sources' densities, convolved with the kernel, so with one entity second moments about the truth grow by
 :math:`h^2` times t + 1 under "replace", and by :math:`h^2 (1 + 1/2 + \dots + 1/(t+1))` under "accumulate".
+
+Reference: the workflows are those of Shumailov et al. (2024, "replace"), Gerstgrasser et al. (2024, "accumulate"),
+Alemohammad et al. (2024, fixed and fresh data) and Kazdan et al. (2025, subsampling); see docs/literature.md. The
+recursion for K models is derived above and is in none of them.
 """
 
 from __future__ import annotations
@@ -33,27 +37,27 @@ import numpy as np
 
 from crossfeed.theory.kernels import Array
 
-__all__ = ["DensityMoments", "Exchange", "density_moments"]
+__all__ = ["DensityEcosystem", "DensityMoments", "density_moments"]
 
 _MOMENTS: Final = ("mean", "covariance", "products")
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """Who trains on what.
+class DensityEcosystem:
+    """An ecosystem of density models that train on each other's samples.
 
     Attributes:
-        means: Of the real data, shape (K + 1, d); the public data last.
-        covariances: Of the real data, shape (K + 1, d, d).
-        rows: How many items each real data set has, shape (K + 1,).
-        alpha: Synthetic shares at generations t = 0, ..., T, shape (T + 1, K); 0 at t = 0.
-        beta: Private shares of the real data, shape (T + 1, K).
-        shares: w, the entities' shares of what is published, shape (K,).
-        published: How many items each entity publishes at a generation, shape (K,).
-        accumulates: Whether the pool keeps every generation, each with the same weight.
-        fresh: Share of each generation's pool that is fresh public data.
-        fresh_rows: How many fresh items each generation has.
-        drawn: How many items are drawn for a training set, shape (T + 1,); None if everything is read.
+        means: means of the real data, shape (K + 1, d); the public data last.
+        covariances: covariances of the real data, shape (K + 1, d, d).
+        rows: number of items of each real data set, shape (K + 1,).
+        alpha: synthetic shares at generations t = 0, ..., T, shape (T + 1, K); 0 at t = 0.
+        beta: private shares of the real data, shape (T + 1, K).
+        shares: w, the entities' shares of the published items, shape (K,).
+        published: number of items that each entity publishes at a generation, shape (K,).
+        accumulates: True if the pool keeps every generation, each with the same weight.
+        fresh: share of each generation's pool that is fresh public data.
+        fresh_rows: number of fresh items of each generation.
+        drawn: number of items that are drawn for a training set, shape (T + 1,); None if everything is read.
     """
 
     means: Array
@@ -70,23 +74,37 @@ class Exchange:
 
     @property
     def entities(self) -> int:
-        """K."""
+        """Number K of entities."""
         return len(self.shares)
 
     @property
     def generations(self) -> int:
-        """T."""
+        """Last generation T."""
         return len(self.alpha) - 1
 
     def weights(self, t: int) -> Array:
-        """Each entity's weights of all private data, the public data, the pool and nothing, shape (K, K + 3)."""
+        """Return each entity's weights of the sources at one generation.
+
+        Args:
+            t: the generation, from 0 to T.
+
+        Returns:
+            Shape (K, K + 3): the K private data sets, the public data, the pool, and a constant of weight zero.
+        """
         alpha, beta, K = self.alpha[t], self.beta[t], self.entities
         real = np.diag((1 - alpha) * beta)
         rest = np.stack([(1 - alpha) * (1 - beta), alpha, np.zeros(K)], axis=1)
         return np.concatenate([real, rest], axis=1)
 
     def newest(self, t: int) -> float:
-        """The weight of generation t's items in the pool that is read at t >= 1."""
+        """Return the weight of the newest items in the pool.
+
+        Args:
+            t: the generation at which the pool is read, t >= 1.
+
+        Returns:
+            One, or 1/t where the pool accumulates.
+        """
         return 1.0 / t if self.accumulates else 1.0
 
 
@@ -105,26 +123,38 @@ class DensityMoments:
     products: Array
 
     def drift(self, truths: Array) -> Array:
-        """E (m - mu)(m - mu)' of each entity, for the truths mu of shape (K, d); shape (T + 1, K, d, d)."""
+        """Return the second moments of the errors of every entity's mean.
+
+        Args:
+            truths: mu, shape (K, d).
+
+        Returns:
+            E (m - mu)(m - mu)', shape (T + 1, K, d, d).
+        """
         own = np.einsum("tkkab->tkab", self.products)
         cross = self.mean[..., :, None] * truths[:, None, :]
         return np.asarray(own - cross - cross.swapaxes(-1, -2) + truths[:, :, None] * truths[:, None, :])
 
 
-def density_moments(exchange: Exchange, *, unbiased: bool = False, bandwidth: float = 0.0) -> DensityMoments:
-    """Expectations over all data, real and generated; see the module.
+def density_moments(ecosystem: DensityEcosystem, *, unbiased: bool = False, bandwidth: float = 0.0) -> DensityMoments:
+    """Compute expectations over all data, real and generated, at every generation.
 
     Args:
-        exchange: Who trains on what.
-        unbiased: Whether Gaussian models have the unbiased covariance.
-        bandwidth: h of kernel density estimates; 0 for Gaussian models.
+        ecosystem: the ecosystem of density models.
+        unbiased: True if Gaussian models have the unbiased covariance.
+        bandwidth: h of kernel density estimates, in the unit of the data; 0 for Gaussian models.
+
+    Returns:
+        The moments of all models at generations 0, ..., T.
+
+    Source: derived in the module's text.
     """
-    sources, pool = _Sources.real(exchange), _Pool(exchange)
-    steps: list[_Step] = []
-    for t in range(exchange.generations + 1):
+    sources, pool = _Sources.real(ecosystem), _Pool(ecosystem)
+    steps: list[_Models] = []
+    for t in range(ecosystem.generations + 1):
         if t > 0:
             sources = sources.with_pool(*pool.publish(t, sources, steps[-1]))
-        step = _fit(exchange, t, sources, pool.shrinkage(t) if unbiased else None)
+        step = _fit(ecosystem, t, sources, pool.shrinkage(t) if unbiased else None)
         steps.append(replace(step, covariance=step.covariance + bandwidth**2 * np.eye(step.mean.shape[1])))
     mean, covariance, products = (np.array([getattr(each, name) for each in steps]) for name in _MOMENTS)
     return DensityMoments(mean, covariance, products)
@@ -132,7 +162,7 @@ def density_moments(exchange: Exchange, *, unbiased: bool = False, bandwidth: fl
 
 @dataclass(frozen=True)
 class _Sources:
-    """Sources in the order of `Exchange.weights`; the last is no source but the constant mean of public data.
+    """Sources in the order of `DensityEcosystem.weights`; the last is the constant mean of public data, no source.
 
     Attributes:
         mean: E of their sample means, shape (K + 3, d).
@@ -145,18 +175,18 @@ class _Sources:
     raw: Array
 
     @classmethod
-    def real(cls, exchange: Exchange) -> _Sources:
-        """Before anything is published."""
-        K, d = exchange.entities, exchange.means.shape[1]
-        mean = np.concatenate([exchange.means, np.zeros((1, d)), exchange.means[-1:]])
+    def real(cls, ecosystem: DensityEcosystem) -> _Sources:
+        """Return the sources before anything is published."""
+        K, d = ecosystem.entities, ecosystem.means.shape[1]
+        mean = np.concatenate([ecosystem.means, np.zeros((1, d)), ecosystem.means[-1:]])
         products = mean[:, None, :, None] * mean[None, :, None, :]
         for source in range(K + 1):
-            products[source, source] += exchange.covariances[source] / exchange.rows[source]
-        raw = np.concatenate([_raw(exchange), np.zeros((2, d, d))])
+            products[source, source] += ecosystem.covariances[source] / ecosystem.rows[source]
+        raw = np.concatenate([_raw(ecosystem), np.zeros((2, d, d))])
         return cls(mean, products, raw)
 
     def with_pool(self, old: Array, noise: Array, raw: Array) -> _Sources:
-        """With a pool whose mean is a combination of the sources' (`old`, with the pool's own), plus noise."""
+        """Return the sources with a pool whose mean combines theirs by `old` (its own old one included), plus noise."""
         pool = len(self.mean) - 2
         products = self.products.copy()
         beside = np.einsum("s,sbij->bij", old, self.products)
@@ -169,15 +199,15 @@ class _Sources:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Models:
     """Models of one generation.
 
     Attributes:
-        weights: Their weights of the sources, shape (K, K + 3).
+        weights: their weights of the sources, shape (K, K + 3).
         mean: E m, shape (K, d).
         covariance: E Sigma, shape (K, d, d).
         products: E m_j m_k', shape (K, K, d, d).
-        noise: Covariance of what drawing adds to m, shape (K, d, d).
+        noise: covariance of m's noise from drawing, shape (K, d, d).
     """
 
     weights: Array
@@ -187,50 +217,52 @@ class _Step:
     noise: Array
 
 
-def _fit(exchange: Exchange, t: int, sources: _Sources, shrinkage: Array | None) -> _Step:
-    weights = exchange.weights(t)
+def _fit(ecosystem: DensityEcosystem, t: int, sources: _Sources, shrinkage: Array | None) -> _Models:
+    weights = ecosystem.weights(t)
     products = np.einsum("jr,ks,rsab->jkab", weights, weights, sources.products)
     within = np.tensordot(weights, sources.raw, 1) - np.einsum("kkab->kab", products)
-    if exchange.drawn is None:
+    if ecosystem.drawn is None:
         noise = np.zeros_like(within)
         covariance = within if shrinkage is None else within / shrinkage[:, None, None]
     else:
-        noise = within / exchange.drawn[t]
+        noise = within / ecosystem.drawn[t]
         covariance = within - noise if shrinkage is None else within
         for k, own in enumerate(noise):
             products[k, k] += own
-    return _Step(weights, weights @ sources.mean, covariance, products, noise)
+    return _Models(weights, weights @ sources.mean, covariance, products, noise)
 
 
 @dataclass(frozen=True)
 class _Pool:
-    exchange: Exchange
+    """The pool of published items."""
 
-    def publish(self, t: int, sources: _Sources, models: _Step) -> tuple[Array, Array, Array]:
-        """How the pool's mean comes about, its new noise, and its second moment; for `_Sources.with_pool`."""
-        given, newest = self.exchange, self.exchange.newest(t)
-        authors, pool = (1 - given.fresh) * given.shares, len(sources.mean) - 2
+    ecosystem: DensityEcosystem
+
+    def publish(self, t: int, sources: _Sources, models: _Models) -> tuple[Array, Array, Array]:
+        """Return the sources' weights in the pool's mean, its new noise and its second moment, for `with_pool`."""
+        eco, newest = self.ecosystem, self.ecosystem.newest(t)
+        authors, pool = (1 - eco.fresh) * eco.shares, len(sources.mean) - 2
         old = newest * (authors @ models.weights)
         old[pool] += 1 - newest
-        old[-1] += newest * given.fresh
-        noise = np.tensordot(authors**2 / given.published, models.covariance, 1)
+        old[-1] += newest * eco.fresh
+        noise = np.tensordot(authors**2 / eco.published, models.covariance, 1)
         noise += np.tensordot(authors**2, models.noise, 1)
-        noise += given.fresh**2 * given.covariances[-1] / given.fresh_rows
+        noise += eco.fresh**2 * eco.covariances[-1] / eco.fresh_rows
         own = np.einsum("kkab->kab", models.products)
-        raw = np.tensordot(authors, models.covariance + own, 1) + given.fresh * _raw(given)[-1]
+        raw = np.tensordot(authors, models.covariance + own, 1) + eco.fresh * _raw(eco)[-1]
         return old, newest**2 * noise, newest * raw + (1 - newest) * sources.raw[pool]
 
     def shrinkage(self, t: int) -> Array:
-        """1 - (the sum of all items' squared weights), for each entity."""
-        given, weights = self.exchange, self.exchange.weights(t)
-        squares = (weights[:, :-2] ** 2) @ (1.0 / given.rows)
-        generations = t if given.accumulates and t > 0 else 1
-        authors = (1 - given.fresh) * given.shares
-        once = (authors**2 / given.published).sum() + given.fresh**2 / given.fresh_rows
+        """Return 1 - (the sum of all items' squared weights), for each entity, shape (K,)."""
+        eco, weights = self.ecosystem, self.ecosystem.weights(t)
+        squares = (weights[:, :-2] ** 2) @ (1.0 / eco.rows)
+        generations = t if eco.accumulates and t > 0 else 1
+        authors = (1 - eco.fresh) * eco.shares
+        once = (authors**2 / eco.published).sum() + eco.fresh**2 / eco.fresh_rows
         return np.asarray(1.0 - squares - weights[:, -2] ** 2 * once / generations)
 
 
-def _raw(exchange: Exchange) -> Array:
-    """Second moments of the real data, shape (K + 1, d, d)."""
-    means = exchange.means
-    return np.asarray(exchange.covariances + means[:, :, None] * means[:, None, :])
+def _raw(ecosystem: DensityEcosystem) -> Array:
+    """Return the second moments of the real data, shape (K + 1, d, d)."""
+    means = ecosystem.means
+    return np.asarray(ecosystem.covariances + means[:, :, None] * means[:, None, :])

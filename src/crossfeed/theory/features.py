@@ -5,8 +5,11 @@ distributed, and Z (n x r) of independent standard normals,
 
     X = Z V,     E X'X = n V'V.
 
-At r = d the rows are standard normal in R^d. Entity k's features depend on the seed and k alone, not on how many
-entities there are.
+At r = d the rows are standard normal in R^d. Entity k's features depend on the seed and k alone, not on the number of
+entities.
+
+Reference: Stewart, The efficient generation of random orthogonal matrices with an application to condition estimators,
+SIAM J. Numer. Anal. 17 (1980): the QR factor of a Gaussian matrix is uniformly distributed.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ def random_features(
     public_rows: int | None = None,
     first: int = 0,
 ) -> Features:
-    """Draw private and public features.
+    """Draw private and public features of given ranks.
 
     Args:
         entities: K.
@@ -58,7 +61,7 @@ def random_features(
         first: number of the first entity that is drawn, >= 0; the others follow it.
 
     Returns:
-        The features, to be given to `LinearEcosystem.from_features`.
+        The features: X~ of shape (K, n, d) and X_* of shape (n_*, d), as `LinearEcosystem.from_features` takes them.
 
     Raises:
         InvalidInput: if a number is not whole, or a rank is larger than the dimension or the number of rows.

@@ -1,21 +1,25 @@
 r"""Sums of Gram matrices whose weights differ by any number of orders of magnitude.
 
-The estimate of least norm under G = sum_i c_i S_i answers what source i says, a moment y in range(S_i), by the gain
+The estimate of least norm under G = sum_i c_i S_i depends on a moment y in range(S_i) of source i by the gain
 
-    c_i G^+ y,        bounded whatever the weights: as c_i -> 0 it tends to what y says where no heavier source does.
+    c_i G^+ y,
 
-Formed from G itself the gain is lost: in a direction that a source of weight 1e-9 decides, the rounding errors of
-heavier sources are multiplied by 1e9, and the square of that in a variance. Here a basis follows the ranges instead.
-Order the sources by weight, heaviest first; level l of the basis spans what source l adds to the ranges of the heavier
-ones. A source has nothing in the levels of lighter ones, which is imposed, so that the graded matrix
+which is bounded whatever the weights: as c_i -> 0 it tends to the estimate from y alone in the directions that no
+heavier source sees. Formed from G itself the gain is lost: in a direction that a source of weight 1e-9 decides, the
+rounding errors of heavier sources are multiplied by 1e9, and the square of that in a variance. Here a basis follows the
+ranges instead. Order the sources by weight, heaviest first; level l of the basis spans what source l adds to the ranges
+of the heavier ones. A source has nothing in the levels of lighter ones, which is imposed, so that the graded matrix
 
     B_kl = sum_{i >= max(k, l)} c_i (U_k' S_i U_l)
 
 holds sums of numbers of one size each. Its Cholesky factorization, heaviest level first, is as accurate as if every
 level were scaled to one (Demmel: rounding errors of L are those of the matrix scaled to a diagonal of ones).
 
-A gain depends on the ratio r of a weight to the next heavier one as 1 + O(r), so that ratios below `_FAINTEST`, far
-below rounding, are taken for it: nothing can over- or underflow, down to the smallest number there is.
+A gain depends on the ratio r of a weight to the next heavier one as 1 + O(r), so that smaller ratios than `_FAINTEST`,
+which is far below rounding, are replaced by it: nothing can over- or underflow, down to the smallest number there is.
+
+Reference: Demmel, On floating point errors in Cholesky, LAPACK Working Note 14 (1989), for the factorization; levels of
+sources are not in it.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from crossfeed.theory.kernels import (
     RANK_TOLERANCE,
     Array,
     Mask,
-    Part,
+    WeightedGram,
     definite_inverse,
     inverse_lower,
     selected,
@@ -48,7 +52,7 @@ _SCALES = (-500.0, 500.0)
 
 @dataclass(frozen=True)
 class Graded:
-    """G = sum_i c_i S_i of a stack, factored level by level: on the basis Z, B = L L' and F = Y'Y with Y = L^{-1}.
+    """A stack of G = sum_i c_i S_i, factored level by level: on the basis Z, B = L L' and F = Y'Y with Y = L^{-1}.
 
     Attributes:
         basis: Z, shape (b, d, d), orthogonal; its columns are ordered by level.
@@ -68,32 +72,46 @@ class Graded:
 
     @property
     def singular(self) -> Mask:
-        """Where G is singular, shape (b,)."""
+        """True where G is singular, shape (b,)."""
         singular: Mask = (self.level == len(self.place)).any(axis=1)
         return singular
 
     def gain(self, part: int) -> Array:
-        """c_i G^+ as it acts on the range of S_i, shape (b, d, d)."""
+        """Return c_i G^+ as it acts on the range of S_i.
+
+        Args:
+            part: i, the part's position among those that were factored.
+
+        Returns:
+            Shape (b, d, d).
+        """
         within = self.factor * (self.level <= self.place[part][:, None])[:, None, :]
         return weighted(self.weight[part], self._read(within))
 
     def inverse(self) -> Array:
-        """G^+, shape (b, d, d)."""
+        """Return the pseudo-inverses.
+
+        Returns:
+            G^+, shape (b, d, d).
+        """
         return weighted(np.exp2(-self.scale), self._read(self.factor))
 
     def _read(self, factor: Array) -> Array:
         return self.basis @ (transposed(self.factor) @ factor) @ transposed(self.basis)
 
 
-def grade(parts: Sequence[Part]) -> Graded:
+def grade(parts: Sequence[WeightedGram]) -> Graded:
     """Factor a sum of weighted Gram matrices.
 
     Args:
         parts: pairs (c, S): c of shape (b,) or (1,), not negative; S of shape (b, d, d) or (d, d), the first one of
             shape (b, d, d).
 
+    Returns:
+        The factored sums.
+
     Raises:
-        InvalidInput: the Gram matrices are so near to singular ones that rounding decides.
+        InvalidInput: if the Gram matrices are so near to singular ones that rounding decides.
     """
     count, d, _ = parts[0][1].shape
     stacks = np.array([np.broadcast_to(S, (count, d, d)) for _, S in parts])
@@ -115,37 +133,44 @@ def grade(parts: Sequence[Part]) -> Graded:
 
 
 def pseudo_inverse(matrices: Array) -> Array:
-    """Pseudo-inverses of a stack of positive semi-definite matrices, shape (b, d, d).
+    """Invert a stack of positive semi-definite matrices on their ranges.
+
+    Args:
+        matrices: shape (b, d, d).
+
+    Returns:
+        Pseudo-inverses, shape (b, d, d).
 
     Raises:
-        InvalidInput: as `grade`.
+        InvalidInput: if the matrices are so near to singular ones of another rank that rounding decides.
     """
     return inverse_of_sum([(np.ones(1), matrices)])[0]
 
 
-def inverse_of_sum(parts: Sequence[Part]) -> tuple[Array, Mask]:
-    """Pseudo-inverse of G = sum_i c_i S_i for a stack of weighted positive semi-definite parts.
+def inverse_of_sum(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
+    """Invert G = sum_i c_i S_i on its range, for a stack of weighted positive semi-definite parts.
 
     Args:
-        parts: as for `grade`.
+        parts: pairs (c, S): c of shape (b,) or (1,), not negative; S of shape (b, d, d) or (d, d), the first one of
+            shape (b, d, d).
 
     Returns:
         G^+ of shape (b, d, d), and a mask of shape (b,): True where G is singular (rank decided by the parts'
         ranges, whatever their weights).
 
     Raises:
-        InvalidInput: as `grade`.
+        InvalidInput: if the Gram matrices are so near to singular ones that rounding decides.
     """
     inverse, suspects = definite_inverse(parts)
     singular = np.zeros(len(inverse), dtype=np.bool_)
     if suspects.any():
-        found = grade(selected(parts, suspects))
-        inverse[suspects], singular[suspects] = found.inverse(), found.singular
+        factored = grade(selected(parts, suspects))
+        inverse[suspects], singular[suspects] = factored.inverse(), factored.singular
     return inverse, singular
 
 
 def _heights(logs: Array) -> Array:
-    """Binary logarithms of the weights relative to the heaviest, in order, no two further apart than the faintest."""
+    """Return binary logarithms of the weights relative to the heaviest, in order; steps are cut at the faintest."""
     steps = np.zeros_like(logs)
     known = np.isfinite(logs[1:])
     steps[1:][known] = np.maximum((logs[1:] - np.where(known, logs[:-1], 0.0))[known], _FAINTEST)
@@ -154,7 +179,7 @@ def _heights(logs: Array) -> Array:
 
 
 def _levels(ordered: Array) -> tuple[Array, npt.NDArray[np.intp]]:
-    """Z and the level of each of its columns, in order of level."""
+    """Return Z and the level of each of its columns, in order of level."""
     none, count, d, _ = ordered.shape
     basis, level = np.broadcast_to(np.eye(d), (count, d, d)), np.full((count, d), none)
     for place, part in enumerate(ordered):
@@ -162,7 +187,7 @@ def _levels(ordered: Array) -> tuple[Array, npt.NDArray[np.intp]]:
         if not (free.any() and part.any()):
             continue
         inside = (transposed(basis) @ part @ basis) * (free[:, :, None] & free[:, None, :])
-        # What is taken keeps its level as an eigenvalue, apart from all others.
+        # A taken direction keeps its level as an eigenvalue, apart from all others.
         inside[:, np.arange(d), np.arange(d)] -= np.where(free, 0.0, 1.0 + level)
         values, vectors = np.linalg.eigh(inside)
         basis = basis @ vectors
@@ -173,7 +198,7 @@ def _levels(ordered: Array) -> tuple[Array, npt.NDArray[np.intp]]:
 
 
 def _factor(basis: Array, level: npt.NDArray[np.intp], ordered: Array, weights: Array) -> Array:
-    """Y = L^{-1} of the graded matrix."""
+    """Return Y = L^{-1} of the graded matrix."""
     reached = level < len(ordered)
     total = np.zeros_like(basis)
     for place, (weight, part) in enumerate(zip(weights, ordered, strict=True)):

@@ -1,8 +1,10 @@
 """Gram matrices of K entities, S_k = X_k' X_k, read in blocks of entities.
 
 Every sum of the theory runs over entities, so no step needs more than one block of Gram matrices at a time. A
-source may hold them, hold the features they come from (less memory when rows < dimension), or ask a function for
+source may hold them, hold the features they come from (less memory when rows < dimension), or call a function for
 each block, which bounds memory whatever K is.
+
+Source: the Gram matrices are those of the paper, Section 5.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from crossfeed.theory.kernels import Array, gram
 
 #: A function (start, stop) -> the Grams (stop - start, d, d), or features (stop - start, n, d), of those entities.
 BlockLoader = Callable[[int, int], npt.ArrayLike]
-#: What describes one matrix per entity: a stack, a list, a loader of blocks, or a source read before.
+#: One matrix per entity: a stack, a list, a loader of blocks, or a source read before.
 PerEntity: TypeAlias = "npt.ArrayLike | Sequence[npt.ArrayLike] | BlockLoader | Grams"
 
 _Result = TypeVar("_Result")
@@ -36,12 +38,17 @@ _BLOCK_BYTES = 1_000_000
 # this size (under its limit of 32 MiB) has been freed once; after that blocks are reused. It halves the run time.
 _ALLOCATOR_HINT = 30_000_000
 
-# Relative asymmetry and negative eigenvalue that rounding may leave in a Gram matrix handed to us.
+# Relative asymmetry and negative eigenvalue that rounding may leave in a given Gram matrix.
 _GRAM_TOLERANCE = 1e-8
 
 
 class Grams:
     """One Gram matrix per entity, read in blocks.
+
+    Args:
+        load: a function of slice(start, stop) returning the Grams of these entities, (stop - start, d, d).
+        entities: K.
+        dimension: d.
 
     Attributes:
         entities: K.
@@ -68,12 +75,27 @@ class Grams:
         return self._load(rows)
 
     def all(self) -> Array:
-        """Return every Gram matrix at once, shape (K, d, d): only for ecosystems that fit in memory."""
+        """Return every Gram matrix at once: only for ecosystems that fit in memory.
+
+        Returns:
+            Shape (K, d, d).
+
+        Raises:
+            InvalidInput: if a block loader returns another shape, or numbers that are not finite.
+        """
         return self.block(slice(0, self.entities))
 
 
 def block_slices(entities: int, dimension: int) -> list[slice]:
-    """Cut the entities 0..K-1 into runs whose d x d matrices fit in cache."""
+    """Cut the entities 0..K-1 into runs whose d x d matrices fit in cache.
+
+    Args:
+        entities: K.
+        dimension: d.
+
+    Returns:
+        Slices of entity numbers, in order.
+    """
     size = max(16, _BLOCK_BYTES // (8 * dimension**2))
     return [slice(start, min(start + size, entities)) for start in range(0, entities, size)]
 
@@ -87,6 +109,14 @@ def map_blocks(work: Callable[[slice], _Result], entities: int, dimension: int) 
     """Apply `work` to every block of entities, on as many threads as there are cores, in order.
 
     The results come in the order of the blocks, so sums over them do not depend on the number of threads.
+
+    Args:
+        work: a function of slice(start, stop) of entity numbers.
+        entities: K.
+        dimension: d.
+
+    Returns:
+        One result per block.
     """
     _keep_freed_memory()
     blocks = block_slices(entities, dimension)
@@ -122,7 +152,15 @@ def one_gram(value: object, name: str, dimension: int | None = None) -> Array:
 
 
 def one_feature_gram(value: object, name: str, dimension: int | None = None) -> Array:
-    """Gram matrix of one feature matrix of shape (n, d).
+    """Compute the Gram matrix of one feature matrix.
+
+    Args:
+        value: the features, shape (n, d).
+        name: the argument's name, for the message.
+        dimension: d, if it is already known.
+
+    Returns:
+        A float64 array of shape (d, d).
 
     Raises:
         InvalidInput: if it is not a finite matrix with d columns.
@@ -135,7 +173,16 @@ def one_feature_gram(value: object, name: str, dimension: int | None = None) -> 
 
 
 def gram_source(value: object, name: str, entities: int | None, dimension: int) -> Grams:
-    """Read one Gram matrix per entity: an array (K, d, d), a loader of blocks, or a source read before.
+    """Read one Gram matrix per entity.
+
+    Args:
+        value: an array (K, d, d), a loader of blocks, or a source read before.
+        name: the argument's name, for the message.
+        entities: K, if it is already known; a loader needs it.
+        dimension: d.
+
+    Returns:
+        The Gram matrices, read in blocks.
 
     Raises:
         InvalidInput: if the shape does not fit, a matrix is not a Gram matrix, or K is unknown.
@@ -157,7 +204,16 @@ def gram_source(value: object, name: str, entities: int | None, dimension: int) 
 
 
 def feature_source(value: object, name: str, entities: int | None, dimension: int) -> Grams:
-    """Read features per entity: an array (K, n, d), a list of (n_k, d) matrices, or a loader of blocks.
+    """Read one feature matrix per entity.
+
+    Args:
+        value: an array (K, n, d), a list of (n_k, d) matrices, or a loader of blocks.
+        name: the argument's name, for the message.
+        entities: K, if it is already known; a loader needs it.
+        dimension: d.
+
+    Returns:
+        Their Gram matrices, read in blocks.
 
     Raises:
         InvalidInput: if the shape does not fit, a number is not finite, or K is unknown.

@@ -1,17 +1,17 @@
-r"""Whose data an entity's expected prediction comes from: the shares of its sources.
+r"""Influence: the shares of an entity's expected prediction that come from each source's data.
 
 Theorem 1 writes the mean of every estimate, given the real data, as a linear function of the sources' own least-squares
 estimates th~_1..th~_K (private) and th_* (public),
 
-    E[ theta_tk | data ] = sum_j M_t,kj th~_j + M_t,k* th_*  (+ what fresh data say),
+    E[ theta_tk | data ] = sum_j M_t,kj th~_j + M_t,k* th_*  (+ the fresh data's part),
 
 and the influence of source j on entity k is the share of its coefficient's Frobenius norm,
 
     I_kj = |M_t,kj|_F / sum_i |M_t,ki|_F.
 
-The coefficient is that of the source's estimate, not of its single labels: a source that is copied row by row says the
-same thing twice as surely, and only its weight in the loss may change how much it is heard. Fresh human data are no
-source here: their labels are new at each generation and are not among the K + 1.
+The coefficient is that of the source's estimate, not of its single labels: a source that is copied row by row has the
+same estimate, and only its weight in the loss may change its influence. Fresh human data are no source here: their
+labels are new at each generation and are not among the K + 1.
 
 Reference: paper, Theorem 1 (the blocks of M_t) and Theorem 3 (their limit).
 """
@@ -24,11 +24,11 @@ from crossfeed.theory.kernels import Array
 from crossfeed.theory.linear import LinearEcosystem
 
 
-def influence(eco: LinearEcosystem, generation: int | None = None) -> Array:
-    """Share of each entity's expected prediction that comes from each source.
+def influence_shares(eco: LinearEcosystem, generation: int | None = None) -> Array:
+    """Return the share of each entity's expected prediction that comes from each source.
 
     Args:
-        eco: the ecosystem.
+        eco: the ecosystem; with constant weights where the limit is requested.
         generation: t >= 0; None: the limit.
 
     Returns:
@@ -36,8 +36,10 @@ def influence(eco: LinearEcosystem, generation: int | None = None) -> Array:
         Rows sum to one; a row is zero where an entity has learnt from no source (fresh data alone).
 
     Raises:
-        InvalidInput: if `generation` is no whole number >= 0, or the limit of weights that change is asked.
-        NoLimit: if the limit is asked and there is none.
+        InvalidInput: if `generation` is no whole number >= 0, or the limit of weights that change is requested.
+        NoLimit: if the limit is requested and there is none.
+
+    Source: paper, Theorems 1 and 3; the shares are not in the paper.
     """
     norms = eco.limit().influence if generation is None else eco.influence([generation])[0]
     whole = norms.sum(axis=1, keepdims=True)

@@ -11,6 +11,9 @@ costs less than one.
 
 Where G_k is not, or one part's weight is so small that rounding errors of the others would drown what it decides, the
 sum is left to `crossfeed.theory.graded`.
+
+Reference: Golub and Van Loan, Matrix Computations, 4th ed. (2013), Section 4.2 (Cholesky factorization); Higham,
+Accuracy and Stability of Numerical Algorithms, 2nd ed. (2002), Section 14.2 (triangular inversion by blocks).
 """
 
 from __future__ import annotations
@@ -25,8 +28,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-#: A weight (b,) or (1,), not negative, and what it weighs: positive semi-definite matrices (b, d, d), or one (d, d).
-Part = tuple[Array, Array]
+#: A weight (b,) or (1,), not negative, and positive semi-definite matrices (b, d, d) or (d, d): one term of a sum.
+WeightedGram = tuple[Array, Array]
 
 #: Eigenvalues of a Gram matrix below this, relative to its trace, count as zero.
 RANK_TOLERANCE = 1e-12
@@ -80,7 +83,15 @@ def _invert_leaf(lower: Array, out: Array) -> None:
 
 
 def weighted(weight: Array, matrices: Array) -> Array:
-    """Scale a stack of matrices: weight (b,) or (1,), matrices (b, d, d) or (d, d)."""
+    """Scale a stack of matrices.
+
+    Args:
+        weight: shape (b,) or (1,).
+        matrices: shape (b, d, d) or (d, d).
+
+    Returns:
+        Each weight times its matrix, shape (b, d, d), or (1, d, d) for one of each.
+    """
     return weight[:, None, None] * matrices
 
 
@@ -101,43 +112,81 @@ def weighted_sum(weight: Array, matrices: Array) -> Array:
 
 
 def transposed(matrices: Array) -> Array:
-    """Transpose each matrix of a stack."""
+    """Transpose each matrix of a stack.
+
+    Args:
+        matrices: shape (..., m, n).
+
+    Returns:
+        A view of shape (..., n, m).
+    """
     return matrices.swapaxes(-1, -2)
 
 
 def times_transposed(matrices: Array, right: Array) -> Array:
-    """Products M_j B' of a stack (b, d, d) with the transpose of one matrix B (d, d)."""
+    """Multiply a stack of matrices by the transpose of one matrix.
+
+    Args:
+        matrices: M_j, shape (b, d, d).
+        right: B, shape (d, d).
+
+    Returns:
+        M_j B', shape (b, d, d).
+    """
     # The copy halves the time: a transposed right factor slows every product of the stack down.
     return matrices @ np.ascontiguousarray(right.T)
 
 
 def sandwich(outer: Array, middle: Array) -> Array:
-    """Symmetric parts of the products F M F' of a stack F (b, d, d) with M (b, d, d) or (d, d)."""
+    """Return the symmetric parts of the products F M F'.
+
+    Args:
+        outer: F, shape (b, d, d).
+        middle: M, shape (b, d, d) or (d, d).
+
+    Returns:
+        Shape (b, d, d).
+    """
     product = outer @ middle @ transposed(outer)
     return (product + transposed(product)) / 2
 
 
 def trace_sandwich(outer: Array, middle: Array) -> Array:
-    """Traces of the products F M F', shape (b,)."""
+    """Return the traces of the products F M F', without forming them.
+
+    Args:
+        outer: F, shape (b, d, d).
+        middle: M, shape (b, d, d) or (d, d).
+
+    Returns:
+        Shape (b,).
+    """
     count = len(outer)
     trace: Array = np.vecdot((outer @ middle).reshape(count, -1), outer.reshape(count, -1))
     return trace
 
 
 def gram(rows: Array) -> Array:
-    """Gram matrices X'X of a stack of feature matrices, shape (b, n, d) -> (b, d, d)."""
+    """Return the Gram matrices of a stack of feature matrices.
+
+    Args:
+        rows: X, shape (b, n, d).
+
+    Returns:
+        X'X, shape (b, d, d).
+    """
     # The copy keeps the product off the rank-k update that BLAS takes for X'X, three times slower at these sizes.
     return transposed(rows) @ rows.copy()
 
 
-def definite_inverse(parts: Sequence[Part]) -> tuple[Array, Mask]:
-    """Inverse of G = sum_i c_i S_i by Cholesky factorization, for a stack of weighted positive semi-definite parts.
+def definite_inverse(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
+    """Invert G = sum_i c_i S_i by Cholesky factorization, for a stack of weighted positive semi-definite parts.
 
     Args:
-        parts: pairs (c, S), the first S of shape (b, d, d).
+        parts: pairs (c, S): c of shape (b,) or (1,), S of shape (b, d, d) or (d, d), the first one of shape (b, d, d).
 
     Returns:
-        G^{-1} of shape (b, d, d), and a mask of shape (b,): True where it is not to be trusted.
+        G^{-1} of shape (b, d, d), and a mask of shape (b,): True where rounding errors may have ruined it.
     """
     # Parts shared by the whole stack are added up first, as single matrices.
     own, *others = (weighted(c, S) for c, S in parts)
@@ -157,20 +206,35 @@ def definite_inverse(parts: Sequence[Part]) -> tuple[Array, Mask]:
     return inverse, suspects
 
 
-def _uneven(parts: Sequence[Part]) -> Mask:
+def _uneven(parts: Sequence[WeightedGram]) -> Mask:
     sizes = np.array(np.broadcast_arrays(*(c * np.trace(S, axis1=-2, axis2=-1) for c, S in parts)))
     lightest = np.where(sizes > 0, sizes, np.inf).min(axis=0)
     uneven: Mask = lightest < _UNEVEN * sizes.max(axis=0)
     return uneven
 
 
-def selected(parts: Sequence[Part], rows: Mask) -> list[Part]:
-    """Some matrices of a stack of sums, part by part."""
+def selected(parts: Sequence[WeightedGram], rows: Mask) -> list[WeightedGram]:
+    """Select some matrices of a stack of sums, part by part.
+
+    Args:
+        parts: pairs (c, S) as for `definite_inverse`.
+        rows: shape (b,), True for the matrices to keep.
+
+    Returns:
+        The same pairs for these matrices.
+    """
     return [(c[rows] if len(c) > 1 else c, S[rows] if S.ndim == 3 and len(S) > 1 else S) for c, S in parts]
 
 
 def square_root(matrices: Array) -> Array:
-    """A stack of X' with X'X = S for positive semi-definite S (b, d, d), zero where rounding is all there is of S."""
+    """Factor positive semi-definite matrices as S = X'X.
+
+    Args:
+        matrices: S, shape (b, d, d).
+
+    Returns:
+        X', shape (b, d, d); zero in directions where S is only rounding.
+    """
     values, vectors = np.linalg.eigh(matrices)
     inside = values > RANK_TOLERANCE * values.sum(axis=1, keepdims=True)
     root: Array = vectors * np.sqrt(np.where(inside, values, 0.0))[:, None, :]

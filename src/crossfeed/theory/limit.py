@@ -5,7 +5,7 @@ read-outs are those of `crossfeed.theory.moments` with the pool in its long-run 
 is not needed for convergence: where G_k is singular the limit is that of the minimum-norm estimates, with their bias.
 
 With history "accumulate" synthetic noise averages out, and the condition is that every eigenvalue of A has real part
-below one. What happens on the boundary is told in `crossfeed.theory.spectrum`.
+below one. The boundary is treated in `crossfeed.theory.spectrum`.
 
 Reference: paper, Theorem 3 (the fixed point is M = P + QM; its proof prints P + MQ) and Lemma 1.
 """
@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import CrossfeedError, InvalidInput
-from crossfeed.theory.consensus import Block, Estimates, Settings, fixed_settings
+from crossfeed.theory.consensus import EntityBlock, Estimates, ReducedSystem, reduced_system
+from crossfeed.theory.constant_path import ConstantPath, Gains
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array, trace_sandwich
-from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.moments import Conditional, Moments
-from crossfeed.theory.pool_path import ConstantPath, Gains
+from crossfeed.theory.specification import Specification, Specified
 from crossfeed.theory.spectrum import (
     Growth,
-    Reach,
+    Inputs,
     Stationary,
     boundary,
     settles,
@@ -34,34 +34,42 @@ from crossfeed.theory.spectrum import (
     stationary,
     unit_tolerance,
 )
-from crossfeed.theory.weights import Weights
+from crossfeed.theory.weights import SourceWeights
 
 # Relative misfit under which generated Grams count as a mix of private and public ones.
 _LEMMA_TOLERANCE = 1e-7
 
 
 class NoLimit(CrossfeedError):
-    """A number was asked of a limit that does not exist; the message says how the estimates grow."""
+    """A number was read from a limit that does not exist; the message names the law of growth."""
 
 
 class Limit:
     """The limit t -> infinity; obtained from `LinearEcosystem.limit`.
 
-    Reading a number from a limit that does not exist raises `NoLimit`; ask `converges` first.
+    Reading a number from a limit that does not exist raises `NoLimit`; read `converges` first.
+
+    Args:
+        ecosystem: the ecosystem in question.
+        radius: the spectral radius.
+        full_rank: shape (K,).
+        outcome: the moments in the limit, or the growth.
 
     Attributes:
-        ecosystem: what was asked about.
+        ecosystem: the ecosystem whose limit this is.
+        specification: its specification.
         spectral_radius: of the lifted Q; below one ensures a limit. Eigenvalues within 1e-10 of one (1e-7 at most,
             where the pool's Gram matrix is ill-conditioned) count as one.
-        growth: how the estimates move away; None where the limit exists.
+        growth: the law by which the estimates grow; None where the limit exists.
         full_rank: shape (K,), True where G_k has full rank, as Theorem 3 assumes: below a spectral radius of one such
             an estimate is unbiased whatever the common truth, unless an entity it learns from is not.
     """
 
     def __init__(
-        self, ecosystem: LinearEcosystem, radius: float, full_rank: npt.NDArray[np.bool_], outcome: Moments | Growth
+        self, ecosystem: Specified, radius: float, full_rank: npt.NDArray[np.bool_], outcome: Moments | Growth
     ) -> None:
         self.ecosystem = ecosystem
+        self.specification = ecosystem.specification
         self.spectral_radius = radius
         self.full_rank = full_rank
         self.growth = outcome if isinstance(outcome, Growth) else None
@@ -69,7 +77,7 @@ class Limit:
 
     @property
     def converges(self) -> bool:
-        """Whether the mean and covariance of every entity's estimate have a finite limit."""
+        """True if the mean and covariance of every entity's estimate have a finite limit."""
         return self.growth is None
 
     @cached_property
@@ -79,13 +87,13 @@ class Limit:
         Zero where the limit exists, a finite rate under linear growth, infinite under geometric and quadratic growth,
         and nan where the law gives none (bounded oscillation, or growth slowed by accumulation).
         """
-        K = self.ecosystem.entities
+        K = self.specification.entities
         if self.growth is None:
             return np.zeros(K)
         if self.growth.drift is None:
             unbounded = self.growth.law in ("geometric", "quadratic")
             return np.full(K, np.inf if unbounded else np.nan)
-        return _read_drift(self.ecosystem, self.growth.drift)
+        return _read_drift(self.specification, self.growth.drift)
 
     @property
     def mean(self) -> Array:
@@ -123,20 +131,35 @@ class Limit:
         return _only(self._moments.influence)
 
     def mspe(self, grams: npt.ArrayLike | None = None, truths: npt.ArrayLike | None = None) -> Array:
-        """Limit of the mean squared prediction errors, shape (K, M); arguments as `Moments.mspe`.
+        """Return the limit of the mean squared prediction errors of every entity on every task.
+
+        Args:
+            grams: X_m'X_m of M tasks, shape (M, d, d); default: every entity's private Gram.
+            truths: theta*_m, shape (M, d); default: every entity's truth, or the public truth where `grams` is given.
+
+        Returns:
+            Shape (K, M).
 
         Raises:
-            InvalidInput: if a shape does not fit.
+            InvalidInput: if a shape does not fit, a number is not finite, or a task's matrix is no Gram matrix.
             NoLimit: if there is no limit.
         """
         return _only(self._moments.mspe(grams, truths))
 
     def given(self, data: npt.ArrayLike) -> Conditional:
-        """Limit of the law given the real data: mean (K, d), covariance (K, d, d); argument as `Moments.given`.
+        """Return the limit of the estimates' law given the real data.
+
+        Args:
+            data: shape (K + 1, d): X~_k^+ y~_k of every entity, then X_*^+ y_* of the public data.
+
+        Returns:
+            Conditional mean (K, d) and covariance (K, d, d).
 
         Raises:
             InvalidInput: if the shape does not fit or a number is not finite.
             NoLimit: if there is no limit.
+
+        Source: paper, Theorems 1 and 3.
         """
         conditional = self._moments.given(data)
         return Conditional(_only(conditional.mean), _only(conditional.covariance))
@@ -156,78 +179,94 @@ def _only(stack: Array) -> Array:
     return entry
 
 
-def limit_of(eco: LinearEcosystem) -> Limit:
-    """Find the limit; the function behind `LinearEcosystem.limit`."""
-    if not eco.constant:
+def limit_of(eco: Specified) -> Limit:
+    """Solve for the limit; the function behind `LinearEcosystem.limit`.
+
+    Args:
+        eco: a `LinearEcosystem` with constant weights.
+
+    Returns:
+        The limit, or the growth where there is none.
+
+    Raises:
+        InvalidInput: if alpha or beta is a function of the generation, or numbers overflow.
+
+    Source: paper, Theorem 3.
+    """
+    spec = eco.specification
+    if not spec.weights.constant:
         raise InvalidInput(
             "a limit needs constant weights, and alpha or beta is a function of the generation; give numbers, or "
             "read .moments([t]) at a large t"
         )
-    accumulate, estimates = eco.history == "accumulate", Estimates.expected(eco)
-    weights = [eco.weights_at(1)]
-    settings = fixed_settings(eco, weights, estimates)
-    matrix = settings.couplings[0].matrix
+    accumulate, estimates = spec.history == "accumulate", Estimates.expected(spec)
+    weights = [spec.weights.at(1)]
+    reduced = reduced_system(spec, weights, estimates)
+    matrix = reduced.couplings[0].matrix
+    _check_finite(matrix)
+    radius, tolerance = spectral_radius(matrix), unit_tolerance(spec.pool_gram)
+    long_run: Stationary | Growth
+    if settles(matrix, accumulate, tolerance):
+        long_run = stationary(matrix, spec.pool_noise, accumulate)
+    else:
+        # On the boundary the pool may keep generation 0 for ever, so its weights are needed too.
+        weights.insert(0, spec.weights.at(0))
+        reduced = reduced_system(spec, weights, estimates)
+        long_run = boundary(matrix, _inputs(spec, reduced), accumulate, tolerance)
+    outcome = long_run if isinstance(long_run, Growth) else _read_outs(eco, weights, reduced, long_run)
+    return Limit(eco, radius, ~reduced.singular, outcome)
+
+
+def _check_finite(matrix: Array) -> None:
     if not np.isfinite(matrix).all():
         raise InvalidInput(
             "private, public and generated features are of sizes so far apart that numbers overflow; give features of "
             "about one scale"
         )
-    radius, tolerance = spectral_radius(matrix), unit_tolerance(eco.pool_gram)
-    found: Stationary | Growth
-    if settles(matrix, accumulate, tolerance):
-        found = stationary(matrix, eco.pool_noise, accumulate)
-    else:
-        # On the boundary what generation 0 said may stay for ever, so its setting is needed too.
-        weights.insert(0, eco.weights_at(0))
-        settings = fixed_settings(eco, weights, estimates)
-        found = boundary(matrix, _reach(eco, settings), accumulate, tolerance)
-    outcome = found if isinstance(found, Growth) else _read_outs(eco, weights, settings, found)
-    return Limit(eco, radius, ~settings.singular, outcome)
 
 
-def _reach(eco: LinearEcosystem, settings: Settings) -> Reach:
-    forcing = settings.spread[1, 1] + eco.fresh_fraction * eco.fresh_gram
-    return Reach(noise=eco.pool_noise, forcing=forcing, initial=settings.spread[0, 0])
+def _inputs(spec: Specification, reduced: ReducedSystem) -> Inputs:
+    forcing = reduced.spread[1, 1] + spec.fresh_fraction * spec.fresh_gram
+    return Inputs(noise=spec.pool_noise, forcing=forcing, initial=reduced.spread[0, 0])
 
 
-def _read_outs(eco: LinearEcosystem, weights: list[Weights], settings: Settings, found: Stationary) -> Moments:
-    gains = [found.lasting] if len(weights) == 1 else [found.initial, found.lasting]
-    return Moments(
-        eco,
-        ConstantPath(eco, weights, settings, Gains(np.array([gains]), found.noise[None], np.array([len(weights) - 1]))),
-    )
+def _read_outs(eco: Specified, weights: list[SourceWeights], reduced: ReducedSystem, long_run: Stationary) -> Moments:
+    gains = [long_run.lasting] if len(weights) == 1 else [long_run.initial, long_run.lasting]
+    limit = Gains(np.array([gains]), long_run.noise[None], np.array([len(weights) - 1]))
+    return Moments(eco, ConstantPath(eco.specification, weights, reduced, limit))
 
 
-def _read_drift(eco: LinearEcosystem, drift: Array) -> Array:
+def _read_drift(spec: Specification, drift: Array) -> Array:
     def rates(rows: slice) -> Array:
-        response = Block.read(eco, rows).respond(eco.weights_at(1))
+        response = EntityBlock.read(spec, rows).respond(spec.weights.at(1))
         return response.weights.synthetic**2 * trace_sandwich(response.inverses.pool, drift)
 
-    return np.concatenate(list(map_blocks(rates, eco.entities, eco.dimension)))
+    return np.concatenate(list(map_blocks(rates, spec.entities, spec.dimension)))
 
 
-def lemma_1(eco: LinearEcosystem) -> float | None:
-    """Largest lambda for which generated Grams are proportional to lambda S~_k + (1 - lambda) S_*, in (0, 1].
+def lemma_1(eco: Specified) -> float | None:
+    """Return the largest lambda for which generated Grams are proportional to lambda S~_k + (1 - lambda) S_*.
 
     With one, the spectral radius is below one for all common alpha < 1 and 0 < beta <= lambda (fresh data and unequal
     shares included: the proof never uses that they are equal). beta = 0 is not covered: public data that miss a
     direction then leave an eigenvalue one.
 
     Args:
-        eco: the ecosystem.
+        eco: a `LinearEcosystem`.
 
     Returns:
-        lambda, or None where the Grams are no such mix.
+        lambda in (0, 1], or None where the Grams are no such mix.
 
     Source: paper, Lemma 1.
     """
+    spec = eco.specification
 
     def products(rows: slice) -> Array:
-        private, generated = eco.grams_of(rows)
-        terms = [private, np.broadcast_to(eco.public, private.shape), generated]
+        private, generated = spec.grams_of(rows)
+        terms = [private, np.broadcast_to(spec.public, private.shape), generated]
         return np.array([[np.vdot(left, right) for right in terms] for left in terms])
 
-    table = sum(map_blocks(products, eco.entities, eco.dimension), np.zeros((3, 3)))
+    table = sum(map_blocks(products, spec.entities, spec.dimension), np.zeros((3, 3)))
     private_alone = np.array([table[0, 2] / table[0, 0] if table[0, 0] > 0 else 0.0, 0.0])
     both = np.linalg.lstsq(table[:2, :2], table[:2, 2], rcond=None)[0]
     for mix in (private_alone, both):

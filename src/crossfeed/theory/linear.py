@@ -1,49 +1,35 @@
-"""An ecosystem of linear models that train on each other's outputs.
+"""An ecosystem of linear models that train on each other's outputs, with everything that is known of it exactly.
 
-K entities fit regressions in R^d. Entity k holds private data with Gram S~_k = X~_k'X~_k, all share public data with
-Gram S_*, and at each generation t >= 1 entity j publishes n_j rows X_j with labels drawn from its newest model,
-S_j = X_j'X_j. With weights p, q, a (see `crossfeed.theory.weights`) and generator shares w_j,
-
-    theta_tk = G_tk^+ ( p S~_k th~_k + q S_* th_* + a zbar_t ),     G_tk = p S~_k + q S_* + a Sbar,
-    z_t      = (1 - phi) sum_j w_j ( S_j theta_{t-1,j} + X_j' eps_tj ) + phi ( S_F theta*_0 + X_F' eps_t ),
-    Sbar     = (1 - phi) sum_j w_j S_j + phi S_F,
-
-where phi is the fraction of fresh human data in each collected pool, and zbar_t is z_t (history "latest") or the mean
-of z_1..z_t ("accumulate").
+`LinearEcosystem` reads and validates a description, holds it as a `crossfeed.theory.specification.Specification`
+(whose module defines the model and its symbols) and hands that to the solvers of this folder.
 
 Reference: Vu, Reeves, Wenger, "What happens when generative AI models train recursively on each other's outputs?",
-ICLR 2026 ("the paper"), Section 5. Per-entity and scheduled weights, shares, fresh data, history, generation noise
-and own truths go beyond it.
+ICLR 2026 ("the paper"), Section 5.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, get_args
+from typing import TypedDict, Unpack
 
-import numpy as np
 import numpy.typing as npt
 
-from crossfeed.errors import InvalidInput
-from crossfeed.theory.checks import noise_level, share_vector, vector
+from crossfeed.theory.checks import noise_level, public_truth, share_vector, truth_vectors
+from crossfeed.theory.efficiency import relative_efficiency
 from crossfeed.theory.grams import (
+    Grams,
     PerEntity,
     feature_source,
     gram_source,
-    map_blocks,
     one_feature_gram,
     one_gram,
 )
-from crossfeed.theory.kernels import Array, weighted_sum
-from crossfeed.theory.weights import Schedule, Weight, Weights, fractions, rows_of
-
-if TYPE_CHECKING:
-    from crossfeed.theory.limit import Limit
-    from crossfeed.theory.moments import Moments
-
-History = Literal["latest", "accumulate"]
+from crossfeed.theory.kernels import Array
+from crossfeed.theory.limit import Limit, limit_of
+from crossfeed.theory.moments import Moments, trajectory
+from crossfeed.theory.specification import History, Specification, known_history
+from crossfeed.theory.weights import SourceWeights, TrainingWeights, Weight, WeightSchedule, fresh_share
 
 
 class Options(TypedDict, total=False):
@@ -62,7 +48,7 @@ class Options(TypedDict, total=False):
 
 
 class LinearEcosystem:
-    """The full description of a linear ecosystem; it does not change after construction.
+    """A linear ecosystem; it does not change after construction.
 
     Arrays are read, not copied: do not write to them afterwards.
 
@@ -80,9 +66,13 @@ class LinearEcosystem:
         fresh: S_F, shape (d, d): Gram of the fresh human rows in each newly collected pool.
         fresh_fraction: phi, weight of the fresh human rows in the pool, in [0, 1].
         history: "latest" trains on the newest generation only, "accumulate" on all generations so far.
-        truths: theta*_k, shape (K, d): what each entity's private labels follow; default: `truth_public` for all.
-        truth_public: theta*_0, shape (d,): what public and fresh labels follow; default: zero.
+        truths: theta*_k, shape (K, d): the parameters that each entity's private labels follow; default:
+            `truth_public` for all.
+        truth_public: theta*_0, shape (d,): the parameter that public and fresh labels follow; default: zero.
         entities: K; needed only when `private` is a function.
+
+    Attributes:
+        specification: the validated description, which the solvers take.
 
     Raises:
         InvalidInput: naming the argument, what was received and what to give.
@@ -108,25 +98,25 @@ class LinearEcosystem:
         truth_public: npt.ArrayLike | None = None,
         entities: int | None = None,
     ) -> None:
-        self.public = one_gram(public, "public")
-        self.dimension = self.public.shape[0]
-        self.private = gram_source(private, "private", entities, self.dimension)
-        self.entities = self.private.entities
-        self.generated = (
-            self.private if generated is None else gram_source(generated, "generated", self.entities, self.dimension)
+        public_gram = one_gram(public, "public")
+        d = len(public_gram)
+        source = gram_source(private, "private", entities, d)
+        K = source.entities
+        self.specification = Specification(
+            private=source,
+            public=public_gram,
+            generated=source if generated is None else gram_source(generated, "generated", K, d),
+            fresh=None if fresh is None else one_gram(fresh, "fresh", d),
+            fresh_fraction=fresh_share(fresh_fraction, given=fresh is not None),
+            weights=TrainingWeights.read(alpha, beta, initial_beta, K),
+            shares=share_vector(shares, K),
+            sigma=noise_level(sigma, "sigma"),
+            sigma_generated=noise_level(sigma if sigma_generated is None else sigma_generated, "sigma_generated"),
+            history=known_history(history),
+            truths=truth_vectors(truths, truth_public, K, d),
+            truth_public=public_truth(truth_public, d),
+            truth_given=truth_public is not None,
         )
-        self.fresh = None if fresh is None else one_gram(fresh, "fresh", self.dimension)
-        self.fresh_fraction = self._fresh_fraction(fresh_fraction)
-        self._set_weights(alpha, beta, initial_beta)
-        self.shares = share_vector(shares, self.entities)
-        self.sigma = noise_level(sigma, "sigma")
-        self.sigma_generated = (
-            self.sigma if sigma_generated is None else noise_level(sigma_generated, "sigma_generated")
-        )
-        self.history = _history(history)
-        #: Whether the caller said what the labels follow; without it only unbiased estimates have a known error.
-        self.truth_given = truth_public is not None
-        self._set_truths(truths, truth_public)
 
     @classmethod
     def from_features(
@@ -183,64 +173,11 @@ class LinearEcosystem:
             InvalidInput: as the constructor.
         """
         other = copy.copy(self)
-        other._set_weights(alpha, beta, self._given_initial_beta)
+        other.specification = self.specification.with_weights(alpha, beta)
         return other
 
-    @property
-    def constant(self) -> bool:
-        """Whether alpha and beta are the same at every generation t >= 1."""
-        return self.alpha.constant and self.beta.constant
-
-    def weights_at(self, generation: int) -> Weights:
-        """Weights of the three sources at a generation; the synthetic one is zero at generation 0.
-
-        Raises:
-            InvalidInput: if a schedule's function returns anything but fractions.
-        """
-        if generation == 0:
-            return Weights.mixed(np.zeros(1), self._initial_beta)
-        return Weights.mixed(self.alpha.at(generation), self.beta.at(generation))
-
-    def shares_of(self, rows: slice) -> Array:
-        """Weight (1 - phi) w_j of each entity's rows in the pool, for one block of entities."""
-        return (1.0 - self.fresh_fraction) * rows_of(self.shares, rows)
-
-    def grams_of(self, rows: slice) -> tuple[Array, Array]:
-        """Private and generated Gram matrices of one block of entities, each (b, d, d)."""
-        private = self.private.block(rows)
-        return private, private if self.generated is self.private else self.generated.block(rows)
-
-    @cached_property
-    def pool_gram(self) -> Array:
-        """Sbar = (1 - phi) sum_j w_j S_j + phi S_F, shape (d, d)."""
-        return self._pool_sums[0]
-
-    @cached_property
-    def pool_noise(self) -> Array:
-        """Covariance of one generation's label noise in z_t, shape (d, d).
-
-        N = sigma_g^2 (1 - phi)^2 sum_j w_j^2 S_j + sigma^2 phi^2 S_F.
-        """
-        fresh = (self.sigma * self.fresh_fraction) ** 2 * self.fresh_gram
-        return self.sigma_generated**2 * self._pool_sums[1] + fresh
-
-    @property
-    def fresh_gram(self) -> Array:
-        """S_F, shape (d, d); zero without fresh data."""
-        return np.zeros_like(self.public) if self.fresh is None else self.fresh
-
-    @cached_property
-    def _pool_sums(self) -> tuple[Array, Array]:
-        def sums(rows: slice) -> tuple[Array, Array]:
-            share, generated = self.shares_of(rows), self.generated.block(rows)
-            return weighted_sum(share, generated), weighted_sum(share**2, generated)
-
-        parts = list(map_blocks(sums, self.entities, self.dimension))
-        mean = sum((part[0] for part in parts), self.fresh_fraction * self.fresh_gram)
-        return mean, sum((part[1] for part in parts), np.zeros_like(mean))
-
     def moments(self, generations: Sequence[int] | npt.ArrayLike) -> Moments:
-        """Mean, covariance and errors of every entity's estimate at the asked generations.
+        """Return the mean, covariance and errors of every entity's estimate at the requested generations.
 
         Args:
             generations: whole numbers >= 0, in any order.
@@ -253,37 +190,36 @@ class LinearEcosystem:
 
         Source: paper, Theorems 1 and 2.
         """
-        from crossfeed.theory.moments import trajectory
-
         return trajectory(self, generations)
 
     def limit(self) -> Limit:
-        """The limit t -> infinity, or the statement that there is none with its growth.
+        """Return the limit t -> infinity, or the statement that there is none with its growth.
 
         Returns:
-            The limit; `converges` says whether it exists.
+            The limit; its `converges` is True where it exists.
 
         Raises:
             InvalidInput: if alpha or beta is a function of the generation.
 
         Source: paper, Theorem 3.
         """
-        from crossfeed.theory.limit import limit_of
-
         return limit_of(self)
 
     def relative_efficiency(self) -> Array:
-        """Limiting efficiency of each entity, shape (K,); see `crossfeed.theory.efficiency`.
+        """Return the limiting efficiency of each entity; see `crossfeed.theory.efficiency`.
+
+        Returns:
+            Shape (K,); one for an entity that loses nothing by never seeing the others' data, zero without a limit.
 
         Raises:
             InvalidInput: if alpha or beta is a function of the generation.
-        """
-        from crossfeed.theory.efficiency import relative_efficiency
 
+        Source: paper, Section 5, Figure 2.
+        """
         return relative_efficiency(self)
 
     def influence(self, generations: Sequence[int] | npt.ArrayLike) -> Array:
-        """How much of each entity's mean comes from each source's data.
+        """Return the norms of the coefficients by which each entity's mean depends on each source's estimate.
 
         Args:
             generations: whole numbers >= 0.
@@ -298,33 +234,141 @@ class LinearEcosystem:
         """
         return self.moments(generations).influence
 
-    def _set_weights(self, alpha: Weight, beta: Weight, initial_beta: npt.ArrayLike | None) -> None:
-        self.alpha = Schedule(alpha, "alpha", self.entities)
-        self.beta = Schedule(beta, "beta", self.entities)
-        self._given_initial_beta = initial_beta
-        self._initial_beta = (
-            self.beta.at(0) if initial_beta is None else fractions(initial_beta, "initial_beta", self.entities)
-        )
+    @property
+    def entities(self) -> int:
+        """Number K of entities."""
+        return self.specification.entities
 
-    def _fresh_fraction(self, value: float) -> float:
-        fraction = float(fractions(value, "fresh_fraction", 1)[0])
-        if fraction > 0 and self.fresh is None:
-            raise InvalidInput(
-                f"fresh_fraction is {fraction} but there is no fresh data; give fresh=, its Gram or features"
-            )
-        return fraction
+    @property
+    def dimension(self) -> int:
+        """Dimension d of the parameters."""
+        return self.specification.dimension
 
-    def _set_truths(self, truths: npt.ArrayLike | None, truth_public: npt.ArrayLike | None) -> None:
-        K, d = self.entities, self.dimension
-        if truths is not None and truth_public is None:
-            raise InvalidInput(
-                "truths was given without truth_public; give what the public labels follow too, shape (d,)"
-            )
-        self.truth_public = np.zeros(d) if truth_public is None else vector(truth_public, "truth_public", (d,))
-        self.truths = np.broadcast_to(self.truth_public if truths is None else vector(truths, "truths", (K, d)), (K, d))
+    @property
+    def private(self) -> Grams:
+        """Gram matrices S~ of the private data, one (d, d) per entity."""
+        return self.specification.private
 
+    @property
+    def public(self) -> Array:
+        """S_*, shape (d, d)."""
+        return self.specification.public
 
-def _history(value: History) -> History:
-    if value not in get_args(History):
-        raise InvalidInput(f'history must be "latest" or "accumulate"; received {value!r}')
-    return value
+    @property
+    def generated(self) -> Grams:
+        """Gram matrices S of the published rows, one (d, d) per entity."""
+        return self.specification.generated
+
+    @property
+    def fresh(self) -> Array | None:
+        """S_F, shape (d, d); None without fresh data."""
+        return self.specification.fresh
+
+    @property
+    def fresh_gram(self) -> Array:
+        """S_F, shape (d, d); zero without fresh data."""
+        return self.specification.fresh_gram
+
+    @property
+    def fresh_fraction(self) -> float:
+        """Weight phi of the fresh human rows in the pool, in [0, 1]."""
+        return self.specification.fresh_fraction
+
+    @property
+    def alpha(self) -> WeightSchedule:
+        """Synthetic weight over the generations."""
+        return self.specification.weights.alpha
+
+    @property
+    def beta(self) -> WeightSchedule:
+        """Private share of the real data over the generations."""
+        return self.specification.weights.beta
+
+    @property
+    def constant(self) -> bool:
+        """True if alpha and beta are the same at every generation t >= 1."""
+        return self.specification.weights.constant
+
+    @property
+    def shares(self) -> Array:
+        """Each entity's share w of the published pool, shape (K,), or (1,) where they are equal."""
+        return self.specification.shares
+
+    @property
+    def sigma(self) -> float:
+        """Noise standard deviation of human data."""
+        return self.specification.sigma
+
+    @property
+    def sigma_generated(self) -> float:
+        """Noise standard deviation of generated data."""
+        return self.specification.sigma_generated
+
+    @property
+    def history(self) -> History:
+        """Generations that the pool holds: "latest" or "accumulate"."""
+        return self.specification.history
+
+    @property
+    def truths(self) -> Array:
+        """Parameters theta*_k that private labels follow, shape (K, d)."""
+        return self.specification.truths
+
+    @property
+    def truth_public(self) -> Array:
+        """Parameter theta*_0 that public and fresh labels follow, shape (d,)."""
+        return self.specification.truth_public
+
+    @property
+    def truth_given(self) -> bool:
+        """True if the truths were given; without them only unbiased estimates have a known error."""
+        return self.specification.truth_given
+
+    @property
+    def pool_gram(self) -> Array:
+        """Sbar = (1 - phi) sum_j w_j S_j + phi S_F, shape (d, d)."""
+        return self.specification.pool_gram
+
+    @property
+    def pool_noise(self) -> Array:
+        """Covariance N of one generation's label noise in z_t, shape (d, d)."""
+        return self.specification.pool_noise
+
+    def weights_at(self, generation: int) -> SourceWeights:
+        """Return the weights of the three sources at a generation; the synthetic one is zero at generation 0.
+
+        Args:
+            generation: t >= 0.
+
+        Returns:
+            p, q and a, each of shape (1,) or (K,).
+
+        Raises:
+            InvalidInput: if a schedule's function returns anything but fractions.
+        """
+        return self.specification.weights.at(generation)
+
+    def shares_of(self, rows: slice) -> Array:
+        """Return the weight (1 - phi) w_j of each entity's rows in the pool, for one block of entities.
+
+        Args:
+            rows: slice(start, stop) of entity numbers.
+
+        Returns:
+            Shape (1,) or (stop - start,).
+        """
+        return self.specification.shares_of(rows)
+
+    def grams_of(self, rows: slice) -> tuple[Array, Array]:
+        """Read the private and generated Gram matrices of one block of entities.
+
+        Args:
+            rows: slice(start, stop) of entity numbers.
+
+        Returns:
+            S~ and S, each of shape (stop - start, d, d).
+
+        Raises:
+            InvalidInput: if a block loader returns another shape, or numbers that are not finite.
+        """
+        return self.specification.grams_of(rows)

@@ -1,4 +1,4 @@
-"""The best training weights: (alpha, beta) of least limiting error, what missing them costs, and selfish play.
+"""The best training weights: (alpha, beta) of least limiting error, the price of missing them, and selfish play.
 
     social optimum:   min over common (alpha, beta) in [0, 1]^2 of the mean, worst-entity or one entity's limiting MSE;
     Nash point:       (alpha_k, beta_k) for every k, each minimising entity k's own limiting MSE given all others'.
@@ -26,10 +26,10 @@ from crossfeed.theory.kernels import Array
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.weights import fractions
 
-#: What is minimised: the mean over entities, the worst entity, or the entity with that number.
+#: The minimised number: the mean over entities, the worst entity, or the entity with that number.
 Objective = Literal["mean", "worst"] | int
 
-# Grid points per axis that a search starts from, and how finely it ends.
+# Grid points per axis that a search starts from, and the precision of the weights at which it ends.
 _GRID = 11
 _WEIGHT_TOLERANCE = 1e-6
 
@@ -70,7 +70,7 @@ class Optimum:
     landscape: Landscape
 
     def price(self, value: npt.ArrayLike) -> Array:
-        """Price of missing the optimum: the relative excess of an objective value over the best one.
+        """Return the price of missing the optimum: the relative excess of an objective value over the best one.
 
         Args:
             value: one objective value or an array of them, such as `landscape.values`.
@@ -90,7 +90,7 @@ class Equilibrium:
         beta: shape (K,).
         mse: limiting MSE of every entity there, shape (K,).
         rounds: rounds of best replies played.
-        settled: whether the last round moved no weight by more than the tolerance.
+        settled: True if the last round moved no weight by more than the tolerance.
     """
 
     alpha: Array
@@ -101,7 +101,7 @@ class Equilibrium:
 
 
 def objective_value(eco: LinearEcosystem, objective: Objective = "mean") -> float:
-    """The objective at the ecosystem's own weights.
+    """Return the objective at the ecosystem's own weights.
 
     Args:
         eco: the ecosystem, with constant weights.
@@ -122,7 +122,7 @@ def landscape(
     betas: npt.ArrayLike | None = None,
     objective: Objective = "mean",
 ) -> Landscape:
-    """The objective over a grid of common weights.
+    """Evaluate the objective over a grid of common weights.
 
     Args:
         eco: the ecosystem; its own alpha and beta are ignored.
@@ -142,17 +142,20 @@ def landscape(
 
 
 def optimal_weights(eco: LinearEcosystem, objective: Objective = "mean") -> Optimum:
-    """The common (alpha, beta) that minimise the objective.
+    """Search for the common (alpha, beta) that minimise the objective.
 
     Args:
         eco: the ecosystem; its own alpha and beta are ignored.
         objective: "mean", "worst" or an entity's number.
 
     Returns:
-        The best weights found from the best point of an 11 x 11 grid.
+        The best weights that a descent reaches from the best point of an 11 x 11 grid.
 
     Raises:
         InvalidInput: if the objective is unknown, or no point of the grid has a finite value.
+
+    Source: paper, Section 5. Reference for the descent: Nelder and Mead, A simplex method for function minimization,
+    The Computer Journal 7 (1965).
     """
     grid = landscape(eco, objective=objective)
     (alpha, beta), value = _refine(_common(eco, objective), grid)
@@ -189,14 +192,14 @@ def nash_weights(eco: LinearEcosystem, max_rounds: int = 50, tolerance: float = 
 
 
 def best_reply(eco: LinearEcosystem, entity: int) -> tuple[float, float]:
-    """The weights that are best for one entity while all others keep theirs.
+    """Search for the weights that are best for one entity while all others keep theirs.
 
     Args:
         eco: the ecosystem, with constant weights.
         entity: number of the entity that replies.
 
     Returns:
-        Its best (alpha_k, beta_k), searched from the best point of an 11 x 11 grid and from where it stands.
+        Its best (alpha_k, beta_k): the end of a descent from the best point of an 11 x 11 grid, or its present weights.
 
     Raises:
         InvalidInput: if the entity is unknown, or it has no finite reply.
@@ -251,16 +254,16 @@ def _refine(value: Callable[[float, float], float], grid: Landscape) -> tuple[tu
             "or private data of full rank together, or the truths"
         )
     for width in _WIDTHS:
-        point, found = _descend(value, start, width)
-        if found < best:
-            start, best = point, found
+        point, least = _descend(value, start, width)
+        if least < best:
+            start, best = point, least
     return (float(start[0]), float(start[1])), best
 
 
 def _descend(
     value: Callable[[float, float], float], start: npt.NDArray[np.float64], width: float
 ) -> tuple[npt.NDArray[np.float64], float]:
-    """One descent from a simplex that points inwards."""
+    """Descend once, from a simplex that points inwards."""
     from scipy.optimize import minimize
 
     inwards = np.where(start < 0.5, width, -width)
@@ -270,5 +273,5 @@ def _descend(
     def loss(point: npt.NDArray[np.float64], *_: Any) -> float:
         return value(*map(float, point))
 
-    found = minimize(loss, start, method="Nelder-Mead", bounds=[(0.0, 1.0)] * 2, options=options)
-    return np.asarray(found.x, dtype=np.float64), float(found.fun)
+    end = minimize(loss, start, method="Nelder-Mead", bounds=[(0.0, 1.0)] * 2, options=options)
+    return np.asarray(end.x, dtype=np.float64), float(end.fun)

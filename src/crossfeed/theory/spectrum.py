@@ -7,13 +7,16 @@
 "accumulate" (H_t = (1 - 1/t) I + A/t): it settles when every eigenvalue has real part below one; the same
 (I - A)^{-1}, and Gamma -> 0 because independent noise averages out.
 
-On the boundary and beyond, what counts is the part of the eigenspace that something reaches:
+On the boundary and beyond, only the part of the eigenspace counts that some input reaches:
 
 * noise reaching eigenvalue 1: "latest" adds the same variance every generation and never settles; "accumulate" adds
   N/t^2 and settles at (pi^2/6) N there.
-* only generation 0 reaches it, and A acts as the identity: the pool keeps for ever what generation 0 told it. That is
+* only generation 0 reaches it, and A acts as the identity: the pool keeps generation 0's contribution for ever. That is
   the limit, and it depends on the start.
 * the real data reach it at every generation: the estimates drift.
+
+Reference: paper, Theorem 3, for a spectral radius below one; reachable subspaces as in Kailath, Linear Systems (1980);
+the Lyapunov equation by Smith, Matrix equation XA + BX = C, SIAM J. Appl. Math. 16 (1968).
 """
 
 from __future__ import annotations
@@ -36,13 +39,13 @@ _REACH_TOLERANCE = 1e-12
 # Bounds on the distance from one within which an eigenvalue counts as one (`unit_tolerance`).
 _UNIT_TOLERANCE = (1e-10, 1e-7)
 
-#: How the variance grows where there is no limit, over generations t.
+#: Law of growth of the variance over generations t, where there is no limit.
 Law = Literal["geometric", "quadratic", "linear", "power", "logarithmic", "oscillating"]
 
 
 @dataclass(frozen=True)
 class Growth:
-    """How the estimates move away where there is no limit.
+    """Law by which the estimates move away where there is no limit.
 
     Attributes:
         law: "geometric": errors grow by `rate` per generation (variance by its square); "linear": each generation
@@ -62,8 +65,8 @@ class Stationary:
     """The pool in the long run.
 
     Attributes:
-        lasting: lim of what the lasting setting's data add up to, shape (d, d).
-        initial: lim of the gain on what generation 0 said, shape (d, d); zero below the boundary.
+        lasting: lim of the gain on the data under the lasting weights, shape (d, d).
+        initial: lim of the gain on generation 0's data, shape (d, d); zero below the boundary.
         noise: lim of Gamma, shape (d, d).
     """
 
@@ -73,13 +76,13 @@ class Stationary:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Everything that can push the pool, as (d, d) positive semi-definite matrices.
+class Inputs:
+    """Inputs of the pool's recursion, as (d, d) positive semi-definite matrices.
 
     Attributes:
         noise: N.
-        forcing: spread of what the lasting setting's real data and fresh data add.
-        initial: spread of what generation 0 said.
+        forcing: spread of the real data under the lasting weights, and of the fresh data.
+        initial: spread of the real data under the weights of generation 0.
     """
 
     noise: Array
@@ -88,15 +91,28 @@ class Reach:
 
 
 def spectral_radius(matrix: Array) -> float:
-    """Largest modulus of an eigenvalue."""
+    """Return the largest modulus of an eigenvalue.
+
+    Args:
+        matrix: shape (d, d).
+
+    Returns:
+        The spectral radius.
+    """
     return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
 def unit_tolerance(pool_gram: Array) -> float:
-    """Distance from one within which an eigenvalue's modulus (or real part) counts as one.
+    """Return the distance from one within which an eigenvalue's modulus (or real part) counts as one.
 
     At alpha = 1 the matrix A is exactly a projection onto the range of Sbar, but is computed through Sbar^{-1}, so its
     unit eigenvalues carry an error of the order of Sbar's condition number.
+
+    Args:
+        pool_gram: Sbar, shape (d, d).
+
+    Returns:
+        The tolerance, from 1e-10 to 1e-7.
     """
     values = np.linalg.eigvalsh(pool_gram)
     inside = values[values > RANK_TOLERANCE * max(values[-1], np.finfo(float).tiny)]
@@ -105,12 +121,34 @@ def unit_tolerance(pool_gram: Array) -> float:
 
 
 def settles(matrix: Array, accumulate: bool, tolerance: float) -> bool:
-    """Whether the spectrum alone ensures a limit."""
+    """Return True if the spectrum alone ensures a limit.
+
+    Args:
+        matrix: A, shape (d, d).
+        accumulate: True for the history "accumulate".
+        tolerance: distance from one within which an eigenvalue counts as one.
+
+    Returns:
+        True if every eigenvalue (its modulus, or its real part where the pool accumulates) is below one.
+
+    Source: paper, Theorem 3.
+    """
     return bool((_size(np.linalg.eigvals(matrix), accumulate) < 1.0 - tolerance).all())
 
 
 def stationary(matrix: Array, noise: Array, accumulate: bool) -> Stationary:
-    """The long run where the spectrum ensures it (`settles`)."""
+    """Solve for the long run where the spectrum ensures it (`settles`).
+
+    Args:
+        matrix: A, shape (d, d).
+        noise: N, shape (d, d).
+        accumulate: True for the history "accumulate".
+
+    Returns:
+        The pool in the long run.
+
+    Source: paper, Theorem 3.
+    """
     zero = np.zeros_like(matrix)
     lasting = np.linalg.inv(np.eye(len(matrix)) - matrix)
     return Stationary(
@@ -122,6 +160,15 @@ def discrete_lyapunov(matrix: Array, noise: Array) -> Array:
     """Solve Gamma = A Gamma A' + N by doubling, for a spectral radius below one.
 
     After m doublings the sum holds 2^m terms A^s N A'^s, so it takes about log2(1/(1 - radius)) products.
+
+    Args:
+        matrix: A, shape (d, d), of spectral radius below one.
+        noise: N, shape (d, d).
+
+    Returns:
+        Gamma, shape (d, d).
+
+    Reference: Smith, Matrix equation XA + BX = C, SIAM J. Appl. Math. 16 (1968).
     """
     total, power = noise, matrix
     while True:
@@ -132,16 +179,26 @@ def discrete_lyapunov(matrix: Array, noise: Array) -> Array:
         power = power @ power
 
 
-def boundary(matrix: Array, reach: Reach, accumulate: bool, tolerance: float) -> Stationary | Growth:
-    """The long run on the boundary or beyond: a limit if one exists, or the growth."""
+def boundary(matrix: Array, inputs: Inputs, accumulate: bool, tolerance: float) -> Stationary | Growth:
+    """Solve for the long run on the boundary or beyond.
+
+    Args:
+        matrix: A, shape (d, d).
+        inputs: the inputs of the recursion.
+        accumulate: True for the history "accumulate".
+        tolerance: distance from one within which an eigenvalue counts as one.
+
+    Returns:
+        The limit if one exists, or the growth.
+    """
     unit = _unit_part(matrix, accumulate, tolerance)
-    if unit.size(reach.forcing) <= tolerance * np.linalg.norm(reach.initial):
-        # Data of weight w move an eigenvalue off one by a part of w and are heard by its square: where the one counts
-        # as nothing, so does the other.
-        reach = replace(reach, forcing=np.zeros_like(reach.forcing))
-    reached = _reached(unit, reach)
-    growth = _growth(reached, reach, accumulate, tolerance)
-    return _limit_beside(matrix, unit, reached, reach, accumulate) if growth is None else growth
+    if unit.size(inputs.forcing) <= tolerance * np.linalg.norm(inputs.initial):
+        # Data of weight w move an eigenvalue off one in proportion to w and enter the spread as its square: where the
+        # one counts as nothing, so does the other.
+        inputs = replace(inputs, forcing=np.zeros_like(inputs.forcing))
+    reachable = _reachable(unit, inputs)
+    growth = _growth(reachable, inputs, accumulate, tolerance)
+    return _limit_beside(matrix, unit, reachable, inputs, accumulate) if growth is None else growth
 
 
 def _size(eigenvalues: npt.NDArray[np.inexact[Any]] | complex, accumulate: bool) -> Array:
@@ -149,8 +206,8 @@ def _size(eigenvalues: npt.NDArray[np.inexact[Any]] | complex, accumulate: bool)
 
 
 @dataclass(frozen=True)
-class _Part:
-    """An invariant part of A: A right = right block, left right = I, and left A = block left on what is reached."""
+class _InvariantSubspace:
+    """An invariant subspace of A: A right = right block, left right = I, and left A = block left where inputs reach."""
 
     block: ComplexArray
     right: ComplexArray
@@ -161,20 +218,20 @@ class _Part:
         return np.real(self.right @ self.left)
 
     def size(self, source: Array) -> float:
-        """How much `source` puts into the part, over what a part of its norm may hold."""
+        """Return the norm of the component of `source`, over the largest gain of a component (at least one)."""
         longest = max(1.0, float(np.linalg.norm(self.left, 2)) ** 2) if self.left.size else 1.0
         return float(np.linalg.norm(self.left @ source @ self.left.conj().T)) / longest
 
     def component(self, source: Array) -> ComplexArray:
-        """What `source` puts into the part, scaled to norm one; zero when it is only rounding."""
+        """Return the component of `source`, scaled to norm one; zero when it is only rounding."""
         inside: ComplexArray = self.left @ source @ self.left.conj().T
         if self.size(source) <= _REACH_TOLERANCE * np.linalg.norm(source):
             return np.zeros_like(inside)
         return inside / np.linalg.norm(inside)
 
 
-def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _Part:
-    """The part of A with eigenvalues not below one."""
+def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _InvariantSubspace:
+    """Return the invariant subspace of the eigenvalues not below one."""
     from scipy.linalg import schur, solve_sylvester
 
     def not_below_one(value: complex, imaginary: float = 0.0) -> bool:
@@ -186,46 +243,48 @@ def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _Part:
     left = right.conj().T
     if 0 < count < len(matrix):
         left = left + solve_sylvester(block, -rest, triangle[:count, count:]) @ other.conj().T
-    return _Part(block, right, left)
+    return _InvariantSubspace(block, right, left)
 
 
-def _reached(unit: _Part, reach: Reach) -> _Part:
-    """Restrict the unit part to what noise, data or generation 0 ever put something into."""
-    basis = _range(np.hstack([unit.component(source) for source in (reach.noise, reach.forcing, reach.initial)]))
+def _reachable(unit: _InvariantSubspace, inputs: Inputs) -> _InvariantSubspace:
+    """Restrict the unit part to the subspace that is reachable from noise, data or generation 0."""
+    basis = _range(np.hstack([unit.component(source) for source in (inputs.noise, inputs.forcing, inputs.initial)]))
     for _ in range(len(unit.block)):
         basis = _range(np.hstack([basis, unit.block @ basis]))
     adjoint = basis.conj().T
-    return _Part(adjoint @ unit.block @ basis, unit.right @ basis, adjoint @ unit.left)
+    return _InvariantSubspace(adjoint @ unit.block @ basis, unit.right @ basis, adjoint @ unit.left)
 
 
 def _range(matrix: ComplexArray) -> ComplexArray:
-    """Orthonormal basis of the range."""
+    """Return an orthonormal basis of the range."""
     vectors, values, _ = np.linalg.svd(matrix, full_matrices=False)
     return vectors[:, values > _REACH_TOLERANCE]
 
 
-def _growth(reached: _Part, reach: Reach, accumulate: bool, tolerance: float) -> Growth | None:
-    if not len(reached.block):
+def _growth(reachable: _InvariantSubspace, inputs: Inputs, accumulate: bool, tolerance: float) -> Growth | None:
+    if not len(reachable.block):
         return None
-    size = float(_size(np.linalg.eigvals(reached.block), accumulate).max())
+    size = float(_size(np.linalg.eigvals(reachable.block), accumulate).max())
     if size > 1.0 + tolerance:
         return Growth("power", size - 1.0) if accumulate else Growth("geometric", size)
-    if reached.component(reach.forcing).any():
+    if reachable.component(inputs.forcing).any():
         return Growth("logarithmic" if accumulate else "quadratic", 1.0)
-    still = float(np.abs(reached.block - np.eye(len(reached.block))).max()) <= math.sqrt(tolerance)
-    if not accumulate and reached.component(reach.noise).any():
-        drift = reached.projection @ reach.noise @ reached.projection.T
+    still = float(np.abs(reachable.block - np.eye(len(reachable.block))).max()) <= math.sqrt(tolerance)
+    if not accumulate and reachable.component(inputs.noise).any():
+        drift = reachable.projection @ inputs.noise @ reachable.projection.T
         return Growth("linear", 1.0, drift if still else None)
     return None if still else Growth("oscillating", 1.0)
 
 
-def _limit_beside(matrix: Array, unit: _Part, reached: _Part, reach: Reach, accumulate: bool) -> Stationary:
-    """Limit where the unit part is left alone: (I - A)^{-1} off it, the start kept on it."""
+def _limit_beside(
+    matrix: Array, unit: _InvariantSubspace, reachable: _InvariantSubspace, inputs: Inputs, accumulate: bool
+) -> Stationary:
+    """Return the limit where no input grows in the unit part: (I - A)^{-1} off it, the start kept on it."""
     identity = np.eye(len(matrix))
     rest = matrix - np.real(unit.right @ unit.block @ unit.left)
-    off, kept = identity - unit.projection, reached.projection
+    off, kept = identity - unit.projection, reachable.projection
     if accumulate:
-        noise = math.pi**2 / 6 * kept @ reach.noise @ kept.T
+        noise = math.pi**2 / 6 * kept @ inputs.noise @ kept.T
     else:
-        noise = discrete_lyapunov(rest, off @ reach.noise @ off.T)
+        noise = discrete_lyapunov(rest, off @ inputs.noise @ off.T)
     return Stationary(np.linalg.inv(identity - rest) - unit.projection, kept, noise)

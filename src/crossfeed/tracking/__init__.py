@@ -1,8 +1,7 @@
-"""A run's numbers in a tracker while it goes on: TensorBoard, or Weights & Biases.
+"""Trackers that show a run's numbers while it goes on: TensorBoard, or Weights & Biases.
 
-A tracker is fed from the store, by the process that a person started: what it shows is what is kept, on every executor,
-and a run that was stopped goes on in the tracker where it stopped there. A tracker that fails is told of once, and left
-out.
+A tracker is fed from the store, by the process that a person started: it shows the stored numbers, on every executor,
+and a resumed run continues in the tracker where it stopped there. A tracker that fails is reported once, and left out.
 
 ::
 
@@ -20,15 +19,19 @@ from crossfeed.tracking.follow import Tracker, followed
 __all__ = ["TRACKERS", "Tracker", "followed", "open_tracker"]
 
 TRACKERS: Final = ("tensorboard", "wandb")
+"""The names of all trackers."""
 
 
 def open_tracker(name: str, folder: str | Path) -> Tracker:
-    """A tracker by name, for `crossfeed.run`.
+    """Create a tracker by name, for `crossfeed.run`.
 
     Args:
         name: ``tensorboard``, or ``wandb`` (Weights & Biases; ``WANDB_MODE=offline`` keeps all on this machine).
-        folder: Where a folder of its name goes, such as the run's own; what an earlier process left there is gone on
-            with.
+        folder: The parent of the tracker's folder, such as the run's own; the files of an earlier process there are
+            continued.
+
+    Returns:
+        The tracker, not begun yet.
 
     Raises:
         InvalidInput: There is no such tracker, or it would upload and has no key.

@@ -18,36 +18,53 @@ _EVERY: Final = 1.0
 
 
 class Tracker(Protocol):
-    """Something that shows numbers over generations, one line of development for each cell."""
+    """A display of numbers over generations, one curve for each cell."""
 
     def begin(self, experiment: Experiment) -> None:
-        """Say what is run; called once, before anything else."""
+        """Begin to show a run; called once, before anything else.
+
+        Args:
+            experiment: The experiment that is run.
+        """
         ...
 
     def logged(self, cell: Cell) -> int:
-        """The last generation of a cell that was logged, by this process or an earlier one; -1 for none."""
+        """Return the last generation of a cell that was logged, by this process or an earlier one.
+
+        Args:
+            cell: The cell.
+
+        Returns:
+            The generation; -1 for none.
+        """
         ...
 
     def log(self, cell: Cell, generation: int, numbers: Mapping[str, float]) -> None:
-        """Keep the numbers of a generation, all of them or none.
+        """Log the numbers of a generation, all of them or none.
 
         Args:
             cell: The cell.
             generation: The generation; those of a cell come in order.
-            numbers: By name: ``metric/model on task``.
+            numbers: The numbers by name, ``metric/model on task``.
         """
         ...
 
     def end(self) -> None:
-        """Let go of everything; the run is finished, or was stopped."""
+        """Close the tracker; the run is finished, or was stopped."""
         ...
 
 
 @contextmanager
 def followed(progress: Progress, store: Store, experiment: Experiment, tracker: Tracker | None) -> Iterator[Progress]:
-    """Progress that hands a tracker what is newly kept whenever something is said; without a tracker, as it is.
+    """Yield progress that passes newly stored numbers to a tracker at every note; without a tracker, the given one.
 
     Every generation that is finished is said so, on all executors, so no thread and no timer is needed.
+
+    Args:
+        progress: Where progress is shown.
+        store: Where the run is stored.
+        experiment: The experiment.
+        tracker: The tracker; None for none.
     """
     if tracker is None:
         yield progress
@@ -69,12 +86,12 @@ class _Followed:
     def stage(
         self, name: str, total: int | None = None, detail: str = ""
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """A stage of the progress that is shown."""
+        """Return a stage of the progress that is shown."""
         return self._progress.stage(name, total, detail)
 
-    def note(self, text: str) -> None:
-        """A line of the progress that is shown, and a look at what is new."""
-        self._progress.note(text)
+    def log(self, text: str) -> None:
+        """Pass a line on to the progress that is shown, and look for new numbers."""
+        self._progress.log(text)
         if time.monotonic() - self._looked > max(_EVERY, 20 * self._took):
             self._guarded(self._look)
 
@@ -89,7 +106,7 @@ class _Followed:
         self._guarded(self._tracker.end)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Whatever a tracker does, the run goes on."""
+        """Call the tracker; if it fails, the run goes on without it."""
         if self._failed:
             return
         try:
@@ -97,7 +114,7 @@ class _Followed:
         except Exception as error:
             self._failed = True
             kind = type(error).__name__
-            self._progress.note(f"tracking stopped ({kind}: {error}); the run goes on, and its records are kept")
+            self._progress.log(f"tracking stopped ({kind}: {error}); the run goes on, and its records are kept")
 
     def _look(self) -> None:
         begun = time.monotonic()
@@ -112,7 +129,7 @@ class _Followed:
         self._took = self._looked - begun
 
     def _is_this_run(self) -> bool:
-        """Whether the store was begun for this run: until then another one may be in it."""
+        """Return True if the store was begun for this run: until then it may hold another one."""
         return self._begun or (self._store.read_document("run") or {}).get("id") == self._experiment.id
 
     def _look_at(self, cell: Cell) -> None:
@@ -128,5 +145,5 @@ class _Followed:
 
 
 def _name(row: Mapping[str, str]) -> str:
-    """``loss/math on facts``; what is of no model or no task is named by the other."""
+    """Return ``loss/math on facts``; what is of no model or no task is named by the other."""
     return f"{row['metric']}/{' on '.join(part for part in (row['model'], row['task']) if part)}"

@@ -37,10 +37,18 @@ class TensorBoard:
         self._file = f"events.out.tfevents.{time.time_ns()}.{platform.node()}.{os.getpid()}"
 
     def begin(self, experiment: Experiment) -> None:
-        """Nothing to say: the description is in the run's folder."""
+        """Do nothing: the description is in the run's folder.
+
+        Args:
+            experiment: The experiment.
+        """
 
     def logged(self, cell: Cell) -> int:
-        """The largest step of the cell's event files."""
+        """Return the largest step of the cell's event files.
+
+        Args:
+            cell: The cell.
+        """
         from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
         from tensorboard.compat.proto.event_pb2 import Event
 
@@ -51,7 +59,13 @@ class TensorBoard:
         return max(steps)
 
     def log(self, cell: Cell, generation: int, numbers: Mapping[str, float]) -> None:
-        """Append one event."""
+        """Append one event.
+
+        Args:
+            cell: The cell.
+            generation: The generation t.
+            numbers: Numbers by name.
+        """
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -68,4 +82,4 @@ class TensorBoard:
                 writer.write(event.SerializeToString())
 
     def end(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

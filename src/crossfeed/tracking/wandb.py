@@ -45,18 +45,32 @@ class WeightsAndBiases:
         self._open: dict[str, Any] = {}
 
     def begin(self, experiment: Experiment) -> None:
-        """Read what was logged before."""
+        """Read what was logged before.
+
+        Args:
+            experiment: The experiment.
+        """
         self._experiment = experiment
         self._state.parent.mkdir(parents=True, exist_ok=True)
         if self._state.exists():
             self._known = json.loads(self._state.read_text(encoding="utf-8"))
 
     def logged(self, cell: Cell) -> int:
-        """What ``logged.json`` says."""
+        """Return the generation in ``logged.json``.
+
+        Args:
+            cell: The cell.
+        """
         return int(self._known.get(cell.name, {}).get("generation", -1))
 
     def log(self, cell: Cell, generation: int, numbers: Mapping[str, float]) -> None:
-        """Log one step; a cell's run is opened with its first one, and finished with its last."""
+        """Log one step; a cell's run is opened with its first one, and finished with its last.
+
+        Args:
+            cell: The cell.
+            generation: The generation t.
+            numbers: Numbers by name.
+        """
         if cell.name not in self._open:
             self._open[cell.name] = self._begin(cell)
         self._open[cell.name].log(dict(numbers), step=generation)

@@ -1,9 +1,8 @@
 """A language model that reads images: items travel as images with captions, and it sees them as text.
 
-An item is a caption (``prompt``) and an image (``completion``), as generators of images take and make it. A writer is
-given the image and completes it by the caption, so what it makes is the same image with a caption of its own. It sees
-an image row by row as a digit for each pixel, from 0 (black) to 9 (white), and a colon at its end; a coloured one in
-grey.
+An item is a caption (``prompt``) and an image (``completion``), as generators of images read and publish it. A writer
+is given the image and completes it by a caption, so that it publishes the same image with its own caption. It reads an
+image row by row as a digit for each pixel, from 0 (black) to 9 (white), and a colon at its end; a coloured one in grey.
 """
 
 from __future__ import annotations
@@ -19,22 +18,23 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
+from crossfeed.learners.captions.settings import CaptionsSettings
 from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, State, Task, TrainingSet
 from crossfeed.tasks.images import images_of
 
-__all__ = ["CaptionsLearner", "caption_in", "spelled", "spelled_tasks"]
+__all__ = ["CaptionsLearner", "build", "caption_in", "spelled", "spelled_tasks"]
 
 _LEVELS: Final = 10
 _END: Final = ":"
-"""Ends an image: without it a model takes its caption's digits for more pixels."""
+"""Ends an image: without it a model reads its caption's digits as more pixels."""
 
 
 @dataclass(frozen=True)
 class CaptionsLearner:
-    """See the module.
+    """A writer of captions, see the module.
 
     Attributes:
-        language: The learner of the text.
+        language: The language learner.
         reads: Training sets hold drawn items.
     """
 
@@ -42,11 +42,21 @@ class CaptionsLearner:
     reads: Reading = "draws"
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
-        """As the language model."""
+        """Return the number of drawn items that the language model reads, at most n.
+
+        Args:
+            n: Number of drawn items.
+            generation: The generation t.
+            entity: The entity's index.
+        """
         return self.language.examples_read(n, generation, entity)
 
     def start(self, entities: Sequence[int]) -> list[State]:
-        """The language model's base, for every entity."""
+        """Return the language model's base for every entity.
+
+        Args:
+            entities: Indices of the entities.
+        """
         return self.language.start(entities)
 
     def update(
@@ -54,8 +64,17 @@ class CaptionsLearner:
     ) -> list[State]:
         """Train each state on its set, spelled as text.
 
+        Args:
+            states: One state for each training set.
+            sets: Training sets of images with captions.
+            keys: One key for each state.
+            generation: The generation t.
+
+        Returns:
+            New states in the order of `states`.
+
         Raises:
-            Diverged: A loss or gradient is not finite.
+            Diverged: A loss, gradient or weight is not finite; it names the entity by its index.
         """
         texts = [
             TrainingSet(tuple(replace(part, items=spelled(part.items)) for part in training.parts)) for training in sets
@@ -65,24 +84,56 @@ class CaptionsLearner:
     def generate(
         self, states: Sequence[State], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
-        """Write a caption for each image; tables of ``prompt``, the caption, and ``completion``, the image."""
-        made = self.language.generate(states, [spelled(table) for table in prompts], keys)
-        return [_captioned(table, texts) for table, texts in zip(prompts, made, strict=True)]
+        """Write a caption for each image.
+
+        Args:
+            states: One for each table of prompts.
+            prompts: Items whose ``completion`` is an image; their captions are not read.
+            keys: ``(rows,)`` keys for each table of prompts.
+
+        Returns:
+            Tables of ``prompt``, the caption, and ``completion``, the image.
+        """
+        written = self.language.generate(states, [spelled(table) for table in prompts], keys)
+        return [_captioned(table, texts) for table, texts in zip(prompts, written, strict=True)]
 
     def score(self, states: Sequence[State], tables: Sequence[pa.Table]) -> list[list[Scores]]:
-        """Losses in nats a token of image and caption; those of completions are of the captions alone."""
+        """Return losses in nats, summed over the tokens of image and caption; completions are the captions alone.
+
+        Args:
+            states: States.
+            tables: Tables of images with captions.
+
+        Returns:
+            Scores of every state (outer list) on every table (inner list).
+        """
         return self.language.score(states, [spelled(table) for table in tables])
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """Sentence embeddings of the captions."""
+        """Return sentence embeddings of the captions.
+
+        Args:
+            tables: Tables of images with captions.
+
+        Returns:
+            ``(rows, dimension)`` unit-norm features for each table.
+        """
         return self.language.embed([spelled(table) for table in tables])
 
     def save(self, state: State, folder: Path) -> None:
-        """Write a checkpoint of transformers."""
+        """Write a checkpoint of transformers.
+
+        Args:
+            state: A state.
+            folder: An existing empty folder.
+        """
         self.language.save(state, folder)
 
     def load(self, folder: Path) -> State:
-        """Read a checkpoint.
+        """Read a checkpoint that `save` wrote.
+
+        Args:
+            folder: The folder written by `save`.
 
         Raises:
             DataUnavailable: It cannot be read.
@@ -90,12 +141,30 @@ class CaptionsLearner:
         return self.language.load(folder)
 
     def describe(self) -> dict[str, str]:
-        """As the language model."""
+        """Return the language model's device, precision and threads."""
         return self.language.describe()
 
 
+def build(settings: CaptionsSettings, context: LearnerContext) -> CaptionsLearner:
+    """Build a writer of captions on top of a language learner.
+
+    Args:
+        settings: The language model, its training and its sampling.
+        context: The cell's tasks of images, seed, cache folder and progress display.
+
+    Raises:
+        MissingDependency: torch or transformers is not installed.
+        InvalidInput: A task has no images.
+    """
+    return CaptionsLearner(settings.language.build(spelled_tasks(context)))
+
+
 def spelled(table: pa.Table) -> pa.Table:
-    """Items as text: the image as ``prompt``, the caption as ``completion``."""
+    """Spell items as text: the image becomes the ``prompt``, the caption the ``completion``.
+
+    Args:
+        table: Items with a caption (``prompt``) and an image (``completion``).
+    """
     images = images_of(table, "what a writer of captions reads")
     levels = np.rint(images.mean(axis=3) * ((_LEVELS - 1) / 255)).astype(np.int64) if len(images) else images
     texts = ["".join(map(str, one.ravel().tolist())) + _END for one in levels]
@@ -104,12 +173,19 @@ def spelled(table: pa.Table) -> pa.Table:
 
 
 def caption_in(text: str) -> str:
-    """The caption in what a language model wrote: its first line."""
+    """Return the caption in a completion: its first line.
+
+    Args:
+        text: A language model's completion.
+    """
     return text.strip().partition("\n")[0].strip()
 
 
 def spelled_tasks(context: LearnerContext) -> LearnerContext:
-    """What a language model is made from: the training items of all tasks as text.
+    """Return a context whose tasks have their training items spelled as text, for a language learner.
+
+    Args:
+        context: The cell's tasks of images.
 
     Raises:
         InvalidInput: A task has no images.

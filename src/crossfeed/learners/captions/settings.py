@@ -1,14 +1,11 @@
-"""How a writer of captions is described."""
+"""Descriptions of writers of captions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, ClassVar, Literal
 
 from crossfeed.learners.language.settings import LanguageSettings
 from crossfeed.settings import LearnerSettings
-
-if TYPE_CHECKING:
-    from crossfeed.protocols import Learner, LearnerContext
 
 __all__ = ["CaptionsSettings"]
 
@@ -17,28 +14,23 @@ class CaptionsSettings(LearnerSettings):
     """Causal language models that complete an image, spelled as text, by its caption.
 
     Attributes:
-        language: The model, and how it is trained and sampled. An image takes a token for each pixel and one for its
+        language: The model, its training and its sampling. An image takes a token for each pixel and one for its
             end: `max_length` and `max_prompt_tokens` must leave room for it and for the caption.
     """
+
+    builder: ClassVar[str] = "crossfeed.learners.captions.learner:build"
 
     kind: Literal["captions"] = "captions"
     language: LanguageSettings
 
     def start_identity(self) -> Any:
-        """As for the language model."""
+        """Return the language model's fields that affect generation 0."""
         return {"kind": self.kind, "language": self.language.start_identity()}
 
     def workers(self, cores: int) -> tuple[int, int]:
-        """As for the language model."""
-        return self.language.workers(cores)
+        """Return the language model's number of processes and threads.
 
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner.
-
-        Raises:
-            MissingDependency: torch or transformers is not installed.
-            InvalidInput: A task has no images.
+        Args:
+            cores: Cores of this machine.
         """
-        from crossfeed.learners.captions.learner import CaptionsLearner, spelled_tasks
-
-        return CaptionsLearner(self.language.build(spelled_tasks(context)))
+        return self.language.workers(cores)

@@ -14,29 +14,54 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from crossfeed.learners.density.learner import Arrays, Unfit
-from crossfeed.learners.replicates import keyed_normals, predictors
-from crossfeed.protocols import Array
+from crossfeed.learners.density.family import DensityState, Unfit
+from crossfeed.learners.density.learner import DensityLearner
+from crossfeed.learners.density.settings import GaussianSettings
+from crossfeed.learners.numeric import keyed_normals, predictors
+from crossfeed.protocols import Array, LearnerContext
 
-__all__ = ["Gaussian"]
+__all__ = ["GaussianDensity", "build"]
+
+
+def build(settings: GaussianSettings, context: LearnerContext) -> DensityLearner:
+    """Build the learner of such densities.
+
+    Args:
+        settings: The description.
+        context: The cell's tasks.
+
+    Raises:
+        InvalidInput: A task has no points, or points of another dimension.
+    """
+    return DensityLearner.of(GaussianDensity(settings.covariance == "unbiased"), settings, context)
 
 
 @dataclass(frozen=True)
-class Gaussian:
-    """See the module; a state is ``mean`` (d,) and ``covariance`` (d, d).
+class GaussianDensity:
+    """Gaussian densities; a state is ``mean`` (d,) and ``covariance`` (d, d).
 
     Attributes:
-        unbiased: Which estimate of the covariance.
+        unbiased: True for the unbiased estimate of the covariance, False for the maximum-likelihood one.
     """
 
     unbiased: bool
 
-    def start(self, dimension: int) -> Arrays:
-        """Mean 0 and covariance I."""
+    def start(self, dimension: int) -> DensityState:
+        """Return mean 0 and covariance I.
+
+        Args:
+            dimension: d.
+        """
         return {"mean": np.zeros(dimension), "covariance": np.eye(dimension)}
 
-    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
-        """The weighted moments; what was learnt before does not matter.
+    def fit(self, points: Array, weights: Array, before: DensityState | None, key: int) -> DensityState:
+        """Return the weighted moments; the state before has no effect.
+
+        Args:
+            points: ``(m, d)`` points.
+            weights: ``(m,)`` weights that sum to 1.
+            before: Not used.
+            key: Not used.
 
         Raises:
             Unfit: The covariance is not positive definite.
@@ -53,14 +78,27 @@ class Gaussian:
             )
         return {"mean": mean, "covariance": covariance}
 
-    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
-        """Points: the mean and a root of the covariance times the first d normals of each key's stream."""
+    def sample(self, state: DensityState, keys: NDArray[np.uint64]) -> Array:
+        """Draw points: the mean plus a root of the covariance times the first d normals of each key's stream.
+
+        Args:
+            state: The parameters.
+            keys: ``(n,)`` keys.
+
+        Returns:
+            ``(n, d)`` points.
+        """
         normal = keyed_normals(keys, len(state["mean"]))
         root = np.asarray(np.linalg.cholesky(state["covariance"]), dtype=np.float64)
         return np.asarray(predictors(normal, root) + state["mean"], dtype=np.float64)
 
-    def log_density(self, state: Arrays, points: Array) -> Array:
-        """Of a multivariate normal."""
+    def log_density(self, state: DensityState, points: Array) -> Array:
+        """Return the ``(n,)`` log densities of a multivariate normal.
+
+        Args:
+            state: The parameters.
+            points: ``(n, d)`` points.
+        """
         # From its root, since SciPy refuses a nearly singular matrix, and collapse leads there.
         covariance = stats.Covariance.from_cholesky(np.linalg.cholesky(state["covariance"]))
         return np.atleast_1d(stats.multivariate_normal.logpdf(points, state["mean"], covariance))

@@ -18,19 +18,34 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from crossfeed.keys import uniforms
-from crossfeed.learners.density.learner import Arrays
-from crossfeed.learners.replicates import keyed_normals
-from crossfeed.protocols import Array
+from crossfeed.learners.density.family import DensityState
+from crossfeed.learners.density.learner import DensityLearner
+from crossfeed.learners.density.settings import KdeSettings
+from crossfeed.learners.numeric import keyed_normals
+from crossfeed.protocols import Array, LearnerContext
 
-__all__ = ["Kernels"]
+__all__ = ["KernelDensity", "build"]
 
-_POINT: Final = 1  # the salt of the number that chooses a point; 0 chose the prompt
+_POINT: Final = 1  # the salt of the number that chooses a point; 0 chooses the prompt
 _AT_ONCE: Final = 2_000_000  # kernels that are evaluated together, 16 MB
 
 
+def build(settings: KdeSettings, context: LearnerContext) -> DensityLearner:
+    """Build the learner of such densities.
+
+    Args:
+        settings: The description.
+        context: The cell's tasks.
+
+    Raises:
+        InvalidInput: A task has no points, or points of another dimension.
+    """
+    return DensityLearner.of(KernelDensity(settings.bandwidth), settings, context)
+
+
 @dataclass(frozen=True)
-class Kernels:
-    """See the module; a state is ``points`` (m, d), ``weights`` (m,) and ``bandwidth`` ().
+class KernelDensity:
+    """Kernel density estimates; a state is ``points`` (m, d), ``weights`` (m,) and ``bandwidth`` ().
 
     Attributes:
         bandwidth: h, or the name of a rule for it: ``scott`` or ``silverman``.
@@ -38,22 +53,46 @@ class Kernels:
 
     bandwidth: float | str
 
-    def start(self, dimension: int) -> Arrays:
-        """A kernel of bandwidth 1 at the origin."""
+    def start(self, dimension: int) -> DensityState:
+        """Return one kernel of bandwidth 1 at the origin.
+
+        Args:
+            dimension: d.
+        """
         return {"points": np.zeros((1, dimension)), "weights": np.ones(1), "bandwidth": np.ones(())}
 
-    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
-        """Keep the points; what was learnt before does not matter."""
+    def fit(self, points: Array, weights: Array, before: DensityState | None, key: int) -> DensityState:
+        """Keep the points; the state before has no effect.
+
+        Args:
+            points: ``(m, d)`` points.
+            weights: ``(m,)`` weights that sum to 1.
+            before: Not used.
+            key: Not used.
+        """
         return {"points": points, "weights": weights, "bandwidth": np.array(self._width(*points.shape))}
 
-    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
-        """A point that each key chooses, and noise of the kernel."""
+    def sample(self, state: DensityState, keys: NDArray[np.uint64]) -> Array:
+        """Draw points: the kernel's centre that each key chooses, plus noise of the kernel.
+
+        Args:
+            state: The parameters.
+            keys: ``(n,)`` keys.
+
+        Returns:
+            ``(n, d)`` points.
+        """
         edges = np.cumsum(state["weights"])[:-1]
         centres = state["points"][np.searchsorted(edges, uniforms(keys, _POINT), side="right")]
         return np.asarray(centres + state["bandwidth"] * keyed_normals(keys, centres.shape[1]))
 
-    def log_density(self, state: Arrays, points: Array) -> Array:
-        """Of the estimate."""
+    def log_density(self, state: DensityState, points: Array) -> Array:
+        """Return the ``(n,)`` log densities of the estimate.
+
+        Args:
+            state: The parameters.
+            points: ``(n, d)`` points.
+        """
         centres, h = state["points"], float(state["bandwidth"])
         pieces = np.array_split(points, max(1, math.ceil(len(points) * len(centres) / _AT_ONCE)))
         sums = [

@@ -1,63 +1,28 @@
-"""What density models share: points in, points out, states that are named arrays in one ``.npz`` file."""
+"""The learner of every density model: it reads and publishes points, and saves states as one ``.npz`` file."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable, Diverged, InvalidInput
-from crossfeed.learners.replicates import angles, mean_scores
+from crossfeed.learners.density.family import DensityFamily, DensityState, Unfit
+from crossfeed.learners.density.settings import DensitySettings
+from crossfeed.learners.numeric import angles, mean_scores
 from crossfeed.protocols import Array, LearnerContext, Reading, Scores, TrainingSet
 from crossfeed.tasks.samples import POINT, point_items, points_of
 
-__all__ = ["Arrays", "Density", "DensityLearner", "Unfit", "weighted_points"]
-
-Arrays = Mapping[str, Array]
-"""The parameters of one density, by name."""
+__all__ = ["DensityLearner", "weighted_points"]
 
 _FILE: Final = "density.npz"
-
-
-class Unfit(Exception):
-    """A training set that has no fit; the message says why and what to do."""
-
-
-class Density(Protocol):
-    """A family of densities; none of its functions changes a state."""
-
-    def start(self, dimension: int) -> Arrays:
-        """A standard normal density, as far as the family has one."""
-        ...
-
-    def fit(self, points: Array, weights: Array, before: Arrays | None, key: int) -> Arrays:
-        """The parameters for weighted points.
-
-        Args:
-            points: Shape (m, d).
-            weights: Shape (m,); they sum to 1.
-            before: The parameters that were generated from last; None at generation 0.
-            key: Seeds what is random in fitting.
-
-        Raises:
-            Unfit: There is no fit.
-        """
-        ...
-
-    def sample(self, state: Arrays, keys: NDArray[np.uint64]) -> Array:
-        """Points (n, d); each depends on the state and its own key alone."""
-        ...
-
-    def log_density(self, state: Arrays, points: Array) -> Array:
-        """The logarithm of the density at points, shape (n,), in nats."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -66,17 +31,22 @@ class DensityLearner:
 
     Attributes:
         family: The family.
-        reads: What its training sets hold.
-        dimension: d.
+        reads: What training sets hold.
+        dimension: Dimension d of the points.
     """
 
-    family: Density
+    family: DensityFamily
     reads: Reading
     dimension: int
 
     @classmethod
-    def make(cls, family: Density, kind: str, reads: Reading, context: LearnerContext) -> DensityLearner:
-        """For the tasks of an experiment.
+    def of(cls, family: DensityFamily, settings: DensitySettings, context: LearnerContext) -> DensityLearner:
+        """Build the learner of a family for the tasks of an experiment.
+
+        Args:
+            family: The family, with its own settings applied.
+            settings: The description that the family comes from.
+            context: The cell's tasks.
 
         Raises:
             InvalidInput: A task has no points, or points of another dimension.
@@ -85,30 +55,49 @@ class DensityLearner:
         for name, task in context.tasks.items():
             if POINT not in task.train.column_names:
                 raise InvalidInput(
-                    f"task {name!r}: the learner {kind!r} reads points; received {type(task).__name__}; give a task of "
-                    "source: gaussian, mixture or columns"
+                    f"task {name!r}: the learner {settings.kind!r} reads points; received {type(task).__name__}; give "
+                    "a task of source: gaussian, mixture or columns"
                 )
             sizes[name] = task.train.column(POINT).type.list_size
         if len(set(sizes.values())) > 1:
             received = ", ".join(f"{name}: d = {size}" for name, size in sizes.items())
             raise InvalidInput(f"tasks: all need points of the same dimension; received {received}")
-        return cls(family, reads, next(iter(sizes.values())))
+        return cls(family, settings.reading(), next(iter(sizes.values())))
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
-        """All of them."""
+        """Return n: every drawn point is read.
+
+        Args:
+            n: Number of drawn points.
+            generation: The generation t.
+            entity: The entity's index.
+        """
         return n
 
-    def start(self, entities: Sequence[int]) -> list[Arrays]:
-        """Standard normal densities."""
+    def start(self, entities: Sequence[int]) -> list[DensityState]:
+        """Return a standard normal density for every entity, as far as the family has one.
+
+        Args:
+            entities: Indices of the entities.
+        """
         return [self.family.start(self.dimension)] * len(entities)
 
     def update(
-        self, states: Sequence[Arrays], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
-    ) -> list[Arrays]:
-        """Fit each set.
+        self, states: Sequence[DensityState], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
+    ) -> list[DensityState]:
+        """Fit a density to each training set.
+
+        Args:
+            states: One state for each training set.
+            sets: Training sets of points.
+            keys: One key for each state; it seeds what is random in fitting.
+            generation: The generation t.
+
+        Returns:
+            New states in the order of `states`.
 
         Raises:
-            Diverged: A set has no fit.
+            Diverged: A training set has no fit; it names the entity by its index.
         """
         fitted = []
         for entity, (state, training, key) in enumerate(zip(states, sets, keys, strict=True)):
@@ -120,26 +109,58 @@ class DensityLearner:
         return fitted
 
     def generate(
-        self, states: Sequence[Arrays], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
+        self, states: Sequence[DensityState], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
-        """Points of each density; the prompt changes nothing."""
+        """Draw points of each density; prompts have no effect.
+
+        Args:
+            states: One for each table of prompts.
+            prompts: Items; only their number matters.
+            keys: ``(rows,)`` keys for each table of prompts.
+
+        Returns:
+            Tables of points.
+        """
         return [point_items(self.family.sample(state, own)) for state, own in zip(states, keys, strict=True)]
 
-    def score(self, states: Sequence[Arrays], tables: Sequence[pa.Table]) -> list[list[Scores]]:
-        """Negative log-likelihoods, in nats."""
+    def score(self, states: Sequence[DensityState], tables: Sequence[pa.Table]) -> list[list[Scores]]:
+        """Return negative log-likelihoods in nats, one term for each point.
+
+        Args:
+            states: States.
+            tables: Tables of points.
+
+        Returns:
+            Scores of every state (outer list) on every table (inner list).
+        """
         points = [points_of(items) for items in tables]
         return [[mean_scores(-self.family.log_density(state, each)[:, None]) for each in points] for state in states]
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """Coordinates as angles, see `crossfeed.learners.replicates`."""
+        """Return coordinates as angles, see `crossfeed.learners.numeric`.
+
+        Args:
+            tables: Tables of points.
+
+        Returns:
+            ``(rows, 2d)`` unit-norm features for each table.
+        """
         return [angles(points_of(items)) for items in tables]
 
-    def save(self, state: Arrays, folder: Path) -> None:
-        """Write the arrays."""
+    def save(self, state: DensityState, folder: Path) -> None:
+        """Write the state's arrays as ``density.npz``.
+
+        Args:
+            state: Arrays by name.
+            folder: An existing empty folder.
+        """
         np.savez(folder / _FILE, allow_pickle=False, **state)
 
-    def load(self, folder: Path) -> Arrays:
-        """Read them back.
+    def load(self, folder: Path) -> DensityState:
+        """Read the arrays that `save` wrote.
+
+        Args:
+            folder: The folder written by `save`.
 
         Raises:
             DataUnavailable: The file cannot be read.
@@ -152,14 +173,21 @@ class DensityLearner:
             raise DataUnavailable(f"{folder}: {_FILE} cannot be read ({error})") from error
 
     def describe(self) -> dict[str, str]:
-        """Arrays of NumPy."""
+        """Return device, precision and dimension, for the run's environment file."""
         return {"device": "cpu", "precision": "float64", "dimension": str(self.dimension)}
 
 
 def weighted_points(training: TrainingSet, reads: Reading) -> tuple[Array, Array]:
-    """The points of a training set, shape (m, d), and what each weighs, shape (m,).
+    """Return the points of a training set and their weights.
 
-    Drawn points weigh the same; of everything, a source's points share the source's weight.
+    Drawn points weigh the same; if everything is read, a source's points share the source's weight.
+
+    Args:
+        training: The training set.
+        reads: What it holds.
+
+    Returns:
+        ``(m, d)`` points, and ``(m,)`` weights that sum to 1.
     """
     if reads == "draws":
         points = points_of(training.items)

@@ -1,4 +1,4 @@
-"""How density models are described; nothing heavy is imported here.
+"""Descriptions of density models; nothing heavy is imported here.
 
 All of them learn the density of the points of their training sets (tasks of `crossfeed.tasks.samples`), and generate
 points of their own from it. With ``reads: draws`` a training set is n drawn points, as for models of any other kind.
@@ -8,15 +8,14 @@ With ``reads: everything`` every point of every source is used once, each source
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from crossfeed.errors import MissingDependency
-from crossfeed.protocols import Learner, LearnerContext, Reading
+from crossfeed.protocols import Reading
 from crossfeed.settings import LearnerSettings, Number
 
-__all__ = ["GaussianSettings", "GmmSettings", "KdeSettings"]
+__all__ = ["DensitySettings", "GaussianSettings", "GmmSettings", "KdeSettings"]
 
 
 class GaussianSettings(LearnerSettings):
@@ -27,24 +26,15 @@ class GaussianSettings(LearnerSettings):
         reads: ``draws``: n drawn points. ``everything``: all points of every source, weighed.
     """
 
+    builder: ClassVar[str] = "crossfeed.learners.density.gaussian:build"
+
     kind: Literal["gaussian"] = "gaussian"
     covariance: Literal["maximum-likelihood", "unbiased"] = "maximum-likelihood"
     reads: Reading = "draws"
 
     def reading(self) -> Reading:
-        """As described."""
+        """Return `reads`."""
         return self.reads
-
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner.
-
-        Raises:
-            InvalidInput: A task has no points, or points of another dimension.
-        """
-        from crossfeed.learners.density.gaussian import Gaussian
-        from crossfeed.learners.density.learner import DensityLearner
-
-        return DensityLearner.make(Gaussian(self.covariance == "unbiased"), self.kind, self.reads, context)
 
 
 class GmmSettings(LearnerSettings):
@@ -53,30 +43,18 @@ class GmmSettings(LearnerSettings):
     Generation 0 starts from k-means, every later one from the parameters before it.
 
     Attributes:
-        components: How many Gaussians.
-        iterations: At most so many steps of expectation-maximisation an update.
+        components: Number of Gaussians.
+        iterations: Most steps of expectation-maximisation in an update.
         ridge: Added to the diagonal of each covariance, so that none becomes singular.
     """
+
+    builder: ClassVar[str] = "crossfeed.learners.density.gmm:build"
+    missing: ClassVar[str] = "the learner 'gmm' needs scikit-learn: pip install 'crossfeed[density]'"
 
     kind: Literal["gmm"] = "gmm"
     components: Annotated[int, Field(ge=1, le=1000)] = 2
     iterations: Annotated[int, Field(ge=1, le=100_000)] = 100
     ridge: Annotated[Number, Field(ge=0.0)] = 1e-6
-
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner.
-
-        Raises:
-            MissingDependency: scikit-learn is not installed.
-            InvalidInput: A task has no points, or points of another dimension.
-        """
-        try:
-            from crossfeed.learners.density.gmm import Mixture
-        except ModuleNotFoundError as error:
-            raise MissingDependency("the learner 'gmm' needs scikit-learn: pip install 'crossfeed[density]'") from error
-        from crossfeed.learners.density.learner import DensityLearner
-
-        return DensityLearner.make(Mixture(self.components, self.iterations, self.ridge), self.kind, "draws", context)
 
 
 class KdeSettings(LearnerSettings):
@@ -88,21 +66,16 @@ class KdeSettings(LearnerSettings):
         reads: ``draws``: n drawn points. ``everything``: all points of every source, weighed.
     """
 
+    builder: ClassVar[str] = "crossfeed.learners.density.kde:build"
+
     kind: Literal["kde"] = "kde"
     bandwidth: Annotated[Number, Field(gt=0.0)] | Literal["scott", "silverman"] = "scott"
     reads: Reading = "draws"
 
     def reading(self) -> Reading:
-        """As described."""
+        """Return `reads`."""
         return self.reads
 
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner.
 
-        Raises:
-            InvalidInput: A task has no points, or points of another dimension.
-        """
-        from crossfeed.learners.density.kde import Kernels
-        from crossfeed.learners.density.learner import DensityLearner
-
-        return DensityLearner.make(Kernels(self.bandwidth), self.kind, self.reads, context)
+DensitySettings: TypeAlias = GaussianSettings | GmmSettings | KdeSettings
+"""The description of any of the density models."""

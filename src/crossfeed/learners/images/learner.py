@@ -1,4 +1,4 @@
-"""The generator of images behind crossfeed's protocol."""
+"""The generator of images behind the protocol of learners."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from crossfeed.display.formatting import shown
 from crossfeed.errors import Diverged, InvalidInput
 from crossfeed.keys import address
 from crossfeed.learners.images.flow import draw, images_of_steps, noised, score, train
-from crossfeed.learners.images.model import Weights, WorkingModel, make_network, read_weights
+from crossfeed.learners.images.model import VelocityModel, make_network, read_weights
 from crossfeed.learners.images.settings import ImagesSettings
 from crossfeed.learners.neural.device import open_device
+from crossfeed.learners.neural.working_model import Tensors
 from crossfeed.protocols import LearnerContext, Reading, Scores, TrainingSet
 from crossfeed.tasks.images import images_of, to_png
 from crossfeed.tasks.images_classifier import Classifier, fixed_classifier
@@ -29,6 +30,13 @@ class ImagesLearner:
     """Class-conditional velocity fields of one architecture.
 
     Items are rows with the class's name (``prompt``) and a file's bytes (``completion``).
+
+    Args:
+        settings: The description.
+        context: The cell's tasks, seed, cache folder and progress display.
+
+    Raises:
+        InvalidInput: A task has no images, or images of tasks differ in shape.
 
     Attributes:
         reads: Training sets hold drawn items.
@@ -48,30 +56,52 @@ class ImagesLearner:
                 raise InvalidInput(f"task {name!r} has no images; give a source of images, such as digits or images")
             shapes.setdefault(images_of(task.train.slice(0, 1), name).shape[1:], name)
         if len(shapes) > 1:
-            told = " and ".join(f"{shape} ({name})" for shape, name in shapes.items())
-            raise InvalidInput(f"images of tasks are of the shapes {told}; give all of them one size and colour")
+            received = " and ".join(f"{shape} ({name})" for shape, name in shapes.items())
+            raise InvalidInput(f"images of tasks are of the shapes {received}; give all of them one size and colour")
         height, width, channels = next(iter(shapes))
         self._shape = (height, width, channels)
         labels = {label for task in context.tasks.values() for label in task.train.column("prompt").to_pylist()}
         self._classes = {name: number for number, name in enumerate(sorted(labels))}
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
-        """How many of n drawn images an entity's update really reads."""
+        """Return the number of drawn images that the steps of an update read, at most n.
+
+        Args:
+            n: Number of drawn images.
+            generation: The generation t.
+            entity: The entity's index.
+        """
         training = self._settings.training
         steps = training.steps_at(generation)
         return n if steps is None else min(n, steps * training.batch_size)
 
-    def start(self, entities: Sequence[int]) -> list[Weights]:
-        """One set of initial weights, for every entity."""
+    def start(self, entities: Sequence[int]) -> list[Tensors]:
+        """Return the same initial weights for every entity.
+
+        Args:
+            entities: Indices of the entities.
+
+        Raises:
+            InvalidInput: The network cannot be built, or does not fit the images.
+        """
         return [self._initial] * len(entities)
 
     def update(
-        self, states: Sequence[Weights], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
-    ) -> list[Weights]:
-        """Train each state on its set; images whose caption names no class teach nothing.
+        self, states: Sequence[Tensors], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
+    ) -> list[Tensors]:
+        """Train each state on its set; images whose caption names no class are left out.
+
+        Args:
+            states: Parameters by name, one state for each training set.
+            sets: Training sets of drawn items.
+            keys: One key for each state; it seeds noise, times and the order of repeated passes.
+            generation: The generation t.
+
+        Returns:
+            New states in the order of `states`.
 
         Raises:
-            Diverged: A loss or gradient is not finite.
+            Diverged: A loss, gradient or weight is not finite; it names the entity by its index.
         """
         return [
             self._train(state, drawn, int(key), generation, entity)
@@ -79,34 +109,75 @@ class ImagesLearner:
         ]
 
     def generate(
-        self, states: Sequence[Weights], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
+        self, states: Sequence[Tensors], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
     ) -> list[pa.Table]:
-        """Draw an image for each class that is asked for; tables of ``prompt`` and ``completion``."""
+        """Sample an image for each prompt.
+
+        Args:
+            states: One for each table of prompts.
+            prompts: Items whose ``prompt`` is the name of a class.
+            keys: ``(rows,)`` keys for each table of prompts.
+
+        Returns:
+            Tables of ``prompt`` and ``completion``, a PNG file's bytes.
+
+        Raises:
+            InvalidInput: A prompt names no class of the tasks.
+        """
         return [self._draw(state, items, own) for state, items, own in zip(states, prompts, keys, strict=True)]
 
-    def score(self, states: Sequence[Weights], tables: Sequence[pa.Table]) -> list[list[Scores]]:
-        """Flow matching losses of every state on every table; an image is one term, over which pixels are summed."""
+    def score(self, states: Sequence[Tensors], tables: Sequence[pa.Table]) -> list[list[Scores]]:
+        """Return flow matching losses; an image is one term, over which pixels are summed.
+
+        Args:
+            states: States.
+            tables: Tables of items.
+
+        Returns:
+            Scores of every state (outer list) on every table (inner list).
+
+        Raises:
+            InvalidInput: A caption names no class of the tasks.
+        """
         items = []
         for table in tables:
             names = table.column("prompt").to_pylist()
             images = images_of(table, "what is scored")
             items.append(noised(images, names, self._numbers(names), self._settings.scoring.draws))
-        found = []
+        scores = []
         for state in states:
             self._model.load(state)
-            found.append([self._scores(score(self._model, one, self._settings.sampling.batch_size)) for one in items])
-        return found
+            scores.append([self._scores(score(self._model, one, self._settings.sampling.batch_size)) for one in items])
+        return scores
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """Unit-norm features of a classifier that is trained on all tasks' real images."""
+        """Return features of a classifier that is trained on all tasks' real images.
+
+        Args:
+            tables: Tables of items.
+
+        Returns:
+            ``(rows, dimension)`` unit-norm features for each table.
+
+        Raises:
+            MissingDependency: scikit-learn is not installed.
+        """
         return [self._classifier.features(images_of(table, "what is embedded")) for table in tables]
 
-    def save(self, state: Weights, folder: Path) -> None:
-        """Write a checkpoint of diffusers."""
+    def save(self, state: Tensors, folder: Path) -> None:
+        """Write a checkpoint of diffusers.
+
+        Args:
+            state: Parameters by name.
+            folder: An existing empty folder.
+        """
         self._model.save(state, folder)
 
-    def load(self, folder: Path) -> Weights:
-        """Read a checkpoint.
+    def load(self, folder: Path) -> Tensors:
+        """Read a checkpoint that `save` wrote.
+
+        Args:
+            folder: The folder written by `save`.
 
         Raises:
             DataUnavailable: It cannot be read.
@@ -114,10 +185,10 @@ class ImagesLearner:
         return read_weights(folder, self._model.module)
 
     def describe(self) -> dict[str, str]:
-        """Device, precision and threads."""
+        """Return device, precision and threads, for the run's environment file."""
         return self._device.describe()
 
-    def _train(self, state: Weights, drawn: TrainingSet, key: int, generation: int, entity: int) -> Weights:
+    def _train(self, state: Tensors, drawn: TrainingSet, key: int, generation: int, entity: int) -> Tensors:
         if not drawn.size:
             return state
         items = drawn.items.slice(0, self.examples_read(drawn.size, generation, entity))
@@ -131,7 +202,7 @@ class ImagesLearner:
             except Diverged as error:
                 raise Diverged(error.message, entity) from error
 
-    def _draw(self, state: Weights, items: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
+    def _draw(self, state: Tensors, items: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
         sampling, names = self._settings.sampling, items.column("prompt").to_pylist()
         self._model.load(state)
         with self._context.progress.stage("images", len(names)) as advance:
@@ -151,16 +222,16 @@ class ImagesLearner:
         return np.array([self._classes[name] for name in names], dtype=np.int64)
 
     @cached_property
-    def _initial(self) -> Weights:
+    def _initial(self) -> Tensors:
         seed = self._context.seed if self._settings.seed is None else self._settings.seed
         with self._device.seeded(address(seed, "images", "weights")):
             module = make_network(self._settings.network, self._shape, len(self._classes))
         return {name: parameter.detach() for name, parameter in module.named_parameters()}
 
     @cached_property
-    def _model(self) -> WorkingModel:
+    def _model(self) -> VelocityModel:
         module = make_network(self._settings.network, self._shape, len(self._classes))
-        return WorkingModel(module, self._shape, self._device)
+        return VelocityModel(module, self._shape, self._device)
 
     @cached_property
     def _classifier(self) -> Classifier:

@@ -1,4 +1,4 @@
-"""One U-Net that every state is loaded into."""
+"""The U-Net into which every state is loaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -14,10 +13,9 @@ from torch import Tensor, nn
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.learners.neural.device import Device
+from crossfeed.learners.neural.working_model import Tensors, WorkingModel
 
-__all__ = ["WorkingModel", "make_network", "read_weights"]
-
-Weights = Mapping[str, Tensor]
+__all__ = ["VelocityModel", "make_network", "read_weights"]
 
 _TIMES: Final = 1000.0
 """Diffusers' embedding of times expects steps of a thousand."""
@@ -31,15 +29,15 @@ _DEFAULTS: Final[dict[str, Any]] = {
 
 
 def make_network(network: Mapping[str, Any], shape: tuple[int, int, int], classes: int) -> UNet2DModel:
-    """A U-Net with weights drawn from torch's generator.
+    """Return a U-Net with weights drawn from torch's generator.
 
     Args:
         network: Fields of its configuration, see `ImagesSettings.network`.
         shape: (height, width, channels) of the images.
-        classes: How many classes there are.
+        classes: Number of classes.
 
     Raises:
-        InvalidInput: Diffusers knows no such network, or it does not fit the images.
+        InvalidInput: Diffusers has no such network, or it does not fit the images.
     """
     height, width, channels = shape
     chosen = {**_DEFAULTS, **network}
@@ -47,7 +45,7 @@ def make_network(network: Mapping[str, Any], shape: tuple[int, int, int], classe
         levels = len(chosen["block_out_channels"])
         chosen.setdefault("down_block_types", ["DownBlock2D"] * levels)
         chosen.setdefault("up_block_types", ["UpBlock2D"] * levels)
-        made: UNet2DModel = UNet2DModel(
+        unet: UNet2DModel = UNet2DModel(
             sample_size=(height, width),
             in_channels=channels,
             out_channels=channels,
@@ -63,68 +61,59 @@ def make_network(network: Mapping[str, Any], shape: tuple[int, int, int], classe
             f"learner.network: images of {height} x {width} pixels cannot be halved {levels - 1} times; give fewer "
             "block_out_channels, or scale the images by the task's `size`"
         )
-    return made
+    return unet
 
 
-class WorkingModel:
+class VelocityModel(WorkingModel):
     """A velocity field into which states are loaded.
 
-    Attributes:
-        module: The network, on its device.
+    Args:
+        module: The network.
         shape: (height, width, channels) of the images.
-        device: Where it is.
+        device: The device that it is moved to.
+
+    Attributes:
+        shape: (height, width, channels) of the images.
     """
 
     def __init__(self, module: nn.Module, shape: tuple[int, int, int], device: Device) -> None:
-        self.module: Any = module.to(device.torch_device).eval()
+        super().__init__(module, device)
         self.shape = shape
-        self.device = device
-        self._loaded: Weights | None = None
-
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Parameters by name."""
-        return dict(self.module.named_parameters())
-
-    def load(self, weights: Weights) -> None:
-        """Give the module a state's numbers."""
-        if self._loaded is weights:
-            return
-        with torch.no_grad():
-            for name, parameter in self.module.named_parameters():
-                parameter.copy_(weights[name])
-        self._loaded = weights
-
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of the module's numbers in host memory."""
-        return self.device.in_host_memory(self.parameters())
-
-    def training(self) -> None:
-        """Make ready to be changed: the module no longer holds any state's numbers."""
-        self._loaded = None
-        self.module.train()
 
     def velocity(self, pictures: Tensor, times: Tensor, classes: Tensor) -> Tensor:
-        """v(x, t, c).
+        """Return v(x, t, c).
 
         Args:
             pictures: x, ``(n, channels, height, width)``.
             times: t, ``(n,)`` in [0, 1].
             classes: c, ``(n,)``.
-        """
-        found: Tensor = self.module(pictures, times * _TIMES, class_labels=classes, return_dict=False)[0]
-        return found
 
-    def save(self, weights: Weights, folder: Path) -> None:
-        """Write a state as a checkpoint of diffusers."""
+        Returns:
+            ``(n, channels, height, width)`` velocities.
+        """
+        velocity: Tensor = self.module(pictures, times * _TIMES, class_labels=classes, return_dict=False)[0]
+        return velocity
+
+    def save(self, weights: Tensors, folder: Path) -> None:
+        """Write a state as a checkpoint of diffusers.
+
+        Args:
+            weights: The state's parameters by name.
+            folder: An existing folder.
+        """
         self.load(weights)
         self.module.save_pretrained(folder)
 
 
 def read_weights(folder: Path, module: nn.Module) -> dict[str, Tensor]:
-    """A state's numbers from a checkpoint.
+    """Read a state's parameters from a checkpoint.
+
+    Args:
+        folder: The checkpoint.
+        module: The network that they are for.
 
     Raises:
-        DataUnavailable: They cannot be read, or are another network's.
+        DataUnavailable: They cannot be read, or belong to another network.
     """
     try:
         weights: dict[str, Tensor] = load_file(folder / _FILE)

@@ -1,4 +1,4 @@
-r"""Gaussian noise that hangs on keys: what an image is drawn from and scored with does not depend on its batch.
+r"""Gaussian noise that depends on keys: the noise that an image is drawn from or scored with is that of no batch.
 
 Number j of the item with key k is :math:`\Phi^{-1}(u_j)`, with u_j the uniform number of item j's key under k
 (`crossfeed.keys.item_keys`, `crossfeed.keys.uniforms`) moved by half of its last bit, so that it is never 0.
@@ -20,7 +20,7 @@ _HALF_A_BIT: Final = 2.0**-54
 
 
 def normals(keys: NDArray[np.uint64], count: int) -> NDArray[np.float32]:
-    """``(n, count)`` independent standard normal numbers, in fp32.
+    """Return ``(n, count)`` independent standard normal numbers, in fp32.
 
     Args:
         keys: ``(n,)`` keys.

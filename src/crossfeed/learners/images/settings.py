@@ -1,23 +1,15 @@
-"""How a generator of images is described."""
+"""Descriptions of generators of images."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
-
-if TYPE_CHECKING:
-    from crossfeed.protocols import Learner, LearnerContext
+from crossfeed.learners.neural.settings import Betas, check_free_fields
+from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Rate, Share, identity
 
 __all__ = ["FlowTrainingSettings", "ImagesSettings", "SamplingSettings", "ScoringSettings"]
-
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[Number, Field(gt=0.0)]
-NonNegative = Annotated[Number, Field(ge=0.0)]
-Betas = Annotated[Sequence_[Annotated[Number, Field(ge=0.0, lt=1.0)]], Field(min_length=2, max_length=2)]
 
 _OWN_KEYS = ("sample_size", "in_channels", "out_channels", "num_class_embeds", "class_embed_type")
 
@@ -48,12 +40,16 @@ class FlowTrainingSettings(Frozen):
     clipping: Rate | None = 1.0
 
     def steps_at(self, generation: int) -> int | None:
-        """Steps of one generation's update; None is one pass."""
+        """Return the steps of one generation's update; None is one pass.
+
+        Args:
+            generation: The generation t.
+        """
         return self.initial_steps if generation == 0 else self.steps
 
 
 class SamplingSettings(Frozen):
-    """How images are drawn.
+    """Sampling of images.
 
     Attributes:
         steps: Steps of the midpoint rule from noise to image, two evaluations of the network each.
@@ -67,24 +63,24 @@ class SamplingSettings(Frozen):
 
 
 class ScoringSettings(Frozen):
-    """How images are scored.
+    """Scoring of images.
 
     Attributes:
-        draws: Noises, each at a time of its own, that the loss of an image is averaged over.
+        draws: Noises, each at its own time, that the loss of an image is averaged over.
     """
 
     draws: Count = 4
 
 
 class ImagesSettings(LearnerSettings):
-    """Generators of images, each asked for a class by its name.
+    """Generators of images, prompted with the name of a class.
 
     Attributes:
         network: Fields of `diffusers.UNet2DModel`'s configuration (channels, layers, attention, ...), over the
             defaults here: two levels of 16 and 32 channels, one layer each, no attention.
-        training: How a state is updated.
-        sampling: How images are drawn.
-        scoring: How images are scored.
+        training: Training of a state.
+        sampling: Sampling of images.
+        scoring: Scoring of images.
         seed: Seed of the initial weights; None takes the cell's seed.
         device: ``auto`` (cuda, then mps, then cpu), ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
         threads: CPU threads of one model's computing. Another number rounds otherwise.
@@ -92,6 +88,8 @@ class ImagesSettings(LearnerSettings):
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
     shared: ClassVar[frozenset[str]] = frozenset({"threads"})
+    builder: ClassVar[str] = "crossfeed.learners.images.learner:ImagesLearner"
+    missing: ClassVar[str] = "generators of images need the package {package!r}: pip install 'crossfeed[images]'"
 
     kind: Literal["images"] = "images"
     network: dict[str, Any] = Field(default_factory=dict)
@@ -105,36 +103,16 @@ class ImagesSettings(LearnerSettings):
     @field_validator("network")
     @classmethod
     def _leaves_the_data_alone(cls, network: dict[str, Any]) -> dict[str, Any]:
-        taken = sorted(set(network) & set(_OWN_KEYS))
-        if taken:
-            raise ValueError(f"{', '.join(taken)}: set from the data; leave it out")
-        try:
-            json.dumps(network, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
-        return network
+        return check_free_fields(network, _OWN_KEYS, "set from the data; leave it out")
 
     def start_identity(self) -> Any:
-        """Neither later steps, nor how images are drawn and scored, change what is learnt at generation 0."""
+        """Return the fields that affect generation 0: neither later steps, nor sampling and scoring of images."""
         return identity(self, without=("training.steps", "sampling", "scoring"))
 
     def workers(self, cores: int) -> tuple[int, int]:
-        """A process for each set of threads; an accelerator has one."""
-        return (max(1, cores // self.threads), self.threads) if self.device in ("auto", "cpu") else (1, self.threads)
+        """Return one process for each set of threads; an accelerator has one process.
 
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner.
-
-        Raises:
-            MissingDependency: torch, diffusers or scikit-learn is not installed.
-            InvalidInput: A task has no images, or they are not of one size.
+        Args:
+            cores: Cores of this machine.
         """
-        try:
-            from crossfeed.learners.images.learner import ImagesLearner
-        except ModuleNotFoundError as error:
-            from crossfeed.errors import MissingDependency
-
-            raise MissingDependency(
-                f"generators of images need the package {error.name!r}: pip install 'crossfeed[images]'"
-            ) from error
-        return ImagesLearner(self, context)
+        return (max(1, cores // self.threads), self.threads) if self.device in ("auto", "cpu") else (1, self.threads)

@@ -1,88 +1,78 @@
-"""Completing prompts on a CUDA device: what a token costs is recorded once and replayed (`neural.recording`)."""
+"""Completing prompts on a CUDA device: the work of a token is captured once and replayed (`neural.cuda_graphs`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from crossfeed.learners.language.model import WorkingModel
+from crossfeed.learners.language.model import CausalModel
+from crossfeed.learners.language.request import CompletionRequest
 from crossfeed.learners.language.sampling import Sampler, position_keys
-from crossfeed.learners.language.settings import GenerationSettings
 from crossfeed.learners.language.tokens import Ids, left_padded
-from crossfeed.learners.neural.cuda_graphs import Recorder, Replay
+from crossfeed.learners.neural.cuda_graphs import CudaGraphs, Replay
 
-__all__ = ["RecordedDecoder"]
+__all__ = ["CapturedDecoder"]
 
 _LENGTHS: Final = 128
-"""Keys and values are read up to a multiple of this; a recording serves as many tokens."""
+"""Keys and values are read up to a multiple of this; a captured graph serves as many tokens."""
 _CHECK_EVERY: Final = 16
-"""Tokens between looks at what is finished, where each look waits for the device."""
+"""Tokens between checks for finished rows, where each check waits for the device."""
 _WORTH_SHRINKING: Final = 0.5
-"""Finished rows leave the batch once at most this share of its rows goes on: fewer rows want new recordings."""
+"""Finished rows leave the batch once at most this share of its rows goes on: fewer rows need new graphs."""
 
 
-class RecordedDecoder:
-    """One batch of prompts, padded on the left.
+class CapturedDecoder:
+    """The decoding of one batch of prompts, padded on the left.
 
     Args:
-        model: The working model, see `takes`.
-        prompts: Token ids of each prompt, at least one.
-        keys: ``(n,)`` key of each prompt.
-        settings: How to sample.
-        ends: Tokens that end a text.
-        pad: A token that fills rows.
+        model: The working model, see `supports`.
+        request: The prompts and how to complete them.
     """
 
-    def __init__(
-        self,
-        model: WorkingModel,
-        prompts: Sequence[Ids],
-        keys: NDArray[np.uint64],
-        settings: GenerationSettings,
-        ends: frozenset[int],
-        pad: int,
-    ) -> None:
+    def __init__(self, model: CausalModel, request: CompletionRequest) -> None:
+        prompts = request.prompts
         self._model = model
         self._device = model.device.torch_device
-        self._settings = settings
-        self._longest = settings.max_new_tokens
-        self._recorder = model.recorder or Recorder(self._device)
-        ids, seen = (table.to(self._device) for table in left_padded(prompts, pad))
+        self._settings = request.settings
+        self._longest = request.settings.max_new_tokens
+        self._graphs = model.graphs or CudaGraphs(self._device)
+        ids, seen = (table.to(self._device) for table in left_padded(prompts, request.pad))
         self._width = ids.shape[1]
         self._prompt, self._seen = ids, seen
-        self._ends = torch.tensor(sorted(ends), device=self._device)
-        self._found = torch.full((len(prompts), self._longest), min(ends), device=self._device)
+        self._ends = torch.tensor(sorted(request.ends), device=self._device)
+        self._completed = torch.full((len(prompts), self._longest), min(request.ends), device=self._device)
         capacity = _rounded(self._width + self._longest)
-        self._places = torch.arange(capacity, device=self._device)
+        self._columns = torch.arange(capacity, device=self._device)
         self._step = torch.zeros(1, dtype=torch.int64, device=self._device)  # the newest token's number
-        self._place = torch.zeros(1, dtype=torch.int64, device=self._device)  # and where its keys and values go
-        self._layers = [_PlacedLayer(capacity, self._place) for _ in _layers(model)]
+        self._column = torch.zeros(1, dtype=torch.int64, device=self._device)  # where its keys and values are stored
+        self._layers = [_PlacedLayer(capacity, self._column) for _ in _layers(model)]
         self._cache = DynamicCache(config=model.module.config)
         self._cache.layers = list(self._layers)
         # One row for each prompt that goes on.
         self._rows = torch.arange(len(prompts), device=self._device)
-        self._words = position_keys(keys, self._longest).to(self._device)
-        self._tokens = self._found.clone()
+        self._words = position_keys(request.keys, self._longest).to(self._device)
+        self._tokens = self._completed.clone()
         self._going = torch.ones(len(prompts), dtype=torch.bool, device=self._device)
         self._lengths = seen.sum(dim=1, keepdim=True)
         self._visible = torch.ones(len(prompts), capacity, dtype=torch.bool, device=self._device)
         self._visible[:, : self._width] = seen.bool()
 
     @staticmethod
-    def takes(model: WorkingModel) -> bool:
-        """Whether a model decodes in this way: on a CUDA device, told positions, full attention in every layer."""
-        if model.recorder is None or not model.takes_positions:
+    def supports(model: CausalModel) -> bool:
+        """Return True if a model can be decoded in this way: on CUDA, given positions, full attention in every layer.
+
+        Args:
+            model: The working model.
+        """
+        if model.graphs is None or not model.takes_positions:
             return False
         return all(type(layer) is DynamicLayer for layer in _layers(model))
 
     def run(self) -> Ids:
-        """``(rows, max_new_tokens)`` tokens; after the first end of text they mean nothing."""
+        """Return ``(rows, max_new_tokens)`` tokens; those after the first end of text are arbitrary."""
         with self._model.device.autocast():  # one for all tokens: weights are converted once
             logits = self._forward(self._prompt, self._seen, (self._seen.cumsum(dim=1) - 1).clamp_(min=0))
             self._sampler = Sampler(self._settings.temperature, self._settings.top_p, logits.shape[-1], self._device)
@@ -94,11 +84,11 @@ class RecordedDecoder:
                 if not len(self._rows):
                     break
                 step = self._next(number, step)
-        self._found[self._rows] = self._tokens
-        return self._found.cpu().numpy()
+        self._completed[self._rows] = self._tokens
+        return self._completed.cpu().numpy()
 
     def _next(self, number: int, step: Replay | None) -> Replay | None:
-        """Draw a token's number `number` of every row, by a recording if there is one, and give one for the next."""
+        """Draw token `number` of every row, by replay if there is a graph; returns a graph for the next token."""
         keys = self._width + number
         if step is not None and (keys - 1) % _LENGTHS:
             step()
@@ -106,12 +96,12 @@ class RecordedDecoder:
         self._shown = _rounded(keys)
         for layer in self._layers:
             layer.show(self._shown)
-        self._recorder.rehearse(self._work)
-        return self._recorder.record(self._work)
+        self._graphs.warm_up(self._work)
+        return self._graphs.capture(self._work)
 
     def _work(self) -> None:
-        torch.add(self._step, self._width, out=self._place)
-        seen = self._visible[:, : self._shown] & (self._places[: self._shown] <= self._place)
+        torch.add(self._step, self._width, out=self._column)
+        seen = self._visible[:, : self._shown] & (self._columns[: self._shown] <= self._column)
         mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)[:, None, None]
         token = self._tokens.index_select(1, self._step)
         logits = self._forward(token, mask, self._lengths + self._step)
@@ -124,11 +114,11 @@ class RecordedDecoder:
         self._going &= ~(token[:, None] == self._ends).any(dim=1)
 
     def _leave(self) -> bool:
-        """Whether the rows that are finished have left: never few of many."""
+        """Remove finished rows if there are enough of them; returns True if they were removed."""
         going = int(self._going.sum())
         if going > _WORTH_SHRINKING * len(self._going):
             return False
-        self._found[self._rows] = self._tokens
+        self._completed[self._rows] = self._tokens
         kept = self._going.nonzero()[:, 0]
         for layer in self._layers:
             layer.batch_select_indices(kept)
@@ -138,14 +128,14 @@ class RecordedDecoder:
 
     def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         cache = {self._model.cache_name: self._cache}
-        found = self._model.module(
+        output = self._model.module(
             input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1, **cache
         )
-        logits: Tensor = found.logits[:, -1]
+        logits: Tensor = output.logits[:, -1]
         return logits
 
 
-def _layers(model: WorkingModel) -> list[Any]:
+def _layers(model: CausalModel) -> list[Any]:
     return list(DynamicCache(config=model.module.config).layers)
 
 
@@ -154,31 +144,46 @@ def _rounded(length: int) -> int:
 
 
 class _PlacedLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
-    """Keys and values in one block, of the prompts and then of one token at a time, at a place on the device."""
+    """Keys and values in one block: those of the prompts, then one token at a time, at a column held on the device."""
 
-    def __init__(self, capacity: int, place: Tensor) -> None:
+    def __init__(self, capacity: int, column: Tensor) -> None:
         super().__init__()
         self._capacity = capacity
-        self._place = place
+        self._column = column
         self._blocks: list[Tensor] = []
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Write, and give what is shown."""
+        """Store keys and values, and return those that are shown.
+
+        Args:
+            key_states: ``(rows, heads, tokens, width)`` new keys.
+            value_states: The new values.
+            *args: Ignored.
+            **kwargs: Ignored.
+        """
         if not self._blocks:
             self.lazy_initialization(key_states, value_states)
             self._blocks = [self._block(new) for new in (key_states, value_states)]
             self.show(key_states.shape[-2])
         else:
             for block, new in zip(self._blocks, (key_states, value_states), strict=True):
-                block.index_copy_(2, self._place, new)
+                block.index_copy_(2, self._column, new)
         return self.keys, self.values
 
     def show(self, length: int) -> None:
-        """Show so many places from now on."""
+        """Show the first columns from now on.
+
+        Args:
+            length: Number of columns.
+        """
         self.keys, self.values = (block[:, :, :length] for block in self._blocks)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows."""
+        """Keep some rows.
+
+        Args:
+            indices: ``(kept,)`` rows.
+        """
         shown = self.keys.shape[2]
         self._blocks = [block.index_select(0, indices) for block in self._blocks]
         self.show(shown)

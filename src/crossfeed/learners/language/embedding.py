@@ -1,4 +1,4 @@
-"""Sentence embeddings of completions, in which outputs are compared."""
+"""Sentence embeddings of completions, the space in which outputs are compared."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ class Embedder:
 
     On accelerators and on CPUs with bf16 instructions it runs under bf16 autocast, which is three times as fast and
     leaves cosines to fp32 above .9999.
+
+    Args:
+        name: ``auto``, a hub id or a local folder.
+        device: The device that it runs on.
+        batch_size: Texts embedded at once.
     """
 
     def __init__(self, name: str, device: Device, batch_size: int = 64) -> None:
@@ -37,25 +42,28 @@ class Embedder:
         self._batch_size = batch_size
         self._model: Any = None
 
-    def embed(self, found: Sequence[str]) -> NDArray[np.float32]:
-        """``(n, dimension)`` unit-norm features; a text that comes several times is embedded once.
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return ``(n, dimension)`` unit-norm features; a text that occurs several times is embedded once.
 
-        What is in one batch changes rounding: nothing is kept between calls, so that features do not depend on what was
-        embedded before, and by which worker.
+        The composition of a batch changes rounding: nothing is kept between calls, so that features do not depend on
+        what was embedded before, and by which worker.
+
+        Args:
+            texts: n texts.
 
         Raises:
             DataUnavailable: The encoder cannot be reached or read.
         """
         self._model = self._model or self._read()
-        if not found:
+        if not texts:
             return np.zeros((0, self._model.get_embedding_dimension()), dtype=np.float32)
-        texts, places = np.unique(np.array(found, dtype=object), return_inverse=True)
+        distinct, inverse = np.unique(np.array(texts, dtype=object), return_inverse=True)
         kind = self._device.torch_device.type
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=_has_bf16(kind)):
             features = self._model.encode(
-                texts.tolist(), batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True
+                distinct.tolist(), batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True
             )
-        return _unit(np.asarray(features, dtype=np.float32))[places]
+        return _unit(np.asarray(features, dtype=np.float32))[inverse]
 
     def _read(self) -> Any:
         from sentence_transformers import SentenceTransformer
@@ -92,6 +100,6 @@ def _place(name: str) -> str:
 
 def _has_bf16(kind: str) -> bool:
     if kind == "cpu":
-        found = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-        return bool(found is not None and found())
+        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(supported is not None and supported())
     return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,6 +1,6 @@
-"""A step's gradients in two fixed halves, which two threads can compute at the same time.
+"""A step's gradients in two fixed shards, which two threads can compute at the same time.
 
-A base is made by one worker while the others wait for it: a second core is free.
+A base is trained by one worker while the others wait for it: a second core is free.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from crossfeed.learners.language.handwritten.model import Lean
-from crossfeed.learners.language.model import WorkingModel
+from crossfeed.learners.language.handwritten.model import HandwrittenModel
+from crossfeed.learners.language.model import CausalModel
 from crossfeed.learners.language.tokens import Batch
 
-__all__ = ["Halves"]
+__all__ = ["GradientShards"]
 
 _T = TypeVar("_T")
 
 
-class Halves:
-    """Gradients of the mean loss over blocks of tokens: each half's apart, then added, whoever computes them.
+class GradientShards:
+    """Gradients of the mean loss over blocks of tokens: each shard's apart, then added in a fixed order.
 
-    On an accelerator there is one half, the whole. One thread computes both where torch itself uses several, and for a
+    On an accelerator there is one shard, the whole. One thread computes both where torch itself uses several, and for a
     model with dropout: torch has one stream of random numbers for all threads.
 
     Args:
         model: The working model, in training.
     """
 
-    def __init__(self, model: WorkingModel) -> None:
-        self._lean = model.lean
-        self._models = [model, _twin(model)] if model.device.on_host and model.lean is None else [model]
-        self._helper = ThreadPoolExecutor(1, "second-half")
-        # Whether one thread computes both; None: not known before a step was made.
+    def __init__(self, model: CausalModel) -> None:
+        self._handwritten = model.handwritten
+        self._models = [model, _twin(model)] if model.device.on_host and model.handwritten is None else [model]
+        self._helper = ThreadPoolExecutor(1, "second-shard")
+        # True if one thread computes both; None before the first step, which finds out.
         self._alone = True if torch.get_num_threads() > 1 else None
 
     def __enter__(self) -> Self:
@@ -51,40 +51,40 @@ class Halves:
         self._helper.shutdown()
 
     def gradients(self, block: Tensor) -> Tensor:
-        """Leave the gradients in the model, and give the mean loss.
+        """Leave the gradients in the model's parameters, and return the mean loss.
 
         Args:
             block: ``(rows, length + 1)`` tokens.
         """
-        if self._lean is not None:
-            return self._by_hand(self._lean, block)
-        halves = _split(block, len(self._models))
+        if self._handwritten is not None:
+            return self._by_hand(self._handwritten, block)
+        shards = _split(block, len(self._models))
         losses = self._computed(
-            [partial(_backward, *each, len(each[1]) / len(block)) for each in zip(self._models, halves, strict=False)]
+            [partial(_backward, *each, len(each[1]) / len(block)) for each in zip(self._models, shards, strict=False)]
         )
-        for model in self._models[1 : len(halves)]:
+        for model in self._models[1 : len(shards)]:
             self._add(model)
         return torch.stack(losses).sum()
 
-    def _by_hand(self, lean: Lean, block: Tensor) -> Tensor:
-        weights, factor, halves = lean.weights(), 1.0 / block[:, 1:].numel(), _split(block, 2)
-        found = self._computed([partial(lean.gradients, list(half.numpy()), factor, weights) for half in halves])
-        for _, gradients in found:
-            lean.add(gradients)
-        return torch.stack([loss for loss, _ in found]).sum()
+    def _by_hand(self, model: HandwrittenModel, block: Tensor) -> Tensor:
+        weights, factor, shards = model.weights(), 1.0 / block[:, 1:].numel(), _split(block, 2)
+        results = self._computed([partial(model.gradients, list(each.numpy()), factor, weights) for each in shards])
+        for _, gradients in results:
+            model.add(gradients)
+        return torch.stack([loss for loss, _ in results]).sum()
 
-    def _computed(self, halves: Sequence[Callable[[], _T]]) -> list[_T]:
-        """What one thread or two compute."""
-        if self._alone is False and len(halves) > 1:
-            second = self._helper.submit(halves[1])
-            return [halves[0](), second.result()]
+    def _computed(self, shards: Sequence[Callable[[], _T]]) -> list[_T]:
+        """Compute shards by one thread, or by two where torch's random numbers are not used."""
+        if self._alone is False and len(shards) > 1:
+            second = self._helper.submit(shards[1])
+            return [shards[0](), second.result()]
         before = torch.get_rng_state()
-        found = [half() for half in halves]
+        results = [shard() for shard in shards]
         if self._alone is None:
             self._alone = not torch.equal(before, torch.get_rng_state())
-        return found
+        return results
 
-    def _add(self, model: WorkingModel) -> None:
+    def _add(self, model: CausalModel) -> None:
         """Add a twin's gradients to the model's, and clear them."""
         for own, other in zip(self._models[0].parameters().values(), model.parameters().values(), strict=True):
             if own.grad is not None and other.grad is not None:
@@ -92,21 +92,21 @@ class Halves:
             other.grad = None
 
 
-def _split(block: Tensor, parts: int) -> Sequence[Tensor]:
-    return block.tensor_split(parts) if len(block) > 1 else (block,)
+def _split(block: Tensor, count: int) -> Sequence[Tensor]:
+    return block.tensor_split(count) if len(block) > 1 else (block,)
 
 
-def _twin(model: WorkingModel) -> WorkingModel:
-    """A model of the same numbers, in the same memory, with gradients of its own."""
-    twin = WorkingModel(copy.deepcopy(model.module), model.device)
+def _twin(model: CausalModel) -> CausalModel:
+    """Return a model that shares the same parameters in memory and has gradients of its own."""
+    twin = CausalModel(copy.deepcopy(model.module), model.device)
     for own, other in zip(model.parameters().values(), twin.parameters().values(), strict=True):
         other.data = own.data
     twin.module.train()
     return twin
 
 
-def _backward(model: WorkingModel, block: Tensor, share: float) -> Tensor:
-    """A half's share of the mean loss, and its gradients."""
+def _backward(model: CausalModel, block: Tensor, share: float) -> Tensor:
+    """Add the gradients of a shard's part of the mean loss, and return that part."""
     ids, targets = block[:, :-1].contiguous(), block[:, 1:].reshape(-1)
     batch = Batch(ids, torch.arange(ids.numel(), device=ids.device), targets)
     loss = functional.cross_entropy(model.logits(batch), targets) * share

@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be reached: its own client tries for minutes before it says that it cannot."""
+"""A quick test that the Hugging Face hub can be reached: its own client tries for minutes before it gives up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PATIENCE = 5.0
 
 
 def local_only() -> bool:
-    """Whether only what was downloaded before can be used: the hub is off by settings or cannot be reached."""
+    """Return True if only earlier downloads can be used: the hub is switched off by settings or cannot be reached."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

@@ -1,4 +1,4 @@
-"""The language learner: transformers' causal models behind crossfeed's protocol."""
+"""The language learner: causal models of transformers behind the protocol of learners."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from torch import Tensor
 from crossfeed.errors import Diverged
 from crossfeed.learners.language.decoding import complete
 from crossfeed.learners.language.embedding import Embedder
-from crossfeed.learners.language.model import LanguageState, WorkingModel
+from crossfeed.learners.language.model import CausalModel, LanguageState
 from crossfeed.learners.language.pretrained import read_model, read_tokenizer
+from crossfeed.learners.language.request import CompletionRequest
 from crossfeed.learners.language.scoring import score
 from crossfeed.learners.language.scratch import make_base
 from crossfeed.learners.language.settings import LanguageSettings
-from crossfeed.learners.language.tokens import Codec, texts
+from crossfeed.learners.language.tokens import ItemTokenizer, text_column
 from crossfeed.learners.language.training import examples_of_steps, train
 from crossfeed.learners.neural.compiled.kernels import kernels
 from crossfeed.learners.neural.device import open_device, quiet
@@ -34,8 +35,12 @@ _OPTIMIZER = "optimizer.safetensors"
 class LanguageLearner:
     """Causal language models that share one base, one tokenizer and one working module.
 
-    Items are rows with the strings ``prompt`` and ``completion`` and perhaps ``finished`` (whether the text ends
-    after the completion; null and a missing column mean that it does).
+    Items are rows with the strings ``prompt`` and ``completion`` and perhaps ``finished`` (true if the text ends after
+    the completion, as it also does where the column is null or missing).
+
+    Args:
+        settings: The description.
+        context: The cell's tasks, seed, cache folder and progress display.
 
     Attributes:
         reads: Training sets hold drawn items.
@@ -50,13 +55,27 @@ class LanguageLearner:
         self._embedder = Embedder(settings.embedder, self._device)
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
-        """How many of n drawn items an update really reads."""
+        """Return the number of drawn items that the steps of an update read, at most n.
+
+        Args:
+            n: Number of drawn items.
+            generation: The generation t.
+            entity: The entity's index.
+        """
         training = self._settings.training
         steps = training.steps_at(generation)
         return n if steps is None else min(n, steps * training.examples_per_step)
 
     def start(self, entities: Sequence[int]) -> list[LanguageState]:
-        """The base, for every entity."""
+        """Return the base for every entity.
+
+        Args:
+            entities: Indices of the entities.
+
+        Raises:
+            DataUnavailable: The base cannot be reached or read.
+            InvalidInput: The base cannot be pretrained, or cannot read as many tokens as the settings request.
+        """
         return [LanguageState(self._read_weights(*self._base))] * len(entities)
 
     def update(
@@ -66,10 +85,19 @@ class LanguageLearner:
         keys: Sequence[int],
         generation: int,
     ) -> list[LanguageState]:
-        """Train each state on its set.
+        """Train each state on its set with AdamW, in the order in which items were drawn.
+
+        Args:
+            states: One state for each training set.
+            sets: Training sets of drawn items.
+            keys: One key for each state; it seeds dropout and the order of repeated passes.
+            generation: The generation t.
+
+        Returns:
+            New states in the order of `states`.
 
         Raises:
-            Diverged: A loss or gradient is not finite.
+            Diverged: A loss, gradient or weight is not finite; it names the entity by its index.
         """
         return [
             self._train(state, drawn, int(key), generation, entity)
@@ -82,34 +110,69 @@ class LanguageLearner:
         prompts: Sequence[pa.Table],
         keys: Sequence[NDArray[np.uint64]],
     ) -> list[pa.Table]:
-        """Complete prompts; tables of ``prompt``, ``completion`` and ``finished``."""
+        """Complete prompts by sampling tokens.
+
+        Args:
+            states: One for each table of prompts.
+            prompts: Items with a ``prompt``.
+            keys: ``(rows,)`` keys for each table of prompts.
+
+        Returns:
+            Tables of ``prompt``, ``completion`` and ``finished``.
+        """
         return [self._generate(state, items, own) for state, items, own in zip(states, prompts, keys, strict=True)]
 
     def score(self, states: Sequence[LanguageState], tables: Sequence[pa.Table]) -> list[list[Scores]]:
-        """Losses of every state on every table, in nats over tokens."""
-        codec, longest = self._codec, self._settings.training.max_length
-        coded = [codec.examples(items, longest) for items in tables]
-        found = []
+        """Return losses in nats, summed over tokens.
+
+        Args:
+            states: States.
+            tables: Tables of items.
+
+        Returns:
+            Scores of every state (outer list) on every table (inner list).
+        """
+        tokenizer, longest = self._tokenizer, self._settings.training.max_length
+        coded = [tokenizer.examples(items, longest) for items in tables]
+        scores = []
         for state in states:
             self._model.load(state.weights)
             size = self._settings.evaluation.batch_size
-            found.append([score(self._model, examples, size, codec.pad) for examples in coded])
-        return found
+            scores.append([score(self._model, examples, size, tokenizer.pad) for examples in coded])
+        return scores
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
-        """Unit-norm sentence embeddings of the completions."""
-        return [self._embedder.embed(texts(items, "completion")) for items in tables]
+        """Return sentence embeddings of the completions.
+
+        Args:
+            tables: Tables of items.
+
+        Returns:
+            ``(rows, dimension)`` unit-norm features for each table.
+
+        Raises:
+            DataUnavailable: The sentence encoder cannot be reached or read.
+        """
+        return [self._embedder.embed(text_column(items, "completion")) for items in tables]
 
     def save(self, state: LanguageState, folder: Path) -> None:
-        """Write a checkpoint of transformers, with its tokenizer, and the optimizer's moments if there are any."""
+        """Write a checkpoint of transformers, with its tokenizer, and the optimizer's moments if there are any.
+
+        Args:
+            state: A state.
+            folder: An existing empty folder.
+        """
         self._model.save(state.weights, folder)
         with quiet():
-            self._codec.tokenizer.save_pretrained(folder)
+            self._tokenizer.tokenizer.save_pretrained(folder)
         if state.optimizer:
             save_file(dict(state.optimizer), folder / _OPTIMIZER)
 
     def load(self, folder: Path) -> LanguageState:
-        """Read a checkpoint.
+        """Read a checkpoint that `save` wrote.
+
+        Args:
+            folder: The folder written by `save`.
 
         Raises:
             DataUnavailable: It cannot be read.
@@ -118,47 +181,49 @@ class LanguageLearner:
         return LanguageState(self._read_weights(str(folder), None), load_file(path) if path.exists() else {})
 
     def describe(self) -> dict[str, str]:
-        """Device, precision, threads, and on a CPU whether parts of small models are compiled.
+        """Return device, precision and threads, and on a CPU ``compiled: yes`` if there is a compiler for small models.
 
-        Compiled or not, bf16 is another precision: without a compiler all of a model is under autocast.
+        With a compiler bf16 is another precision than without one, where all of a model runs under autocast.
         """
-        found = self._device.describe()
+        described = self._device.describe()
         if not self._device.on_host:
-            return found
+            return described
         compiled = kernels() is not None
         if self._device.bf16 and compiled:
-            found["precision"] += ", compiled"
-        return found | {"compiled": "yes" if compiled else "no"}
+            described["precision"] += ", compiled"
+        return described | {"compiled": "yes" if compiled else "no"}
 
     def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, entity: int) -> LanguageState:
         items = drawn.items.slice(0, self.examples_read(drawn.size, generation, entity)) if drawn.size else None
-        training, codec = self._settings.training, self._codec
-        examples = codec.examples(items, training.max_length) if items is not None else []
+        training, tokenizer = self._settings.training, self._tokenizer
+        examples = tokenizer.examples(items, training.max_length) if items is not None else []
         ids = [example.ids for example in examples]
         steps = len(examples_of_steps(len(ids), training, generation, key))
         with self._context.progress.stage("steps", steps) as advance:
             try:
-                return train(self._model, state, ids, training, generation, key, codec.pad, advance)
+                return train(self._model, state, ids, training, generation, key, tokenizer.pad, advance)
             except Diverged as error:
                 raise Diverged(error.message, entity) from error
 
     def _generate(self, state: LanguageState, items: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
-        codec, generation = self._codec, self._settings.generation
-        prompts = codec.prompts(items, generation.max_prompt_tokens)
+        tokenizer, generation = self._tokenizer, self._settings.generation
+        prompts = tokenizer.prompts(items, generation.max_prompt_tokens)
         self._model.load(state.weights)
         with self._context.progress.stage("completions", len(prompts)) as advance:
-            found = complete(self._model, prompts, keys, generation, self._ends, codec.pad, advance)
+            request = CompletionRequest(prompts, keys, generation, self._ends, tokenizer.pad)
+            completions = complete(self._model, request, advance)
+        texts = tokenizer.completions(prompts, [one.ids for one in completions])
         return pa.table(
             {
-                "prompt": pa.array(texts(items, "prompt"), pa.string()),
-                "completion": pa.array(codec.completions(prompts, [one.ids for one in found]), pa.string()),
-                "finished": pa.array([one.finished for one in found], pa.bool_()),
+                "prompt": pa.array(text_column(items, "prompt"), pa.string()),
+                "completion": pa.array(texts, pa.string()),
+                "finished": pa.array([one.finished for one in completions], pa.bool_()),
             }
         )
 
     @cached_property
     def _base(self) -> tuple[str, str | None]:
-        """The base's folder or hub id, and its revision; a scratch base is made here."""
+        """The base's folder or hub id, and its revision; a scratch base is pretrained at first use."""
         base = self._settings.base
         if base.scratch is not None:
             longest = self._settings.context_length
@@ -166,13 +231,13 @@ class LanguageLearner:
         return base.model or "", base.revision
 
     @cached_property
-    def _codec(self) -> Codec:
-        return Codec(read_tokenizer(*self._base))
+    def _tokenizer(self) -> ItemTokenizer:
+        return ItemTokenizer(read_tokenizer(*self._base))
 
     @cached_property
-    def _model(self) -> WorkingModel:
+    def _model(self) -> CausalModel:
         module = read_model(*self._base, self._device, self._settings.context_length)
-        return WorkingModel(module, self._device)
+        return CausalModel(module, self._device)
 
     def _read_weights(self, name: str, revision: str | None) -> dict[str, Tensor]:
         module = read_model(name, revision, self._device, self._settings.context_length)
@@ -181,7 +246,7 @@ class LanguageLearner:
 
     @cached_property
     def _ends(self) -> frozenset[int]:
-        """Tokens that end a text: the tokenizer's, and what the model's own generation settings add."""
+        """Tokens that end a text: the tokenizer's, and those of the model's own generation settings."""
         more = getattr(self._model.module.generation_config, "eos_token_id", None)
         listed = more if isinstance(more, list) else [more]
-        return frozenset([self._codec.eos, *(int(token) for token in listed if token is not None)])
+        return frozenset([self._tokenizer.eos, *(int(token) for token in listed if token is not None)])

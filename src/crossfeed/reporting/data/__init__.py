@@ -1,1 +1,1 @@
-"""What reports are made from: a run folder opened, tables of numbers, and how tables are laid out."""
+"""Data behind reports: opened run folders, tables of numbers, and the layout of tables."""

@@ -23,6 +23,8 @@ from crossfeed.display.notebook import Columns, page
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.records import collect
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
+from crossfeed.reporting.data.measures import LOSS, measured_in
+from crossfeed.settings import Measure
 from crossfeed.store import open_store
 from crossfeed.store.folder import FolderStore
 from crossfeed.store.schema import check_document
@@ -102,22 +104,29 @@ class Run:
             "generations": self.experiment.generations,
             "records": len(self.records),
         }
-        losses = self.change_table("loss")
+        losses = self.change_table(LOSS)
         tables: dict[str, Columns] = {"Loss, initial → final": texts_of(losses)} if losses else {}
         if len(self.failures):
             tables["Failed"] = self.failures.to_dict("list")
         return page(f"Run {self.experiment.name} ({self.id})", facts, tables)
 
     def change_table(self, metric: str, *, greek: bool = False) -> ChangeTable | None:
-        """The initial -> final table of a metric; None if nothing of it was measured.
+        """Return the initial -> final table of a metric; None if it was not measured.
 
         Args:
-            metric: One of `crossfeed.reporting.data.layout.MEASURES` or of
-                `crossfeed.reporting.data.layout.other_metrics`.
+            metric: Its name in the records.
             greek: See `crossfeed.reporting.data.layout.columns_of`.
         """
+        measure = next((each for each in self.measures if each.metric == metric), None)
+        if measure is None:
+            return None
         targets = dict.fromkeys(range(len(self.points)), self.experiment.generations)
-        return lay_out(self.records, metric, columns_of(self.points, greek=greek), targets, [self.experiment])
+        return lay_out(self.records, measure, columns_of(self.points, greek=greek), targets, [self.experiment])
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """The declarations of all metrics that were measured, in the order of tables."""
+        return measured_in(self.records, [self.experiment])
 
     @property
     def folder(self) -> Path:
@@ -140,7 +149,7 @@ class Run:
         return frame.merge(self.cells[["cell", "point"]], on="cell")
 
     def outputs(self, cell: str, generation: int) -> pd.DataFrame:
-        """Completions of test prompts, ``model, task, item, prompt, completion, ...``; empty if there are none.
+        """Return completions of test prompts, ``model, task, item, prompt, completion, ...``; empty if there are none.
 
         Args:
             cell: A cell's name.
@@ -150,7 +159,7 @@ class Run:
         return frame.drop(columns="embedding", errors="ignore")
 
     def pool(self, cell: str, generation: int) -> pd.DataFrame:
-        """What was published, with provenance (columns: `crossfeed.generation.pool`); empty if there is nothing.
+        """Return the published items with provenance (columns: `crossfeed.generation.pool`); empty if there are none.
 
         Args:
             cell: A cell's name.
@@ -175,7 +184,7 @@ class Run:
 
 
 def _described(store: FolderStore, document: Mapping[str, Any]) -> Experiment:
-    """What was run; schema 1 also knew models that used as many threads as torch chose."""
+    """Read the description; schema 1 also knew models that used as many threads as torch chose."""
     text = store.read_description()
     learner = parse_yaml(text).get("learner") or {}
     older = document["schema"] == 1 and learner.get("threads", 1) is None
@@ -191,7 +200,7 @@ def _document(store: FolderStore) -> dict[str, Any]:
 
 
 def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    """The cells with the addresses that the run was written with, whatever rules ids have had since."""
+    """Return the cells with the addresses that the run was written with; rules for ids may have changed since."""
     try:
         zeros = {entry["cell"]: entry["zero"] for entry in document["cells"]}
     except (KeyError, TypeError) as error:
@@ -207,7 +216,12 @@ def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Ce
 
 
 def points_of(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
-    """The grid points of an experiment's cells, of which each has as many as there are seeds; see `Run.points`."""
+    """Return the grid points of an experiment's cells, one cell per seed at each point; see `Run.points`.
+
+    Args:
+        cells: All cells, seeds varying fastest.
+        seeds: Number of seeds.
+    """
     rows = []
     for cell in cells[::seeds]:
         ecosystem = cell.experiment.ecosystem
@@ -230,9 +244,9 @@ def _schedule(value: float | str | tuple[float, ...]) -> float | str:
 
 
 def _failures(store: FolderStore, cells: tuple[Cell, ...]) -> pd.DataFrame:
-    found = [document for cell in cells if (document := store.read_document(f"failures/{cell.name}"))]
+    documents = [document for cell in cells if (document := store.read_document(f"failures/{cell.name}"))]
     return pd.DataFrame(
-        [[document.get(name) for name in _FAILURE_COLUMNS] for document in found],
+        [[document.get(name) for name in _FAILURE_COLUMNS] for document in documents],
         columns=pd.Index(_FAILURE_COLUMNS),
         dtype=object,
     )
@@ -253,6 +267,10 @@ def _cells(
 
 
 def shares(run: Run) -> pd.DataFrame:
-    """The run's grid points with a number for ``alpha`` and ``beta``: schedules are no cells of the paper's tables."""
+    """Return the grid points whose ``alpha`` and ``beta`` are numbers: schedules are in no table of the paper.
+
+    Args:
+        run: The run.
+    """
     numbers: pd.DataFrame = run.points[["alpha", "beta"]].apply(pd.to_numeric, errors="coerce")
     return numbers.dropna().astype(float)

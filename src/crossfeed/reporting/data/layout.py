@@ -1,4 +1,4 @@
-"""How a run's tables are laid out, whatever shows them: rows as in the paper's Tables 2 and 7, one column a grid point.
+"""Layout of a run's tables, whatever shows them: rows as in the paper's Tables 2 and 7, one column per grid point.
 
 The paper's rows are 'model on task': own tasks, then the other models' tasks; public data follows. Its columns are
 alpha within beta. Other grid fields that vary take beta's place.
@@ -17,21 +17,19 @@ import pandas as pd
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.formatting import number, percent, signed, value_text
 from crossfeed.protocols import PUBLIC
-from crossfeed.reporting.data.numbers import DEAD_BAND, change, verdict
+from crossfeed.reporting.data.numbers import change, verdict
+from crossfeed.settings import Measure
 
 __all__ = [
     "KINDS",
-    "MEASURES",
     "ChangeTable",
     "Columns",
     "Entry",
     "Group",
-    "Measure",
     "Row",
     "columns_of",
     "evenly",
     "lay_out",
-    "other_metrics",
     "texts_of",
 ]
 
@@ -39,47 +37,6 @@ T = TypeVar("T")
 
 KINDS: Final = ("own", "other", "public")
 _GREEK: Final = {"alpha": "α", "beta": "β"}
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric that has an initial -> final table.
-
-    Attributes:
-        metric: Its name in the records.
-        title: What it is called.
-        band: Changes of at most this are marked ``same``.
-        words: Marks for a fall and for a rise.
-        relative: Whether a change is given in per cent, rather than in the metric's own unit.
-        bounded: Whether values lie between -1 and 1, so that two decimals say enough (not if `relative`).
-    """
-
-    metric: str
-    title: str
-    band: float
-    words: tuple[str, str]
-    relative: bool = False
-    bounded: bool = True
-
-
-# Shares and similarities are shown with two decimals: half of the last one is their band.
-MEASURES: Final = {
-    measure.metric: measure
-    for measure in (
-        Measure("loss", "Loss", DEAD_BAND, ("better", "worse"), relative=True),
-        Measure("completion_loss", "Loss of completions alone", DEAD_BAND, ("better", "worse"), relative=True),
-        Measure("bits_per_byte", "Bits a byte of text", DEAD_BAND, ("better", "worse"), relative=True),
-        Measure("accuracy", "Accuracy", 0.005, ("down", "up")),
-        Measure("similarity", "Similarity of outputs", 0.005, ("down", "up")),
-        Measure("caption_match", "Captions that name what the image shows", 0.005, ("down", "up")),
-        Measure("frechet", "Fréchet distance to real items", 0.005, ("better", "worse"), bounded=False),
-        Measure("precision", "Outputs that lie among real items (precision)", 0.005, ("down", "up")),
-        Measure("recall", "Real items that lie among outputs (recall)", 0.005, ("down", "up")),
-        Measure("distinct_1", "Distinct words (distinct-1)", 0.005, ("down", "up")),
-        Measure("distinct_2", "Distinct pairs of words (distinct-2)", 0.005, ("down", "up")),
-    )
-}
-_BOOKKEEPING: Final = frozenset({"drawn", "passed", "seconds"})  # what the loop itself counts
 
 
 @dataclass(frozen=True)
@@ -163,12 +120,21 @@ class Columns:
         return tuple(point for group in self.groups for point in group.points)
 
     def some(self, groups: int, each: int) -> Columns:
-        """At most so many groups and so many columns of each, the first and the last among them."""
+        """Return at most so many groups and so many columns of each, the first and the last among them.
+
+        Args:
+            groups: Number of groups, at most.
+            each: Number of columns of each group, at most.
+        """
         kept = [replace(group, points=tuple(evenly(group.points, each))) for group in evenly(self.groups, groups)]
         return replace(self, groups=tuple(kept))
 
     def pages(self, most: int) -> list[Columns]:
-        """The same columns in parts of at most so many, broken between groups wherever one fits into a part."""
+        """Return the same columns in parts of at most so many, broken between groups wherever one fits into a part.
+
+        Args:
+            most: Number of columns of a part, at most.
+        """
         parts: list[list[Group]] = []
         for group in self.groups:
             for begin in range(0, len(group.points), most):
@@ -226,34 +192,38 @@ def columns_of(points: pd.DataFrame, *, greek: bool = False) -> Columns:
 
 def lay_out(
     records: pd.DataFrame,
-    metric: str,
+    measure: Measure,
     columns: Columns,
     targets: Mapping[int, int],
     experiments: Sequence[Experiment],
 ) -> ChangeTable | None:
-    """The initial -> final table of a metric, of one run or of several; None if nothing of it was measured.
+    """Return the initial -> final table of a metric, of one run or of several; None if it was not measured.
 
     Args:
         records: Records with ``point``.
-        metric: The metric.
+        measure: The metric's declaration.
         columns: The points as columns.
         targets: The generation that each point was to reach.
         experiments: What was run: who owns what, and the order of rows.
     """
-    measure, numbers = MEASURES.get(metric) or _measure(metric), change(records, metric)
+    numbers = change(records, measure.metric)
     if numbers.empty:
         return None
     rows: dict[tuple[str, str], dict[int, Entry]] = {}
-    for found in numbers.to_dict("records"):
-        place, point = (str(found["model"]), str(found["task"])), int(found["point"])
-        rows.setdefault(place, {})[point] = _entry(found, measure, targets[point])
-    pairs = len({model for model, _ in rows}) if metric == "similarity" else 0
+    for each in numbers.to_dict("records"):
+        place, point = (str(each["model"]), str(each["task"])), int(each["point"])
+        rows.setdefault(place, {})[point] = _entry(each, measure, targets[point])
+    pairs = len({model for model, _ in rows}) if measure.pairs else 0
     made = [_row(place, entries, experiments, pairs == 1) for place, entries in rows.items()]
     return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()))
 
 
 def texts_of(table: ChangeTable) -> dict[str, list[object]]:
-    """A table's columns by name, each entry in a line: ``1.94 → 2.78 worse``."""
+    """Return a table's columns by name, each entry in a line: ``1.94 → 2.78 worse``.
+
+    Args:
+        table: The table.
+    """
     columns: dict[str, list[object]] = {"": [row.label for row in table.rows]}
     for point in table.columns.points:
         entries = [row.entries.get(point) for row in table.rows]
@@ -262,24 +232,18 @@ def texts_of(table: ChangeTable) -> dict[str, list[object]]:
 
 
 def evenly(values: Sequence[T], most: int) -> list[T]:
-    """At most so many of the values, the first and the last among them, in even steps."""
+    """Return at most so many of the values, the first and the last among them, in even steps.
+
+    Args:
+        values: The values.
+        most: Number of values to return, at most.
+    """
     places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
     return [values[place] for place in places]
 
 
-def other_metrics(records: pd.DataFrame) -> tuple[str, ...]:
-    """Metrics that are not among `MEASURES`: those of other packages, in the order of the records."""
-    return tuple(name for name in records["metric"].unique() if name not in _BOOKKEEPING and name not in MEASURES)
-
-
-def _measure(metric: str) -> Measure:
-    """A metric that nothing is known about but its name: any change is one, for better or worse."""
-    title = metric.replace("_", " ")
-    return Measure(metric, title[:1].upper() + title[1:], 0.0, ("down", "up"), bounded=False)
-
-
 def _names(columns: pd.Index) -> dict[str, str]:
-    """A path's last word, unless another path ends with the same one."""
+    """Return a path's last word, unless another path ends with the same one."""
     last = {name: name.split(".")[-1] for name in columns}
     words = list(last.values())
     return {name: word if words.count(word) == 1 else name for name, word in last.items()}
@@ -289,20 +253,20 @@ def _label(row: pd.Series[Any], fields: list[str], names: Mapping[str, str], equ
     return ", ".join(f"{names[name]}{equals}{row[name]}" for name in fields)
 
 
-def _entry(found: Mapping[Any, Any], measure: Measure, target: int) -> Entry:
-    last = int(found["generation"])
+def _entry(numbers: Mapping[Any, Any], measure: Measure, target: int) -> Entry:
+    last = int(numbers["generation"])
     shown: Callable[[float], str] = number if measure.relative or not measure.bounded else "{:.2f}".format
     until = last if last < target else None
     if last == 0:
-        return Entry(shown(found["initial"]), None, "", "", until)
-    mark = verdict(found["change"], measure.band, measure.words)
+        return Entry(shown(numbers["initial"]), None, "", "", until)
+    mark = verdict(numbers["change"], measure.band, measure.words)
     if measure.relative:
-        amount = percent(found["percent"], found["percent_se"])
+        amount = percent(numbers["percent"], numbers["percent_se"])
     else:
-        amount = signed(found["change"]) if measure.bounded else f"{found['change']:+.3g}"
-        error = found["change_se"]
+        amount = signed(numbers["change"]) if measure.bounded else f"{numbers['change']:+.3g}"
+        error = numbers["change_se"]
         amount += "" if math.isnan(error) else f" ± {shown(error)}"
-    return Entry(shown(found["initial"]), shown(found["final"]), mark, amount, until)
+    return Entry(shown(numbers["initial"]), shown(numbers["final"]), mark, amount, until)
 
 
 def _row(place: tuple[str, str], entries: dict[int, Entry], experiments: Sequence[Experiment], one_pair: bool) -> Row:
@@ -319,7 +283,7 @@ def _kind(model: str, task: str, experiments: Sequence[Experiment]) -> str:
 
 
 def _in_order(rows: list[Row], experiments: Sequence[Experiment]) -> list[Row]:
-    """Own tasks, other tasks, public; models, then tasks, as they are described. Pairs of models stay as measured."""
+    """Sort rows: own tasks, other tasks, public; within them by model and task as described. Pairs stay as measured."""
     models = _numbered(name for experiment in experiments for name in experiment.ecosystem.names)
     tasks = _numbered(name for experiment in experiments for name in experiment.tasks)
     end = len(models) + len(tasks)

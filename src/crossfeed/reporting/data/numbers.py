@@ -15,7 +15,6 @@ import pandas as pd
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 
 __all__ = [
-    "DEAD_BAND",
     "OTHERS",
     "OWN",
     "by_generation",
@@ -25,9 +24,6 @@ __all__ = [
     "timing",
     "verdict",
 ]
-
-DEAD_BAND: Final = 0.1
-"""Losses that change by at most this are the same (paper, Table 2)."""
 
 OWN: Final = "its own"
 OTHERS: Final = "the others'"
@@ -39,7 +35,7 @@ _ROUNDING: Final = 1e-9  # 3.1 - 3.0 is a little more than 0.1 in binary
 
 
 def by_generation(records: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A metric over generations.
+    """Return a metric over generations.
 
     Args:
         records: Records with ``point``.
@@ -54,7 +50,7 @@ def by_generation(records: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def change(records: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A metric from generation 0 to the last generation that was measured.
+    """Return a metric from generation 0 to the last generation that was measured.
 
     Seeds are compared with themselves: only those that reached the last generation of their point count, at both ends,
     and the standard error of a change is that of the seeds' own changes.
@@ -81,7 +77,7 @@ def change(records: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def verdict(change: float, band: float, words: tuple[str, str]) -> str:
-    """What a change amounts to.
+    """Return the mark of a change.
 
     Args:
         change: Final minus initial.
@@ -99,7 +95,7 @@ def verdict(change: float, band: float, words: tuple[str, str]) -> str:
 
 
 def mixture(records: pd.DataFrame) -> pd.DataFrame:
-    """What training sets were really made of.
+    """Return the realised composition of training sets.
 
     Args:
         records: Records with ``point``.
@@ -114,7 +110,7 @@ def mixture(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_others(mixed: pd.DataFrame) -> pd.DataFrame:
-    """A mixture with what a model wrote itself (`OWN`) and what all others wrote (`OTHERS`) in place of their names.
+    """Return a mixture with authors' names replaced by `OWN` (the model itself) and `OTHERS` (all other models).
 
     Args:
         mixed: From `mixture`.
@@ -127,7 +123,7 @@ def by_others(mixed: pd.DataFrame) -> pd.DataFrame:
 
 
 def timing(records: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Where the time went.
+    """Return the time spent in each stage.
 
     Args:
         records: Records with ``point``.
@@ -140,8 +136,8 @@ def timing(records: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     spent = records[records["metric"] == "seconds"].merge(cells[["cell", "zero"]], on="cell")
     start = spent[spent["generation"] == 0].drop_duplicates(["zero", "task"]).groupby("task", sort=False)["value"].sum()
     rest = spent[spent["generation"] > 0].groupby("task", sort=False)["value"]
-    found = dict.fromkeys(spent["task"])
-    stages = [stage for stage in _STAGES if stage in found] + [stage for stage in found if stage not in _STAGES]
+    measured = dict.fromkeys(spent["task"])
+    stages = [stage for stage in _STAGES if stage in measured] + [stage for stage in measured if stage not in _STAGES]
     table = pd.DataFrame({"first": start, "later": rest.sum(), "each": rest.mean()}, index=pd.Index(stages))
     table[["first", "later"]] = table[["first", "later"]].fillna(0.0)
     table["total"] = table["first"] + table["later"]

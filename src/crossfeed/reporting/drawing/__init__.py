@@ -1,1 +1,1 @@
-"""How figures look and how they are drawn: numbers in, matplotlib figures out."""
+"""Drawing of figures: numbers in, matplotlib figures out."""

@@ -22,8 +22,8 @@ from crossfeed.protocols import Array
 from crossfeed.reporting.drawing.style import (
     BAND,
     COLOURS,
+    DASHES,
     INK,
-    LINES,
     MARKERS,
     PAPER,
     SOFT,
@@ -36,7 +36,7 @@ from crossfeed.reporting.drawing.style import (
 )
 from crossfeed.theory import Landscape
 
-__all__ = ["Chart", "Line", "Mark", "charts", "draw_chart", "draw_landscape", "landscape_chart"]
+__all__ = ["Chart", "Curve", "Mark", "charts", "draw_chart", "draw_landscape", "landscape_chart"]
 
 
 #: A line of more points than this has markers at some of them only.
@@ -52,7 +52,7 @@ _SHADES: Final = LinearSegmentedColormap.from_list("price", [PAPER, "#bcd7ea", "
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One line of a chart.
 
     Attributes:
@@ -87,7 +87,7 @@ class Chart:
     title: str
     xlabel: str
     ylabel: str
-    lines: Sequence[Line]
+    lines: Sequence[Curve]
     levels: Mapping[str, float] = field(default_factory=dict)
     log: Literal["", "x", "y", "xy"] = ""
     span: tuple[float, float] | None = None
@@ -112,7 +112,7 @@ class Mark:
 def charts(
     parts: Sequence[Chart], *, columns: int = 3, width: float = 8.4, height: float = 1.9, note: str = ""
 ) -> Figure:
-    """Charts side by side, with one legend for all of them.
+    """Draw charts side by side, with one legend for all of them.
 
     Args:
         parts: The charts, row by row.
@@ -141,7 +141,7 @@ def charts(
 
 @styled
 def draw_chart(axes: Axes, chart: Chart, looks: Mapping[str, dict[str, Any]] | None = None) -> Axes:
-    """One chart.
+    """Draw one chart.
 
     Args:
         axes: Where to.
@@ -178,7 +178,7 @@ def draw_chart(axes: Axes, chart: Chart, looks: Mapping[str, dict[str, Any]] | N
 
 @styled
 def landscape_chart(ground: Landscape, best: float, marks: Sequence[Mark], *, title: str, width: float = 5.2) -> Figure:
-    """What missing the optimum costs, over all common weights.
+    """Draw the relative excess over the optimum for all common weights.
 
     Args:
         ground: The objective.
@@ -200,7 +200,7 @@ def landscape_chart(ground: Landscape, best: float, marks: Sequence[Mark], *, ti
 
 @styled
 def draw_landscape(axes: Axes, ground: Landscape, best: float, marks: Sequence[Mark]) -> Axes:
-    """One landscape: labelled levels of the relative excess over the best value.
+    """Draw one landscape: labelled levels of the relative excess over the best value.
 
     Args:
         axes: Where to.
@@ -229,14 +229,14 @@ def draw_landscape(axes: Axes, ground: Landscape, best: float, marks: Sequence[M
 
 
 def _even_rows(labels: Sequence[str], width: float) -> tuple[int, float]:
-    """A legend's columns and height, with rows of equal length where that takes no more of them."""
+    """Return a legend's columns and height, with rows of equal length if that needs no further row."""
     across, height = legend_rows(labels, width)
     rows = -(-len(labels) // across)
     return -(-len(labels) // rows), height
 
 
 def _say_once(axes: Axes, parts: Sequence[Chart], place: int, columns: int) -> None:
-    """Leave out what the panel to the left, above or below says already."""
+    """Remove labels that the panel to the left, above or below shows already."""
     part, below = parts[place], place + columns
     if place % columns and parts[place - 1].ylabel == part.ylabel:
         axes.set_ylabel("")
@@ -277,7 +277,7 @@ def _look(look: int, dash: int) -> dict[str, Any]:
     return {
         "color": COLOURS[look % len(COLOURS)],
         "marker": MARKERS[look % len(MARKERS)],
-        "linestyle": LINES[dash % len(LINES)],
+        "linestyle": DASHES[dash % len(DASHES)],
         # Hollow markers are larger and lie beneath, so that two lines on top of each other are seen as two.
         "fillstyle": "full" if dash % 2 == 0 else "none",
         "markersize": 4.0 if dash % 2 == 0 else 6.0,
@@ -288,7 +288,7 @@ def _look(look: int, dash: int) -> dict[str, Any]:
 
 
 def _mark_look(place: int) -> dict[str, Any]:
-    """Points on a landscape are black: their shapes tell them apart on any shade."""
+    """Return the look of a point on a landscape: black, and distinguished by shape on any shade."""
     marker = ("*", "o", "s", "^", "D", "v", "P", "X")[place % 8]
     size = 11 if marker == "*" else 6.5
     return {"marker": marker, "color": INK, "markersize": size, "fillstyle": "full" if place % 2 == 0 else "none"}

@@ -22,10 +22,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from crossfeed.reporting.drawing.style import (
     BAND,
     COLOURS,
+    DASHES,
     FILLS,
     HATCHES,
     INK,
-    LINES,
     MARKERS,
     PAPER,
     SOFT,
@@ -73,7 +73,11 @@ class Panel:
     rows: Mapping[str, Any]
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The panel's rows of a table."""
+        """Return the panel's rows of a table.
+
+        Args:
+            table: The table.
+        """
         keep = np.ones(len(table), dtype=bool)
         for column, value in self.rows.items():
             keep &= (table[column] == value).to_numpy()
@@ -92,7 +96,7 @@ def curves(
     width: float = WIDE,
     columns: int = 3,
 ) -> Figure:
-    """A metric over generations: one panel for each part, a line for each grid point.
+    """Draw a metric over generations: one panel for each part, a line for each grid point.
 
     Args:
         table: From `crossfeed.reporting.data.numbers.by_generation`; a column ``exact`` is drawn as thin black lines.
@@ -130,7 +134,7 @@ def curves(
 
 @styled
 def draw_lines(axes: Axes, table: pd.DataFrame, points: Sequence[int], band: float = 0.0, *, log: bool = False) -> Axes:
-    """Lines over generations, with a band of one standard error where there are several seeds.
+    """Draw lines over generations, with a band of one standard error where there are several seeds.
 
     Args:
         axes: Where to.
@@ -164,13 +168,17 @@ def draw_lines(axes: Axes, table: pd.DataFrame, points: Sequence[int], band: flo
 
 
 def far_apart(values: pd.Series) -> bool:
-    """Whether numbers differ so much that a linear axis would show the largest of them alone."""
+    """Return True if numbers differ so much that a linear axis would show only the largest of them.
+
+    Args:
+        values: The numbers.
+    """
     low, high = float(values.min()), float(values.max())
     return 0 < low < high / _WIDE_RANGE
 
 
 def _logarithmic(axes: Axes, values: pd.Series) -> None:
-    """A vertical axis around some values whose ticks are plain numbers."""
+    """Set a logarithmic vertical axis around some values, with plain numbers as ticks."""
     low, high = (float(end) for end in (values.min(), values.max()))
     axes.set_yscale("log")
     axes.set_ylim(low / 1.25, high * 1.25)
@@ -189,7 +197,7 @@ def clouds(
     width: float = WIDE,
     columns: int = 4,
 ) -> Figure:
-    """Outputs in two dimensions (paper, Figure 3): marker shape is the model, colour and fill the data set.
+    """Draw outputs in two dimensions (paper, Figure 3): marker shape is the model, colour and fill the data set.
 
     Args:
         projection: ``x, y, model, task`` and the columns that `parts` choose by, of one seed.
@@ -220,7 +228,7 @@ def clouds(
 
 @styled
 def draw_cloud(axes: Axes, table: pd.DataFrame, models: Sequence[str], tasks: Sequence[str]) -> Axes:
-    """One panel of `clouds`: small markers are outputs, large ones their means.
+    """Draw one panel of `clouds`: small markers are outputs, large ones their means.
 
     Args:
         axes: Where to.
@@ -252,7 +260,7 @@ def draw_cloud(axes: Axes, table: pd.DataFrame, models: Sequence[str], tasks: Se
 def shares(
     table: pd.DataFrame, parts: Sequence[Panel], sources: Mapping[str, str], *, width: float = WIDE, columns: int = 3
 ) -> Figure:
-    """What training sets were made of, as stacked shares over generations.
+    """Draw the composition of training sets as stacked shares over generations.
 
     Args:
         table: From `crossfeed.reporting.data.numbers.mixture`.
@@ -276,7 +284,7 @@ def shares(
 
 @styled
 def draw_shares(axes: Axes, table: pd.DataFrame, sources: Sequence[str]) -> Axes:
-    """One panel of `shares`.
+    """Draw one panel of `shares`.
 
     Args:
         axes: Where to.
@@ -304,7 +312,7 @@ def draw_shares(axes: Axes, table: pd.DataFrame, sources: Sequence[str]) -> Axes
 
 @styled
 def times(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
-    """Seconds spent in every stage, with their share of the whole.
+    """Draw seconds spent in every stage, with their share of the whole.
 
     Args:
         table: From `crossfeed.reporting.data.numbers.timing`.
@@ -332,12 +340,17 @@ def times(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
 
 
 def abreast(columns: int, width: float) -> int:
-    """How many of so many panels stand side by side on a figure of a width."""
+    """Return the number of panels to place side by side on a figure of a width.
+
+    Args:
+        columns: Number of panels in a row on a wide figure.
+        width: The figure's width in inches.
+    """
     return min(columns, 4) if width >= WIDE else min(columns, 2)
 
 
 def _title(text: str, inches: float) -> str:
-    """``model on task``, on two lines if one is too short."""
+    """Return ``model on task``, on two lines if one is too short."""
     model, on, task = text.partition(" on ")
     if not on or fitting(text, inches) == text:
         return fitting(text, inches)
@@ -345,7 +358,7 @@ def _title(text: str, inches: float) -> str:
 
 
 def _line_look(order: int) -> dict[str, Any]:
-    look: dict[str, Any] = {"linestyle": LINES[order % len(LINES)], "marker": MARKERS[order % len(MARKERS)]}
+    look: dict[str, Any] = {"linestyle": DASHES[order % len(DASHES)], "marker": MARKERS[order % len(MARKERS)]}
     return look | {"linewidth": 1.5, "markersize": 3.6, "markeredgewidth": 0}
 
 

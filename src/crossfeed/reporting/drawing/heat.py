@@ -1,6 +1,6 @@
 """Heat maps of small tables: models by tasks, or alpha by beta; numbers stand in the cells where there is room.
 
-A shade never speaks alone: scales differ in lightness and say their ends in words, and cells hold their number or,
+Shades are never the only sign: scales differ in lightness and name their ends, and cells hold their number or,
 where they are too small for it and a rise matters, a dot.
 """
 
@@ -60,10 +60,10 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Scale:
-    """What shades mean, the same in all heat maps of a figure.
+    """Meaning of the shades, the same in all heat maps of a figure.
 
     Attributes:
-        label: What is shown, with the ends in words.
+        label: Name of the values, with words for both ends.
         low: Value of the lightest shade; of a change, minus the largest one.
         high: Value of the darkest shade.
         kind: ``levels`` from light to dark, or ``changes`` around zero.
@@ -84,7 +84,11 @@ class Scale:
         return _LEVELS if self.kind == "levels" else _CHANGES
 
     def norm(self, values: Array) -> Normalize:
-        """Values of one heat map to the unit interval; what lies beyond an end looks like the end."""
+        """Return the map from values of one heat map to the unit interval; values beyond an end look like the end.
+
+        Args:
+            values: Shape (rows, columns).
+        """
         low, high = ends(values) if self.each else (self.low, self.high)
         if self.kind == "levels" and low > 0 and high > _FACTOR * low:
             return LogNorm(low, high, clip=True)
@@ -92,14 +96,18 @@ class Scale:
 
 
 def ends(values: Array) -> tuple[float, float]:
-    """The lowest and the highest finite value; zeros if there is none."""
+    """Return the lowest and the highest finite value; zeros if there is none.
+
+    Args:
+        values: Numbers of any shape.
+    """
     finite = values[np.isfinite(values)]
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
 @styled
 def heat_maps(parts: Sequence[Matrix], scale: Scale, *, width: float, columns: int, names: tuple[str, str]) -> Figure:
-    """Heat maps side by side, with one scale for all of them.
+    """Draw heat maps side by side, with one scale for all of them.
 
     Args:
         parts: The heat maps, row by row.
@@ -131,7 +139,7 @@ def heat_maps(parts: Sequence[Matrix], scale: Scale, *, width: float, columns: i
 
 @styled
 def draw_matrix(axes: Axes, part: Matrix, scale: Scale) -> Axes:
-    """One heat map.
+    """Draw one heat map.
 
     Args:
         axes: Where to.
@@ -159,7 +167,7 @@ def draw_matrix(axes: Axes, part: Matrix, scale: Scale) -> Axes:
 
 
 def _title(text: str, inches: float) -> str:
-    """A title, on two lines if one is too short, parted after a comma."""
+    """Return a title, on two lines if one is too short, parted after a comma."""
     if fitting(text, inches) == text or ", " not in text:
         return fitting(text, inches)
     commas = [place for place in range(len(text)) if text.startswith(", ", place)]
@@ -168,7 +176,7 @@ def _title(text: str, inches: float) -> str:
 
 
 def _inches(axes: Axes, part: Matrix) -> tuple[float, float]:
-    """A cell's width and height."""
+    """Return a cell's width and height."""
     box, whole = axes.get_position(), axes.get_figure(root=True)
     assert whole is not None  # noqa: S101 - for the type checker: axes are drawn in a figure
     width, height = whole.get_size_inches()
@@ -190,19 +198,19 @@ def _name(axes: Axes, part: Matrix, across: float) -> None:
 
 
 def _flat(part: Matrix, across: float) -> bool:
-    """Whether the columns' names can stand side by side."""
+    """Return True if the columns' names fit side by side."""
     return len(part.columns) <= _NAMES and max(len(name) for name in part.columns) * 0.08 <= across
 
 
 def _below(parts: Sequence[Matrix], across: float) -> float:
-    """Inches that names take below the columns."""
+    """Return inches that names take below the columns."""
     if all(_flat(part, across) for part in parts):
         return 0.17
     return 0.1 + 0.075 * min(max(len(name) for part in parts for name in part.columns), _LETTERS)
 
 
 def _part_cells(axes: Axes, part: Matrix, across: float) -> None:
-    """Lines between cells that are large enough."""
+    """Draw lines between cells that are large enough."""
     if across > 0.15:  # inches
         rows, columns = part.values.shape
         axes.vlines(np.arange(columns - 1) + 0.5, -0.5, rows - 0.5, color=PAPER, linewidth=1.2)
@@ -210,7 +218,7 @@ def _part_cells(axes: Axes, part: Matrix, across: float) -> None:
 
 
 def _write(axes: Axes, part: Matrix, scale: Scale, across: float, down: float) -> bool:
-    """Numbers in the cells, if the longest fits."""
+    """Write numbers into the cells if the longest fits; return True if it does."""
     full = [(row, column) for row, column in np.ndindex(part.values.shape) if np.isfinite(part.values[row, column])]
     texts = [scale.show(float(part.values[place])) for place in full]
     longest = max(map(len, texts), default=1)
@@ -226,14 +234,14 @@ def _write(axes: Axes, part: Matrix, scale: Scale, across: float, down: float) -
 
 
 def _luminance(colours: Array) -> Array:
-    """Relative luminance of colours (..., 3), as WCAG 2 defines it."""
+    """Return relative luminance of colours (..., 3), as WCAG 2 defines it."""
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    found: Array = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return found
+    luminance: Array = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return luminance
 
 
 def _add_scale(figure: Figure, scale: Scale) -> None:
-    """The shades from end to end above all heat maps, and what they mean."""
+    """Draw the shades from end to end above all heat maps, with their meaning."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes((0.1 / width, 1 - 0.24 / height, 1.1 / width, 0.13 / height))
     axes.imshow(np.linspace(0, 1, 64)[None], cmap=scale.colours, aspect="auto", interpolation="none")

@@ -1,4 +1,4 @@
-"""How figures look and how they become bytes: no pyplot, no global state, the same bytes for the same figure."""
+"""Style of figures and their conversion to bytes: no pyplot, no global state, equal bytes for equal figures."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from crossfeed.display.formatting import plain, shorten
 
 __all__ = [
     "COLOURS",
+    "DASHES",
     "FILLS",
     "HATCHES",
     "INK",
-    "LINES",
     "MARKERS",
     "Frame",
     "for_page",
@@ -41,7 +41,7 @@ R = TypeVar("R")
 # Okabe and Ito (2008): told apart with any colour vision; the two that vanish on white or black are left out.
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # Never colour alone: each of these changes with a period of its own.
-LINES: Final = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+DASHES: Final = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 # Straight lines alone: dots make vector files ten times as large.
 HATCHES: Final = ("", "///", "\\\\\\", "---", "xxx", "|||", "+++")
@@ -96,7 +96,11 @@ _STYLE: Final[dict[Any, Any]] = {
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the house style, and leave matplotlib's settings as they were."""
+    """Wrap a drawing function: it draws in the house style and leaves matplotlib's settings as they were.
+
+    Args:
+        draw: The function.
+    """
 
     @functools.wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -137,7 +141,12 @@ class Frame:
 
 
 def panels(frame: Frame, count: int) -> tuple[Figure, list[Axes]]:
-    """A figure with panels, row by row."""
+    """Return a figure with panels, row by row.
+
+    Args:
+        frame: Sizes of the figure.
+        count: Number of panels.
+    """
     rows = -(-count // frame.columns)
     height = frame.top + frame.title + rows * frame.height + (rows - 1) * frame.gap + frame.foot
     figure = Figure(figsize=(frame.width, height))
@@ -153,20 +162,32 @@ def panels(frame: Frame, count: int) -> tuple[Figure, list[Axes]]:
 
 
 def legend_rows(labels: Sequence[str], width: float) -> tuple[int, float]:
-    """Columns of a legend of a given width, and the height that it takes."""
+    """Return columns of a legend of a given width, and the height that it takes.
+
+    Args:
+        labels: Labels in the legend's order.
+        width: The figure's width in inches.
+    """
     columns = next((k for k in range(len(labels), 1, -1) if _legend_width(labels, k) <= width), 1)
     return columns, -(-len(labels) // columns) * 0.2 + 0.1
 
 
 def _legend_width(labels: Sequence[str], columns: int) -> float:
-    """Inches that a legend takes; its columns are filled from the first, each as wide as its longest label."""
+    """Return inches that a legend takes; its columns are filled from the first, each as wide as its longest label."""
     rows = -(-len(labels) // columns)
     parts = [labels[begin : begin + rows] for begin in range(0, len(labels), rows)]
     return 0.2 + sum(max(len(label) for label in part) * 0.08 + 0.65 for part in parts)
 
 
 def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
-    """A legend above all panels."""
+    """Add a legend above all panels.
+
+    Args:
+        figure: The figure.
+        handles: Matplotlib's handles.
+        labels: A label for each handle.
+        columns: Number of columns.
+    """
     figure.legend(
         handles,
         labels,
@@ -181,14 +202,23 @@ def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], co
 
 
 def fitting(text: str, inches: float) -> str:
-    """A label cut to a width; only letters that the figures' font has."""
+    """Return a label cut to a width; only letters that the figures' font has.
+
+    Args:
+        text: The label.
+        inches: The width.
+    """
     known = "".join(c if c.isascii() or "\u00a0" <= c < "\u0250" or c in "αβ→…−–⟨⟩" else "?" for c in plain(text))
     return shorten(known.replace("\n", " ").replace("\t", " "), max(int(inches / 0.082), 6))
 
 
 @styled
 def to_png(figure: Figure) -> bytes:
-    """Pixels for slides and papers, on white."""
+    """Return pixels for slides and papers, on white.
+
+    Args:
+        figure: The figure.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
     return buffer.getvalue()
@@ -196,7 +226,11 @@ def to_png(figure: Figure) -> bytes:
 
 @styled
 def to_svg(figure: Figure) -> str:
-    """Vectors, without the time or the program in them."""
+    """Return vectors, without the time or the program in them.
+
+    Args:
+        figure: The figure.
+    """
     buffer = io.StringIO()
     none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", dpi=200, metadata=none)
@@ -205,10 +239,13 @@ def to_svg(figure: Figure) -> str:
 
 @styled
 def to_pdf(figure: Figure) -> bytes:
-    """Vectors for LaTeX, without the time or the program in them.
+    """Return vectors for LaTeX, without the time or the program in them.
 
     Letters are outlines: venues refuse the fonts that matplotlib makes itself (Type 3), and to embed parts of TrueType
     fonts takes as long as all the drawing.
+
+    Args:
+        figure: The figure.
     """
     buffer = io.BytesIO()
     letters = [text for text in figure.findobj(Text) if not text.get_path_effects()]
@@ -221,7 +258,11 @@ def to_pdf(figure: Figure) -> bytes:
 
 
 def for_page(svg: str) -> str:
-    """The same picture for a page: it follows the reader's light or dark scheme, and has no ground of its own."""
+    """Return the same picture for a page: it follows the reader's light or dark scheme and has no background.
+
+    Args:
+        svg: The figure as SVG.
+    """
     for number, colour in enumerate(_DARK):
         svg = svg.replace(colour, f"var(--c{number})")
     light = "".join(f"--c{number}:{colour};" for number, colour in enumerate(_DARK))

@@ -1,1 +1,1 @@
-"""The survey of what makers say their models were trained on."""
+"""The survey of the training data that makers of language models state."""

@@ -30,25 +30,29 @@ _LOOKS: Final = {
 _DARK: Final = 0.78  # numbers on a darker ground than this are light
 
 
-def evidence_data(found: Evidence) -> dict[str, Any]:
-    """The survey as plain data."""
+def evidence_data(survey: Evidence) -> dict[str, Any]:
+    """Return the survey as plain data.
+
+    Args:
+        survey: The survey.
+    """
     return {
-        "mentions": rows_of(found.mentions),
-        "overlap": rows_of(found.overlap),
-        "reuse": rows_of(found.reuse),
-        "undisclosed": rows_of(found.undisclosed),
-        "differences": rows_of(found.differences),
-        "public_overlap": asdict(found.public),
-        "beta": beta_words(found),
+        "mentions": rows_of(survey.mentions),
+        "overlap": rows_of(survey.overlap),
+        "reuse": rows_of(survey.reuse),
+        "undisclosed": rows_of(survey.undisclosed),
+        "differences": rows_of(survey.differences),
+        "public_overlap": asdict(survey.public),
+        "beta": beta_words(survey),
         "references": paper.references(),
     }
 
 
-def write_evidence(found: Evidence, folder: Path) -> list[Path]:
+def write_evidence(survey: Evidence, folder: Path) -> list[Path]:
     """Write ``mentions``, ``overlap``, ``reuse``, ``undisclosed``, ``differences`` (CSV) and the heat map.
 
     Args:
-        found: What to write.
+        survey: The survey.
         folder: Where to; files of an earlier call are replaced.
 
     Returns:
@@ -58,26 +62,30 @@ def write_evidence(found: Evidence, folder: Path) -> list[Path]:
         StoreError: The folder cannot be written.
     """
     names = ("mentions", "overlap", "reuse", "undisclosed", "differences")
-    tables = {f"{name}.csv": to_csv(getattr(found, name)).encode() for name in names}
-    return write_contents(folder, tables | pictures({"evidence": evidence_figure(found)}))
+    tables = {f"{name}.csv": to_csv(getattr(survey, name)).encode() for name in names}
+    return write_contents(folder, tables | pictures({"evidence": evidence_figure(survey)}))
 
 
 @styled
-def evidence_figure(found: Evidence) -> Figure:
-    """Which models state which sources, beside a heat map of the overlap of any two families."""
+def evidence_figure(survey: Evidence) -> Figure:
+    """Draw the sources that each model states, beside a heat map of the overlap of any two families.
+
+    Args:
+        survey: The survey.
+    """
     names = ["stated", "not stated, overlap expected"]
     across, top = legend_rows(names, 10.4)
     figure, axes = panels(Frame(10.4, 4.1, 2, left=1.05, top=top, foot=1.0), 2)
-    _draw_sources(axes[0], found)
-    _draw_overlap(axes[1], found)
+    _draw_sources(axes[0], survey)
+    _draw_overlap(axes[1], survey)
     add_legend(figure, [Line2D([], [], **look) for look in _LOOKS.values()], names, across)
     return figure
 
 
-def _draw_sources(axes: Axes, found: Evidence) -> None:
-    models = list(dict.fromkeys(found.mentions["model"]))
+def _draw_sources(axes: Axes, survey: Evidence) -> None:
+    models = list(dict.fromkeys(survey.mentions["model"]))
     for how, look in _LOOKS.items():
-        rows = found.mentions[found.mentions["how"] == how]
+        rows = survey.mentions[survey.mentions["how"] == how]
         x, y = rows["source"].map(SOURCES.index), rows["model"].map(models.index)
         axes.plot(x, y, clip_on=False, **look)
     axes.set_title("named by the makers")
@@ -85,10 +93,10 @@ def _draw_sources(axes: Axes, found: Evidence) -> None:
     _name(axes, list(SOURCES), models)
 
 
-def _draw_overlap(axes: Axes, found: Evidence) -> None:
-    families = list(dict.fromkeys([*found.overlap["a"], *found.overlap["b"]]))
+def _draw_overlap(axes: Axes, survey: Evidence) -> None:
+    families = list(dict.fromkeys([*survey.overlap["a"], *survey.overlap["b"]]))
     values = np.eye(len(families))
-    for row in found.overlap.to_dict("records"):
+    for row in survey.overlap.to_dict("records"):
         a, b = families.index(row["a"]), families.index(row["b"])
         values[a, b] = values[b, a] = row["jaccard"]
     axes.imshow(values, cmap=_SHADES, vmin=0, vmax=1, aspect="auto")

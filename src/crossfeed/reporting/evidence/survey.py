@@ -1,4 +1,4 @@
-r"""What makers of language models say they trained on: the paper's survey (Tables 1, 5 and 6), counted.
+r"""Training data that makers of language models state: the paper's survey (Tables 1, 5 and 6), counted.
 
 For families of models a and b that name the kinds of sources A and B, their overlap is Jaccard's
 :math:`J = |A \cap B| / |A \cup B|`. A family names what any of its versions names, in either table.
@@ -138,7 +138,7 @@ def _reuse(named: pd.DataFrame) -> pd.DataFrame:
 
 
 def _undisclosed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Table 5, and the versions of Table 1 that name nothing and are not in it."""
+    """Return Table 5, and the versions of Table 1 that name nothing and are not in it."""
     told = paper.table("5").drop(columns="table")
     silent = rows[rows["how"] == "undisclosed"]
     silent = silent[~silent["reference"].isin(set(told["reference"]))]

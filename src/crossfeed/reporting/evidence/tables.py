@@ -18,42 +18,46 @@ __all__ = ["beta_words", "render_evidence"]
 _MARKS: Final = {"stated": "x", "overlap": "o"}
 
 
-def render_evidence(found: Evidence, console: Console) -> None:
+def render_evidence(survey: Evidence, console: Console) -> None:
     """Print which models state which sources, how far they overlap, what was reused, and what follows for beta.
 
     Args:
-        found: The survey.
+        survey: The survey.
         console: Where to.
     """
     say(console, "What makers of language models say they trained on", "bold")
     say(console, "The paper's survey (Tables 1, 5 and 6). x: stated; o: not stated, overlap expected.", "dim")
-    console.print(_sources(found))
+    console.print(_sources(survey))
     console.print()
     say(console, "Overlap of two families: kinds that both name, of those that either names", "bold")
-    console.print(_overlaps(found))
+    console.print(_overlaps(survey))
     console.print()
     say(console, "Kinds of sources kept from version to version", "bold")
-    console.print(_reuse(found))
+    console.print(_reuse(survey))
     console.print()
     say(console, "Makers that name no data set, in our words", "bold")
-    for row in found.undisclosed.to_dict("records"):
+    for row in survey.undisclosed.to_dict("records"):
         told = "; ".join(part for part in (row["pretraining"], _fine_tuning(row["fine_tuning"])) if part)
         _item(console, f"{row['model']} ({row['reference']}): {told or 'nothing is said'}")
     console.print()
     say(console, "Where Tables 1 and 6 differ (either counts)", "bold")
-    for row in found.differences.to_dict("records"):
+    for row in survey.differences.to_dict("records"):
         _item(
             console, f"{row['model']}: {row['source']} is in Table {row['named_in']}, not in Table {row['missing_in']}"
         )
     console.print()
     say(console, "Where a default beta could come from", "bold")
-    for line in beta_words(found):
+    for line in beta_words(survey):
         say(console, line)
 
 
-def beta_words(found: Evidence) -> list[str]:
-    """What the overlaps would mean for beta, the private share of the real data, and why they do not settle it."""
-    public, pairs = found.public, len(found.overlap)
+def beta_words(survey: Evidence) -> list[str]:
+    """Return readings of the overlaps as beta, the private share of the real data, and why they do not settle it.
+
+    Args:
+        survey: The survey.
+    """
+    public, pairs = survey.public, len(survey.overlap)
     return [
         f"Two families share {public.mean:.2f} of the kinds of sources that they name ({public.low:.2f} to "
         f"{public.high:.2f} over {pairs} pairs; {public.stated:.2f} if only what is stated counts). If that were the "
@@ -74,27 +78,27 @@ def _grid(head: list[str], gap: int = 1) -> Table:
     return grid
 
 
-def _sources(found: Evidence) -> Table:
-    models = list(dict.fromkeys(found.mentions["model"]))
+def _sources(survey: Evidence) -> Table:
+    models = list(dict.fromkeys(survey.mentions["model"]))
     grid = _grid(["", *(model.replace(" ", "\n") for model in models)], gap=0)  # eleven models in 80 columns
-    how = {(row["model"], row["source"]): row["how"] for row in found.mentions.to_dict("records")}
+    how = {(row["model"], row["source"]): row["how"] for row in survey.mentions.to_dict("records")}
     for source in SOURCES:
         grid.add_row(source, *(_MARKS.get(how.get((model, source), ""), "") for model in models))
     return grid
 
 
-def _overlaps(found: Evidence) -> Table:
-    families = list(dict.fromkeys([*found.overlap["a"], *found.overlap["b"]]))
-    values = {(row["a"], row["b"]): row["jaccard"] for row in found.overlap.to_dict("records")}
+def _overlaps(survey: Evidence) -> Table:
+    families = list(dict.fromkeys([*survey.overlap["a"], *survey.overlap["b"]]))
+    values = {(row["a"], row["b"]): row["jaccard"] for row in survey.overlap.to_dict("records")}
     grid = _grid(["", *families[:-1]])
     for number, b in enumerate(families[1:], start=1):
         grid.add_row(b, *(f"{values[a, b]:.2f}" for a in families[:number]))
     return grid
 
 
-def _reuse(found: Evidence) -> Table:
+def _reuse(survey: Evidence) -> Table:
     grid = _grid(["", "kept", "new"])
-    for row in found.reuse.to_dict("records"):
+    for row in survey.reuse.to_dict("records"):
         label = f"{row['family']} {row['before']} to {row['after']}"
         grid.add_row(label, f"{row['kept']} of {row['named']}", str(row["new"]))
     return grid

@@ -1,4 +1,4 @@
-"""What a report is made of: sections of blocks, as plain values. The template decides how each kind of block looks."""
+"""Sections and blocks of a report, as plain values; the template decides how each kind of block looks."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sample:
-    """What models made of one test prompt.
+    """The models' completions of one test prompt.
 
     Attributes:
         task: The data set.
@@ -165,10 +165,22 @@ class Section:
 
 
 def file_name(name: str, groups: Sequence[Group], group: Group) -> str:
-    """A figure's file name; groups of columns are numbered where there are several."""
+    """Return a figure's file name; groups of columns are numbered where there are several.
+
+    Args:
+        name: The stem.
+        groups: All groups of columns that have a figure.
+        group: The group that this figure shows.
+    """
     return name if len(groups) == 1 else f"{name}-{groups.index(group) + 1}"
 
 
 def left_out(shown: int, known: int, where: str) -> str:
-    """What a picture or table of some grid points says of the others: a sentence after a space, or nothing."""
+    """Return a note that some grid points are left out: a sentence after a space, or nothing.
+
+    Args:
+        shown: Number of grid points shown.
+        known: Number of grid points there are.
+        where: The file that has all of them.
+    """
     return "" if shown >= known else f" {shown} of {known} grid points, evenly chosen; all are in {where}."

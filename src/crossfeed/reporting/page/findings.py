@@ -1,4 +1,4 @@
-"""What a run shows, in words computed from its numbers."""
+"""Sentences about a run, computed from its numbers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from crossfeed.display.formatting import number, percent, plain
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Columns, Row, columns_of
+from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.numbers import change
 
 __all__ = ["count", "findings", "gained", "opening", "state"]
@@ -23,7 +24,11 @@ _POINTS: Final = 12
 
 
 def opening(run: Run) -> list[str]:
-    """What was run, and how far it came."""
+    """Return the description of the run and its state, a paragraph each.
+
+    Args:
+        run: The run.
+    """
     experiment = run.experiment
     entities = ", ".join(f"{entity.name} (owns {entity.private})" for entity in experiment.ecosystem.entities)
     models, points = len(experiment.ecosystem.entities), len(run.points)
@@ -39,7 +44,11 @@ def opening(run: Run) -> list[str]:
 
 
 def state(run: Run) -> str:
-    """How many cells finished, and which did not."""
+    """Return a sentence with the number of cells in each state.
+
+    Args:
+        run: The run.
+    """
     counts = Counter(run.cells["state"])
     if counts["finished"] == len(run.cells):
         return f"All {len(run.cells)} cells finished." if len(run.cells) > 1 else "Its one cell finished."
@@ -48,23 +57,29 @@ def state(run: Run) -> str:
 
 
 def findings(run: Run) -> list[tuple[str, str]]:
-    """Statements that compare grid points, then entities one by one, then points: ``(what it is about, statement)``."""
-    table = run.change_table("loss", greek=True)
+    """Return statements ``(subject, text)``: a comparison of grid points, then entities one by one, then points.
+
+    Args:
+        run: The run.
+    """
+    table = run.change_table(LOSS, greek=True)
     if table is None or all(entry.final is None for row in table.rows for entry in row.entries.values()):
         return []
-    numbers = change(run.records, "loss")
-    similar = change(run.records, "similarity")
+    numbers = change(run.records, LOSS)
+    similar = change(run.records, SIMILARITY)
     columns = table.columns
     points = _told_points(run, numbers, columns)
     said = [(columns.labels[point] or "the run", _point(point, table, numbers, similar)) for point in points]
     best = _best(run, numbers, columns)
     entities = [(plain(name), _entity(run, name, numbers, columns)) for name in _told_models(run, numbers)]
-    found = ([("All in all", best)] if best else []) + [(label, text) for label, text in [*entities, *said] if text]
-    return [(label, text.replace(" %", "\u00a0%")) for label, text in found]
+    statements = ([("All in all", best)] if best else []) + [
+        (label, text) for label, text in [*entities, *said] if text
+    ]
+    return [(label, text.replace(" %", "\u00a0%")) for label, text in statements]
 
 
 def _told_points(run: Run, numbers: pd.DataFrame, columns: Columns) -> list[int]:
-    """The grid points that are told one by one: all of a small grid, the best and the worst of a large one."""
+    """Return the grid points to describe one by one: all of a small grid, the best and the worst of a large one."""
     known = [point for point in columns.points if (numbers["point"] == point).any()]
     if len(known) <= _POINTS:
         return known
@@ -73,7 +88,7 @@ def _told_points(run: Run, numbers: pd.DataFrame, columns: Columns) -> list[int]
 
 
 def _told_models(run: Run, numbers: pd.DataFrame) -> list[str]:
-    """The entities that are told one by one; of many, those that gained and lost most on average."""
+    """Return the entities to describe one by one; of many, those that gained and lost most on average."""
     names = [name for name in run.experiment.ecosystem.names if (numbers["model"] == name).any()]
     if len(names) <= _MODELS:
         return names
@@ -83,7 +98,7 @@ def _told_models(run: Run, numbers: pd.DataFrame) -> list[str]:
 
 
 def _entity(run: Run, name: str, numbers: pd.DataFrame, columns: Columns) -> str:
-    """``At alpha = 0.5 it gained 79.4 % on facts and lost 6.7 % on its own task.``, a sentence for each point.
+    """Return ``At alpha = 0.5 it gained 79.4 % on facts and lost 6.7 % on its own task.``, a sentence for each point.
 
     Of many points those where it gained most and lost most, averaged over private tasks.
     """
@@ -98,7 +113,7 @@ def _entity(run: Run, name: str, numbers: pd.DataFrame, columns: Columns) -> str
 
 
 def _told(changes: pd.DataFrame, owned: str) -> list[str]:
-    """What an entity gained and lost: on others' tasks first, of many the best and the worst."""
+    """Return an entity's gains and losses: on others' tasks first, of many the best and the worst."""
     others = changes[~changes["task"].isin([owned, PUBLIC])].to_dict("records")
     told = [f"{gained(row)} on {plain(row['task'])}" for row in others]
     if len(others) > _NAMED:
@@ -111,7 +126,7 @@ def _told(changes: pd.DataFrame, owned: str) -> list[str]:
 
 
 def gained(change: Mapping[Any, Any]) -> str:
-    """What a change of loss means for a model: ``gained 79.4 %``, for a loss that fell.
+    """Return a change of loss as a gain or loss of the model: ``gained 79.4 %``, for a loss that fell.
 
     Args:
         change: A row of `crossfeed.reporting.data.numbers.change`.
@@ -141,7 +156,7 @@ def _point(point: int, table: ChangeTable, numbers: pd.DataFrame, similar: pd.Da
 
 
 def _kind(point: int, rows: list[Row], numbers: pd.DataFrame) -> str:
-    """``-5.8 % on average (2 better)``; of many rows the ends too, since not all of their models are told by name."""
+    """Return ``-5.8 % on average (2 better)``; of many rows also the extremes, since not all models are named."""
     here = numbers[numbers["point"] == point].set_index(["model", "task"])["percent"]
     named = sorted(((float(here[row.model, row.task]), row) for row in rows), key=lambda pair: pair[0])
     marks = Counter(row.entries[point].mark for row in rows)
@@ -156,7 +171,7 @@ def _kind(point: int, rows: list[Row], numbers: pd.DataFrame) -> str:
 
 
 def _best(run: Run, numbers: pd.DataFrame, columns: Columns) -> str:
-    """Where the models know all private tasks best in the end; only points that were finished are compared."""
+    """Name the finished grid points with the lowest and the highest final loss over all private tasks."""
     private = _private(run, numbers)
     final = _final(run, numbers)
     if len(final) < 2:
@@ -170,16 +185,21 @@ def _best(run: Run, numbers: pd.DataFrame, columns: Columns) -> str:
 
 
 def _private(run: Run, numbers: pd.DataFrame) -> pd.DataFrame:
-    """Private tasks at points that were finished."""
+    """Return private tasks at points that were finished."""
     private = numbers[numbers["task"].isin(list(run.experiment.tasks))]
     return private[private["generation"] == run.experiment.generations]
 
 
 def _final(run: Run, numbers: pd.DataFrame) -> pd.Series[float]:
-    """Mean last loss over all models and private tasks, by finished point."""
+    """Return mean last loss over all models and private tasks, by finished point."""
     return _private(run, numbers).groupby("point")["final"].mean()
 
 
 def count(number: int, what: str) -> str:
-    """A number of things."""
+    """Return a number with its noun in singular or plural.
+
+    Args:
+        number: The number.
+        what: The noun in singular.
+    """
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

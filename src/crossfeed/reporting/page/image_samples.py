@@ -1,4 +1,4 @@
-"""Images that models drew, class by class, at every time and grid point that samples are shown of."""
+"""Images that models generated, by class, at every generation and grid point with samples."""
 
 from __future__ import annotations
 
@@ -38,38 +38,42 @@ Sheets = Sequence[tuple[str, Mapping[str, Sequence[bytes]]]]
 
 
 def image_samples(run: Run) -> list[Block]:
-    """A picture for each model; nothing if it does not draw images, or if none were kept."""
-    found = [(label, images) for label, frame in pages(run) if len(images := _only_images(frame))]
-    if not found:
+    """Return a picture for each model; nothing if it does not draw images, or if none were kept.
+
+    Args:
+        run: The run.
+    """
+    outputs = [(label, images) for label, frame in pages(run) if len(images := _only_images(frame))]
+    if not outputs:
         return []
-    classes = _classes(pd.concat([frame["prompt"] for _, frame in found]))
+    classes = _classes(pd.concat([frame["prompt"] for _, frame in outputs]))
     models = [
-        name for name in run.experiment.ecosystem.names if any((frame["model"] == name).any() for _, frame in found)
+        name for name in run.experiment.ecosystem.names if any((frame["model"] == name).any() for _, frame in outputs)
     ]
     note = (
         "The images of models' outputs on test items at the first seed, a row for each caption; on the left, the data, "
         "unless the images are the data's and the captions the model's. "
         "The same item gets the same random numbers at every generation, so what changes is the model."
     )
-    return [Words([note]), *(_picture(found, model, classes) for model in models[:_MODELS])]
+    return [Words([note]), *(_picture(outputs, model, classes) for model in models[:_MODELS])]
 
 
 def _classes(captions: pd.Series[str]) -> list[str]:
-    """The captions that are there most; rare ones, as a writer of captions makes them up, only where all are rare."""
+    """Return the most frequent captions; rare ones, which a writer of captions may invent, only where all are rare."""
     shares = captions.value_counts(normalize=True)
     common = shares[shares >= _RARE]
     return sorted(str(name) for name in (common if len(common) else shares).index[:_CLASSES])
 
 
 def _only_images(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that hold images."""
+    """Return the rows that hold images."""
     if not set(frame.columns) >= _COLUMNS:
         return pd.DataFrame()
     return frame[[isinstance(said, bytes) for said in frame["completion"]]]
 
 
-def _picture(found: list[tuple[str, pd.DataFrame]], model: str, classes: list[str]) -> Picture:
-    own = [(label, frame[frame["model"] == model]) for label, frame in found]
+def _picture(outputs: list[tuple[str, pd.DataFrame]], model: str, classes: list[str]) -> Picture:
+    own = [(label, frame[frame["model"] == model]) for label, frame in outputs]
     sheets = [(label, _by_class(frame, "completion", classes)) for label, frame in own]
     if not (own[0][1]["completion"] == own[0][1]["reference"]).all():  # a writer's images are the data's already
         sheets.insert(0, ("data", _by_class(own[0][1], "reference", classes)))
@@ -81,7 +85,7 @@ def _picture(found: list[tuple[str, pd.DataFrame]], model: str, classes: list[st
 
 
 def _by_class(frame: pd.DataFrame, column: str, classes: list[str]) -> dict[str, list[bytes]]:
-    """The first images of each class; an item of a task is there once."""
+    """Return the first images of each class; an item of a task is there once."""
     rows = frame.sort_values(["task", "item"], kind="stable")
     return {name: [*rows.loc[rows["prompt"] == name, column].dropna()[:_EACH]] for name in classes}
 
@@ -109,7 +113,7 @@ def _sheet(images: Mapping[str, Sequence[bytes]]) -> _Sheet:
 
 
 def _pixels(data: bytes) -> NDArray[np.uint8] | None:
-    """An image, or None for bytes that are none: what a run's folder holds need not be what a learner wrote."""
+    """Return an image, or None for bytes that are none: what a run's folder holds need not be what a learner wrote."""
     try:
         return from_bytes(data, "it")
     except InvalidInput:

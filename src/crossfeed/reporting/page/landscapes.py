@@ -1,4 +1,4 @@
-"""What the last losses were over all alpha and beta of a grid, and where they were lowest."""
+"""Final losses over all alpha and beta of a grid, and the points where they are lowest."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import clip, number
 from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.exact import Theory
 from crossfeed.reporting.data.frames import Run, shares
 from crossfeed.reporting.data.layout import columns_of
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import change
 from crossfeed.reporting.drawing.figures import NARROW
 from crossfeed.reporting.drawing.heat import Matrix, Scale, heat_maps
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Picture, Statements
-from crossfeed.reporting.page.exact import Theory
 
 __all__ = ["landscape", "landscapes"]
 
@@ -32,7 +33,7 @@ _LEAST: Final = 2  # values of alpha and of beta that make a landscape
 
 
 def landscape(run: Run, losses: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean last losses over models and tasks, at every grid point that came to its end.
+    """Return mean final losses over models and tasks, at every finished grid point.
 
     Args:
         run: The run.
@@ -51,8 +52,13 @@ def landscape(run: Run, losses: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def landscapes(run: Run, theory: Theory) -> list[Block]:
-    """Heat maps over alpha and beta, where a grid has at least two of each; for linear models beside exact theory."""
-    losses = change(run.records, "loss")
+    """Return heat maps over alpha and beta if a grid has two of each; for linear models beside exact theory.
+
+    Args:
+        run: The run.
+        theory: Exact theory of the run.
+    """
+    losses = change(run.records, LOSS)
     known = {"measured": landscape(run, losses, "final")}
     if known["measured"].empty or run.experiment.generations == 0:
         return []
@@ -62,18 +68,20 @@ def landscapes(run: Run, theory: Theory) -> list[Block]:
     if theory.exact is not None:
         known["exact theory"] = landscape(run, theory.exact.beside, "exact_final")
     blocks: list[Block] = []
-    found: list[tuple[str, str]] = []
+    statements: list[tuple[str, str]] = []
     for place, (label, points) in enumerate(grids[:_FIGURES]):
         maps = [_Map(kind, source, points, table) for kind in _KINDS for source, table in known.items()]
         maps = [each for each in maps if len(each.values)]
         name = "landscape" if len(grids) == 1 else f"landscape-{place + 1}"
         blocks.append(_picture(name, label, maps, len(known)))
-        found += [(", ".join(t for t in (_KINDS[each.kind], each.source, label) if t), each.told()) for each in maps]
-    return [Statements(found), *blocks]
+        statements += [
+            (", ".join(t for t in (_KINDS[each.kind], each.source, label) if t), each.told()) for each in maps
+        ]
+    return [Statements(statements), *blocks]
 
 
 def _grids(run: Run, known: set[int]) -> list[tuple[str, pd.DataFrame]]:
-    """Grids of numbers ``alpha, beta`` by ``point``, one for each combination of the other fields."""
+    """Return grids of numbers ``alpha, beta`` by ``point``, one for each combination of the other fields."""
     points = run.points
     numbers = shares(run).assign(label="")
     numbers = numbers[numbers.index.isin(known)]
@@ -108,11 +116,11 @@ class _Map:
 
     @property
     def best(self) -> pd.Series[float]:
-        """Where it is lowest."""
+        """The row of the lowest value."""
         return self.values.iloc[0]
 
     def matrix(self, several: bool) -> Matrix:
-        """As a heat map, alpha to the right and beta up."""
+        """Return as a heat map, alpha to the right and beta up."""
         wide = self.values.pivot_table(index="beta", columns="alpha", values="value").sort_index(ascending=False)
         at = wide.index.get_loc(self.best["beta"]), wide.columns.get_loc(self.best["alpha"])
         title = f"{_KINDS[self.kind]}, {self.source}" if several else _KINDS[self.kind]
@@ -120,7 +128,7 @@ class _Map:
         return Matrix(title, wide.to_numpy(dtype=float), rows, columns, (int(str(at[0])), int(str(at[1]))))
 
     def told(self) -> str:
-        """Where it is lowest and where highest, in words."""
+        """Return the points of the lowest and the highest value as a phrase."""
         return f"lowest at {_where(self.best)}, highest at {_where(self.values.iloc[-1])}"
 
 

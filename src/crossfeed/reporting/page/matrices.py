@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import clip, number, signed
 from crossfeed.protocols import PUBLIC, Array
+from crossfeed.reporting.data.exact import Exact, Theory
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import Columns, columns_of, evenly
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation, change
 from crossfeed.reporting.drawing.figures import abreast
 from crossfeed.reporting.drawing.heat import Matrix, Scale, ends, heat_maps
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Picture, Sheet, Words, left_out
-from crossfeed.reporting.page.exact import Exact, Theory
 from crossfeed.reporting.page.samples import at
 
 __all__ = ["gains", "loss_matrices"]
@@ -32,8 +33,12 @@ _MOST_COLOUR: Final = 100.0  # per cent; what changed by more looks like this
 
 
 def loss_matrices(run: Run) -> list[Block]:
-    """The loss of every model on every task, over generations: a row of heat maps for each grid point."""
-    frame = by_generation(run.records, "loss")
+    """Return the loss of every model on every task, over generations: a row of heat maps for each grid point.
+
+    Args:
+        run: The run.
+    """
+    frame = by_generation(run.records, LOSS)
     if frame.empty or frame["generation"].max() == 0 or frame["model"].nunique() < 2:
         return []
     columns = columns_of(run.points, greek=True)
@@ -54,8 +59,13 @@ def loss_matrices(run: Run) -> list[Block]:
 
 
 def gains(run: Run, theory: Theory) -> list[Block]:
-    """What each model gained and lost on each task; beside it, for linear models, what exact theory says."""
-    exact, measured = theory.exact, change(run.records, "loss")
+    """Return each model's change of loss on each task; for linear models beside exact theory.
+
+    Args:
+        run: The run.
+        theory: Exact theory of the run.
+    """
+    exact, measured = theory.exact, change(run.records, LOSS)
     both = measured if exact is None else exact.beside
     both = both[both["generation"] > 0]
     if both.empty:
@@ -95,7 +105,7 @@ def _gain_picture(
 
 
 def _agreement(both: pd.DataFrame, columns: Columns) -> list[Block]:
-    """How far the run is from its expectation, in standard errors."""
+    """Return the distance of the run from its expectation, in standard errors."""
     errors = both["errors"].dropna()
     if errors.empty:
         return []
@@ -117,12 +127,12 @@ def _agreement(both: pd.DataFrame, columns: Columns) -> list[Block]:
         ]
         for row in both.to_dict("records")
     ]
-    head = ["loss", "measured", "exact", "standard error", "difference in standard errors"]
+    head = [LOSS, "measured", "exact", "standard error", "difference in standard errors"]
     return [Words([words]), Sheet("Last losses beside exact theory", head, rows, numeric=True)]
 
 
 def _influence(run: Run, exact: Exact, columns: Columns, points: Sequence[int]) -> Picture:
-    """Whose data the models' expected predictions come from, by exact theory."""
+    """Return a heat map of each data source's influence on the models' expected predictions, by exact theory."""
     reached = {point: int(run.cells.loc[run.cells["point"] == point, "reached"].max()) for point in points}
     parts = []
     for point in points:
@@ -141,7 +151,7 @@ def _influence(run: Run, exact: Exact, columns: Columns, points: Sequence[int]) 
 
 
 def _matrix(run: Run, table: pd.DataFrame, column: str, title: str) -> Matrix:
-    """A model's row and a task's column for each number; models and tasks as they are described."""
+    """Return a model's row and a task's column for each number; models and tasks as they are described."""
     models = [name for name in run.experiment.ecosystem.names if (table["model"] == name).any()]
     known = set(table["task"])
     named = dict.fromkeys([*run.experiment.tasks, *sorted(known - {PUBLIC}), PUBLIC])
@@ -159,12 +169,12 @@ def _draw(parts: Sequence[Matrix], scale: Scale, columns: int, names: tuple[str,
 
 
 def _told(parts: Sequence[Matrix], show: Callable[[float], str]) -> str:
-    """Heat maps in words."""
+    """Return the text alternative of heat maps."""
     return " ".join(f"{part.title}: {_matrix_told(part, show)}." for part in parts)
 
 
 def _matrix_told(part: Matrix, show: Callable[[float], str]) -> str:
-    """All numbers of a small heat map, the ends of a large one."""
+    """Return all numbers of a small heat map, the ends of a large one."""
     full = [(float(part.values[place]), place) for place in np.ndindex(part.values.shape)]
     full = sorted((value, place) for value, place in full if np.isfinite(value))
     told = [f"{part.rows[row]} on {part.columns[column]} {show(value)}" for value, (row, column) in full]

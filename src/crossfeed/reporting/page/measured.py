@@ -12,14 +12,16 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import clip
 from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.exact import Exact, Theory
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import KINDS, ChangeTable, Row
-from crossfeed.reporting.data.numbers import DEAD_BAND, by_generation
+from crossfeed.reporting.data.measures import LOSS
+from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.drawing import figures
 from crossfeed.reporting.drawing.figures import Panel, far_apart
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Changes, Picture, file_name, left_out
-from crossfeed.reporting.page.exact import Exact, Theory
 from crossfeed.reporting.page.table_files import file_stem
+from crossfeed.settings import Measure
 
 __all__ = ["changes", "curves", "measured"]
 
@@ -31,30 +33,27 @@ _LINES: Final = 6
 _CALLED: Final = {"own": "own tasks", "other": "other models' tasks", "public": "public data"}
 
 
-def measured(
-    run: Run, metrics: tuple[str, ...], curves_of: tuple[str, ...] = (), theory: Theory | None = None
-) -> list[Block]:
-    """Tables of a run's metrics, and curves of some of them.
+def measured(run: Run, measures: Sequence[Measure], theory: Theory | None = None) -> list[Block]:
+    """Return tables of a run's metrics, and curves of those that declare them.
 
     Args:
         run: The run.
-        metrics: The metrics; those that were not measured are left out.
-        curves_of: Of which to draw curves.
+        measures: The metrics; those that were not measured are left out.
         theory: What exact theory says of the run's losses.
     """
     exact = theory.exact if theory else None
     blocks: list[Block] = []
-    for metric in metrics:
-        table = run.change_table(metric, greek=True)
+    for measure in measures:
+        table = run.change_table(measure.metric, greek=True)
         if table is not None:
             blocks.append(changes(table, str(run.experiment.generations), _GROUPS))
-            if metric in curves_of and run.records["generation"].max() > 0:
-                blocks += _by_group(run, table, exact if metric == "loss" else None)
+            if "curves" in measure.shown and run.records["generation"].max() > 0:
+                blocks += _by_group(run, table, exact if measure.metric == LOSS else None)
     return blocks
 
 
 def changes(table: ChangeTable, final: str, groups: int) -> Changes:
-    """A table and its legend.
+    """Return a table and its legend.
 
     Args:
         table: The table.
@@ -92,7 +91,7 @@ def curves(
     exact: Exact | None = None,
     note: str = "",
 ) -> Picture:
-    """A metric over generations, a panel for each row; of very many rows, one for each kind of row.
+    """Return a metric over generations, a panel for each row; of very many rows, one for each kind of row.
 
     Args:
         table: The metric's table.
@@ -139,14 +138,14 @@ def _draw(
 
 
 def _expected(frame: pd.DataFrame, exact: Exact) -> pd.DataFrame:
-    """The same with a column ``exact``."""
+    """Return the same with a column ``exact``."""
     times = sorted(frame["generation"].unique())
     parts = [exact.expected(point, times).assign(point=point) for point in frame["point"].unique()]
     return frame.merge(pd.concat(parts), on=["point", "model", "task", "generation"], how="left")
 
 
 def _summed(frame: pd.DataFrame, rows: Sequence[Row]) -> tuple[pd.DataFrame, list[Panel]]:
-    """Means over all rows of a kind: their seeds are not independent, so they have no standard error here."""
+    """Return means over all rows of a kind: their seeds are not independent, so they have no standard error here."""
     kinds = pd.DataFrame([(row.model, row.task, row.kind) for row in rows], columns=["model", "task", "kind"])
     joined = frame.merge(kinds, on=["model", "task"])
     shown = [name for name in ("mean", "exact") if name in joined]
@@ -166,7 +165,7 @@ def _by_group(run: Run, table: ChangeTable, exact: Exact | None) -> list[Picture
             {point: columns.heads[point] for point in group.points},
             group.label,
             file_name(table.measure.metric, columns.groups, group),
-            DEAD_BAND if table.measure.metric == "loss" else 0.0,
+            table.measure.band if table.measure.relative else 0.0,
             exact,
             left_out(len(columns.points), len(table.columns.points), "by_generation.csv"),
         )
@@ -175,7 +174,7 @@ def _by_group(run: Run, table: ChangeTable, exact: Exact | None) -> list[Picture
 
 
 def _by_model(run: Run, table: ChangeTable) -> list[Row]:
-    """Rows model by model, tasks in one order: side by side they make a matrix."""
+    """Return rows model by model, tasks in one order: side by side they make a matrix."""
     models = list(dict.fromkeys(row.model for row in table.rows))
     tasks = {name: place for place, name in enumerate([*run.experiment.tasks, PUBLIC])}  # a grid may bring others
     return sorted(table.rows, key=lambda row: (models.index(row.model), tasks.get(row.task, len(tasks))))

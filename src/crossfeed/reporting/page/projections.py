@@ -26,7 +26,11 @@ _TIMES: Final = 4
 
 
 def clouds(run: Run) -> list[Block]:
-    """PCA panels of the first seed: seeds are projected each on axes of its own."""
+    """Return PCA panels of the first seed: seeds are projected each on axes of its own.
+
+    Args:
+        run: The run.
+    """
     frame = run.projection
     if frame.empty:
         return []
@@ -57,7 +61,7 @@ def _picture(run: Run, frame: pd.DataFrame, columns: Columns, group: Group) -> P
 
 
 def _panels(frame: pd.DataFrame, point: int, head: str) -> list[Panel]:
-    """A grid point's first generation, its last, and some in between."""
+    """Return a grid point's first generation, its last, and some in between."""
     known = sorted(frame.loc[frame["point"] == point, "generation"].unique())
     return [Panel(f"{at(t)}, {head}", {"point": point, "generation": int(t)}) for t in evenly(known, _TIMES)]
 

@@ -21,27 +21,39 @@ _FEW_POINTS: Final = 4  # more of them, and the generation in the middle is left
 
 
 def samples(run: Run) -> list[Sample]:
-    """Completions of the first test prompts of every data set, at the first seed; empty if none were kept."""
-    found = [(label, frame[frame["item"] < PROMPTS]) for label, frame in pages(run) if _is_text(frame)]
-    if not found:
+    """Return completions of the first test prompts of every data set, at the first seed; empty if none were kept.
+
+    Args:
+        run: The run.
+    """
+    outputs = [(label, frame[frame["item"] < PROMPTS]) for label, frame in pages(run) if _is_text(frame)]
+    if not outputs:
         return []
-    known = {task for _, frame in found for task in frame["task"]}
+    known = {task for _, frame in outputs for task in frame["task"]}
     return [
-        _sample(run, found, task, item)
+        _sample(run, outputs, task, item)
         for task in (*run.experiment.tasks, PUBLIC)
         if task in known
         for item in range(PROMPTS)
-        if any(((frame["task"] == task) & (frame["item"] == item)).any() for _, frame in found)
+        if any(((frame["task"] == task) & (frame["item"] == item)).any() for _, frame in outputs)
     ]
 
 
 def at(generation: object) -> str:
-    """A time, in one piece."""
+    """Return a generation as ``t = 3``, with spaces that do not break.
+
+    Args:
+        generation: The generation t.
+    """
     return f"t\u00a0=\u00a0{generation}"
 
 
 def pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
-    """Outputs at the first seed, by time and grid point: the shared start, then every point's middle and end."""
+    """Return outputs at the first seed, by time and grid point: the shared start, then every point's middle and end.
+
+    Args:
+        run: The run.
+    """
     heads = columns_of(run.points, greek=True).labels
     cells = run.cells[(run.cells["seed"] == run.experiment.seeds[0]) & (run.cells["reached"] >= 0)]
     shared = cells.drop_duplicates("zero")
@@ -58,7 +70,7 @@ def pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _is_text(frame: pd.DataFrame) -> bool:
-    """Learners of other things than text keep outputs of other columns."""
+    """Return True if outputs are texts: learners of other items keep outputs with other columns."""
     if not {"model", "task", "item", "prompt", "completion", "reference"} <= set(frame.columns):
         return False
     return not any(isinstance(said, bytes) for said in frame["completion"])

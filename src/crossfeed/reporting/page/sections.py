@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import clip, number, plain
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
+from crossfeed.reporting.data.exact import Theory
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import columns_of, evenly, other_metrics
+from crossfeed.reporting.data.layout import columns_of, evenly
+from crossfeed.reporting.data.measures import LOSS, of_section
 from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture, timing
 from crossfeed.reporting.drawing import figures
 from crossfeed.reporting.drawing.figures import Panel
@@ -33,7 +35,6 @@ from crossfeed.reporting.page.blocks import (
     file_name,
     left_out,
 )
-from crossfeed.reporting.page.exact import Theory
 from crossfeed.reporting.page.findings import findings, opening
 from crossfeed.reporting.page.image_samples import image_samples
 from crossfeed.reporting.page.landscapes import landscapes
@@ -50,22 +51,23 @@ _AUTHORS: Final = 8  # of more models a training set's parts are not told apart 
 
 
 def sections(run: Run, theory: Theory) -> list[Section]:
-    """All sections that have something to show.
+    """Return all sections that have something to show.
 
     Args:
         run: The run.
         theory: What exact theory says of it.
     """
-    losses = [*measured(run, ("loss",), ("loss",), theory), *loss_matrices(run), *measured(run, ("completion_loss",))]
+    losses = of_section(run.measures, "loss")
+    main, rest = ([each for each in losses if (each.metric == LOSS) is is_main] for is_main in (True, False))
     made = (
         Section("summary", "Summary", _summary(run)),
-        Section("loss", "Loss", losses),
+        Section("loss", "Loss", [*measured(run, main, theory), *loss_matrices(run), *measured(run, rest)]),
         Section("gains", "Who learnt from whom", gains(run, theory)),
         Section("landscape", "Synthetic and private shares", landscapes(run, theory)),
-        Section("similarity", "Similarity of outputs", measured(run, ("similarity",), ("similarity",))),
+        Section("similarity", "Similarity of outputs", measured(run, of_section(run.measures, "similarity"))),
         Section("outputs", "Outputs", [*clouds(run), *image_samples(run), *_samples(run)]),
-        Section("quality", "Accuracy and diversity", measured(run, ("accuracy", "distinct_1", "distinct_2"))),
-        Section("metrics", "Other metrics", measured(run, other_metrics(run.records))),
+        Section("quality", "Accuracy and diversity", measured(run, of_section(run.measures, "quality"))),
+        Section("metrics", "Other metrics", measured(run, of_section(run.measures, "metrics"))),
         Section("mixture", "Realised mixture", _mixture(run)),
         Section("timing", "Time", _timing(run)),
         Section("failures", "Failures", failures(run)),
@@ -76,23 +78,23 @@ def sections(run: Run, theory: Theory) -> list[Section]:
 
 
 def _summary(run: Run) -> list[Block]:
-    found = findings(run)
-    if not found:
+    statements = findings(run)
+    if not statements:
         return [Words(opening(run))]
     means = "A model gains on a data set when its loss there falls: by so many per cent of what it was at the start."
-    return [Words([*opening(run), means]), Statements(found)]
+    return [Words([*opening(run), means]), Statements(statements)]
 
 
 def _samples(run: Run) -> list[Block]:
-    found = samples(run)
-    if not found:
+    shown = samples(run)
+    if not shown:
         return []
     note = (
         "What models wrote, for the first test prompts of each data set, at the first seed. The same prompt gets the "
         "same random numbers at every generation, so what changes is the model. Long texts are cut; control characters "
         "are shown as ⟨U+…⟩."
     )
-    return [Words([note]), Samples(found)]
+    return [Words([note]), Samples(shown)]
 
 
 def _mixture(run: Run) -> list[Block]:
@@ -151,13 +153,17 @@ def _timing(run: Run) -> list[Block]:
 
 
 def _seconds(value: float) -> str:
-    """Seconds of a stage; of what never happens there are none."""
+    """Return seconds of a stage; of what never happens there are none."""
     digits = 0 if value >= 100 or value == 0 else 2 if value >= 0.1 else 4
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def failures(run: Run) -> list[Block]:
-    """Cells that stopped, and why."""
+    """Return cells that stopped, and why.
+
+    Args:
+        run: The run.
+    """
     if run.failures.empty:
         return []
     rows = [
@@ -177,17 +183,21 @@ def _message(kind: object, message: object) -> str:
 
 
 def _environment(run: Run) -> list[Block]:
-    found = environment_items(run)
-    return [Facts(found)] if found else []
+    items = environment_items(run)
+    return [Facts(items)] if items else []
 
 
 def environment_items(run: Run) -> list[tuple[str, str]]:
-    """Where a run was made: names and values."""
+    """Return names and values of the environment in which a run was executed.
+
+    Args:
+        run: The run.
+    """
     return _flat(run.environment)
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested mappings as one list of names and values."""
+    """Return nested mappings as one list of names and values."""
     items: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{prefix}{plain(key)}".replace("_", " ")

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import pandas as pd
 
+from crossfeed.reporting.data.exact import Theory
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import MEASURES, other_metrics
 from crossfeed.reporting.data.numbers import by_generation, change, mixture, timing
 from crossfeed.reporting.page.blocks import Sample
-from crossfeed.reporting.page.exact import Theory
 from crossfeed.reporting.page.samples import samples
 
 __all__ = ["joined", "sheets"]
 
 
 def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
-    """Tables by name; those that would be empty are left out.
+    """Return Tables by name; those that would be empty are left out.
 
     Args:
         run: The run.
         theory: What exact theory says of it.
     """
-    metrics = (*MEASURES, *other_metrics(run.records))
+    metrics = [measure.metric for measure in run.measures]
     changed = [change(run.records, metric).assign(metric=metric) for metric in metrics]
     traced = [by_generation(run.records, metric).assign(metric=metric) for metric in metrics]
     made = {
@@ -38,7 +37,11 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
 
 
 def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """One table of those that hold something; the metric comes first."""
+    """Return one table of those that hold something; the metric comes first.
+
+    Args:
+        frames: Tables with a column ``metric``.
+    """
     full = [frame for frame in frames if len(frame)]
     if not full:
         return pd.DataFrame({"point": []})
@@ -47,16 +50,16 @@ def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _with_points(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
-    """The grid's fields in place of the point's number."""
+    """Return the grid's fields in place of the point's number."""
     points = run.points.reset_index()
     return points.merge(frame, on="point", how="inner").drop(columns="point")
 
 
-def _samples(found: list[Sample]) -> pd.DataFrame:
+def _samples(shown: list[Sample]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"task": each.task, "item": each.item, "when": when, "model": model, "prompt": each.prompt, "text": text}
-            for each in found
+            for each in shown
             for when, texts in each.rows
             for model, text in zip(each.models, texts, strict=True)
         ]

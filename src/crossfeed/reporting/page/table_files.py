@@ -23,12 +23,20 @@ _PACKAGE = "% \\usepackage{booktabs}"
 
 
 def file_stem(metric: str) -> str:
-    """What a metric's files are called; a name of another package's may hold anything."""
+    """Return the stem of a metric's file names; a name from another package may hold any character.
+
+    Args:
+        metric: Its name in the records.
+    """
     return re.sub(r"[^\w-]", "_", metric, flags=re.ASCII)
 
 
 def table_files(table: ChangeTable) -> dict[str, bytes]:
-    """A table's files by name: ``loss.csv``, ``loss.tex``, ``loss_change.csv`` and ``loss_change.tex``."""
+    """Return a table's files by name: ``loss.csv``, ``loss.tex``, ``loss_change.csv`` and ``loss_change.tex``.
+
+    Args:
+        table: The table.
+    """
     files: dict[str, bytes] = {}
     stem = file_stem(table.measure.metric)
     for name, show in ((stem, _values), (f"{stem}_change", _change)):
@@ -38,7 +46,7 @@ def table_files(table: ChangeTable) -> dict[str, bytes]:
 
 
 def _values(entry: Entry) -> str:
-    """``1.94 → 1.84 better``."""
+    """Return ``1.94 → 1.84 better``."""
     if entry.final is None:
         return entry.initial
     until = "" if entry.until is None else f" (t = {entry.until})"
@@ -46,12 +54,12 @@ def _values(entry: Entry) -> str:
 
 
 def _change(entry: Entry) -> str:
-    """``-4.9 ± 0.3 %``; empty where nothing can have changed."""
+    """Return ``-4.9 ± 0.3 %``; empty where nothing can have changed."""
     return entry.change
 
 
 def _as_frame(table: ChangeTable, show: Show) -> pd.DataFrame:
-    """A table with ``row`` and a column for each grid point."""
+    """Return a table with ``row`` and a column for each grid point."""
     columns = table.columns
     labels = columns.labels
     if len(set(labels.values())) < len(labels):  # runs side by side: their groups tell equal points apart
@@ -61,7 +69,7 @@ def _as_frame(table: ChangeTable, show: Show) -> pd.DataFrame:
 
 
 def _as_latex(table: ChangeTable, show: Show) -> str:
-    """A table in LaTeX, with rules of the package booktabs; nothing in its names is a command."""
+    """Return a table in LaTeX, with rules of the package booktabs; nothing in its names is a command."""
     columns = table.columns
     lines = [_PACKAGE, rf"\begin{{tabular}}{{@{{}}l{'r' * len(columns.points)}@{{}}}}", r"\toprule"]
     lines += _groups(table)
@@ -76,7 +84,7 @@ def _as_latex(table: ChangeTable, show: Show) -> str:
 
 
 def _groups(table: ChangeTable) -> list[str]:
-    """A line of what columns have in common, and a rule below each group."""
+    """Return a line of what columns have in common, and a rule below each group."""
     groups = table.columns.groups
     if len(groups) == 1:
         return []
@@ -98,5 +106,5 @@ def _shown(row: Row, point: int, show: Show) -> str:
 
 
 def _signed(text: str) -> str:
-    """A change with a minus sign for its hyphen."""
+    """Return a change with a minus sign for its hyphen."""
     return text.replace("-", "−", 1) if text.startswith("-") else text

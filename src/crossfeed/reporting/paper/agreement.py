@@ -25,8 +25,8 @@ import pandas as pd
 from scipy.stats import t as student
 
 from crossfeed import paper
+from crossfeed.description.registry import built_in_measures
 from crossfeed.errors import InvalidInput
-from crossfeed.reporting.data.layout import MEASURES
 from crossfeed.reporting.data.numbers import change, verdict
 from crossfeed.reporting.paper.runs import Combined
 
@@ -40,7 +40,7 @@ __all__ = [
     "Comparison",
     "agreement",
     "comparable",
-    "compare",
+    "compare_combined",
 ]
 
 AGREES: Final = "agrees"
@@ -74,11 +74,11 @@ class Comparison:
     agreement: pd.DataFrame
 
     def disagreements(self) -> pd.DataFrame:
-        """Cells that moved in the paper and, by its own dead band, not the same way here."""
+        """Return cells that moved in the paper and, by its own dead band, not the same way here."""
         return self.cells[self.cells["result"].isin((SMALL, OPPOSITE, UNKNOWN))]
 
 
-def compare(runs: Combined, name: str | None = None) -> Comparison:
+def compare_combined(runs: Combined, name: str | None = None) -> Comparison:
     """Lay runs beside tables of the paper.
 
     Args:
@@ -93,14 +93,18 @@ def compare(runs: Combined, name: str | None = None) -> Comparison:
 
 
 def comparable(runs: Combined) -> tuple[str, ...]:
-    """The paper's tables of as many entities as the runs have, with metrics that they measured."""
+    """Return the paper's tables of as many entities as the runs have, with metrics that they measured.
+
+    Args:
+        runs: The runs.
+    """
     tables = _numbers()
     fits = (tables["K"] == len(runs.owners)) & tables["metric"].isin(set(runs.records["metric"]))
     return tuple(dict.fromkeys(tables.loc[fits, "table"]))
 
 
 def agreement(cells: pd.DataFrame) -> pd.DataFrame:
-    """How far directions agree, table by table.
+    """Count the directions that agree, table by table.
 
     Args:
         cells: `Comparison.cells`.
@@ -123,9 +127,9 @@ def agreement(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbers() -> pd.DataFrame:
-    """All tables of initial and final values."""
-    found = [frame for name in paper.tables() if "initial" in (frame := paper.table(name))]
-    return pd.concat(found, ignore_index=True)
+    """Return all tables of initial and final values."""
+    frames = [frame for name in paper.tables() if "initial" in (frame := paper.table(name))]
+    return pd.concat(frames, ignore_index=True)
 
 
 def _chosen(runs: Combined, name: str | None) -> Sequence[str]:
@@ -147,7 +151,7 @@ def _chosen(runs: Combined, name: str | None) -> Sequence[str]:
     if name not in fitting:
         what = f"the {rows['metric'].iloc[0]} of K = {rows['K'].iloc[0]} entities that own {', '.join(_owned(rows))}"
         known = ", ".join(fitting) or "none"
-        measured = ", ".join(sorted(set(runs.records["metric"]) & set(MEASURES))) or "nothing yet"
+        measured = ", ".join(sorted(set(runs.records["metric"]) & built_in_measures().keys())) or "nothing yet"
         raise InvalidInput(
             f"--paper {name}: Table {name} is about {what}; these runs have {about} and measured {measured}; "
             f"tables that fit: {known}"
@@ -160,7 +164,7 @@ def _owned(rows: pd.DataFrame) -> list[str]:
 
 
 def _cells(runs: Combined, table: pd.DataFrame) -> pd.DataFrame:
-    """One table's cells, with what the runs have for each."""
+    """Return one table's cells, with what the runs have for each."""
     metric = str(table["metric"].iloc[0])
     ours = change(runs.records, metric).merge(runs.points, on="point").rename(columns={"model": "entity"})
     keys = ["beta", "alpha", "entity", "task"]
@@ -184,10 +188,10 @@ _RESULTS: Final = ("result", "result_scaled", "result_sign")
 
 
 def _read(row: dict[Any, Any], runs: Combined) -> dict[str, Any]:
-    """What a cell of the paper says, what ours says, and whether they agree."""
-    measure = MEASURES[row["metric"]]
+    """Return the directions of a cell in the paper and in the runs, and the results of comparing them."""
+    measure = built_in_measures()[row["metric"]]
     theirs = verdict(row["paper_change"], measure.band, measure.words)
-    found: dict[str, Any] = {
+    reading: dict[str, Any] = {
         "kind": _kind(row["entity"], row["task"]),
         "paper_direction": theirs,
         "state": _state(row, runs),
@@ -195,12 +199,12 @@ def _read(row: dict[Any, Any], runs: Combined) -> dict[str, Any]:
         "band_scaled": np.nan,
     }
     if not row["seeds"]:
-        return found | dict.fromkeys(_RESULTS, "")
+        return reading | dict.fromkeys(_RESULTS, "")
     scaled = measure.band * row["initial"] / row["paper_initial"] if measure.relative else measure.band
     bands = dict(zip(_RESULTS, (measure.band, scaled, 0.0), strict=True))
     ours = {name: verdict(row["change"], band, measure.words) for name, band in bands.items()}
-    found |= {"direction": ours["result"], "band_scaled": scaled}
-    return found | {name: _result(theirs, direction) for name, direction in ours.items()}
+    reading |= {"direction": ours["result"], "band_scaled": scaled}
+    return reading | {name: _result(theirs, direction) for name, direction in ours.items()}
 
 
 def _state(row: dict[Any, Any], runs: Combined) -> str:
@@ -227,7 +231,7 @@ def _kind(entity: str, task: str) -> str:
 
 
 def _firm(cells: pd.DataFrame) -> pd.Series[bool]:
-    """Whether a change is more than the seeds' own scatter explains; one seed has none, and nothing is firm."""
+    """Return True for each change that exceeds the scatter over seeds; with one seed, nothing is firm."""
     quantile = student.ppf((1 + _CONFIDENCE) / 2, cells["seeds"] - 1)
     return cells["change"].abs() > quantile * cells["change_se"]
 

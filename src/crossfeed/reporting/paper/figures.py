@@ -19,11 +19,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from crossfeed.description.registry import built_in_measures
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import shares
-from crossfeed.reporting.data.layout import MEASURES
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.figures import Panel, clouds
 from crossfeed.reporting.drawing.style import (
     BAND,
@@ -51,10 +52,13 @@ _WIDTH: Final = 10.4
 
 @styled
 def changes_figure(comparison: Comparison) -> Figure:
-    """The paper's change against ours: one panel for each table, one mark for each cell that finished.
+    """Draw the paper's change against ours: one panel for each table, one mark for each cell that finished.
 
     Marks in the shaded quarters moved the other way; the shaded cross is what counts as no change. Colour and shape are
     alpha, the fill is whose task it is.
+
+    Args:
+        comparison: The comparison.
     """
     cells = comparison.cells[comparison.cells["state"] == "finished"]
     tables = list(dict.fromkeys(comparison.cells["table"]))
@@ -72,7 +76,7 @@ def changes_figure(comparison: Comparison) -> Figure:
     for place, (axis, table) in enumerate(zip(axes, tables, strict=True)):
         part = cells[cells["table"] == table]
         metric = str(counts.loc[table, "metric"])
-        _draw_changes(axis, part, alphas, MEASURES[metric].band)
+        _draw_changes(axis, part, alphas, built_in_measures()[metric].band)
         count = f"{counts.loc[table, 'agreed']} of {counts.loc[table, 'compared']}"
         axis.set_title(fitting(f"Table {table}: {metric}, {count}", frame.panel))
         axis.set_xlabel("change in the paper")
@@ -103,7 +107,7 @@ def _draw_changes(axes: Axes, cells: pd.DataFrame, alphas: list[float], band: fl
 
 
 def _reach(span: tuple[float, float], band: float) -> tuple[float, float]:
-    """An axis that shows zero and the band on both sides."""
+    """Return an axis that shows zero and the band on both sides."""
     return min(span[0], -2 * band), max(span[1], 2 * band)
 
 
@@ -117,7 +121,7 @@ def _look(order: int, kind: str) -> dict[str, Any]:
 
 
 def outputs_figure(runs: Combined, beta: float = 0.5) -> Figure | None:
-    """Outputs in two dimensions (paper, Figure 3): generation 0, then the last generation of each alpha.
+    """Draw outputs in two dimensions (paper, Figure 3): generation 0, then the last generation of each alpha.
 
     Args:
         runs: The runs; the first one that measured ``projection`` at this beta is shown, its first seed.
@@ -148,7 +152,7 @@ def outputs_figure(runs: Combined, beta: float = 0.5) -> Figure | None:
 
 
 def generations_figure(runs: Combined) -> Figure | None:
-    """Losses over the generations (paper, Figures 5, 6 and 7): means over seeds of every model on every private task.
+    """Draw losses over generations (paper, Figures 5, 6 and 7): means over seeds, every model on every private task.
 
     Args:
         runs: The runs; cells that have not finished are left out.
@@ -156,7 +160,7 @@ def generations_figure(runs: Combined) -> Figure | None:
     Returns:
         The figure, with beta from top to bottom and alpha from left to right; None if no loss was measured.
     """
-    table = by_generation(runs.records, "loss")
+    table = by_generation(runs.records, LOSS)
     table = table[table["task"] != PUBLIC].merge(runs.points, on="point")
     if table.empty:
         return None
@@ -171,17 +175,17 @@ def generations_figure(runs: Combined) -> Figure | None:
             lines = _lines(here, runs)
             if here.empty:
                 title += f" ({runs.state(alpha, beta)})"
-            parts.append(Chart(title, "generation", "loss", lines, span=(low - room, high + room)))
+            parts.append(Chart(title, "generation", LOSS, lines, span=(low - room, high + room)))
     return charts(parts, columns=len(alphas), width=max(2.8 * len(alphas), 4.6), height=1.6)
 
 
-def _lines(table: pd.DataFrame, runs: Combined) -> list[Line]:
-    """A line for each model on each task: colour and marker are the task, dashes the model; gaps where nothing is."""
+def _lines(table: pd.DataFrame, runs: Combined) -> list[Curve]:
+    """Return a curve for each model on each task: colour and marker are the task, dashes the model; with gaps."""
     lines = []
     for dash, entity in enumerate(runs.owners):
         for look, task in enumerate(runs.owners):
             own = table[(table["model"] == entity) & (table["task"] == task)].set_index("generation")["mean"]
             x = np.arange(runs.experiment.generations + 1)
             y = own.reindex(x).to_numpy(dtype=float)
-            lines.append(Line(runs.label(entity, task), x.astype(float), y, look, dash))
+            lines.append(Curve(runs.label(entity, task), x.astype(float), y, look, dash))
     return lines

@@ -17,7 +17,11 @@ _HEAD: Final = ("beta", "alpha", "", "paper", "here", "change", "direction")
 
 
 def comparison_data(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as plain data: lists of rows; what is not a number is None."""
+    """Return a comparison as plain data: lists of rows; what is not a number is None.
+
+    Args:
+        comparison: The comparison.
+    """
     runs = comparison.runs
     return {
         "name": runs.experiment.name,
@@ -83,7 +87,7 @@ def _summary(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def _tables(comparison: Comparison) -> list[tuple[str, list[list[str]]]]:
-    """Each table of the paper: its title, and one row of text for each cell."""
+    """Return each table of the paper: its title, and one row of text for each cell."""
     made = []
     for (table, base, metric), part in comparison.cells.groupby(["table", "base", "metric"], sort=False):
         rows = [

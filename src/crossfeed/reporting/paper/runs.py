@@ -1,4 +1,4 @@
-"""Runs of one experiment, taken together in the paper's words.
+"""Runs of one experiment, combined and renamed to the paper's names.
 
 One run may hold one seed and another the next, or each a part of the grid: what may differ is seeds, alpha and beta. A
 cell that several folders hold counts once. Entities and tasks get the names of the paper's: an entity is called after
@@ -57,24 +57,34 @@ class Combined:
 
     @property
     def seeds(self) -> int:
-        """How many seeds have a finished cell."""
+        """The number of seeds with a finished cell."""
         return int(self.cells.loc[self.cells["state"] == "finished", "seed"].nunique())
 
     def state(self, alpha: float, beta: float) -> str:
-        """``finished`` if any seed finished that cell, ``unfinished`` if one was to, else ``not run``."""
-        found = self.cells[(self.cells["alpha"] == alpha) & (self.cells["beta"] == beta)]["state"]
-        if found.empty:
+        """Return ``finished`` if any seed finished that cell, ``unfinished`` if one was to, else ``not run``.
+
+        Args:
+            alpha: Synthetic share of the cell.
+            beta: Private share of the cell.
+        """
+        states = self.cells[(self.cells["alpha"] == alpha) & (self.cells["beta"] == beta)]["state"]
+        if states.empty:
             return "not run"
-        return "finished" if (found == "finished").any() else "unfinished"
+        return "finished" if (states == "finished").any() else "unfinished"
 
     def label(self, entity: str, task: str) -> str:
-        """A row's name in the runs' own words."""
+        """Return a row's name in the runs' own words.
+
+        Args:
+            entity: The entity's name in the paper.
+            task: The task's name in the paper.
+        """
         name = task if task == PUBLIC else self.owners[task][1]
         return f"{self.owners[entity][0]} on {name}" if entity in self.owners else name
 
 
 def combine(runs: Sequence[Run]) -> Combined:
-    """Take runs together.
+    """Combine runs of one experiment.
 
     Args:
         runs: One run or several; they may be unfinished.
@@ -106,21 +116,21 @@ def combine(runs: Sequence[Run]) -> Combined:
 
 
 def _placed(number: int, run: Run) -> pd.DataFrame:
-    """A run's cells with their shares."""
+    """Return a run's cells with their shares."""
     return run.cells.merge(shares(run), left_on="point", right_index=True)[
         ["cell", "alpha", "beta", "seed", "state"]
     ].assign(run=number)
 
 
 def _records(run: Run, done: pd.DataFrame, models: Mapping[str, str], tasks: Mapping[str, str]) -> pd.DataFrame:
-    """Records of a run's own finished cells, in the paper's words; what the paper has no word for is left out."""
+    """Return records of a run's own finished cells, with the paper's names; what has none is left out."""
     records = run.records.drop(columns="point").merge(done[["cell", "point"]], on="cell")
     records = records.assign(model=records["model"].map(models), task=records["task"].map(tasks))
     return records.dropna(subset=["model", "task"])[["point", "seed", "generation", "model", "task", "metric", "value"]]
 
 
 def _models(experiment: Experiment, owners: Mapping[str, tuple[str, str]]) -> dict[str, str]:
-    """What the runs call entities, and pairs of them, -> what the paper does."""
+    """Return the paper's names of entities and of pairs of them, by the runs' names."""
     words = {entity: name for name, (entity, _) in owners.items()}
     order = list(owners)
     for k, l in combinations(experiment.ecosystem.names, 2):  # noqa: E741 - the paper's letter
@@ -149,7 +159,7 @@ def _owners(experiment: Experiment) -> tuple[dict[str, tuple[str, str]], dict[st
 
 
 def _check_one_experiment(runs: Sequence[Run]) -> None:
-    """What may differ is seeds, alpha and beta, and what changes no result."""
+    """Raise unless runs differ only in seeds, alpha, beta and fields that change no result."""
     described = [_flat(_common(cell.experiment)) for run in runs for cell in run.experiment.cells()]
     for path in dict.fromkeys(path for each in described for path in each):
         values = list(dict.fromkeys(repr(each.get(path, "default")) for each in described))

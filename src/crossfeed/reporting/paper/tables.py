@@ -13,8 +13,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from crossfeed.description.registry import built_in_measures
 from crossfeed.display.formatting import number, plain, signed
-from crossfeed.reporting.data.layout import MEASURES
+from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.paper.agreement import AGREES, ALONE, BOTH, OPPOSITE, SMALL, UNKNOWN, Comparison
 from crossfeed.reporting.paper.runs import Combined
 from crossfeed.reporting.terminal.tables import ascii_for, say
@@ -29,7 +30,7 @@ _STYLES: Final = {
     BOTH: "dim",
     ALONE: "dim",
 }
-_ALL: Final = {"loss": "Losses", "similarity": "Similarities"}
+_ALL: Final = {LOSS: "Losses", SIMILARITY: "Similarities"}
 _LISTED: Final = 40
 
 
@@ -45,7 +46,9 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     _print_totals(comparison, console)
     for (table, metric, beta), part in comparison.cells.groupby(["table", "metric", "beta"], sort=False):
         console.print()
-        title = f"Table {table} ({part['base'].iloc[0]}), {MEASURES[str(metric)].title.lower()}, beta = {beta:g}"
+        title = (
+            f"Table {table} ({part['base'].iloc[0]}), {built_in_measures()[str(metric)].title.lower()}, beta = {beta:g}"
+        )
         say(console, title, "bold")
         console.print(_grid(part, runs, console))
     console.print()
@@ -56,21 +59,33 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def theirs(row: dict[Any, Any]) -> str:
-    """The paper's side of a cell: ``2.8 → 4.5 worse``; as many decimals as it prints."""
-    digits = 1 if MEASURES[row["metric"]].relative else 2
+    """Return the paper's side of a cell: ``2.8 → 4.5 worse``; as many decimals as it prints.
+
+    Args:
+        row: A row of `Comparison.cells`.
+    """
+    digits = 1 if built_in_measures()[row["metric"]].relative else 2
     return f"{row['paper_initial']:.{digits}f} → {row['paper_final']:.{digits}f} {row['paper_direction']}"
 
 
 def ours(row: dict[Any, Any]) -> str:
-    """Our side of a cell: ``4.01 → 5.09 worse``, or why there is none."""
+    """Return the runs' side of a cell: ``4.01 → 5.09 worse``, or why there is none.
+
+    Args:
+        row: A row of `Comparison.cells`.
+    """
     if row["state"] != "finished":
         return str(row["state"])
-    shown = number if MEASURES[row["metric"]].relative else "{:.2f}".format
+    shown = number if built_in_measures()[row["metric"]].relative else "{:.2f}".format
     return f"{shown(row['initial'])} → {shown(row['final'])} {row['direction']}"
 
 
 def amount(row: dict[Any, Any]) -> str:
-    """How much ours changed, with its standard error where there is one."""
+    """Return the change in the runs, with its standard error if there is one.
+
+    Args:
+        row: A row of `Comparison.cells`.
+    """
     if row["state"] != "finished":
         return ""
     error = row["change_se"]
@@ -78,11 +93,15 @@ def amount(row: dict[Any, Any]) -> str:
 
 
 def totals(comparison: Comparison) -> list[list[str]]:
-    """How far directions agree: a head, then one row of text for each table and one for all together."""
+    """Return the counts of agreeing directions: a head, then one row of text per table and one for all tables.
+
+    Args:
+        comparison: The comparison.
+    """
     head = ["", "agreed", SMALL, OPPOSITE, "missing", "band in %", "sign", "firm", BOTH]
     rows = []
     for row in comparison.agreement.to_dict("records"):
-        scaled = MEASURES[row["metric"]].relative
+        scaled = built_in_measures()[row["metric"]].relative
         rows.append(
             [
                 _ALL[row["metric"]] if row["table"] == "all" else f"Table {row['table']}",
@@ -100,19 +119,25 @@ def totals(comparison: Comparison) -> list[list[str]]:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What the words and counts mean, and what is missing."""
+    """Return explanations of the words and counts, and of what is missing.
+
+    Args:
+        comparison: The comparison.
+    """
     runs, cells = comparison.runs, comparison.cells
     metrics = set(cells["metric"])
     said = []
-    for metric in metrics & {"loss"}:
-        band = f"{MEASURES[metric].band:g}"
+    for metric in metrics & {LOSS}:
+        band = f"{built_in_measures()[metric].band:g}"
         said.append(
             f"Agreed: of the cells whose loss moved by more than {band} in the paper, those that moved the same way "
             f"here by more than {band}; {SMALL}: here by {band} or less. Band in %: agreed, if our band is the same "
             "share of the initial loss as the paper's. Sign: the same way, however little."
         )
-    for metric in metrics & {"similarity"}:
-        said.append(f"The band of similarities is {MEASURES[metric].band:g}: half of the last printed decimal.")
+    for metric in metrics & {SIMILARITY}:
+        said.append(
+            f"The band of similarities is {built_in_measures()[metric].band:g}: half of the last printed decimal."
+        )
     said.append(f"{BOTH.capitalize()}: of the cells that did not move in the paper, those that did not here either.")
     if runs.seeds > 1:
         said.append(
@@ -184,17 +209,17 @@ def _sheet(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def _print_disagreements(comparison: Comparison, console: Console) -> None:
-    found = comparison.disagreements().to_dict("records")
-    if not found:
+    cells = comparison.disagreements().to_dict("records")
+    if not cells:
         return
-    say(console, f"Not the paper's direction ({len(found)})", "bold")
-    for row in found[:_LISTED]:
+    say(console, f"Not the paper's direction ({len(cells)})", "bold")
+    for row in cells[:_LISTED]:
         label = comparison.runs.label(row["entity"], row["task"])
         line = (
             f"Table {row['table']}, beta = {row['beta']:g}, alpha = {row['alpha']:g}, {plain(label)}: "
             f"{theirs(row)}; ours {ours(row)} ({amount(row)}): {row['result']}"
         )
         console.print(Padding(Text(ascii_for(line, console)), (0, 0, 0, 2)))
-    if len(found) > _LISTED:
-        say(console, f"  ... and {len(found) - _LISTED} more, all in cells.csv.")
+    if len(cells) > _LISTED:
+        say(console, f"  ... and {len(cells) - _LISTED} more, all in cells.csv.")
     console.print()

@@ -1,7 +1,7 @@
 """Runs laid beside each other: their records in one table, their grid points as one table's columns, how they differ.
 
-`crossfeed.reporting.paper.agreement` lays runs of one experiment beside the paper; here runs of any experiments are
-laid beside each other. What has the same name is set side by side; whether it is the same is said (`Together.shared`).
+`crossfeed.reporting.paper.agreement` compares runs of one experiment with the paper; here runs of any experiments are
+laid beside each other. Equal names are set side by side; `SideBySide.shared` lists those that mean different things.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from string import ascii_uppercase
 from typing import Any, Final
 
@@ -17,16 +18,17 @@ import pandas as pd
 from crossfeed.errors import InvalidInput
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import MEASURES, ChangeTable, Columns, Group, columns_of, lay_out, other_metrics
-from crossfeed.settings import identity
+from crossfeed.reporting.data.layout import ChangeTable, Columns, Group, columns_of, lay_out
+from crossfeed.reporting.data.measures import measured_in
+from crossfeed.settings import Measure, identity
 
-__all__ = ["Together", "lay_together"]
+__all__ = ["SideBySide", "lay_side_by_side"]
 
 _MISSING: Final = "–"
 
 
 @dataclass(frozen=True, eq=False)
-class Together:
+class SideBySide:
     """Runs side by side.
 
     Attributes:
@@ -45,31 +47,36 @@ class Together:
     columns: Columns
     targets: Mapping[int, int]
 
-    def table(self, metric: str) -> ChangeTable | None:
-        """The initial -> final table of a metric; None if no run measured it."""
-        experiments = [run.experiment for run in self.runs]
-        return lay_out(self.records, metric, self.columns, self.targets, experiments)
+    def table(self, measure: Measure) -> ChangeTable | None:
+        """Return the initial -> final table of a metric; None if no run measured it.
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Metrics with a table, in the order of a run's report."""
-        found = set(self.records["metric"])
-        others = dict.fromkeys(name for run in self.runs for name in other_metrics(run.records))
-        return (*(name for name in MEASURES if name in found), *others)
+        Args:
+            measure: The metric's declaration.
+        """
+        return lay_out(self.records, measure, self.columns, self.targets, [run.experiment for run in self.runs])
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """The declarations of all metrics that any run measured, in the order of tables."""
+        return measured_in(self.records, [run.experiment for run in self.runs])
 
     def run_of(self, point: int) -> int:
-        """The position of the run that a point belongs to."""
+        """Return the position of the run that a point belongs to.
+
+        Args:
+            point: The point's position in `columns`.
+        """
         return next(place for place, group in enumerate(self.columns.groups) if point in group.points)
 
     def alike(self) -> dict[str, list[int]]:
-        """Points of several runs that are called alike, by what they are called."""
+        """Return points of several runs that are called alike, by what they are called."""
         called: dict[str, list[int]] = {}
         for point in self.columns.points:
             called.setdefault(self.columns.labels[point], []).append(point)
         return {label: points for label, points in called.items() if len({self.run_of(p) for p in points}) > 1}
 
     def differences(self) -> pd.DataFrame:
-        """Fields of the descriptions that differ: ``field``, then a column of values as text for each run."""
+        """Return fields of the descriptions that differ: ``field``, then a column of values as text for each run."""
         told = [_told(run) for run in self.runs]
         fields = dict.fromkeys(field for each in told for field in each)
         rows = [[field, *(each.get(field, _MISSING) for each in told)] for field in fields]
@@ -77,25 +84,27 @@ class Together:
         return pd.DataFrame(different, columns=pd.Index(["field", *self.names]))
 
     def shared(self) -> Shared:
-        """What the runs have in common, and what only looks so."""
+        """Return the names that the runs have in common, and those that stand for different data."""
         experiments = [run.experiment for run in self.runs]
         data = [{**each.tasks, PUBLIC: each.public} for each in experiments]
         tasks = _common(data)
-        measured = [set(run.records["metric"]) & set(self.metrics) for run in self.runs]
+        metrics = [measure.metric for measure in self.measures]
+        measured = [set(run.records["metric"]) for run in self.runs]
         return Shared(
             models=_common([each.ecosystem.names for each in experiments]),
             tasks=tasks,
             other_data=tuple(name for name in tasks if len({_text(identity(each[name])) for each in data}) > 1),
-            metrics=tuple(name for name in self.metrics if all(name in each for each in measured)),
-            some_metrics=tuple(name for name in self.metrics if not all(name in each for each in measured)),
+            metrics=tuple(name for name in metrics if all(name in each for each in measured)),
+            some_metrics=tuple(name for name in metrics if not all(name in each for each in measured)),
             kinds=tuple(dict.fromkeys(each.learner.kind for each in experiments)),
             learners_differ=len({_text(identity(each.learner)) for each in experiments}) > 1,
+            other_units=experiments[0].learner.other_units,
         )
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What runs have in common.
+    """Names that runs have in common.
 
     Attributes:
         models: Entities of the same name in all of them.
@@ -104,7 +113,8 @@ class Shared:
         metrics: Metrics that all of them measured.
         some_metrics: Metrics that only some of them measured.
         kinds: The kinds of their learners.
-        learners_differ: Whether their learners are described differently.
+        learners_differ: True if their learners are described differently.
+        other_units: The reason why losses of such learners may have different units; empty if they have the same.
     """
 
     models: tuple[str, ...]
@@ -114,9 +124,10 @@ class Shared:
     some_metrics: tuple[str, ...]
     kinds: tuple[str, ...]
     learners_differ: bool
+    other_units: str
 
 
-def lay_together(runs: Sequence[Run]) -> Together:
+def lay_side_by_side(runs: Sequence[Run]) -> SideBySide:
     """Lay runs beside each other.
 
     Args:
@@ -143,7 +154,7 @@ def lay_together(runs: Sequence[Run]) -> Together:
         groups.append(Group(names[place], points))
         first += len(run.points)
     columns = Columns(inner="run", groups=tuple(groups), heads=heads, labels=heads, fixed="")
-    return Together(tuple(runs), letters, names, pd.concat(records, ignore_index=True), columns, targets)
+    return SideBySide(tuple(runs), letters, names, pd.concat(records, ignore_index=True), columns, targets)
 
 
 def _check_distinct(runs: Sequence[Run]) -> None:
@@ -154,25 +165,25 @@ def _check_distinct(runs: Sequence[Run]) -> None:
 
 
 def _letter(place: int) -> str:
-    """A, B, ..., Z, A2, B2, ..."""
+    """Return the letter of a place: A, B, ..., Z, A2, B2, ..."""
     again, letter = divmod(place, len(ascii_uppercase))
     return ascii_uppercase[letter] + (str(again + 1) if again else "")
 
 
 def _common(named: Sequence[Any]) -> tuple[str, ...]:
-    """Names that are in all, in the order of the first."""
+    """Return names that are in all, in the order of the first."""
     return tuple(name for name in named[0] if all(name in each for each in named))
 
 
 def _told(run: Run) -> dict[str, str]:
-    """A description's fields as text; what a grid varies is told there alone, and what is not given not at all."""
+    """Return a description's fields as text; varied fields appear under the grid alone, and absent ones not at all."""
     data = run.experiment.model_dump(mode="json", exclude={"description", "grid"})
     fields = {path: text for path, text in _flat(data) if path not in run.experiment.grid}
     return fields | {f"grid: {path}": _text(values) for path, values in run.experiment.grid.items()}
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Fields by dotted path; entities go by their names, and a list of plain values is one field."""
+    """Yield fields by dotted path; entities go by their names, and a list of plain values is one field."""
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _flat(item, f"{path}.{key}" if path else str(key))

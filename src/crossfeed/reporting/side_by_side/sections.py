@@ -11,14 +11,15 @@ import pandas as pd
 from crossfeed.display.formatting import clip, number, plain, signed
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.layout import ChangeTable, evenly
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import change, timing
 from crossfeed.reporting.page.blocks import Block, Code, Section, Sheet, Statements, Words
 from crossfeed.reporting.page.findings import count, gained, state
 from crossfeed.reporting.page.measured import changes, curves
 from crossfeed.reporting.page.sections import environment_items, failures
-from crossfeed.reporting.side_by_side.runs import Together
+from crossfeed.reporting.side_by_side.runs import SideBySide
 
-__all__ = ["together_sections"]
+__all__ = ["side_by_side_sections"]
 
 _FIGURES: Final = 4  # grid points that runs share and that have curves of their own
 _MODELS: Final = 6
@@ -26,39 +27,42 @@ _POINTS: Final = 6
 _ROWS: Final = 80
 _LISTED: Final = 12
 _VALUE: Final = 160  # letters of a field's value
-_CURVES: Final = ("loss", "similarity")
 
 
-def together_sections(together: Together) -> list[Section]:
-    """All sections that have something to show."""
-    tables = {metric: table for metric in together.metrics if (table := together.table(metric)) is not None}
-    losses = {name: table for name, table in tables.items() if name in ("loss", "completion_loss", "bits_per_byte")}
-    others = {name: table for name, table in tables.items() if name not in losses}
+def side_by_side_sections(beside: SideBySide) -> list[Section]:
+    """Return all sections that have something to show.
+
+    Args:
+        beside: The runs side by side.
+    """
+    tables = [table for measure in beside.measures if (table := beside.table(measure)) is not None]
+    losses = [table for table in tables if table.measure.section == "loss"]
+    others = [table for table in tables if table.measure.section != "loss"]
     made = (
-        Section("summary", "Summary", _summary(together)),
-        Section("differences", "How the runs differ", _differences(together)),
-        Section("loss", "Loss", [*_measured(together, losses), *_last_losses(together)]),
-        Section("metrics", "Other metrics", _measured(together, others)),
-        Section("timing", "Time", _timing(together)),
-        Section("failures", "Failures", _failures(together)),
-        Section("environment", "Environment", _environment(together)),
-        Section("reproduce", "How to reproduce", _reproduce(together)),
+        Section("summary", "Summary", _summary(beside)),
+        Section("differences", "How the runs differ", _differences(beside)),
+        Section("loss", "Loss", [*_measured(beside, losses), *_last_losses(beside)]),
+        Section("metrics", "Other metrics", _measured(beside, others)),
+        Section("timing", "Time", _timing(beside)),
+        Section("failures", "Failures", _failures(beside)),
+        Section("environment", "Environment", _environment(beside)),
+        Section("reproduce", "How to reproduce", _reproduce(beside)),
     )
     return [section for section in made if section.blocks]
 
 
-def _summary(together: Together) -> list[Block]:
+def _summary(beside: SideBySide) -> list[Block]:
     note = (
         "What has the same name in these runs is set side by side; the next section says whether it is the same. A "
         "model gains on a data set when its loss there falls: by so many per cent of what it was at the start."
     )
-    return [Words([note]), Statements([*_opened(together), *_found(together)])]
+    return [Words([note]), Statements([*_opened(beside), *_found(beside)])]
 
 
-def _opened(together: Together) -> list[tuple[str, str]]:
-    """What each run is, and how far it came."""
+def _opened(beside: SideBySide) -> list[tuple[str, str]]:
+    """Return a description of each run and its state."""
     said = []
-    for name, run in zip(together.names, together.runs, strict=True):
+    for name, run in zip(beside.names, beside.runs, strict=True):
         models, points = len(run.experiment.ecosystem.entities), len(run.points)
         about = (
             f"Run {run.id}: {count(models, 'model')} of kind {run.experiment.learner.kind}, "
@@ -69,67 +73,67 @@ def _opened(together: Together) -> list[tuple[str, str]]:
     return said
 
 
-def _found(together: Together) -> list[tuple[str, str]]:
-    """What the numbers say of what the runs share."""
-    numbers = change(together.records, "loss")
-    numbers = numbers[numbers["generation"] == numbers["point"].map(together.targets)]
-    numbers["run"] = numbers["point"].map(together.run_of)
+def _found(beside: SideBySide) -> list[tuple[str, str]]:
+    """Return statements about the models and tasks that all runs measured."""
+    numbers = change(beside.records, LOSS)
+    numbers = numbers[numbers["generation"] == numbers["point"].map(beside.targets)]
+    numbers["run"] = numbers["point"].map(beside.run_of)
     pairs = numbers.groupby(["model", "task"])["run"].nunique()
-    pairs = pairs[pairs == len(together.runs)]
+    pairs = pairs[pairs == len(beside.runs)]
     if pairs.empty or numbers.empty:
         return [("Loss", "No model on any data set was measured to the end in all runs under the same names.")]
     shared = numbers.set_index(["model", "task"]).loc[pairs.index].reset_index()
     private = shared[shared["task"] != PUBLIC]
-    found = [("Loss", text)] if (text := _best(together, private)) else []
-    found += [
-        (plain(name), text) for name in together.shared().models[:_MODELS] if (text := _model(together, shared, name))
+    statements = [("Loss", text)] if (text := _best(beside, private)) else []
+    statements += [
+        (plain(name), text) for name in beside.shared().models[:_MODELS] if (text := _model(beside, shared, name))
     ]
-    return [(about, text.replace(" %", "\u00a0%")) for about, text in found]
+    return [(about, text.replace(" %", "\u00a0%")) for about, text in statements]
 
 
-def _best(together: Together, private: pd.DataFrame) -> str:
-    """Where each run ended lowest, over the same models and private tasks."""
+def _best(beside: SideBySide, private: pd.DataFrame) -> str:
+    """Return each run's grid point of the lowest final loss, over the same models and private tasks."""
     private = private.dropna(subset="final")
-    if private["run"].nunique() < len(together.runs):
+    if private["run"].nunique() < len(beside.runs):
         return ""
     means = private.groupby(["run", "point"], sort=False)["final"].mean()
     told = []
-    for run, letter in enumerate(together.letters):
+    for run, letter in enumerate(beside.letters):
         own = means.loc[run]
         start = private.loc[private["run"] == run, "initial"].mean()
-        at = together.columns.labels[int(str(own.idxmin()))]
+        at = beside.columns.labels[int(str(own.idxmin()))]
         told.append(
             (float(own.min()), f"{letter} ended lowest at {at} ({number(own.min())}; it began at {number(start)})")
         )
     pairs = private[["model", "task"]].drop_duplicates()
-    lowest = together.letters[min(range(len(told)), key=lambda place: told[place][0])]
+    lowest = beside.letters[min(range(len(told)), key=lambda place: told[place][0])]
     return (
         f"Averaged over the {count(len(pairs), 'pair')} of model and private task that all runs measured: "
         f"{'; '.join(text for _, text in told)}. Lowest of all: {lowest}."
     )
 
 
-def _model(together: Together, shared: pd.DataFrame, name: str) -> str:
-    """What an entity gained and lost in each run, data set by data set, where runs have a grid point in common."""
+def _model(beside: SideBySide, shared: pd.DataFrame, name: str) -> str:
+    """Return an entity's gains and losses in each run, by data set, at the grid points that runs have in common."""
     own = shared[shared["model"] == name]
     sentences = []
-    for label, points in list(together.alike().items())[:_POINTS]:
+    for label, points in list(beside.alike().items())[:_POINTS]:
         here = own[own["point"].isin(points)].dropna(subset="percent")
         parts = []
         for task in dict.fromkeys(here["task"]):
             rows = here[here["task"] == task].to_dict("records")
             if len(rows) > 1:
-                each = ", ".join(f"{gained(row)} in {together.letters[row['run']]}" for row in rows)
+                each = ", ".join(f"{gained(row)} in {beside.letters[row['run']]}" for row in rows)
                 parts.append(f"on {'public data' if task == PUBLIC else plain(task)} it {each}")
         if parts:
             sentences.append(f"At {label}: {'; '.join(parts)}.")
     return " ".join(sentences)
 
 
-def _differences(together: Together) -> list[Block]:
-    shared = together.shared()
+def _differences(beside: SideBySide) -> list[Block]:
+    shared = beside.shared()
     said = [f"Models in all runs: {_listed(shared.models)}. Data sets in all runs: {_listed(shared.tasks)}."]
-    for name, run in zip(together.names, together.runs, strict=True):
+    for name, run in zip(beside.names, beside.runs, strict=True):
         models = [each for each in run.experiment.ecosystem.names if each not in shared.models]
         tasks = [each for each in run.experiment.tasks if each not in shared.tasks]
         if models or tasks:
@@ -140,20 +144,17 @@ def _differences(together: Together) -> list[Block]:
         said.append(
             f"Not comparable: losses of learners of different kinds ({_listed(shared.kinds)}) have different units."
         )
-    elif shared.learners_differ and shared.kinds == ("language",):
-        said.append(
-            "The learners differ: losses in nats a token compare only where models cut text into the same tokens; the "
-            "metric bits_per_byte compares all of them."
-        )
+    elif shared.learners_differ and shared.other_units:
+        said.append(f"The learners differ: {shared.other_units}.")
     if shared.some_metrics:
         said.append(f"Measured in some runs only: {_listed(shared.some_metrics)}.")
-    found = together.differences()
-    if found.empty:
+    differences = beside.differences()
+    if differences.empty:
         return [Words([*map(plain, said), "The descriptions are the same in every field."])]
-    rows = [[plain(row[0]), *(clip(value, _VALUE) for value in row[1:])] for row in found.to_numpy().tolist()]
+    rows = [[plain(row[0]), *(clip(value, _VALUE) for value in row[1:])] for row in differences.to_numpy().tolist()]
     return [
         Words([plain(text) for text in said]),
-        Sheet("Fields that differ", ["field", *map(plain, together.names)], rows),
+        Sheet("Fields that differ", ["field", *map(plain, beside.names)], rows),
     ]
 
 
@@ -164,37 +165,35 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
-def _measured(together: Together, tables: dict[str, ChangeTable]) -> list[Block]:
+def _measured(beside: SideBySide, tables: Sequence[ChangeTable]) -> list[Block]:
     blocks: list[Block] = []
-    ends = [
-        f"{letter}: {run.experiment.generations}" for letter, run in zip(together.letters, together.runs, strict=True)
-    ]
-    same = {run.experiment.generations for run in together.runs}
+    ends = [f"{letter}: {run.experiment.generations}" for letter, run in zip(beside.letters, beside.runs, strict=True)]
+    same = {run.experiment.generations for run in beside.runs}
     final = str(same.pop()) if len(same) == 1 else ", ".join(ends)
-    for metric, table in tables.items():
-        blocks.append(changes(table, final, len(together.runs)))
-        if metric in _CURVES:
-            blocks += _curves(together, table)
+    for table in tables:
+        blocks.append(changes(table, final, len(beside.runs)))
+        if "curves" in table.measure.shown:
+            blocks += _curves(beside, table)
     return blocks
 
 
-def _curves(together: Together, table: ChangeTable) -> list[Block]:
-    """Curves of what several runs measured, in the same axes: a figure for each grid point that they share."""
-    rows = [row for row in table.rows if len({together.run_of(point) for point in row.entries}) > 1]
+def _curves(beside: SideBySide, table: ChangeTable) -> list[Block]:
+    """Return curves of what several runs measured, in the same axes: a figure for each grid point that they share."""
+    rows = [row for row in table.rows if len({beside.run_of(point) for point in row.entries}) > 1]
     metric = table.measure.metric
-    if not rows or together.records.loc[together.records["metric"] == metric, "generation"].max() == 0:
+    if not rows or beside.records.loc[beside.records["metric"] == metric, "generation"].max() == 0:
         return []
-    alike = together.alike()
+    alike = beside.alike()
     if not alike:
-        labels = {point: _called(together, point) for point in together.columns.points}
-        return [curves(table, together.records, rows, labels, "", metric)]
+        labels = {point: _called(beside, point) for point in beside.columns.points}
+        return [curves(table, beside.records, rows, labels, "", metric)]
     chosen = evenly(list(alike), _FIGURES)
     return [
         curves(
             table,
-            together.records,
+            beside.records,
             rows,
-            {point: together.names[together.run_of(point)] for point in alike[label]},
+            {point: beside.names[beside.run_of(point)] for point in alike[label]},
             label,
             metric if len(chosen) == 1 else f"{metric}-{place + 1}",
         )
@@ -202,32 +201,32 @@ def _curves(together: Together, table: ChangeTable) -> list[Block]:
     ]
 
 
-def _called(together: Together, point: int) -> str:
-    return f"{together.letters[together.run_of(point)]}, {together.columns.labels[point]}"
+def _called(beside: SideBySide, point: int) -> str:
+    return f"{beside.letters[beside.run_of(point)]}, {beside.columns.labels[point]}"
 
 
-def _last_losses(together: Together) -> list[Block]:
-    """Last losses where runs have a grid point in common, and how far they are from the first run that has it."""
-    numbers = change(together.records, "loss")
+def _last_losses(beside: SideBySide) -> list[Block]:
+    """Return final losses at the runs' common grid points, with differences from the first run that has the point."""
+    numbers = change(beside.records, LOSS)
     rows = []
-    for label, points in together.alike().items():
+    for label, points in beside.alike().items():
         here = numbers[numbers["point"].isin(points)]
-        for (model, task), found in here.groupby(["model", "task"], sort=False):
-            by_run = {together.run_of(int(row["point"])): row for row in found.to_dict("records")}
+        for (model, task), part in here.groupby(["model", "task"], sort=False):
+            by_run = {beside.run_of(int(row["point"])): row for row in part.to_dict("records")}
             if len(by_run) > 1:
-                cells = _beside_first([by_run.get(place) for place in range(len(together.runs))])
+                cells = _beside_first([by_run.get(place) for place in range(len(beside.runs))])
                 rows.append([plain(f"{model} on {task}, {label}"), *cells])
     if not rows or len(rows) > _ROWS:
         return []
     caption = "Last losses at the same grid point; in brackets the difference from the first run, ± its standard error"
-    return [Sheet(caption, ["", *map(plain, together.names)], rows, numeric=True)]
+    return [Sheet(caption, ["", *map(plain, beside.names)], rows, numeric=True)]
 
 
-def _beside_first(found: Sequence[Mapping[Any, Any] | None]) -> list[str]:
-    """``2.09``, then ``1.87 (-0.22 ± 0.03)``; seeds of different runs are independent."""
-    first = next(row for row in found if row is not None)
+def _beside_first(losses: Sequence[Mapping[Any, Any] | None]) -> list[str]:
+    """Return ``2.09``, then ``1.87 (-0.22 ± 0.03)``; seeds of different runs are independent."""
+    first = next(row for row in losses if row is not None)
     cells = []
-    for row in found:
+    for row in losses:
         if row is None:
             cells.append("–")
             continue
@@ -237,27 +236,27 @@ def _beside_first(found: Sequence[Mapping[Any, Any] | None]) -> list[str]:
     return cells
 
 
-def _timing(together: Together) -> list[Block]:
-    spent = [timing(run.records, run.cells).set_index("stage")["total"] for run in together.runs]
+def _timing(beside: SideBySide) -> list[Block]:
+    spent = [timing(run.records, run.cells).set_index("stage")["total"] for run in beside.runs]
     stages = dict.fromkeys(stage for each in spent for stage in each.index)
     if not stages:
         return []
     rows = [[str(stage), *(number(float(each.get(stage, 0.0))) for each in spent)] for stage in stages]
     rows.append(["all", *(number(float(each.sum())) for each in spent)])
-    return [Sheet("Seconds by stage, over all cells", ["stage", *map(plain, together.names)], rows, numeric=True)]
+    return [Sheet("Seconds by stage, over all cells", ["stage", *map(plain, beside.names)], rows, numeric=True)]
 
 
-def _failures(together: Together) -> list[Block]:
+def _failures(beside: SideBySide) -> list[Block]:
     blocks: list[Block] = []
-    for name, run in zip(together.names, together.runs, strict=True):
-        found = failures(run)
-        blocks += [Words([plain(name)]), *found] if found else []
+    for name, run in zip(beside.names, beside.runs, strict=True):
+        failed = failures(run)
+        blocks += [Words([plain(name)]), *failed] if failed else []
     return blocks
 
 
-def _environment(together: Together) -> list[Block]:
-    """What of the environments differs, and what is the same."""
-    told = [dict(environment_items(run)) for run in together.runs]
+def _environment(beside: SideBySide) -> list[Block]:
+    """Return a table of the values in which the runs' environments differ."""
+    told = [dict(environment_items(run)) for run in beside.runs]
     names = dict.fromkeys(name for each in told for name in each)
     rows = [[name, *(each.get(name, "–") for each in told)] for name in names]
     different = [row for row in rows if len(set(row[1:])) > 1]
@@ -265,12 +264,12 @@ def _environment(together: Together) -> list[Block]:
         return []
     if not different:
         return [Words(["All runs were made in the same environment, as far as it is written down."])]
-    return [Sheet("Environments, where they differ", ["", *map(plain, together.names)], different)]
+    return [Sheet("Environments, where they differ", ["", *map(plain, beside.names)], different)]
 
 
-def _reproduce(together: Together) -> list[Block]:
+def _reproduce(beside: SideBySide) -> list[Block]:
     blocks: list[Block] = [Words(["Each description is experiment.yaml in its run's folder; it is run by itself."])]
-    for name, letter, run in zip(together.names, together.letters, together.runs, strict=True):
+    for name, letter, run in zip(beside.names, beside.letters, beside.runs, strict=True):
         blocks.append(Code(f"{plain(name)}, run {run.id}", f"crossfeed run {letter}.yaml"))
         blocks.append(Code(f"{letter}.yaml", plain(run.experiment.to_yaml())))
     return blocks

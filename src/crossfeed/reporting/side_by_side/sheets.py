@@ -6,21 +6,26 @@ import pandas as pd
 
 from crossfeed.reporting.data.numbers import by_generation, change, timing
 from crossfeed.reporting.page.sheets import joined
-from crossfeed.reporting.side_by_side.runs import Together
+from crossfeed.reporting.side_by_side.runs import SideBySide
 
-__all__ = ["together_sheets"]
+__all__ = ["side_by_side_sheets"]
 
 
-def together_sheets(together: Together) -> dict[str, pd.DataFrame]:
-    """Tables of runs side by side, by name; those that would be empty are left out."""
-    columns = together.columns
+def side_by_side_sheets(beside: SideBySide) -> dict[str, pd.DataFrame]:
+    """Return tables of runs side by side, by name; those that would be empty are left out.
+
+    Args:
+        beside: The runs side by side.
+    """
+    columns = beside.columns
     points = [(p, group.label, columns.labels[p]) for group in columns.groups for p in group.points]
     called = pd.DataFrame(points, columns=["point", "run", "at"])
-    changed = [change(together.records, metric).assign(metric=metric) for metric in together.metrics]
-    traced = [by_generation(together.records, metric).assign(metric=metric) for metric in together.metrics]
-    spent = [timing(r.records, r.cells).assign(run=n) for n, r in zip(together.names, together.runs, strict=True)]
+    metrics = [measure.metric for measure in beside.measures]
+    changed = [change(beside.records, metric).assign(metric=metric) for metric in metrics]
+    traced = [by_generation(beside.records, metric).assign(metric=metric) for metric in metrics]
+    spent = [timing(r.records, r.cells).assign(run=n) for n, r in zip(beside.names, beside.runs, strict=True)]
     made = {
-        "differences": together.differences(),
+        "differences": beside.differences(),
         "change": called.merge(joined(changed), on="point").drop(columns="point"),
         "by_generation": called.merge(joined(traced), on="point").drop(columns="point"),
         "timing": pd.concat([each[["run", *each.columns.drop("run")]] for each in spent], ignore_index=True),

@@ -35,16 +35,16 @@ def render_evaluation(run: Run, console: Console) -> None:
         return
     numbers: pd.DataFrame = table.to_pandas().merge(run.cells[["cell", "point"]], on="cell")
     columns = columns_of(run.points)
-    for (task, metric), found in numbers.groupby(["task", "metric"], sort=False):
-        means = by_generation(found, str(metric))
+    for (task, metric), part in numbers.groupby(["task", "metric"], sort=False):
+        means = by_generation(part, str(metric))
         for title, points in _pages(columns, console):
             console.print()
             say(console, f"{task}: {metric}" + (f" ({title})" if title else ""), "bold")
             console.print(_grid(means, columns, points, console))
     console.print()
-    for task, found in numbers.groupby("task", sort=False):
-        made = f"{task!s}: {found['items'].max()} items, {found['shots'].max()} shots; {found['options'].iloc[0]}."
-        warned = found.loc[found["warning"] != "", "warning"]
+    for task, part in numbers.groupby("task", sort=False):
+        made = f"{task!s}: {part['items'].max()} items, {part['shots'].max()} shots; {part['options'].iloc[0]}."
+        warned = part.loc[part["warning"] != "", "warning"]
         say(console, made + (f" Warned: {warned.iloc[0]}" if len(warned) else ""), "dim")
     seeds = set(numbers["seed"])
     if len(seeds) > 1:
@@ -52,7 +52,7 @@ def render_evaluation(run: Run, console: Console) -> None:
 
 
 def _pages(columns: Columns, console: Console) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Groups of columns that fit side by side, each with what they have in common."""
+    """Yield groups of columns that fit side by side, each with what they have in common."""
     fit = max((console.width - _LABEL) // (_ENTRY + 2), 1)
     for group in columns.groups:
         common = ", ".join(part for part in (group.label, columns.fixed) if part)
@@ -75,6 +75,6 @@ def _grid(means: pd.DataFrame, columns: Columns, points: tuple[int, ...], consol
     return grid
 
 
-def _entry(found: pd.Series[float]) -> str:
-    error = f" ± {number(found['se'])}" if found["seeds"] > 1 else ""
-    return f"{number(found['mean'])}{error}"
+def _entry(mean: pd.Series[float]) -> str:
+    error = f" ± {number(mean['se'])}" if mean["seeds"] > 1 else ""
+    return f"{number(mean['mean'])}{error}"

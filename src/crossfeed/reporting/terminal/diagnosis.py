@@ -20,26 +20,26 @@ _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _LONGEST: Final = 400
 
 
-def render_diagnosis(found: Diagnosis, console: Console) -> None:
+def render_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
     """Print it, what is broken last.
 
     Args:
-        found: What was found.
+        diagnosis: The diagnosis.
         console: Where to.
     """
     for title, rows in (
-        ("Machine", _machine(found.machine)),
-        ("Models compute on", _device(found)),
-        ("Packages", _packages(found)),
-        ("Installed for", _extras(found)),
-        ("Places", _places(found)),
-        ("Data", _data(found)),
-        ("The quickstart", _quickstart(found)),
+        ("Machine", _machine(diagnosis.machine)),
+        ("Models compute on", _device(diagnosis)),
+        ("Packages", _packages(diagnosis)),
+        ("Installed for", _extras(diagnosis)),
+        ("Places", _places(diagnosis)),
+        ("Data", _data(diagnosis)),
+        ("The quickstart", _quickstart(diagnosis)),
     ):
         _print(title, list(rows), console)
-    for problem in found.problems:
+    for problem in diagnosis.problems:
         say(console, f"BROKEN: {clip(problem, _LONGEST)}", "bold red")
-    if not found.problems:
+    if not diagnosis.problems:
         say(console, "Nothing is broken.", "bold green")
 
 
@@ -71,8 +71,8 @@ def _machine(here: Machine) -> Iterator[tuple[str, str]]:
         yield "disk, this folder", f"{_bytes(here.disk_free)} free"
 
 
-def _device(found: Diagnosis) -> Iterator[tuple[str, str]]:
-    about = found.device
+def _device(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    about = diagnosis.device
     if about.kind:
         memory = "" if about.memory is None else f", {_bytes(about.memory)}"
         yield about.kind, f"{about.name}{memory}, {about.precision}; torch {about.torch}, {about.threads} threads"
@@ -86,41 +86,41 @@ def _device(found: Diagnosis) -> Iterator[tuple[str, str]]:
         yield "numpy alone", "torch is not installed: theory and linear models do without; pip install 'crossfeed[lm]'"
 
 
-def _packages(found: Diagnosis) -> Iterator[tuple[str, str]]:
-    yield "python", found.python
-    yield "", ", ".join(f"{name} {version}" for name, version in found.packages.items())
+def _packages(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    yield "python", diagnosis.python
+    yield "", ", ".join(f"{name} {version}" for name, version in diagnosis.packages.items())
 
 
-def _extras(found: Diagnosis) -> Iterator[tuple[str, str]]:
-    for each in found.extras:
+def _extras(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    for each in diagnosis.extras:
         lacks = f"no: pip install 'crossfeed[{each.name}]' (missing: {', '.join(each.missing)})"
         yield each.name or "any run", f"{each.purpose}: {lacks if each.missing else 'yes'}"
 
 
-def _places(found: Diagnosis) -> Iterator[tuple[str, str]]:
-    hub = found.hub
+def _places(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    hub = diagnosis.hub
     word = {True: "reachable", False: "cannot be reached", None: "not asked"}[hub.reachable]
     yield "model hub", " ".join(part for part in (hub.endpoint, word, f"({hub.why})" if hub.why else "") if part)
     if hub.cache:
         yield "its downloads", f"{hub.cache} ({_bytes(hub.cache_bytes)})"
-    problem = f"; cannot be written: {found.cache.problem}" if found.cache.problem else ""
-    yield "cache", f"{found.cache.folder} ({_bytes(found.cache.bytes)}){problem}"
+    problem = f"; cannot be written: {diagnosis.cache.problem}" if diagnosis.cache.problem else ""
+    yield "cache", f"{diagnosis.cache.folder} ({_bytes(diagnosis.cache.bytes)}){problem}"
 
 
-def _data(found: Diagnosis) -> Iterator[tuple[str, str]]:
-    if found.data_root is None:
+def _data(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    if diagnosis.data_root is None:
         return
-    if not found.data:
-        yield found.data_root, "no <data set>/<split>.parquet or .jsonl in it"
-    for name in dict.fromkeys(file.data_set for file in found.data):
-        own = [file for file in found.data if file.data_set == name]
+    if not diagnosis.data:
+        yield diagnosis.data_root, "no <data set>/<split>.parquet or .jsonl in it"
+    for name in dict.fromkeys(file.data_set for file in diagnosis.data):
+        own = [file for file in diagnosis.data if file.data_set == name]
         rows = [f"{file.split} {'damaged' if file.rows is None else f'{file.rows:,} rows'}" for file in own]
         columns = next((file.columns for file in own if file.columns), ())
         yield name, f"{', '.join(rows)}; columns: {clip(', '.join(columns), _LONGEST)}"
 
 
-def _quickstart(found: Diagnosis) -> Iterator[tuple[str, str]]:
-    about = found.quickstart
+def _quickstart(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    about = diagnosis.quickstart
     if about.seconds is None:
         yield "takes", f"not known: {about.how}"
     else:

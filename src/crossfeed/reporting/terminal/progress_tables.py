@@ -1,4 +1,4 @@
-"""How far a run is, as a table for people and as data for programs."""
+"""A run's state, as a table for people and as data for programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ _MANY: Final = 40
 
 
 def render_status(status: RunStatus, console: Console) -> None:
-    """Print it."""
+    """Print a run's state as a table.
+
+    Args:
+        status: The run's state.
+        console: The terminal.
+    """
     counted = [
         f"{n} {state}"
         for state in ("finished", "running", "failed", "stopped", "waiting")
@@ -43,7 +48,11 @@ def render_status(status: RunStatus, console: Console) -> None:
 
 
 def where(failure: Any) -> str:
-    """Stage, generation and entity of a failure, as far as they are known."""
+    """Return stage, generation and entity of a failure, as far as they are known.
+
+    Args:
+        failure: A failure record.
+    """
     place = f"stage {failure['stage']}"
     if "generation" in failure:
         place += f", generation {failure['generation']}"
@@ -51,7 +60,11 @@ def where(failure: Any) -> str:
 
 
 def status_data(status: RunStatus) -> dict[str, Any]:
-    """The same as plain data."""
+    """Return a run's state as plain data.
+
+    Args:
+        status: The run's state.
+    """
     cells = [
         {
             "cell": cell.cell,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import MEASURES, other_metrics
 from crossfeed.reporting.data.numbers import change, timing
 from crossfeed.reporting.files import rows_of
 
@@ -13,7 +12,11 @@ __all__ = ["evaluation_data", "named", "run_data"]
 
 
 def run_data(run: Run) -> dict[str, Any]:
-    """A run as plain data: how far it is, every metric from generation 0 to the last one measured, times, failures."""
+    """Return a run as plain data: its state, every metric's first and last values, times, failures.
+
+    Args:
+        run: The run.
+    """
     experiment = run.experiment
     return named(run) | {
         "generations": experiment.generations,
@@ -22,7 +25,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "tasks": list(experiment.tasks),
         "points": rows_of(run.points.reset_index()),
         "cells": rows_of(run.cells.drop(columns="zero")),
-        "changes": [row for metric in (*MEASURES, *other_metrics(run.records)) for row in _changes(run, metric)],
+        "changes": [row for measure in run.measures for row in _changes(run, measure.metric)],
         "seconds": rows_of(timing(run.records, run.cells)),
         "failures": rows_of(run.failures),
         "evaluation": evaluation_data(run)["numbers"],
@@ -30,18 +33,26 @@ def run_data(run: Run) -> dict[str, Any]:
 
 
 def evaluation_data(run: Run) -> dict[str, Any]:
-    """A run's benchmark numbers as plain data: the rows of ``evaluation.parquet``; none if there are none."""
+    """Return a run's benchmark numbers as plain data: the rows of ``evaluation.parquet``; none if there are none.
+
+    Args:
+        run: The run.
+    """
     table = run.store.read_result("evaluation")
     return named(run) | {"numbers": [] if table is None else rows_of(table.to_pandas())}
 
 
 def named(run: Run) -> dict[str, Any]:
-    """Which run it is."""
+    """Return a run's name, id and location.
+
+    Args:
+        run: The run.
+    """
     return {"name": run.experiment.name, "id": run.id, "location": str(run.store)}
 
 
 def _changes(run: Run, metric: str) -> list[dict[str, Any]]:
-    """One row for each model, task and point, with what its change amounts to."""
+    """Return one row for each model, task and point, with the mark of its change."""
     table = run.change_table(metric)
     if table is None:
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -13,17 +13,19 @@ from rich.text import Text
 
 from crossfeed.display.formatting import clip, plain
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import MEASURES, ChangeTable, Entry, Measure, other_metrics
-from crossfeed.reporting.data.numbers import DEAD_BAND, timing
+from crossfeed.reporting.data.layout import ChangeTable, Entry
+from crossfeed.reporting.data.measures import by_section
+from crossfeed.reporting.data.numbers import timing
+from crossfeed.settings import Measure
 
 __all__ = ["ascii_for", "render", "say"]
 
 _STYLES: Final = {"better": "green", "worse": "red", "up": "cyan", "down": "magenta", "same": "dim"}
+_MARKS: Final = {("down", "up"): "up, down"}
 _SPELLED: Final = {"→": "->", "±": "+-", "—": "-", "…": "...", "α": "alpha", "β": "beta"}
 _GAP: Final = 2  # between columns: one of padding, one of the box
 _WIDEST_HEAD: Final = 24  # longer ones fold
 _NARROWEST_LABEL: Final = 12
-_SHOWN: Final = ("loss", "similarity", "accuracy")
 
 
 def render(run: Run, console: Console) -> None:
@@ -34,7 +36,8 @@ def render(run: Run, console: Console) -> None:
         console: Where to; its width decides how many columns stand side by side.
     """
     _head(run, console)
-    shown = [table for metric in (*_SHOWN, *other_metrics(run.records)) if (table := run.change_table(metric))]
+    measures = by_section(run.measures, "terminal")
+    shown = [table for measure in measures if (table := run.change_table(measure.metric))]
     for table in shown:
         _print_change(table, console)
     if not shown:
@@ -65,7 +68,7 @@ def _print_change(table: ChangeTable, console: Console) -> None:
 
 
 def _pages(table: ChangeTable, console: Console) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Groups of columns that fit side by side, each with its title."""
+    """Yield groups of columns that fit side by side, each with its title."""
     room = console.width - _label_width(table, console)
     fit = max(room // (_entry_width(table, console) + _GAP), 1)
     columns = table.columns
@@ -102,7 +105,7 @@ def _entry(lines: list[list[tuple[str, str]]]) -> Text:
 
 
 def _lines(entry: Entry | None, measure: Measure, console: Console) -> list[list[tuple[str, str]]]:
-    """``3.35 → 3.00 better`` and, for losses, ``-10.4 ± 0.3 %`` below it: lines of pieces of text with their styles."""
+    """Return ``3.35 → 3.00 better`` and, for losses, ``-10.4 ± 0.3 %`` below it: lines of texts with styles."""
     if entry is None:
         return [[(ascii_for("—", console), "dim")]]
     above = [(entry.initial, "")]
@@ -127,7 +130,7 @@ def _entry_width(table: ChangeTable, console: Console) -> int:
 
 
 def _label_width(table: ChangeTable, console: Console) -> int:
-    """Labels get what they need, but at most a third of the line; less if that keeps a group's columns together."""
+    """Return the labels' width: as needed, at most a third of the line; less if that keeps a group on one line."""
     needed = min(max(len(row.label) for row in table.rows), console.width // 3)
     columns = max(len(group.points) for group in table.columns.groups)
     left = console.width - columns * (_entry_width(table, console) + _GAP)
@@ -136,16 +139,8 @@ def _label_width(table: ChangeTable, console: Console) -> int:
 
 def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     console.print()
-    metrics = {table.measure.metric for table in shown}
     seeds = max(table.seeds for table in shown)
-    notes = []
-    if "loss" in metrics:
-        notes.append(f"better, worse: the mean loss changed by more than {DEAD_BAND:g}; same: by that or less.")
-    if metrics & MEASURES.keys() - {"loss"}:
-        notes.append("up, down: changed by more than 0.005.")
-    others = [table.measure.title for table in shown if table.measure.metric not in MEASURES]
-    if others:
-        notes.append(f"{', '.join(others)}: up, down: any change.")
+    notes = _marks([table.measure for table in shown])
     if seeds > 1:
         notes.append(f"Means over {seeds} seeds, ± standard errors.")
     ends = [entry.until for table in shown for row in table.rows for entry in row.entries.values()]
@@ -153,6 +148,25 @@ def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     if early:
         notes.append(f"t={min(early)}: measured up to generation {min(early)} of {run.experiment.generations} only.")
     say(console, " ".join(notes), "dim")
+
+
+def _marks(measures: Sequence[Measure]) -> list[str]:
+    """Return the meaning of the marks, one sentence for all metrics that use the same ones in the same way."""
+    groups: dict[tuple[tuple[str, str], float, bool], list[str]] = {}
+    for each in measures:
+        groups.setdefault((each.words, each.band, each.relative), []).append(each.title)
+    known: set[tuple[str, str]] = set()
+    said = []
+    for (words, band, relative), titles in groups.items():
+        marks = _MARKS.get(words, ", ".join(words))
+        about = f"{', '.join(titles)}: " if words in known or not band else ""
+        known.add(words)
+        if relative:
+            what = ", ".join(titles).lower()
+            said.append(f"{marks}: the mean {what} changed by more than {band:g}; same: by that or less.")
+        else:
+            said.append(f"{about}{marks}: " + (f"changed by more than {band:g}." if band else "any change."))
+    return said
 
 
 def _print_timing(run: Run, console: Console) -> None:
@@ -173,12 +187,23 @@ def _print_failures(run: Run, console: Console) -> None:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print text as it is: nothing in it is markup, a number to colour or an emoji."""
+    """Print text as it is: nothing in it is markup, a number to colour or an emoji.
+
+    Args:
+        console: The terminal.
+        text: The text.
+        style: Style of rich.
+    """
     console.print(Text(ascii_for(plain(text), console), style=style), highlight=False)
 
 
 def ascii_for(text: str, console: Console) -> str:
-    """Spell signs out for a terminal that lacks them."""
+    """Spell signs out for a terminal that lacks them.
+
+    Args:
+        text: The text.
+        console: The terminal.
+    """
     if not console.options.ascii_only:
         return text
     for sign, words in _SPELLED.items():

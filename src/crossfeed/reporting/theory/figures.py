@@ -22,7 +22,7 @@ from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.records import column_of
 from crossfeed.reporting.data.layout import evenly
-from crossfeed.reporting.drawing.charts import Chart, Line, Mark, charts, landscape_chart
+from crossfeed.reporting.drawing.charts import Chart, Curve, Mark, charts, landscape_chart
 
 __all__ = [
     "efficiency_charts",
@@ -42,14 +42,23 @@ _WIDE_RANGE: Final = 15.0  # a larger ratio is drawn on a logarithmic axis
 
 
 def field_label(path: str, value: object = None) -> str:
-    """A field of the grid, and a value of it, as they are shown: ``α = 0.5``."""
+    """Return a field of the grid, and a value of it, as they are shown: ``α = 0.5``.
+
+    Args:
+        path: The field's dotted path.
+        value: A value of it; None for the field alone.
+    """
     name = path.rpartition(".")[2]
     name = _GREEK.get(name, plain(name))
     return name if value is None else f"{name} = {value_text(value)}"
 
 
 def efficiency_figure(prediction: Prediction) -> Figure | None:
-    """Relative efficiency against a numeric field of the grid with five values or more; None without one."""
+    """Draw relative efficiency against a numeric field of the grid with five values or more; None without one.
+
+    Args:
+        prediction: The prediction.
+    """
     known = [chart for _, chart in efficiency_charts(prediction)]
     if not known:
         return None
@@ -59,7 +68,11 @@ def efficiency_figure(prediction: Prediction) -> Figure | None:
 
 
 def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Chart]]:
-    """The panels of `efficiency_figure`, each with the values of the fields that are not swept."""
+    """Return the panels of `efficiency_figure`, each with the values of the fields that are not swept.
+
+    Args:
+        prediction: The prediction.
+    """
     grid = prediction.experiment.grid
     swept = [path for path, values in grid.items() if len(values) >= _SWEPT and all(map(_is_number, values))]
     if not swept:
@@ -79,7 +92,11 @@ def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Char
 
 
 def trajectory_figure(prediction: Prediction) -> Figure | None:
-    """Errors over the generations; None without any after generation 0."""
+    """Draw errors over the generations; None without any after generation 0.
+
+    Args:
+        prediction: The prediction.
+    """
     experiment = prediction.experiment
     if experiment.generations == 0:
         return None
@@ -103,14 +120,22 @@ def trajectory_figure(prediction: Prediction) -> Figure | None:
 
 
 def plan_figure(plan: Plan) -> Figure:
-    """The landscape of what missing the optimum costs, with the points that the plan names."""
+    """Draw the excess over the optimum for all common weights, with the points that the plan names.
+
+    Args:
+        plan: The plan.
+    """
     whose = {"mean": "mean MSE", "worst": "worst entity's MSE"}.get(plan.objective, f"MSE of {plan.objective}")
     title = f"{whose}: excess over the optimum"
     return landscape_chart(plan.landscape, plan.optimum.value, marks_of(plan), title=title)
 
 
 def marks_of(plan: Plan) -> list[Mark]:
-    """The points that a plan names on its landscape."""
+    """Return the points that a plan names on its landscape.
+
+    Args:
+        plan: The plan.
+    """
     called = {"optimum": "optimum", "description": "as described", "half and half": "α = β = 0.5"}
     shared = plan.prices[plan.prices["alpha"].notna() & plan.prices["beta"].notna()]
     marks = [Mark(called[w], a, b) for w, a, b in shared[["where", "alpha", "beta"]].to_numpy() if w in called]
@@ -119,12 +144,12 @@ def marks_of(plan: Plan) -> list[Mark]:
 
 
 def _left_out(what: str, shown: int, known: int, where: str) -> str:
-    """What a figure of a part says of the others."""
+    """Return a note that a figure leaves some parts out; empty if it does not."""
     return "" if shown >= known else f"{shown} of {known} {what}, evenly chosen; all are in {where}.csv"
 
 
 def _measures(records: pd.DataFrame, prediction: Prediction) -> list[tuple[str, pd.DataFrame]]:
-    """What the rows show, and its numbers: ``model, generation, value`` and the grid's fields."""
+    """Return each row's title and numbers: ``model, generation, value`` and the grid's fields."""
     prediction_errors = records[records["metric"] == "mspe"]
     owned = {entity.name: entity.private for entity in prediction.experiment.ecosystem.entities}
     own = prediction_errors["task"] == prediction_errors["model"].map(owned)
@@ -139,7 +164,7 @@ def _measures(records: pd.DataFrame, prediction: Prediction) -> list[tuple[str, 
 
 def _over_generations(
     table: pd.DataFrame, inner: str | None, chosen: Sequence[Any], models: Sequence[str]
-) -> list[Line]:
+) -> list[Curve]:
     lines = []
     for look, value in enumerate(chosen):
         rows = table if inner is None else _at(table, {inner: value})
@@ -147,23 +172,23 @@ def _over_generations(
         for dash, line in enumerate(_by_model(rows, "generation", models)):
             label = ", ".join(part for part in (name, line.label if len(models) > 1 else "") if part)
             first = dash if inner is None else look
-            lines.append(Line(label or line.label, line.x, line.y, first, dash))
+            lines.append(Curve(label or line.label, line.x, line.y, first, dash))
     return lines
 
 
-def _by_model(table: pd.DataFrame, axis: str, models: Sequence[str]) -> list[Line]:
-    """A line for each model; for many, their mean and their worst."""
+def _by_model(table: pd.DataFrame, axis: str, models: Sequence[str]) -> list[Curve]:
+    """Return a line for each model; for many, their mean and their worst."""
     wide = table.pivot_table(index=axis, columns="model", values="value", sort=True)
     x = wide.index.to_numpy(dtype=float)
     if len(models) <= _LINES:
-        return [Line(f"model {name}", x, wide[name].to_numpy(dtype=float)) for name in models]
+        return [Curve(f"model {name}", x, wide[name].to_numpy(dtype=float)) for name in models]
     several = wide.to_numpy(dtype=float)
     worst = several.min(axis=1) if (table["metric"] == "relative_efficiency").all() else several.max(axis=1)
-    return [Line(f"mean of {len(models)} models", x, several.mean(axis=1)), Line("the worst", x, worst)]
+    return [Curve(f"mean of {len(models)} models", x, several.mean(axis=1)), Curve("the worst", x, worst)]
 
 
 def _axis_kind(values: pd.Series) -> tuple[Any, tuple[float, float]]:
-    """One vertical axis for a row: logarithmic where its numbers differ much."""
+    """Return one vertical axis for a row: logarithmic where its numbers differ much."""
     low, high = float(values.min()), float(values.max())
     if low > 0 and high / low > _WIDE_RANGE:
         return "y", (low / 1.3, high * 1.3)
@@ -184,7 +209,7 @@ def _at(table: pd.DataFrame, point: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _first_seed(table: pd.DataFrame, prediction: Prediction) -> pd.DataFrame:
-    """Theory says the same of every seed."""
+    """Return the rows of the first seed: theory is the same for every seed."""
     return table[table["seed"] == prediction.experiment.seeds[0]]
 
 

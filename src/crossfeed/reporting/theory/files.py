@@ -58,13 +58,21 @@ def write_plan(plan: Plan, folder: Path) -> list[Path]:
 
 
 def prediction_data(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as plain data: lists of rows; a number that is not finite is None."""
+    """Return a prediction as plain data: lists of rows; a number that is not finite is None.
+
+    Args:
+        prediction: The prediction.
+    """
     tables = {"records": prediction.records, "limit": prediction.limit}
     return _named(prediction.experiment) | {name: rows_of(table) for name, table in tables.items()}
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """A plan as plain data; a number that is not finite (no limit) is None."""
+    """Return a plan as plain data; a number that is not finite (no limit) is None.
+
+    Args:
+        plan: The plan.
+    """
     best = plan.optimum
     return _named(plan.experiment) | {
         "objective": plan.objective,

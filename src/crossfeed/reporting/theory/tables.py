@@ -91,7 +91,7 @@ def render_plan(plan: Plan, console: Console) -> None:
 
 
 def law_text(law: str, rate: float) -> str:
-    """A law of growth in words.
+    """Return a law of growth as a phrase.
 
     Args:
         law: ``limit``, ``schedule`` or a law of `crossfeed.theory.Growth`.
@@ -111,7 +111,7 @@ def law_text(law: str, rate: float) -> str:
 
 
 def _shown_cells(prediction: Prediction) -> tuple[list[str], str]:
-    """The cells to list: all of them, or the most efficient one for each value of the outer fields of the grid."""
+    """Return the cells to list: all, or the most efficient one for each value of the grid's outer fields."""
     limit, grid = prediction.limit, prediction.experiment.grid
     seed = prediction.experiment.seeds[0]
     cells = prediction.records.loc[prediction.records["seed"] == seed, "cell"].unique().tolist()
@@ -142,7 +142,7 @@ def _long_run(prediction: Prediction, cell: str) -> list[str]:
 
 
 def _errors(prediction: Prediction, cell: str, tasks: Sequence[str]) -> list[list[str]]:
-    """One row for each model; for many, their mean and the worst."""
+    """Return one row for each model; for many, their mean and the worst."""
     names = prediction.experiment.ecosystem.names
     columns = list(_error_columns(prediction, cell, tasks))
     if len(names) <= _MODELS:
@@ -153,7 +153,7 @@ def _errors(prediction: Prediction, cell: str, tasks: Sequence[str]) -> list[lis
 
 
 def _error_columns(prediction: Prediction, cell: str, tasks: Sequence[str]) -> Iterator[tuple[Array, Show]]:
-    """Numbers (K,), none where there are none, and how they are shown."""
+    """Yield numbers (K,), none where there are none, and how they are shown."""
     records, limit, T = prediction.records, prediction.limit, prediction.experiment.generations
     for generation in sorted({0, T}):
         yield _numbers(records, cell, "mse", generation=generation), number
@@ -179,7 +179,7 @@ def _growth(value: float) -> str:
 
 
 def _distance(value: float) -> str:
-    """What is left by rounding of equal models' distance is none."""
+    """Return a distance as text, with rounding errors of equal models shown as zero."""
     return number(round(value, 12))
 
 

@@ -1,8 +1,8 @@
-"""What the built-in tasks say in each language: a folder of templates and names for each.
+"""Templates and names of the built-in tasks in each language.
 
-``facts.yaml`` and ``stories.yaml`` hold templates; a table holds the names of things and their forms (with an article,
-after a preposition), under the English name as ``key``. English needs no table of names: they are those of
-``crossfeed/tasks/tables``.
+Each language has a folder: ``facts.yaml`` and ``stories.yaml`` hold templates; a table holds the names of things and
+their forms (with an article, after a preposition), under the English name as ``key``. English needs no table of names:
+they are those of ``crossfeed/tasks/tables``.
 """
 
 from __future__ import annotations
@@ -21,22 +21,28 @@ LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 
 
 def templates(language: Language, what: str) -> dict[str, Any]:
-    """What a file of templates holds.
+    """Read a file of templates.
 
     Args:
         language: The language.
         what: ``facts`` or ``stories``.
+
+    Returns:
+        The file's content.
     """
     return parse_yaml(_text(language, f"{what}.yaml"))
 
 
 @cache
 def names(language: Language, table: str) -> dict[str, dict[str, str]]:
-    """The forms of names, by English name; empty for English.
+    """Read the forms of names.
 
     Args:
         language: The language.
         table: A table of ``crossfeed/tasks/tables``, without its ending.
+
+    Returns:
+        The forms by English name; empty for English.
     """
     if language == "en":
         return {}

@@ -1,1 +1,1 @@
-"""Llamas by hand: the passes of small models on a CPU, without autograd and with few, large products."""
+"""Llamas written by hand: the passes of small models on a CPU, without autograd and with few, large products."""

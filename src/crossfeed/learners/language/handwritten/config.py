@@ -1,4 +1,4 @@
-"""Which modules are computed by hand: what is asked of their configuration."""
+"""Conditions under which a module has a handwritten twin, and the sizes that the twin needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-__all__ = ["Shape", "shape_of"]
+__all__ = ["HandwrittenConfig", "handwritten_config"]
 
 _OUTER = frozenset({"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"})
 _INNER = frozenset(
@@ -26,37 +26,41 @@ _INNER = frozenset(
 )
 
 _LARGEST: Final = 30_000_000
-"""Parameters up to which passes are by hand. Of a larger model products are nearly all of the time, and the copies that
-lie side by side would take as much memory as it has."""
+"""Parameters up to which passes are handwritten. Products take nearly all of a larger model's time, and the fused
+matrices would take as much memory as the model has."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class HandwrittenConfig:
     """A Llama's sizes.
 
     Attributes:
         layers: Number of layers.
-        heads: Heads that ask (H).
-        groups: Heads of keys and values (G), each for H / G that ask.
-        size: Width of a head (D).
-        epsilon: Added to mean squares.
-        tied: Whether the head is the embedding.
-        padding: A token whose embedding learns nothing from being read, or None.
-        frequencies: ``(D / 2,)`` angles that a head's pairs turn by from one position to the next.
+        heads: Query heads (H).
+        kv_heads: Heads of keys and values (G), each shared by H / G query heads.
+        head_dim: Width of a head (D).
+        epsilon: Added to mean squares by RMS norms.
+        tied: True if the head's matrix is the embedding.
+        padding: A token whose embedding gets no gradient from being read, or None.
+        frequencies: ``(D / 2,)`` angles by which rotary embeddings rotate a head's pairs from one position to the next.
     """
 
     layers: int
     heads: int
-    groups: int
-    size: int
+    kv_heads: int
+    head_dim: int
     epsilon: float
     tied: bool
     padding: int | None
     frequencies: Tensor
 
 
-def shape_of(module: Any) -> Shape | None:
-    """A module's shape if it is a small plain Llama in fp32 on a CPU that attends plainly, else None."""
+def handwritten_config(module: Any) -> HandwrittenConfig | None:
+    """Return a module's configuration if it is a small plain Llama in fp32 on a CPU with eager attention, else None.
+
+    Args:
+        module: A causal model of transformers.
+    """
     from transformers import LlamaForCausalLM
 
     if type(module) is not LlamaForCausalLM or not _is_plain(module.config):
@@ -71,11 +75,11 @@ def shape_of(module: Any) -> Shape | None:
     expected = {f"model.layers.{layer}.{name}" for layer in range(layers) for name in _INNER} | _OUTER
     if parameters.keys() != expected - ({"lm_head.weight"} if tied else set()):
         return None
-    return Shape(
+    return HandwrittenConfig(
         layers=layers,
         heads=config.num_attention_heads,
-        groups=config.num_key_value_heads,
-        size=parameters["model.layers.0.self_attn.q_proj.weight"].shape[0] // config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_dim=parameters["model.layers.0.self_attn.q_proj.weight"].shape[0] // config.num_attention_heads,
         epsilon=config.rms_norm_eps,
         tied=tied,
         padding=module.model.embed_tokens.padding_idx,
@@ -88,6 +92,6 @@ def _is_plain(config: Any) -> bool:
         config.hidden_act == "silu"
         and config.attention_dropout == 0.0
         and config.rope_parameters["rope_type"] == "default"
-        and config._attn_implementation == "eager"  # chosen where texts are short (`pretrained.attention`)
+        and config._attn_implementation == "eager"  # chosen where texts are short (`attention_implementation`)
         and config.num_hidden_layers > 0
     )

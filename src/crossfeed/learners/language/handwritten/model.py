@@ -1,4 +1,4 @@
-"""A working model's passes by hand, and the proof that they are the module's own."""
+"""The handwritten twin of a causal model's module, and the check that both compute the same."""
 
 from __future__ import annotations
 
@@ -10,116 +10,136 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crossfeed.learners.language.handwritten.compiled_ops import CompiledParts
-from crossfeed.learners.language.handwritten.config import shape_of
+from crossfeed.learners.language.handwritten.compiled_ops import CompiledOps
+from crossfeed.learners.language.handwritten.config import handwritten_config
 from crossfeed.learners.language.handwritten.forward_backward import Passes
-from crossfeed.learners.language.handwritten.ops import Parts
-from crossfeed.learners.language.handwritten.packed import Line
-from crossfeed.learners.language.handwritten.torch_ops import TorchParts
-from crossfeed.learners.language.handwritten.weights import Weights
+from crossfeed.learners.language.handwritten.ops import Ops
+from crossfeed.learners.language.handwritten.packed import PackedSequence
+from crossfeed.learners.language.handwritten.torch_ops import TorchOps
+from crossfeed.learners.language.handwritten.weights import ModelWeights
 from crossfeed.learners.language.tokens import Ids
 from crossfeed.learners.neural.compiled.kernels import kernels
 
-__all__ = ["Lean", "proven"]
+__all__ = ["HandwrittenModel", "verified_handwritten"]
 
 _FEW_THREADS: Final = 2
-"""What is compiled runs on one thread, torch's parts on all of them: two are still slower than the one."""
+"""Compiled operations run on one thread, torch's on all of them: two are still slower than the one."""
 
 
-class Lean:
+class HandwrittenModel:
     """Losses and gradients of a Llama without its module: the same numbers up to the order of floating-point sums.
 
     Nothing is kept from one call to the next.
 
     Args:
-        passes: The model's.
-        writing: Those by which texts are written, in fp32: a token's products are too small to gain by bf16.
-        parameters: The module's, by name; they may change between calls.
+        passes: The model's passes.
+        decoding: Those for generation, in fp32: a token's products are too small to gain by bf16.
+        parameters: The module's parameters by name; they may change between calls.
     """
 
-    def __init__(self, passes: Passes, writing: Passes, parameters: Mapping[str, nn.Parameter]) -> None:
-        self.passes, self.writing, self._parameters = passes, writing, parameters
+    def __init__(self, passes: Passes, decoding: Passes, parameters: Mapping[str, nn.Parameter]) -> None:
+        self.passes, self.decoding, self._parameters = passes, decoding, parameters
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens there are."""
+        """The number of tokens."""
         return len(self._parameters["model.embed_tokens.weight"])
 
-    def weights(self) -> Weights:
-        """The module's numbers as they are now."""
+    def weights(self) -> ModelWeights:
+        """Return a fused copy of the module's present numbers, for `passes`."""
         return self._weights(self.passes)
 
-    def weights_for_writing(self) -> Weights:
-        """The same, for `writing`."""
-        return self._weights(self.writing)
+    def decoding_weights(self) -> ModelWeights:
+        """Return a fused copy of the module's present numbers, for `decoding`."""
+        return self._weights(self.decoding)
 
-    def _weights(self, passes: Passes) -> Weights:
-        return Weights(passes.shape, self._parameters, passes.parts.dtype)
+    def _weights(self, passes: Passes) -> ModelWeights:
+        return ModelWeights(passes.config, self._parameters, passes.ops.dtype)
 
     def losses(self, texts: Sequence[Ids]) -> Tensor:
-        """``(N,)`` losses of all tokens but the first of each text."""
-        return self.passes.losses(self.weights(), Line.of(texts, self.passes.unit))
+        """Return the ``(N,)`` losses of all tokens except the first of each text.
 
-    def gradients(self, texts: Sequence[Ids], factor: float, weights: Weights) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum of the losses times a factor, and its gradients by parameter."""
-        return self.passes.gradients(weights, Line.of(texts, self.passes.unit), factor)
+        Args:
+            texts: Token ids.
+        """
+        return self.passes.losses(self.weights(), PackedSequence.of(texts, self.passes.unit))
+
+    def gradients(self, texts: Sequence[Ids], factor: float, weights: ModelWeights) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the sum of the losses times a factor, and its gradients by parameter.
+
+        Args:
+            texts: Token ids.
+            factor: The factor.
+            weights: From `weights`.
+        """
+        return self.passes.gradients(weights, PackedSequence.of(texts, self.passes.unit), factor)
 
     def backward(self, texts: Sequence[Ids], factor: float) -> Tensor:
-        """Add `gradients` to those of the module's parameters, and give the loss; without tokens there are none."""
+        """Add `gradients` to those of the module's parameters, and return the loss; without tokens there are none.
+
+        Args:
+            texts: Token ids.
+            factor: What the summed loss is multiplied by.
+        """
         if all(len(ids) < 2 for ids in texts):
             return torch.zeros(())
-        loss, found = self.gradients(texts, factor, self.weights())
-        self.add(found)
+        loss, gradients = self.gradients(texts, factor, self.weights())
+        self.add(gradients)
         return loss
 
     def add(self, gradients: Mapping[str, Tensor]) -> None:
-        """Add gradients to those of the module's parameters."""
+        """Add gradients to those of the module's parameters.
+
+        Args:
+            gradients: By parameter; they may be kept.
+        """
         for name, gradient in gradients.items():
             parameter = self._parameters[name]
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def proven(module: Any, dtype: torch.dtype = torch.float32) -> Lean | None:
-    """A module's passes by hand, if they give the same losses and gradients as the module itself does in fp32.
+def verified_handwritten(module: Any, dtype: torch.dtype = torch.float32) -> HandwrittenModel | None:
+    """Return a module's handwritten twin if it gives the module's own losses and gradients in fp32, else None.
 
-    Compiled, where that can be had, and in torch otherwise.
+    Its operations are compiled where that is possible, and in torch otherwise.
 
     Args:
-        module: The module, in fp32.
-        dtype: Of what is multiplied. In bf16 all is compiled, or nothing is by hand.
+        module: A causal model of transformers, in fp32.
+        dtype: The type of the products' inputs. In bf16 all operations are compiled, or there is no twin.
     """
-    shape = shape_of(module)
-    if shape is None:
+    config = handwritten_config(module)
+    if config is None:
         return None
     texts = [np.arange(length) % module.config.vocab_size for length in (7, 2, 4)]
-    by_module, parameters = _by_the_module(module, texts), dict(module.named_parameters())
-    for exact, parts in _parts(dtype):
-        writing = Passes(shape, exact)
-        lean = Lean(writing, writing, parameters)
-        if _same(lean, texts, by_module):
-            return lean if parts is exact else Lean(Passes(shape, parts), writing, parameters)
+    by_module, parameters = _loss_and_gradients(module, texts), dict(module.named_parameters())
+    for exact, ops in _candidates(dtype):
+        decoding = Passes(config, exact)
+        twin = HandwrittenModel(decoding, decoding, parameters)
+        if _agrees(twin, texts, by_module):
+            return twin if ops is exact else HandwrittenModel(Passes(config, ops), decoding, parameters)
     return None
 
 
-def _parts(dtype: torch.dtype) -> Iterator[tuple[Parts, Parts]]:
-    """What could be used, and its like in fp32, by which it is known."""
+def _candidates(dtype: torch.dtype) -> Iterator[tuple[Ops, Ops]]:
+    """Yield possible operations, fastest first: in fp32, which are verified, and the same ones in `dtype`."""
     compiled, few = kernels(), torch.get_num_threads() <= _FEW_THREADS
     if compiled is not None and (few or dtype is not torch.float32):
-        exact = CompiledParts(compiled, torch.float32)
-        yield exact, exact if dtype is torch.float32 else CompiledParts(compiled, dtype)
+        exact = CompiledOps(compiled, torch.float32)
+        yield exact, exact if dtype is torch.float32 else CompiledOps(compiled, dtype)
     if dtype is torch.float32:
-        yield (in_torch := TorchParts()), in_torch
+        yield (in_torch := TorchOps()), in_torch
 
 
-def _same(lean: Lean, texts: Sequence[Ids], by_module: tuple[Tensor, dict[str, Tensor]]) -> bool:
-    """Whether losses and gradients differ from the module's by rounding only."""
-    losses, gradients = by_module
-    found, by_hand = lean.gradients(texts, 1.0, lean.weights())
-    alike = [_alike(found, losses)]
-    return all(alike + [_alike(by_hand[name], each) for name, each in gradients.items()])
+def _agrees(twin: HandwrittenModel, texts: Sequence[Ids], by_module: tuple[Tensor, dict[str, Tensor]]) -> bool:
+    """Return True if loss and gradients differ from the module's by rounding only."""
+    expected_loss, expected_gradients = by_module
+    loss, gradients = twin.gradients(texts, 1.0, twin.weights())
+    close = [_close(loss, expected_loss)]
+    return all(close + [_close(gradients[name], each) for name, each in expected_gradients.items()])
 
 
-def _by_the_module(module: Any, texts: Sequence[Ids]) -> tuple[Tensor, dict[str, Tensor]]:
+def _loss_and_gradients(module: Any, texts: Sequence[Ids]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the summed loss of texts and its gradients by parameter, by autograd."""
     parameters = dict(module.named_parameters())
     with torch.enable_grad():
         total = torch.zeros(())
@@ -131,6 +151,6 @@ def _by_the_module(module: Any, texts: Sequence[Ids]) -> tuple[Tensor, dict[str,
     return total.detach(), dict(zip(parameters, gradients, strict=True))
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors differ by rounding only, measured by their largest number."""
+def _close(one: Tensor, other: Tensor) -> bool:
+    """Return True if two tensors differ by rounding only, relative to their largest number."""
     return bool(torch.dist(one, other, torch.inf) <= 1e-3 * other.abs().max())

@@ -1,14 +1,17 @@
-r"""What lies between a Llama's products, forward and backward: norms, turns, attention, gates, losses.
+r"""Operations between a Llama's matrix products: norms, rotary embeddings, attention, gates and losses.
 
-- Norm: :math:`y = r x` with :math:`r = (\overline{x^2} + \epsilon)^{-1/2}`; its weight is in the matrices that follow
-  (`Fused`). :math:`dx = r (dy - y\, \overline{dy \circ y})`.
-- Turn (Su et al., 2021): a pair of numbers as a complex one, times :math:`e^{i p \theta}`; backward the conjugate.
+Forward and backward:
+
+- RMS norm: :math:`y = r x` with :math:`r = (\overline{x^2} + \epsilon)^{-1/2}`; its weight is fused into the matrices
+  that follow (`FusedProjection`). :math:`dx = r (dy - y\, \overline{dy \circ y})`.
+- Rotary embedding (Su et al., 2021): a pair of numbers as a complex one, times :math:`e^{i p \theta}`; backward the
+  conjugate.
 - Attention: :math:`A = \operatorname{softmax}(Q K^\top)`, each token over itself and those before it in its text.
-- Gate (Shazeer, 2020): :math:`h = g\, \sigma(g) \circ u`.
-- Losses: :math:`\log \sum_v e^{\ell_v} - \ell_y` of each target y, and their slopes
+- SwiGLU gate (Shazeer, 2020): :math:`h = g\, \sigma(g) \circ u`.
+- Losses: :math:`\log \sum_v e^{\ell_v} - \ell_y` of each target y, and their gradients with respect to the logits,
   :math:`\operatorname{softmax}(\ell) - e_y`.
 
-Shapes are written with N tokens, H heads that ask, G of keys and values, each D wide; ``asked`` is
+Shapes are written with N tokens, H query heads, G heads of keys and values, each D wide; ``qkv`` is
 ``(N, (H + 2G) D)``, queries, keys and values of each token.
 """
 
@@ -20,124 +23,185 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from crossfeed.learners.language.handwritten.config import Shape
+from crossfeed.learners.language.handwritten.config import HandwrittenConfig
 
-__all__ = ["Attends", "Attention", "Cache", "Kept", "Parts", "turn", "turns"]
+__all__ = ["Attention", "AttentionForward", "KVCache", "Ops", "Saved", "rotary_table", "rotate"]
 
-Kept: TypeAlias = list[Tensor]
-"""What a forward function keeps for its backward one: its own business."""
-
-
-class Attends(Protocol):
-    """What tokens see."""
-
-    def forward(self, asked: Tensor) -> tuple[Tensor, Kept]:
-        """``(N, H D)`` what each token attends to, heads one after another."""
-        ...
+Saved: TypeAlias = list[Tensor]
+"""Tensors that a forward function saves for its backward one; only the two know what they are."""
 
 
-class Attention(Attends, Protocol):
-    """Attention within each text of a line."""
+class AttentionForward(Protocol):
+    """Attention without a backward pass."""
 
-    def backward(self, gradient: Tensor, asked: Tensor, kept: Kept) -> Tensor:
-        """``(N, (H + 2G) D)`` gradients of queries, keys and values."""
-        ...
-
-
-class Cache(Protocol):
-    """Keys and values of texts that are being written, a row each."""
-
-    @property
-    def layers(self) -> Sequence[Attends]:
-        """One for each layer: ``forward`` takes one more token of each row, and puts its keys and values in."""
-        ...
-
-    def fill(self, number: int, asked: Tensor, rows: Tensor, places: Tensor) -> None:
-        """Put in keys and values of tokens that come before the first new ones.
+    def forward(self, qkv: Tensor) -> tuple[Tensor, Saved]:
+        """Return the attention output of each token.
 
         Args:
-            number: The layer's.
-            asked: Of the tokens.
+            qkv: ``(N, (H + 2G) D)`` rotated queries and keys, and values.
+
+        Returns:
+            ``(N, H D)`` heads side by side; and tensors saved for a backward pass.
+        """
+        ...
+
+
+class Attention(AttentionForward, Protocol):
+    """Causal attention within each text of a packed sequence."""
+
+    def backward(self, gradient: Tensor, qkv: Tensor, saved: Saved) -> Tensor:
+        """Return the gradients of queries, keys and values.
+
+        Args:
+            gradient: ``(N, H D)`` gradient of the attention output.
+            qkv: The input of `forward`.
+            saved: The tensors that `forward` saved.
+
+        Returns:
+            ``(N, (H + 2G) D)`` gradients.
+        """
+        ...
+
+
+class KVCache(Protocol):
+    """Keys and values of texts that are being generated, a row for each text."""
+
+    @property
+    def layers(self) -> Sequence[AttentionForward]:
+        """One for each layer: ``forward`` takes one more token of each row and stores its keys and values."""
+        ...
+
+    def fill(self, number: int, qkv: Tensor, rows: Tensor, positions: Tensor) -> None:
+        """Store keys and values of prompt tokens.
+
+        Args:
+            number: The layer's number.
+            qkv: ``(N, (H + 2G) D)`` of the tokens.
             rows: ``(N,)`` each token's row.
-            places: ``(N,)`` its place among its row's tokens.
+            positions: ``(N,)`` its position among its row's tokens.
         """
         ...
 
     def step(self) -> None:
-        """All layers hold one more token of each row."""
+        """Count one more token in every row, after all layers have stored it."""
         ...
 
     def keep(self, holes: Tensor, movers: Tensor, left: int) -> None:
-        """Put some rows into others' places, and go on with the first ones.
+        """Move some rows into the places of finished ones, and keep the first rows.
 
         Args:
             holes: Rows that are given up.
             movers: As many rows, which take their places.
-            left: How many rows go on.
+            left: Number of rows that go on.
         """
         ...
 
 
-class Parts(Protocol):
-    """All of it but turns: in torch, or compiled."""
+class Ops(Protocol):
+    """All operations between products except rotary embeddings, in torch or compiled."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of what is multiplied: fp32 or bf16. What a layer adds to, and attention, is fp32."""
+        """The type of the products' inputs, fp32 or bf16; residual streams and attention are fp32."""
         ...
 
     def norm(self, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-        """``(N, width)`` numbers of mean square 1, and the ``(N, 1)`` factors that made them so."""
-        ...
-
-    def norm_backward(self, gradient: Tensor, y: Tensor, factors: Tensor, into: Tensor) -> None:
-        """Add the gradient of `norm`'s input to another."""
-        ...
-
-    def gate(self, opened: Tensor) -> tuple[Tensor, Kept]:
-        """``(N, inner)`` gated numbers from ``(N, 2 inner)`` gates and ups."""
-        ...
-
-    def gate_backward(self, gradient: Tensor, opened: Tensor, kept: Kept) -> Tensor:
-        """``(N, 2 inner)`` gradients of gates and ups, written over them."""
-        ...
-
-    def losses(self, logits: Tensor, targets: Tensor, into: Tensor, slopes: bool) -> None:
-        """Write ``(N,)`` losses of targets.
+        """Scale rows to mean square 1.
 
         Args:
-            logits: ``(N, vocabulary)``; they are used up.
-            targets: ``(N,)`` tokens.
-            into: Where losses go.
-            slopes: Whether logits become the slopes of their losses.
+            x: ``(N, width)`` numbers in fp32.
+            epsilon: Added to mean squares.
+
+        Returns:
+            ``(N, width)`` normed numbers, and the ``(N, 1)`` factors.
         """
         ...
 
-    def attention(self, shape: Shape, lengths: Sequence[int]) -> Attention:
-        """Attention within texts of such lengths, one after another."""
-        ...
-
-    def cache(self, shape: Shape, lengths: Tensor, capacity: int) -> Cache:
-        """Room for keys and values.
+    def norm_backward(self, gradient: Tensor, y: Tensor, factors: Tensor, into: Tensor) -> None:
+        """Add the gradient of `norm`'s input to another.
 
         Args:
-            shape: The model's.
+            gradient: ``(N, width)`` gradient of the normed numbers.
+            y: ``(N, width)`` normed numbers.
+            factors: ``(N, 1)`` factors.
+            into: ``(N, width)`` numbers in fp32 that are added to.
+        """
+        ...
+
+    def gate(self, gate_up: Tensor) -> tuple[Tensor, Saved]:
+        """Return the SwiGLU gate's output.
+
+        Args:
+            gate_up: ``(N, 2 inner)`` gates and ups side by side.
+
+        Returns:
+            ``(N, inner)`` gated numbers; and tensors saved for the backward pass.
+        """
+        ...
+
+    def gate_backward(self, gradient: Tensor, gate_up: Tensor, saved: Saved) -> Tensor:
+        """Overwrite gates and ups with their gradients, and return them.
+
+        Args:
+            gradient: ``(N, inner)`` gradient of the gated numbers.
+            gate_up: ``(N, 2 inner)`` input of `gate`; it is overwritten.
+            saved: The tensors that `gate` saved.
+        """
+        ...
+
+    def losses(self, logits: Tensor, targets: Tensor, into: Tensor, with_gradient: bool) -> None:
+        """Write the losses of targets.
+
+        Args:
+            logits: ``(N, vocabulary)``; they are overwritten.
+            targets: ``(N,)`` tokens.
+            into: ``(N,)`` where losses are written.
+            with_gradient: True if the logits are overwritten with the gradients of their losses.
+        """
+        ...
+
+    def attention(self, config: HandwrittenConfig, lengths: Sequence[int]) -> Attention:
+        """Return attention within the texts of a packed sequence.
+
+        Args:
+            config: The model's sizes.
+            lengths: Number of tokens of each text.
+        """
+        ...
+
+    def cache(self, config: HandwrittenConfig, lengths: Tensor, capacity: int) -> KVCache:
+        """Return an empty key-value cache.
+
+        Args:
+            config: The model's sizes.
             lengths: ``(rows,)`` tokens that each row has before the first new one.
             capacity: Most tokens that a row will have.
         """
         ...
 
 
-def turns(shape: Shape, positions: int) -> Tensor:
-    """``(positions, (H + G) D / 2)`` complex numbers that turn the pairs of queries and keys at each position.
+def rotary_table(config: HandwrittenConfig, positions: int) -> Tensor:
+    """Return the complex numbers that rotate the pairs of queries and keys at each position.
 
-    Those of queries also hold the scale of attention.
+    Those of queries also contain the scale of attention.
+
+    Args:
+        config: The model's sizes.
+        positions: Number of positions.
+
+    Returns:
+        ``(positions, (H + G) D / 2)`` complex numbers.
     """
-    angles = torch.arange(positions, dtype=torch.float32)[:, None] * shape.frequencies
+    angles = torch.arange(positions, dtype=torch.float32)[:, None] * config.frequencies
     keys = torch.complex(angles.cos(), angles.sin())
-    return torch.cat([keys * shape.size**-0.5] * shape.heads + [keys] * shape.groups, dim=1)
+    return torch.cat([keys * config.head_dim**-0.5] * config.heads + [keys] * config.kv_heads, dim=1)
 
 
-def turn(asked: Tensor, by: Tensor) -> None:
-    """Turn ``(N, (H + 2G) D)`` queries and keys in place."""
-    torch.view_as_complex(asked.view(len(asked), asked.shape[1] // 2, 2))[:, : by.shape[1]].mul_(by)
+def rotate(qkv: Tensor, rotations: Tensor) -> None:
+    """Rotate queries and keys in place.
+
+    Args:
+        qkv: ``(N, (H + 2G) D)`` queries, keys and values.
+        rotations: ``(N, (H + G) D / 2)`` rows of `rotary_table`.
+    """
+    torch.view_as_complex(qkv.view(len(qkv), qkv.shape[1] // 2, 2))[:, : rotations.shape[1]].mul_(rotations)

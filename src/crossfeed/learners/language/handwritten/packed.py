@@ -1,4 +1,4 @@
-"""Examples one after another in one line, without padding."""
+"""Packed sequences: texts one after another, without padding."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from torch import Tensor
 
 from crossfeed.learners.language.tokens import Ids
 
-__all__ = ["Line"]
+__all__ = ["PackedSequence"]
 
 
 @dataclass(frozen=True)
-class Line:
-    """Tokens of several texts that are read, each with the token after it: a text's last one predicts nothing.
+class PackedSequence:
+    """Tokens of several texts, each with its next token as the target; a text's last token has no target and is absent.
 
     Attributes:
         ids: ``(N,)`` tokens.
-        targets: ``(N,)`` the tokens after them.
-        places: ``(N,)`` positions, from 0 in each text.
-        lengths: Tokens of each text.
-        tokens: How many are read; those after them fill the line up, a text that means nothing.
+        targets: ``(N,)`` their next tokens.
+        positions: ``(N,)`` positions, from 0 in each text.
+        lengths: Number of tokens of each text.
+        tokens: Number of real tokens; those after them fill the sequence up to a multiple of a unit.
     """
 
     ids: Tensor
     targets: Tensor
-    places: Tensor
+    positions: Tensor
     lengths: tuple[int, ...]
     tokens: int
 
     @classmethod
-    def of(cls, texts: Sequence[Ids], unit: int = 1) -> Line:
-        """Lay texts out, in their order; those of fewer than two tokens are left out.
+    def of(cls, texts: Sequence[Ids], unit: int = 1) -> PackedSequence:
+        """Pack texts in their order; those of fewer than two tokens are left out.
 
         Args:
             texts: Token ids.
-            unit: What the line's length is a multiple of.
+            unit: The sequence is filled up to a multiple of this length.
         """
         kept = [ids for ids in texts if len(ids) > 1]
         tokens = sum(len(ids) - 1 for ids in kept)
@@ -49,6 +49,6 @@ class Line:
         empty = np.zeros(0, dtype=np.int64)
         ids = np.concatenate([empty, *(ids[:-1] for ids in kept)])
         targets = np.concatenate([empty, *(ids[1:] for ids in kept)])
-        places = np.arange(lengths.sum()) - np.repeat(starts, lengths)
-        read, after, at = (torch.from_numpy(part) for part in (ids, targets, places))
-        return cls(read, after, at, tuple(lengths.tolist()), tokens)
+        positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+        read, following, at = (torch.from_numpy(array) for array in (ids, targets, positions))
+        return cls(read, following, at, tuple(lengths.tolist()), tokens)

@@ -1,7 +1,8 @@
-r"""A Llama's weights side by side, so that products with the same input are one product.
+r"""A Llama's weights, fused so that products with the same input are one product.
 
-A norm's weight g is put into the matrices that read it: :math:`W (g \circ y) = (W \operatorname{diag} g)\, y`. The
-two halves of a head, which turn together, are put next to each other in pairs, in queries and in keys alike.
+A norm's weight g is multiplied into the matrices that read it: :math:`W (g \circ y) = (W \operatorname{diag} g)\, y`.
+The two coordinates of a head that a rotary embedding rotates together are put next to each other, in queries and in
+keys alike.
 """
 
 from __future__ import annotations
@@ -12,83 +13,97 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crossfeed.learners.language.handwritten.config import Shape
+from crossfeed.learners.language.handwritten.config import HandwrittenConfig
 
-__all__ = ["Fused", "Layer", "Weights", "unfused"]
+__all__ = ["FusedProjection", "LayerWeights", "ModelWeights", "unfused_gradients"]
 
 
-class Fused:
-    """Matrices that read the same normed input, one below the other, with the norm's weight put in.
+class FusedProjection:
+    """Matrices that read the same normed input, one below the other, with the norm's weight multiplied in.
+
+    Args:
+        matrices: ``(outputs, width)`` matrices.
+        norm: ``(width,)`` weight of the norm.
+        dtype: The type of the fused matrix.
 
     Attributes:
-        matrix: ``(outputs, width)`` what normed inputs are multiplied by.
+        matrix: ``(sum of outputs, width)`` fused matrix.
     """
 
-    def __init__(self, parts: list[Tensor], norm: Tensor, dtype: torch.dtype) -> None:
-        self._bare = torch.cat(parts) if len(parts) > 1 else parts[0]
+    def __init__(self, matrices: list[Tensor], norm: Tensor, dtype: torch.dtype) -> None:
+        self._bare = torch.cat(matrices) if len(matrices) > 1 else matrices[0]
         self._norm = norm
         self.matrix = (self._bare * norm).to(dtype)
 
     def split(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of the bare matrices and of the norm's weight; the given one is used up."""
+        """Return the gradients of the bare matrices and of the norm's weight.
+
+        Args:
+            gradient: ``(sum of outputs, width)`` gradient of the fused matrix; it is overwritten.
+        """
         gradient = gradient.float()
         norm = (gradient * self._bare).sum(dim=0)
         return gradient.mul_(self._norm), norm
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerWeights:
     """One layer's matrices.
 
     Attributes:
-        asked: Queries, keys and values; ``((H + 2G) D, width)``.
-        joined: Heads joined; ``(width, H D)``.
-        opened: Gates and ups; ``(2 inner, width)``.
-        closed: Downs; ``(width, inner)``.
+        qkv_proj: Queries, keys and values; ``((H + 2G) D, width)``.
+        o_proj: ``(width, H D)``.
+        gate_up_proj: Gates and ups; ``(2 inner, width)``.
+        down_proj: ``(width, inner)``.
     """
 
-    asked: Fused
-    joined: Tensor
-    opened: Fused
-    closed: Tensor
+    qkv_proj: FusedProjection
+    o_proj: Tensor
+    gate_up_proj: FusedProjection
+    down_proj: Tensor
 
 
-class Weights:
-    """All of a model's matrices, as they are now: they do not change with the module's.
+class ModelWeights:
+    """A copy of all of a model's matrices, which does not change with the module's.
 
     Args:
-        shape: The model's.
-        parameters: The module's.
-        dtype: Of the matrices, but for the embeddings, which are fp32.
+        config: The model's sizes.
+        parameters: The module's parameters by name.
+        dtype: The type of the matrices; the embeddings are fp32.
 
     Attributes:
-        tokens: ``(vocabulary, width)`` embeddings.
+        embeddings: ``(vocabulary, width)`` embeddings of tokens.
         layers: The layers.
         head: The head, ``(vocabulary, width)``, with the last norm.
     """
 
-    def __init__(self, shape: Shape, parameters: Mapping[str, Tensor], dtype: torch.dtype) -> None:
-        self.tokens = parameters["model.embed_tokens.weight"].detach()
-        self.layers = [_layer(shape, parameters, f"model.layers.{number}", dtype) for number in range(shape.layers)]
-        head = self.tokens if shape.tied else parameters["lm_head.weight"].detach()
-        self.head = Fused([head], parameters["model.norm.weight"].detach(), dtype)
+    def __init__(self, config: HandwrittenConfig, parameters: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+        self.embeddings = parameters["model.embed_tokens.weight"].detach()
+        self.layers = [_layer(config, parameters, f"model.layers.{number}", dtype) for number in range(config.layers)]
+        head = self.embeddings if config.tied else parameters["lm_head.weight"].detach()
+        self.head = FusedProjection([head], parameters["model.norm.weight"].detach(), dtype)
 
 
-def unfused(shape: Shape, layer: int, asked: Tensor, opened: Tensor) -> dict[str, Tensor]:
-    """Gradients of a layer's fused matrices, by parameter.
+def unfused_gradients(
+    config: HandwrittenConfig, layer: int, qkv_proj: Tensor, gate_up_proj: Tensor
+) -> dict[str, Tensor]:
+    """Split the gradients of a layer's fused matrices by parameter.
 
     Args:
-        shape: The model's.
+        config: The model's sizes.
         layer: The layer's number.
-        asked: Of queries, keys and values.
-        opened: Of gates and ups.
+        qkv_proj: ``((H + 2G) D, width)`` gradient of queries, keys and values.
+        gate_up_proj: ``(2 inner, width)`` gradient of gates and ups.
+
+    Returns:
+        Gradients by the parameters' names.
     """
-    queries, keys = shape.heads * shape.size, shape.groups * shape.size
-    q, k, v = asked.split_with_sizes([queries, keys, keys])
-    gate, up = opened.chunk(2)
+    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    q, k, v = qkv_proj.split_with_sizes([queries, keys, keys])
+    gate, up = gate_up_proj.chunk(2)
     named = {
-        "self_attn.q_proj": _halved(q, shape.size),
-        "self_attn.k_proj": _halved(k, shape.size),
+        "self_attn.q_proj": _halved(q, config.head_dim),
+        "self_attn.k_proj": _halved(k, config.head_dim),
         "self_attn.v_proj": v,
         "mlp.gate_proj": gate,
         "mlp.up_proj": up,
@@ -96,24 +111,26 @@ def unfused(shape: Shape, layer: int, asked: Tensor, opened: Tensor) -> dict[str
     return {f"model.layers.{layer}.{name}.weight": gradient for name, gradient in named.items()}
 
 
-def _layer(shape: Shape, parameters: Mapping[str, Tensor], where: str, dtype: torch.dtype) -> Layer:
+def _layer(
+    config: HandwrittenConfig, parameters: Mapping[str, Tensor], prefix: str, dtype: torch.dtype
+) -> LayerWeights:
     def weight(name: str) -> Tensor:
-        return parameters[f"{where}.{name}.weight"].detach()
+        return parameters[f"{prefix}.{name}.weight"].detach()
 
-    q, k = (_paired(weight(f"self_attn.{name}_proj"), shape.size) for name in "qk")
-    return Layer(
-        Fused([q, k, weight("self_attn.v_proj")], weight("input_layernorm"), dtype),
+    q, k = (_paired(weight(f"self_attn.{name}_proj"), config.head_dim) for name in "qk")
+    return LayerWeights(
+        FusedProjection([q, k, weight("self_attn.v_proj")], weight("input_layernorm"), dtype),
         weight("self_attn.o_proj").to(dtype),
-        Fused([weight("mlp.gate_proj"), weight("mlp.up_proj")], weight("post_attention_layernorm"), dtype),
+        FusedProjection([weight("mlp.gate_proj"), weight("mlp.up_proj")], weight("post_attention_layernorm"), dtype),
         weight("mlp.down_proj").to(dtype),
     )
 
 
-def _paired(matrix: Tensor, size: int) -> Tensor:
-    """Rows i and i + D/2 of each head next to each other."""
-    return matrix.view(-1, 2, size // 2, matrix.shape[1]).transpose(1, 2).flatten(0, 2)
+def _paired(matrix: Tensor, head_dim: int) -> Tensor:
+    """Put rows i and i + D/2 of each head next to each other."""
+    return matrix.view(-1, 2, head_dim // 2, matrix.shape[1]).transpose(1, 2).flatten(0, 2)
 
 
-def _halved(matrix: Tensor, size: int) -> Tensor:
-    """Put back what `_paired` moved."""
-    return matrix.view(-1, size // 2, 2, matrix.shape[1]).transpose(1, 2).flatten(0, 2)
+def _halved(matrix: Tensor, head_dim: int) -> Tensor:
+    """Undo `_paired`."""
+    return matrix.view(-1, head_dim // 2, 2, matrix.shape[1]).transpose(1, 2).flatten(0, 2)

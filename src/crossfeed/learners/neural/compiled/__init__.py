@@ -1,1 +1,1 @@
-"""Work between matrix products in C: compiled on the machine that runs it, where that has a compiler."""
+"""Operations between matrix products in C: compiled on the machine that runs them, where that has a compiler."""

@@ -1,5 +1,5 @@
-/* What lies between a Llama's products, each in one pass over its numbers: lean/torch_parts.py of the language learner
-   says the same in torch, and its sampling.py what `draw` does.
+/* Operations between a Llama's products, each in one pass over its numbers: handwritten/torch_ops.py of the language
+   learner has the same in torch, and sampling.py has `draw`.
 
    C with vectors of a fixed size, as GCC and Clang know them. Matrices lie row by row, numbers are fp32, indices int64.
    Nothing is kept between calls. */
@@ -113,10 +113,10 @@ static inline void store_half(half *into, vec numbers) {
 
 static inline vec sigmoid(vec x) { return 1.0f / (1.0f + exponential(-x)); }
 
-/* What gates and ups become: the slopes of gates sigmoid(gates) ups, times a gradient. */
-static inline void gate_slopes(vec *gates, vec *ups, vec gradient) {
-  const vec chances = sigmoid(*gates), silu = *gates * chances;
-  *gates = gradient * *ups * (chances - chances * silu + silu);
+/* Overwrites gates and ups with the gradients of gates sigmoid(gates) ups, times an incoming gradient. */
+static inline void gate_gradients(vec *gates, vec *ups, vec gradient) {
+  const vec share = sigmoid(*gates), silu = *gates * share;
+  *gates = gradient * *ups * (share - share * silu + silu);
   *ups = gradient * silu;
 }
 
@@ -206,11 +206,11 @@ static void softmax(float *scores, size count, size room) {
   memset(scores + used, 0, (room - used) * sizeof(float));
 }
 
-/* Below: `heads` ask, `groups` of them share keys and values, each `d` wide. */
+/* Below: `heads` query heads, `groups` heads of keys and values, each `d` wide. */
 
-/* What each token of each text attends to. `asked` holds rows of turned queries and keys, and values; `weights` has room
-   for every head's, rows filled up to two vectors. Returns 0, or 1 where there is no memory. */
-int attend(const float *asked, float *seen, float *weights, const int64_t *lengths, size texts, size heads, size groups,
+/* The attention output of each token of each text. `qkv` holds rows of rotated queries and keys, and values; `weights`
+   has space for every head's, rows filled up to two vectors. Returns 0, or 1 where there is no memory. */
+int attend(const float *qkv, float *seen, float *weights, const int64_t *lengths, size texts, size heads, size groups,
            size d) {
   size longest = 0;
   for (size t = 0; t < texts; t++) longest = lengths[t] > longest ? lengths[t] : longest;
@@ -222,10 +222,10 @@ int attend(const float *asked, float *seen, float *weights, const int64_t *lengt
     const size length = lengths[t], p = up(length, 2 * LANES);
     for (size h = 0; h < heads; h++) {
       if (h % shared == 0) {
-        flip(asked + (heads + h / shared) * d, ld, k, length, d, p);
-        gather(asked + (heads + groups + h / shared) * d, ld, v, length, d, dp);
+        flip(qkv + (heads + h / shared) * d, ld, k, length, d, p);
+        gather(qkv + (heads + groups + h / shared) * d, ld, v, length, d, dp);
       }
-      gather(asked + h * d, ld, q, length, d, dp);
+      gather(qkv + h * d, ld, q, length, d, dp);
       for (size i = 0; i < length; i += ROWS) {
         const size rows = least(ROWS, length - i), seen_by = i + rows;
         float *scores = weights + i * p;
@@ -236,15 +236,15 @@ int attend(const float *asked, float *seen, float *weights, const int64_t *lengt
       scatter(o, dp, seen + h * d, heads * d, length, d, 0);
       weights += length * p;
     }
-    asked += length * ld;
+    qkv += length * ld;
     seen += length * heads * d;
   }
   free(space);
   return 0;
 }
 
-/* The gradients of queries, keys and values, from that of what `attend` gave, and what it kept. */
-int attend_backward(const float *gradient, const float *asked, const float *weights, float *into, const int64_t *lengths,
+/* The gradients of queries, keys and values, from that of the output of `attend`, and the weights that it saved. */
+int attend_backward(const float *gradient, const float *qkv, const float *weights, float *into, const int64_t *lengths,
                     size texts, size heads, size groups, size d) {
   size longest = 0;
   for (size t = 0; t < texts; t++) longest = lengths[t] > longest ? lengths[t] : longest;
@@ -252,31 +252,31 @@ int attend_backward(const float *gradient, const float *asked, const float *weig
   float *space = malloc((4 * longest * dp + d * lp + longest * lp + 1) * sizeof(float));
   if (!space) return 1;
   float *q = space, *k = q + longest * dp, *given = k + longest * dp, *o = given + longest * dp;
-  float *v = o + longest * dp, *slopes = v + d * lp;
+  float *v = o + longest * dp, *grad_scores = v + d * lp;
   for (size t = 0; t < texts; t++) {
     const size length = lengths[t], p = up(length, 2 * LANES);
     for (size h = 0; h < heads; h++) {
       const size of_key = (heads + h / shared) * d, of_value = of_key + groups * d;
       const int add = h % shared != 0;
       if (!add) {
-        gather(asked + of_key, ld, k, length, d, dp);
-        flip(asked + of_value, ld, v, length, d, p);
+        gather(qkv + of_key, ld, k, length, d, dp);
+        flip(qkv + of_value, ld, v, length, d, p);
       }
-      gather(asked + h * d, ld, q, length, d, dp);
+      gather(qkv + h * d, ld, q, length, d, dp);
       gather(gradient + h * d, heads * d, given, length, d, dp);
       for (size i = 0; i < length; i += ROWS) {
         const size rows = least(ROWS, length - i), seen_by = i + rows, used = up(seen_by, 2 * LANES);
-        float *of_scores = slopes + i * p;
-        strip(given + i * dp, dp, 1, v, p, d, of_scores, p, rows, used);
+        float *grad_row = grad_scores + i * p;
+        strip(given + i * dp, dp, 1, v, p, d, grad_row, p, rows, used);
         for (size r = 0; r < rows; r++) {
-          const float *chances = weights + (i + r) * p;
-          float *row = of_scores + r * p;
+          const float *probs = weights + (i + r) * p;
+          float *row = grad_row + r * p;
           vec along = {0};
-          for (size j = 0; j < used; j += LANES) along += load(row + j) * load(chances + j);
+          for (size j = 0; j < used; j += LANES) along += load(row + j) * load(probs + j);
           const float mean = sum(along);
-          for (size j = 0; j < used; j += LANES) store(row + j, load(chances + j) * (load(row + j) - mean));
+          for (size j = 0; j < used; j += LANES) store(row + j, load(probs + j) * (load(row + j) - mean));
         }
-        strip(of_scores, p, 1, k, dp, seen_by, o + i * dp, dp, rows, dp);
+        strip(grad_row, p, 1, k, dp, seen_by, o + i * dp, dp, rows, dp);
       }
       scatter(o, dp, into + h * d, ld, length, d, 0);
       /* Tokens from i on see token i; rows before the first of a block have zeros there. */
@@ -284,11 +284,11 @@ int attend_backward(const float *gradient, const float *asked, const float *weig
         strip(weights + i * p + i, 1, p, given + i * dp, dp, length - i, o + i * dp, dp, least(ROWS, length - i), dp);
       scatter(o, dp, into + of_value, ld, length, d, add);
       for (size i = 0; i < length; i += ROWS)
-        strip(slopes + i * p + i, 1, p, q + i * dp, dp, length - i, o + i * dp, dp, least(ROWS, length - i), dp);
+        strip(grad_scores + i * p + i, 1, p, q + i * dp, dp, length - i, o + i * dp, dp, least(ROWS, length - i), dp);
       scatter(o, dp, into + of_key, ld, length, d, add);
       weights += length * p;
     }
-    asked += length * ld;
+    qkv += length * ld;
     into += length * ld;
     gradient += length * heads * d;
   }
@@ -301,12 +301,12 @@ size unit(void) { return 2 * LANES; }
 
 /* Keys and values of tokens, put where their text's are. Keys: (slot, group, d, capacity); values: (slot, group,
    capacity, d filled up). The capacity is a multiple of the unit. */
-static void put(const float *asked, const int64_t *slots, const int64_t *places, size tokens, float *keys,
+static void put(const float *qkv, const int64_t *slots, const int64_t *places, size tokens, float *keys,
                 float *values, size heads, size groups, size d, size capacity) {
   const size dp = up(d, 2 * LANES);
-  for (size t = 0; t < tokens; t++, asked += (heads + 2 * groups) * d)
+  for (size t = 0; t < tokens; t++, qkv += (heads + 2 * groups) * d)
     for (size g = 0; g < groups; g++) {
-      const float *key = asked + (heads + g) * d, *value = key + groups * d;
+      const float *key = qkv + (heads + g) * d, *value = key + groups * d;
       const size group = slots[t] * groups + g;
       float *column = keys + group * d * capacity + places[t], *row = values + (group * capacity + places[t]) * dp;
       for (size j = 0; j < d; j++) column[j * capacity] = key[j];
@@ -314,23 +314,23 @@ static void put(const float *asked, const int64_t *slots, const int64_t *places,
     }
 }
 
-void fill(const float *asked, const int64_t *slots, const int64_t *places, size tokens, float *keys, float *values,
+void fill(const float *qkv, const int64_t *slots, const int64_t *places, size tokens, float *keys, float *values,
           size heads, size groups, size d, size capacity) {
-  put(asked, slots, places, tokens, keys, values, heads, groups, d, capacity);
+  put(qkv, slots, places, tokens, keys, values, heads, groups, d, capacity);
 }
 
-/* What each text's next token attends to, its own key and value put in. Returns 0, or 1 where there is no memory. */
-int attend_next(const float *asked, const int64_t *slots, const int64_t *places, size rows, float *keys, float *values,
+/* The attention output of each text's next token, whose own key and value are stored. Returns 0, or 1 where there is no memory. */
+int attend_next(const float *qkv, const int64_t *slots, const int64_t *places, size rows, float *keys, float *values,
                 float *seen, size heads, size groups, size d, size capacity) {
   const size dp = up(d, 2 * LANES), shared = heads / groups, ld = (heads + 2 * groups) * d;
   float *scores = malloc((capacity + dp) * sizeof(float));
   if (!scores) return 1;
   float *found = scores + capacity;
-  put(asked, slots, places, rows, keys, values, heads, groups, d, capacity);
-  for (size row = 0; row < rows; row++, asked += ld, seen += heads * d)
+  put(qkv, slots, places, rows, keys, values, heads, groups, d, capacity);
+  for (size row = 0; row < rows; row++, qkv += ld, seen += heads * d)
     for (size h = 0; h < heads; h++) {
       const size group = slots[row] * groups + h / shared, seen_by = places[row] + 1, used = up(seen_by, 2 * LANES);
-      strip(asked + h * d, 0, 1, keys + group * d * capacity, capacity, d, scores, 0, 1, used);
+      strip(qkv + h * d, 0, 1, keys + group * d * capacity, capacity, d, scores, 0, 1, used);
       softmax(scores, seen_by, used);
       strip(scores, 0, 1, values + group * capacity * dp, dp, seen_by, found, 0, 1, dp);
       memcpy(seen + h * d, found, d * sizeof(float));

@@ -29,25 +29,25 @@ _LONGEST_S: Final = 60.0
 
 
 def library(capability: str | None = None) -> ctypes.CDLL | None:
-    """The compiled library, or None where there is no compiler that makes one, or no place for it.
+    """Return the compiled library, or None where no compiler builds it or it cannot be stored.
 
-    It is compiled in half a second, and found in the cache from then on, in a folder that nobody else can write into.
+    It is compiled in half a second, and taken from the cache from then on, from a folder that only this user can write.
 
     Args:
-        capability: The instructions to use, by torch's names; default: those that torch uses here.
+        capability: The instructions to use, by torch's names; None takes those that torch uses here.
     """
     flags = (*_FLAGS, *_MACHINES.get(capability or torch.backends.cpu.get_cpu_capability(), ()))
     try:
-        found = compiler()
-        if found is None:
+        command = compiler()
+        if command is None:
             return None
-        version = _output([*found, "--version"])
+        version = _output([*command, "--version"])
         sources = [source.read_text(encoding="utf-8") for source in _SOURCES]
-        described = "\n".join([*sources, *found, *flags, version, platform.machine()])
+        described = "\n".join([*sources, *command, *flags, version, platform.machine()])
         name = hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
 
         def make(folder: Path) -> None:
-            _output([*found, *flags, str(_SOURCES[0]), "-o", str(folder / _LIBRARY), "-lm"])
+            _output([*command, *flags, str(_SOURCES[0]), "-o", str(folder / _LIBRARY), "-lm"])
 
         folder = cached_folder(default_cache() / "kernels" / name, make)
         return ctypes.CDLL(str(folder / _LIBRARY)) if _is_own(folder) else None
@@ -56,7 +56,7 @@ def library(capability: str | None = None) -> ctypes.CDLL | None:
 
 
 def compiler() -> list[str] | None:
-    """The command of the C compiler: ``$CC``, or the first of cc, gcc and clang that is there; None on Windows.
+    """Return the command of the C compiler: ``$CC``, or the first of cc, gcc and clang that exists; None on Windows.
 
     Raises:
         ValueError: ``$CC`` is not a command.
@@ -70,7 +70,7 @@ def compiler() -> list[str] | None:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether a folder is this user's, and nobody else may write into it."""
+    """Return True if a folder belongs to this user, and nobody else may write into it."""
     about = folder.lstat()
     return about.st_uid == os.getuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 

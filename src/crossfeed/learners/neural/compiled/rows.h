@@ -1,4 +1,4 @@
-/* Parts that take rows one by one, for numbers of either kind (NUMBER). Inside everything is fp32; residual streams,
+/* Operations that take rows one by one, for numbers of either kind (NUMBER). Inside everything is fp32; residual streams,
    factors and losses are fp32 outside, too. The last numbers of a row go through a vector that is filled up. */
 
 static inline vec NAMED(load_some)(const NUMBER *from, size count) {
@@ -39,50 +39,50 @@ void NAMED(norm_backward)(const NUMBER *gradient, const NUMBER *y, const float *
     for (size j = 0; j < whole; j += LANES)
       store(into + j, load(into + j) + factor * (LOAD(gradient + j) - LOAD(y + j) * mean));
     if (left) {
-      const vec slopes = NAMED(load_some)(gradient + whole, left) - NAMED(load_some)(y + whole, left) * mean;
-      store_some(into + whole, load_some(into + whole, left) + factor * slopes, left);
+      const vec change = NAMED(load_some)(gradient + whole, left) - NAMED(load_some)(y + whole, left) * mean;
+      store_some(into + whole, load_some(into + whole, left) + factor * change, left);
     }
   }
 }
 
 /* gated = gates sigmoid(gates) ups, from rows of gates and ups */
-void NAMED(gate)(const NUMBER *opened, NUMBER *gated, size n, size inner) {
-  for (size row = 0; row < n; row++, opened += 2 * inner, gated += inner)
+void NAMED(gate)(const NUMBER *gate_up, NUMBER *gated, size n, size inner) {
+  for (size row = 0; row < n; row++, gate_up += 2 * inner, gated += inner)
     for (size j = 0; j < inner; j += LANES) {
       const size left = inner - j;
       if (left >= LANES) {
-        const vec gates = LOAD(opened + j);
-        STORE(gated + j, gates * sigmoid(gates) * LOAD(opened + inner + j));
+        const vec gates = LOAD(gate_up + j);
+        STORE(gated + j, gates * sigmoid(gates) * LOAD(gate_up + inner + j));
       } else {
-        const vec gates = NAMED(load_some)(opened + j, left), ups = NAMED(load_some)(opened + inner + j, left);
+        const vec gates = NAMED(load_some)(gate_up + j, left), ups = NAMED(load_some)(gate_up + inner + j, left);
         NAMED(store_some)(gated + j, gates * sigmoid(gates) * ups, left);
       }
     }
 }
 
 /* The gradients of gates and ups, written over them. */
-void NAMED(gate_backward)(const NUMBER *gradient, NUMBER *opened, size n, size inner) {
-  for (size row = 0; row < n; row++, opened += 2 * inner, gradient += inner)
+void NAMED(gate_backward)(const NUMBER *gradient, NUMBER *gate_up, size n, size inner) {
+  for (size row = 0; row < n; row++, gate_up += 2 * inner, gradient += inner)
     for (size j = 0; j < inner; j += LANES) {
       const size left = inner - j;
       if (left >= LANES) {
-        vec gates = LOAD(opened + j), ups = LOAD(opened + inner + j);
-        gate_slopes(&gates, &ups, LOAD(gradient + j));
-        STORE(opened + j, gates);
-        STORE(opened + inner + j, ups);
+        vec gates = LOAD(gate_up + j), ups = LOAD(gate_up + inner + j);
+        gate_gradients(&gates, &ups, LOAD(gradient + j));
+        STORE(gate_up + j, gates);
+        STORE(gate_up + inner + j, ups);
       } else {
-        vec gates = NAMED(load_some)(opened + j, left), ups = NAMED(load_some)(opened + inner + j, left);
-        gate_slopes(&gates, &ups, NAMED(load_some)(gradient + j, left));
-        NAMED(store_some)(opened + j, gates, left);
-        NAMED(store_some)(opened + inner + j, ups, left);
+        vec gates = NAMED(load_some)(gate_up + j, left), ups = NAMED(load_some)(gate_up + inner + j, left);
+        gate_gradients(&gates, &ups, NAMED(load_some)(gradient + j, left));
+        NAMED(store_some)(gate_up + j, gates, left);
+        NAMED(store_some)(gate_up + inner + j, ups, left);
       }
     }
 }
 
-/* Losses of targets. Logits are used up; if asked, they become the slopes of their row's loss: softmax, less one at the
-   target. `each` has room for a row. */
+/* Losses of targets. Logits are overwritten: with `gradient`, by the gradients of their row's loss, softmax less one at
+   the target. `each` has space for a row. */
 void NAMED(losses)(NUMBER *logits, const int64_t *targets, float *losses, float *each, size n, size vocabulary,
-                   int slopes) {
+                   int gradient) {
   const size whole = vocabulary / LANES * LANES, left = vocabulary - whole;
   for (size row = 0; row < n; row++, logits += vocabulary) {
     const size target = targets[row];
@@ -106,7 +106,7 @@ void NAMED(losses)(NUMBER *logits, const int64_t *targets, float *losses, float 
       for (size j = whole; j < vocabulary; j++) total += each[j];
     }
     losses[row] = (top - own) + logf(total);
-    if (!slopes) continue;
+    if (!gradient) continue;
     const float share = 1.0f / total;
     const float own_share = each[target] * share - 1.0f;
     for (size j = 0; j < whole; j += LANES) STORE(logits + j, load(each + j) * share);

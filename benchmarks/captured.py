@@ -1,8 +1,8 @@
-"""What recording saves on a CUDA device: training and completing with CUDA graphs against kernels launched one by one.
+"""What CUDA graphs save: training and completing with captured graphs against kernels launched one by one.
 
-    python benchmarks/recorded.py --data-root DATA                    # OPT-350m's architecture, random weights
-    python benchmarks/recorded.py --data-root DATA --model FOLDER     # another one
-    python benchmarks/recorded.py train complete --data-root DATA     # some parts: train, complete, score
+    python benchmarks/captured.py --data-root DATA                    # OPT-350m's architecture, random weights
+    python benchmarks/captured.py --data-root DATA --model FOLDER     # another one
+    python benchmarks/captured.py train complete --data-root DATA     # some parts: train, complete, score
 
 In one process, with the preset's settings: an update on texts of SciQ (a hundred steps of 2 x 2), completions of its
 questions, and losses of its texts, with and without in turns; medians. Random weights hardly ever end a text: every
@@ -25,21 +25,21 @@ from crossfeed import Experiment
 from crossfeed.description.reading import read_preset
 from crossfeed.display.progress import Silent
 from crossfeed.keys import item_keys
-from crossfeed.learners.language.captured_decoding import RecordedDecoder
+from crossfeed.learners.language.captured_decoding import CapturedDecoder
 from crossfeed.protocols import LearnerContext, Part, TrainingSet
 
-NAMES = ("recorded", "launched one by one")
+NAMES = ("captured", "launched one by one")
 PARTS = ("train", "complete", "score")
 
 
 class Contender:
-    """A learner with or without recordings, and its work."""
+    """A learner with or without captured graphs, and its work."""
 
-    def __init__(self, experiment: Experiment, recorded: bool, train: pa.Table, texts: int) -> None:
+    def __init__(self, experiment: Experiment, captured: bool, train: pa.Table, texts: int) -> None:
         self.learner = experiment.learner.build(LearnerContext({}, 0, Path(), Silent()))
-        self._takes = RecordedDecoder.takes if recorded else lambda model: False
-        if not recorded:
-            self.learner._model.__dict__["recorded"] = None
+        self._supports = CapturedDecoder.supports if captured else lambda model: False
+        if not captured:
+            self.learner._model.__dict__["captured_passes"] = None
         [self._state] = self.learner.start(range(1))
         read = self.learner.examples_read(train.num_rows, 1, 0)
         self._drawn = TrainingSet((Part("private", 0, 1.0, train.slice(0, read), np.arange(read)),))
@@ -51,7 +51,7 @@ class Contender:
 
     def complete(self) -> None:
         """Texts."""
-        RecordedDecoder.takes = staticmethod(self._takes)
+        CapturedDecoder.supports = staticmethod(self._supports)
         self.learner.generate([self._state], [self._items], [self._keys])
 
     def score(self) -> None:
@@ -71,7 +71,7 @@ def main(parts: list[str], data_root: Path, out: Path, preset: str, model: str |
             say(f"{what}: " + ", ".join(f"{name} {each:.2f} s" for name, each in zip(NAMES, one, strict=True)))
         medians = [statistics.median(each) for each in zip(*seconds[1:], strict=True)]  # the first round sets up
         print(
-            f"{what}: {medians[0]:.2f} s recorded, {medians[1]:.2f} s one by one: {medians[1] / medians[0]:.2f} times"
+            f"{what}: {medians[0]:.2f} s captured, {medians[1]:.2f} s one by one: {medians[1] / medians[0]:.2f} times"
         )
 
 
@@ -88,7 +88,7 @@ def _arguments() -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=PARTS, default=[])
     parser.add_argument("--data-root", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/recorded"))
+    parser.add_argument("--out", type=Path, default=Path("runs/captured"))
     parser.add_argument("--preset", default="opt-350m-k2")
     parser.add_argument("--model", help="a hub id or local folder; default: random weights")
     parser.add_argument("--texts", type=int, default=200)

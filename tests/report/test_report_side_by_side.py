@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from crossfeed.errors import InvalidInput
+from crossfeed.learners.fake import FakeSettings
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import change
-from crossfeed.reporting.html import write_together
-from crossfeed.reporting.side_by_side.runs import lay_together
-from crossfeed.reporting.side_by_side.sections import together_sections
+from crossfeed.reporting.html import write_side_by_side
+from crossfeed.reporting.side_by_side.runs import lay_side_by_side
+from crossfeed.reporting.side_by_side.sections import side_by_side_sections
 
 THREE = (
     "ecosystem.entities=[{name: a, private: warm}, {name: b, private: cold}, {name: c, private: wild}]",
@@ -35,9 +36,9 @@ def three(make) -> Run:
     return make(*THREE, metrics, "tasks.cold.words=[ice, snow]", "grid={ecosystem.alpha: [0.5]}", "generations=1")
 
 
-def blocks(together, kind):
+def blocks(beside, kind):
     found = {}
-    for section in together_sections(together):
+    for section in side_by_side_sections(beside):
         for block in section.blocks:
             if block.kind == kind:
                 found.setdefault(section.name, []).append(block)
@@ -45,9 +46,9 @@ def blocks(together, kind):
 
 
 def test_every_run_keeps_its_own_numbers(seeds, other, three):
-    together = lay_together([seeds, other, three])
-    assert together.names == ("A: fake", "B: fake", "C: fake")
-    table = together.table("loss")
+    beside = lay_side_by_side([seeds, other, three])
+    assert beside.names == ("A: fake", "B: fake", "C: fake")
+    table = beside.table(next(each for each in beside.measures if each.metric == "loss"))
     first = 0
     for run, group in zip((seeds, other, three), table.columns.groups, strict=True):
         own = run.change_table("loss", greek=True)
@@ -64,13 +65,13 @@ def test_every_run_keeps_its_own_numbers(seeds, other, three):
 
 
 def test_points_that_are_called_alike_are_found(seeds, other, three):
-    alike = lay_together([seeds, other, three]).alike()
+    alike = lay_side_by_side([seeds, other, three]).alike()
     equals = "α\u00a0=\u00a0"
     assert alike == {f"{equals}0": [0, 3], f"{equals}0.5": [1, 5, 7], f"{equals}1": [2, 6]}
 
 
 def test_fields_that_differ_are_listed_and_no_others(seeds, other):
-    found = lay_together([seeds, other]).differences().set_index("field")
+    found = lay_side_by_side([seeds, other]).differences().set_index("field")
     assert found.to_dict("index") == {
         "ecosystem.beta": {"A: fake": "0.5", "B: fake": "0.9"},
         "seeds": {"A: fake": "[0, 1, 2]", "B: fake": "[0, 1]"},
@@ -79,24 +80,24 @@ def test_fields_that_differ_are_listed_and_no_others(seeds, other):
 
 
 def test_what_only_looks_alike_is_said(seeds, three):
-    together = lay_together([seeds, three])
-    shared = together.shared()
+    beside = lay_side_by_side([seeds, three])
+    shared = beside.shared()
     assert shared.models == ()
     assert shared.tasks == ("warm", "cold", "public")
     assert shared.other_data == ("cold",)
     assert "similarity" in shared.some_metrics
     assert shared.metrics == ("loss", "accuracy")
-    (words, *_) = blocks(together, "words")["differences"]
+    (words, *_) = blocks(beside, "words")["differences"]
     text = " ".join(words.paragraphs)
     assert "Not comparable: the runs have different data under the same name: cold." in text
     assert "models a, b, c; data sets wild" in text
-    statements = dict(blocks(together, "statements")["summary"][0].items)
+    statements = dict(blocks(beside, "statements")["summary"][0].items)
     assert statements["Loss"].startswith("No model on any data set was measured to the end in all runs")
 
 
 def test_the_summary_is_computed_from_the_shared_numbers(seeds, other):
-    together = lay_together([seeds, other])
-    statements = dict(blocks(together, "statements")["summary"][0].items)
+    beside = lay_side_by_side([seeds, other])
+    statements = dict(blocks(beside, "statements")["summary"][0].items)
     lows = []
     for letter, run in zip("AB", (seeds, other), strict=True):
         final = change(run.records, "loss").query("task != 'public'").groupby("point")["final"].mean()
@@ -111,7 +112,7 @@ def test_the_summary_is_computed_from_the_shared_numbers(seeds, other):
 
 
 def test_differences_of_last_losses_have_independent_errors(seeds, other):
-    (sheet,) = (each for each in blocks(lay_together([seeds, other]), "sheet")["loss"])
+    (sheet,) = (each for each in blocks(lay_side_by_side([seeds, other]), "sheet")["loss"])
     assert len(sheet.rows) == 3 * 2 * 3  # points in common, models, data sets
     (cells,) = (row[1:] for row in sheet.rows if row[0] == "cold on warm, α\u00a0=\u00a01")
     a = change(seeds.records, "loss").query("point == 2 and model == 'cold' and task == 'warm'").iloc[0]
@@ -121,19 +122,20 @@ def test_differences_of_last_losses_have_independent_errors(seeds, other):
 
 
 def test_curves_lie_in_the_same_axes(seeds, other):
-    pictures = blocks(lay_together([seeds, other]), "picture")["loss"]
+    pictures = blocks(lay_side_by_side([seeds, other]), "picture")["loss"]
     assert [picture.name for picture in pictures] == ["loss-1", "loss-2", "loss-3"]
     axes = pictures[1].draw(10.4).axes[0]
     assert axes.get_title(loc="left") == "warm on warm"
     for line, run, point in zip(axes.get_lines(), (seeds, other), (1, 2), strict=True):
         own = run.records.query(f"metric == 'loss' and model == 'warm' and task == 'warm' and point == {point}")
         np.testing.assert_allclose(line.get_ydata(), own.groupby("generation")["value"].mean())
-    only = blocks(lay_together([seeds, other]), "changes")
+    only = blocks(lay_side_by_side([seeds, other]), "changes")
     assert {block.name for block in only["metrics"]} == {"accuracy", "similarity", "distinct_1", "distinct_2"}
 
 
+@pytest.mark.usefixtures("figures_unsaved")
 def test_a_page_is_written_with_its_files(seeds, other, tmp_path):
-    page = write_together([seeds, other], tmp_path / "here")
+    page = write_side_by_side([seeds, other], tmp_path / "here")
     text = page.read_text(encoding="utf-8")
     assert "2 runs side by side" in text
     assert seeds.id in text
@@ -147,9 +149,20 @@ def test_a_page_is_written_with_its_files(seeds, other, tmp_path):
     assert r"\multicolumn{4}{c}{B: fake}" in (tmp_path / "here" / "tables" / "loss.tex").read_text()
 
 
+def test_learners_of_other_units_are_not_compared_in_silence(make, monkeypatch):
+    runs = [make("seeds=[0]"), make("seeds=[0]", "learner.reads_at_most=20")]
+    (words, *_) = blocks(lay_side_by_side(runs), "words")["differences"]
+    assert "The learners differ" not in " ".join(words.paragraphs)
+    monkeypatch.setattr(FakeSettings, "other_units", "their words have other lengths")
+    (words, *_) = blocks(lay_side_by_side(runs), "words")["differences"]
+    assert "The learners differ: their words have other lengths." in words.paragraphs
+    (words, *_) = blocks(lay_side_by_side([runs[0], make("seeds=[1]")]), "words")["differences"]
+    assert "The learners differ" not in " ".join(words.paragraphs)
+
+
 def test_one_run_or_one_twice_is_refused(seeds, tmp_path):
     with pytest.raises(InvalidInput, match="received 1; give two or more"):
-        lay_together([seeds])
+        lay_side_by_side([seeds])
     (tmp_path / "link").symlink_to(seeds.folder)
     with pytest.raises(InvalidInput, match="given more than once"):
-        lay_together([seeds, Run.load(Path(tmp_path / "link"))])
+        lay_side_by_side([seeds, Run.load(Path(tmp_path / "link"))])

@@ -1,6 +1,6 @@
-"""What is recorded on a CUDA device, with a stand-in that does the work at every replay: the same code, anywhere.
+"""Captured work on a CUDA device, with a stand-in that does the work at every replay: the same code, anywhere.
 
-`test_cuda.py` has the same with real recordings, where there is a device.
+`test_cuda.py` has the same with real CUDA graphs, where there is a device.
 """
 
 import contextlib
@@ -13,30 +13,30 @@ torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
 from test_language_kit import LLAMA_3, OPT_350M, keys, learner, prose, random_model, sums, training_set  # noqa: E402
 
-from crossfeed.learners.language.captured_decoding import RecordedDecoder  # noqa: E402
-from crossfeed.learners.language.captured_passes import RecordedPasses  # noqa: E402
+from crossfeed.learners.language.captured_decoding import CapturedDecoder  # noqa: E402
+from crossfeed.learners.language.captured_passes import CapturedPasses  # noqa: E402
 
 CONFIGS = {"opt": OPT_350M | {"dropout": 0.0}, "llama": LLAMA_3}
 ACCUMULATED = {"training": {"initial_steps": 6, "batch_size": 4, "gradient_accumulation": 3}}
 
 
 class StandIn:
-    """Does work when it is replayed, and counts what it was asked to record."""
+    """Does work when it is replayed, and counts what it was asked to capture."""
 
     def __init__(self, refuse=lambda work: None):
-        self.rehearsed = self.recorded = self.replayed = 0
+        self.warmed_up = self.captured = self.replayed = 0
         self._refuse = refuse
 
-    def undisturbed(self):
+    def preserved_generators(self):
         return contextlib.nullcontext()
 
-    def rehearse(self, work):
-        self.rehearsed += 1
+    def warm_up(self, work):
+        self.warmed_up += 1
         self._refuse(self)
         work()
 
-    def record(self, work):
-        self.recorded += 1
+    def capture(self, work):
+        self.captured += 1
 
         def replay():
             self.replayed += 1
@@ -45,13 +45,13 @@ class StandIn:
         return replay
 
 
-def recording(base, recorder, **sections):
-    """A learner that records by a stand-in."""
+def capturing(base, graphs, **sections):
+    """A learner that captures by a stand-in."""
     made = learner(base, **sections)
     model = made._model
-    model.lean = None
-    model.__dict__["recorder"] = recorder
-    model.__dict__["recorded"] = RecordedPasses(model.module, model.device, recorder)
+    model.handwritten = None
+    model.__dict__["graphs"] = graphs
+    model.__dict__["captured_passes"] = CapturedPasses(model.module, model.device, graphs)
     return made
 
 
@@ -69,8 +69,8 @@ def farthest(left, right):
     return max(float((left.weights[name] - right.weights[name]).abs().max()) for name in left.weights)
 
 
-def check_trains_as_without(base, recorder, **how):
-    made, plain = recording(base, recorder, **how), learner(base, **how)
+def check_trains_as_without(base, graphs, **how):
+    made, plain = capturing(base, graphs, **how), learner(base, **how)
     start = plain.start(range(1))
     [ours], [theirs] = (each.update(start, [data()], [1], 0) for each in (made, plain))
     assert farthest(ours, start[0]) > 3e-3
@@ -80,41 +80,41 @@ def check_trains_as_without(base, recorder, **how):
 
 
 def test_a_step_is_replayed_once_whatever_its_micro_batches(base):
-    recorder = StandIn()
-    made, start, ours = check_trains_as_without(base, recorder, **ACCUMULATED)
-    assert recorder.recorded == recorder.rehearsed <= 2  # texts of up to 96 tokens: widths of 64 and 128
-    assert recorder.replayed == 6
+    graphs = StandIn()
+    made, start, ours = check_trains_as_without(base, graphs, **ACCUMULATED)
+    assert graphs.captured == graphs.warmed_up <= 2  # texts of up to 96 tokens: widths of 64 and 128
+    assert graphs.replayed == 6
     [again] = made.update(start, [data()], [1], 0)
     assert farthest(again, ours) == 0.0
-    assert recorder.recorded <= 2
+    assert graphs.captured <= 2
 
 
 def test_where_a_step_does_not_fit_its_micro_batches_are_replayed(base):
-    def refuse(recorder):
-        if recorder.rehearsed in wholes:
+    def refuse(graphs):
+        if graphs.warmed_up in wholes:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     wholes = (1,)
-    recorder = StandIn(refuse)
-    check_trains_as_without(base, recorder, **ACCUMULATED)
-    assert recorder.replayed > 6
+    graphs = StandIn(refuse)
+    check_trains_as_without(base, graphs, **ACCUMULATED)
+    assert graphs.replayed > 6
 
 
-def test_a_model_that_cannot_be_recorded_is_trained_without(base):
+def test_a_model_that_cannot_be_captured_is_trained_without(base):
     def refuse(_):
         raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
 
-    recorder = StandIn(refuse)
+    graphs = StandIn(refuse)
     with pytest.warns(UserWarning, match="slower: operation not permitted when stream is capturing$"):
-        check_trains_as_without(base, recorder, **ACCUMULATED)
-    assert recorder.rehearsed == 1
-    assert recorder.replayed == 0
+        check_trains_as_without(base, graphs, **ACCUMULATED)
+    assert graphs.warmed_up == 1
+    assert graphs.replayed == 0
 
 
-def test_what_was_added_up_is_kept_while_a_shape_is_recorded(base):
-    """The second micro-batch of a step has another shape, recorded when the first one's gradients are there."""
-    made = recording(base, StandIn())
-    passes, module = made._model.recorded, made._model.module
+def test_what_was_added_up_is_kept_while_a_shape_is_captured(base):
+    """The second micro-batch of a step has another shape, captured when the first one's gradients are there."""
+    made = capturing(base, StandIn())
+    passes, module = made._model.captured_passes, made._model.module
     long, short = ([np.arange(n) % 100 + 5 for n in lengths] for lengths in ((90, 80, 70), (20, 10)))
     made._model.training()
     passes.begin()
@@ -122,7 +122,7 @@ def test_what_was_added_up_is_kept_while_a_shape_is_recorded(base):
         passes.add_gradients(part, 100, 0)
     found = [parameter.grad.clone() for parameter in module.parameters()]
     passes.clear()
-    for part in (short, long):  # both are recorded by now
+    for part in (short, long):  # both are captured by now
         passes.add_gradients(part, 100, 0)
     for left, right in zip(found, module.parameters(), strict=True):
         torch.testing.assert_close(left, right.grad, rtol=1e-4, atol=1e-6)
@@ -131,13 +131,13 @@ def test_what_was_added_up_is_kept_while_a_shape_is_recorded(base):
 
 def test_scores_are_scores(base):
     items = pa.concat_tables([sums(4, 20), prose(5, 21)])
-    recorder = StandIn()
-    made, plain = recording(base, recorder, evaluation={"batch_size": 8}), learner(base)
+    graphs = StandIn()
+    made, plain = capturing(base, graphs, evaluation={"batch_size": 8}), learner(base)
     states = plain.start(range(1))
     [[ours]], [[theirs]] = (each.score(states, [items]) for each in (made, plain))
     np.testing.assert_allclose(ours.loss, theirs.loss, rtol=1e-5)
     np.testing.assert_allclose(ours.completion_loss, theirs.completion_loss, rtol=1e-5)
-    assert recorder.replayed == 6  # batches of 8, the last one filled up
+    assert graphs.replayed == 6  # batches of 8, the last one filled up
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.9])
@@ -145,12 +145,12 @@ def test_completions_are_completions(base, top_p):
     """Rows leave as texts end; keys are read up to 128 and then to 256 places."""
     how = {"generation": {"max_new_tokens": 80, "max_prompt_tokens": 48, "batch_size": 64, "top_p": top_p}}
     items, own = sums(7, 100), keys(100)
-    recorder = StandIn()
-    made, plain = recording(base, recorder, **how), learner(base, **how)
-    assert RecordedDecoder.takes(made._model)
+    graphs = StandIn()
+    made, plain = capturing(base, graphs, **how), learner(base, **how)
+    assert CapturedDecoder.supports(made._model)
     states = plain.start(range(1))
     [ours], [theirs] = (each.generate(states, [items], [own]) for each in (made, plain))
     pairs = zip(ours["completion"].to_pylist(), theirs["completion"].to_pylist(), strict=True)
     assert sum(left == right for left, right in pairs) >= 97  # rounding may tip a near-tie over
     assert ours["finished"].to_pylist().count(True) > 20
-    assert recorder.recorded < 20 < recorder.replayed
+    assert graphs.captured < 20 < graphs.replayed

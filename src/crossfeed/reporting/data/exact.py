@@ -1,4 +1,4 @@
-"""What exact theory says of a run of linear models, point by point, to be laid beside what was measured.
+"""Exact theory of a run of linear models, grid point by grid point, for comparison with the measured numbers.
 
 The theory's numbers are expectations; a run of R replicates measures a mean of R losses. With the loss of one replicate
 L = (theta - theta*)' G (theta - theta*), G = X'X / n, and theta normal with mean mu and covariance Sigma (Theorem 2),
@@ -20,19 +20,20 @@ import numpy as np
 import pandas as pd
 
 from crossfeed.errors import DataUnavailable, InvalidDescription
-from crossfeed.exact.linear_ecosystem import Source, linear_ecosystem
+from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem
 from crossfeed.protocols import Array
 from crossfeed.reporting.data.frames import Run
+from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import change
 from crossfeed.theory import LinearEcosystem
-from crossfeed.theory.influence import influence
+from crossfeed.theory.influence import influence_shares
 
 __all__ = ["Exact", "Theory", "theory_of"]
 
 
 @dataclass(frozen=True)
 class Theory:
-    """What exact theory says of a run, or why it says nothing.
+    """Exact theory of a run, or the reason why there is none.
 
     Attributes:
         exact: None where there is none.
@@ -44,7 +45,11 @@ class Theory:
 
 
 def theory_of(run: Run) -> Theory:
-    """The exact theory of a run of linear models; nothing for other models."""
+    """Return the exact theory of a run of linear models; nothing for other models.
+
+    Args:
+        run: The run.
+    """
     if run.experiment.learner.kind != "linear":
         return Theory()
     try:
@@ -69,20 +74,24 @@ class Exact:
 
     def __init__(self, run: Run) -> None:
         self._run, seeds = run, len(run.experiment.seeds)
-        self._source = Source()
+        self._source = RegressionData()
         self.experiments = [cell.experiment for cell in run.experiment.cells()[::seeds]]
         self._known: dict[int, LinearEcosystem] = {}
         for point in range(len(self.experiments)):
             self.ecosystem(point)  # what has no theory is refused here
 
     def ecosystem(self, point: int) -> LinearEcosystem:
-        """The theory's description of a grid point."""
+        """Return the theory's description of a grid point.
+
+        Args:
+            point: The grid point's position.
+        """
         if point not in self._known:
             self._known[point] = linear_ecosystem(self.experiments[point], self._source)
         return self._known[point]
 
     def losses(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
-        """Expected losses, and the standard errors of a run's means.
+        """Return expected losses, and the standard errors of a run's means.
 
         Args:
             point: The grid point.
@@ -107,7 +116,12 @@ class Exact:
         return pd.concat(tables, ignore_index=True)
 
     def expected(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
-        """Expected losses alone, which need no covariance of every model: ``model, task, generation, exact``."""
+        """Return expected losses alone, which need no covariance of every model: ``model, task, generation, exact``.
+
+        Args:
+            point: The grid point's position.
+            generations: The generations t.
+        """
         tasks = self._source.of(self.experiments[point])
         grams = np.array([task.features.T @ task.features / len(task.features) for task in tasks.values()])
         truths = np.array([task.truth for task in tasks.values()])
@@ -117,8 +131,13 @@ class Exact:
         return pd.DataFrame({"exact": losses.ravel()}, index=index).reset_index()
 
     def influence(self, point: int, generation: int) -> Array:
-        """Shares of every source in every model's expected prediction, shape (K, K + 1); the last column is public."""
-        return influence(self.ecosystem(point), generation)
+        """Return every source's share in every model's expected prediction, shape (K, K + 1); public data last.
+
+        Args:
+            point: The grid point's position.
+            generation: The generation t.
+        """
+        return influence_shares(self.ecosystem(point), generation)
 
     @cached_property
     def beside(self) -> pd.DataFrame:
@@ -127,7 +146,7 @@ class Exact:
         The columns of `crossfeed.reporting.data.numbers.change`, then ``exact_initial, exact_final, exact_percent``,
         ``exact_se`` (of the final loss) and ``errors``: measured minus exact final loss in these standard errors.
         """
-        measured = change(self._run.records, "loss")
+        measured = change(self._run.records, LOSS)
         parts = [self._joined(group) for group in measured.groupby("point", sort=False)]
         table = pd.concat(parts, ignore_index=True) if parts else measured.assign(exact_initial=0.0, exact_final=0.0)
         start = table["exact_initial"].where(table["exact_initial"] > 0)

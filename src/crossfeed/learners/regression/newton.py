@@ -23,7 +23,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfeed.learners.replicates import WeightedPart
+from crossfeed.learners.regression.replicates import WeightedSource
 from crossfeed.protocols import Array
 from crossfeed.tasks.regression import mean_response
 from crossfeed.theory.graded import inverse_of_sum
@@ -48,11 +48,11 @@ _BLOCK: Final = 1 << 17
 
 @dataclass(frozen=True)
 class Fit:
-    """What maximum likelihood found.
+    """Maximum-likelihood estimates.
 
     Attributes:
-        estimates: Shape (R, d).
-        exists: Shape (R,): False where the likelihood has no maximum (separated data), and the estimate means nothing.
+        estimates: ``(R, d)``.
+        exists: ``(R,)``; False where the likelihood has no maximum (separated data), and the estimate means nothing.
     """
 
     estimates: Array
@@ -65,10 +65,10 @@ class _Problem:
 
     Attributes:
         family: Of the responses.
-        rows: Z, shape (N, r).
-        weights: c, shape (N,).
-        outer: Products z_a z_b of each row, shape (N, r r).
-        penalty: The ridge in these coordinates, shape (r, r).
+        rows: Z, ``(N, r)``.
+        weights: c, ``(N,)``.
+        outer: Products z_a z_b of each row, ``(N, r r)``.
+        penalty: The ridge in these coordinates, ``(r, r)``.
     """
 
     family: Discrete
@@ -78,51 +78,51 @@ class _Problem:
     penalty: Array
 
 
-def maximum_likelihood(family: Discrete, parts: Sequence[WeightedPart], start: Array, ridge: float = 0.0) -> Fit:
-    """Fit every replicate.
+def maximum_likelihood(family: Discrete, sources: Sequence[WeightedSource], start: Array, ridge: float = 0.0) -> Fit:
+    """Fit every replicate by Newton's method.
 
     Args:
         family: ``logistic`` or ``poisson``.
-        parts: One or more sources.
-        start: Where to begin, shape (R, d); it changes the number of steps, not the answer.
+        sources: One or more sources.
+        start: ``(R, d)`` estimates where the iteration begins; they change the number of steps, not the answer.
         ridge: rho.
 
     Returns:
         The estimates, and which of them exist.
     """
-    features, weights = _merged(parts)
-    basis, dual = _whitening(parts)
+    features, weights = _merged(sources)
+    basis, dual = _whitening(sources)
     rows = features @ basis
     outer = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
     problem = _Problem(family, rows, weights, outer, ridge * basis.T @ basis)
-    moments: Array = sum((part.weight * part.moment for part in parts), np.zeros(1))
+    moments: Array = sum((source.weight * source.moment for source in sources), np.zeros(1))
     target, begin = moments.T @ basis, start @ dual
-    found, exists = np.empty_like(begin), np.empty(len(begin), np.bool_)
+    coordinates, exists = np.empty_like(begin), np.empty(len(begin), np.bool_)
     size = max(1, _BLOCK // len(rows))
     for first in range(0, len(begin), size):
         block = slice(first, first + size)
-        found[block], exists[block] = _newton(problem, target[block], begin[block])
-    return Fit(found @ basis.T, exists)
+        coordinates[block], exists[block] = _newton(problem, target[block], begin[block])
+    return Fit(coordinates @ basis.T, exists)
 
 
-def _merged(parts: Sequence[WeightedPart]) -> tuple[Array, Array]:
-    """Stacked features and weights (N,); features that several parts share appear once, with their joint weight."""
+def _merged(sources: Sequence[WeightedSource]) -> tuple[Array, Array]:
+    """Stack features and weights (N,); features that several sources share appear once, with their joint weight."""
     designs: list[tuple[Array, float]] = []
-    for part in parts:
+    for source in sources:
         for position, (features, weight) in enumerate(designs):
-            if np.array_equal(features, part.features):
-                designs[position] = (features, weight + part.weight)
+            if np.array_equal(features, source.features):
+                designs[position] = (features, weight + source.weight)
                 break
         else:
-            designs.append((part.features, part.weight))
+            designs.append((source.features, source.weight))
     weights = np.concatenate([np.full(len(features), weight) for features, weight in designs])
     return np.concatenate([features for features, _ in designs]), weights
 
 
-def _whitening(parts: Sequence[WeightedPart]) -> tuple[Array, Array]:
-    """B (d, r) with B'GB = I on the span of the features, G = sum_i c_i x_i x_i', and D = G B, which gives B'D = I."""
-    grams = [(np.array([part.weight]), (part.features.T @ part.features)[None]) for part in parts]
-    total = np.asarray(sum(part.weight * gram[0] for part, (_, gram) in zip(parts, grams, strict=True)))
+def _whitening(sources: Sequence[WeightedSource]) -> tuple[Array, Array]:
+    """Return B (d, r) with B'GB = I on the span of the features, and D = G B; G = sum_i c_i x_i x_i', so B'D = I."""
+    grams = [(np.array([source.weight]), (source.features.T @ source.features)[None]) for source in sources]
+    total = np.asarray(sum(source.weight * gram[0] for source, (_, gram) in zip(sources, grams, strict=True)))
     inverse = inverse_of_sum(grams)[0][0]
     # The projection onto the span has the eigenvalues 0 and 1.
     projection = inverse @ total
@@ -134,21 +134,21 @@ def _whitening(parts: Sequence[WeightedPart]) -> tuple[Array, Array]:
 
 
 def _newton(problem: _Problem, target: Array, begin: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Newton's method for a block of replicates: estimates (m, r) and whether they exist (m,)."""
-    found, done = begin.copy(), np.zeros(len(begin), np.bool_)
+    """Fit a block of m replicates; returns estimates (m, r) and their existence (m,)."""
+    estimates, done = begin.copy(), np.zeros(len(begin), np.bool_)
     height = _likelihood(problem, target, begin, begin @ problem.rows.T)
     for _ in range(_STEPS):
         active = np.flatnonzero(~done)
         if not len(active):
             break
-        at, aim = found[active], target[active]
+        at, aim = estimates[active], target[active]
         predictor = at @ problem.rows.T
         step = _step(problem, aim, at, predictor)
         change = step @ problem.rows.T
         length, height[active] = _climb(problem, aim, height[active], (at, step), (predictor, change))
-        found[active] = at + length[:, None] * step
+        estimates[active] = at + length[:, None] * step
         done[active] = (length == 1.0) & (np.abs(change).max(axis=1) <= _STEP_TOLERANCE)
-    return found, done & _informed(problem, found)
+    return estimates, done & _informed(problem, estimates)
 
 
 def _step(problem: _Problem, target: Array, at: Array, predictor: Array) -> Array:
@@ -164,7 +164,7 @@ def _step(problem: _Problem, target: Array, at: Array, predictor: Array) -> Arra
 def _climb(
     problem: _Problem, target: Array, height: Array, line: tuple[Array, Array], predictors: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """How much of a step to go, halved until the likelihood no longer falls, and the likelihood there, both (m,)."""
+    """Halve steps until the likelihood no longer falls; returns the shares taken and the likelihoods there, (m,)."""
     (at, step), (predictor, change) = line, predictors
     length, reached = np.ones(len(at)), height.copy()
     falling = np.arange(len(at))
@@ -187,9 +187,9 @@ def _likelihood(problem: _Problem, target: Array, at: Array, predictor: Array) -
     return likelihood
 
 
-def _informed(problem: _Problem, found: Array) -> NDArray[np.bool_]:
-    """Whether the likelihood bends in every direction, and so has a maximum."""
-    information = _information(problem, _moments(problem.family, found @ problem.rows.T)[1])
+def _informed(problem: _Problem, estimates: Array) -> NDArray[np.bool_]:
+    """Return (m,) True where the likelihood is curved in every direction, and so has a maximum."""
+    information = _information(problem, _moments(problem.family, estimates @ problem.rows.T)[1])
     finite = np.asarray(np.isfinite(information).all(axis=(1, 2)))
     eigenvalues = np.linalg.eigvalsh(np.where(finite[:, None, None], information, 0.0))
     informed: NDArray[np.bool_] = eigenvalues[:, 0] > _NO_INFORMATION * np.maximum(1.0, eigenvalues[:, -1])
@@ -197,19 +197,19 @@ def _informed(problem: _Problem, found: Array) -> NDArray[np.bool_]:
 
 
 def _information(problem: _Problem, variance: Array) -> Array:
-    """Negative second derivatives, shape (m, r, r)."""
+    """Return negative second derivatives (m, r, r)."""
     r = problem.rows.shape[1]
     return ((variance * problem.weights) @ problem.outer).reshape(-1, r, r) + problem.penalty
 
 
 def _moments(family: Discrete, predictor: Array) -> tuple[Array, Array]:
-    """Mean b' and variance b''."""
+    """Return mean b' and variance b''."""
     mean = mean_response(family, predictor)
     return mean, mean * (1.0 - mean) if family == "logistic" else mean
 
 
 def _potential(family: Discrete, predictor: Array) -> Array:
-    """The function b, whose derivatives are mean and variance."""
+    """Return the function b, whose derivatives are mean and variance."""
     if family == "poisson":
         return mean_response(family, predictor)
     # The logarithm of one plus a tiny number loses digits that a sum of likelihoods does not have.

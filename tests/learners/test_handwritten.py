@@ -9,26 +9,27 @@ from test_language_kit import learner  # noqa: E402
 
 from crossfeed.learners.language import sampling  # noqa: E402
 from crossfeed.learners.language.decoding import complete  # noqa: E402
-from crossfeed.learners.language.handwritten import config as shape  # noqa: E402
-from crossfeed.learners.language.handwritten import model as lean_model  # noqa: E402
-from crossfeed.learners.language.handwritten.compiled_ops import CompiledParts  # noqa: E402
-from crossfeed.learners.language.handwritten.model import proven  # noqa: E402
-from crossfeed.learners.language.handwritten.ops import turns  # noqa: E402
-from crossfeed.learners.language.handwritten.packed import Line  # noqa: E402
-from crossfeed.learners.language.handwritten.torch_ops import TorchParts  # noqa: E402
-from crossfeed.learners.language.model import WorkingModel  # noqa: E402
+from crossfeed.learners.language.handwritten import config  # noqa: E402
+from crossfeed.learners.language.handwritten import model as handwritten_model  # noqa: E402
+from crossfeed.learners.language.handwritten.compiled_ops import CompiledOps  # noqa: E402
+from crossfeed.learners.language.handwritten.model import verified_handwritten  # noqa: E402
+from crossfeed.learners.language.handwritten.ops import rotary_table  # noqa: E402
+from crossfeed.learners.language.handwritten.packed import PackedSequence  # noqa: E402
+from crossfeed.learners.language.handwritten.torch_ops import TorchOps  # noqa: E402
+from crossfeed.learners.language.model import CausalModel  # noqa: E402
+from crossfeed.learners.language.request import CompletionRequest  # noqa: E402
 from crossfeed.learners.language.settings import GenerationSettings  # noqa: E402
 from crossfeed.learners.neural.compiled.kernels import kernels  # noqa: E402
 from crossfeed.learners.neural.device import open_device  # noqa: E402
 
 
-@pytest.fixture(params=[CompiledParts, TorchParts], autouse=True)
-def parts(request, monkeypatch):
+@pytest.fixture(params=[CompiledOps, TorchOps], autouse=True)
+def ops(request, monkeypatch):
     """Everything holds for what is compiled, and for what is there without a compiler."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    if request.param is TorchParts:
-        for module in (lean_model, sampling):
+    if request.param is TorchOps:
+        for module in (handwritten_model, sampling):
             monkeypatch.setattr(module, "kernels", lambda: None)
     elif kernels() is None:
         pytest.skip("there is no C compiler")
@@ -89,10 +90,10 @@ def rng_of(seed):
 def test_losses_and_gradients_are_those_of_transformers(seed):
     rng = rng_of(seed)
     module = llama(rng)
-    lean, found = proven(module), texts(rng, module.config.vocab_size)
+    twin, found = verified_handwritten(module), texts(rng, module.config.vocab_size)
     found.append(rng.integers(module.config.vocab_size, size=int(rng.integers(2, 64))))
-    losses = lean.losses(found)
-    total, gradients = lean.gradients(found, 0.25, lean.weights())
+    losses = twin.losses(found)
+    total, gradients = twin.gradients(found, 0.25, twin.weights())
 
     module = module.double()
     expected = torch.cat([naive_losses(module, ids) for ids in found if len(ids) > 1])
@@ -108,11 +109,11 @@ def test_losses_and_gradients_are_those_of_transformers(seed):
 def test_gradients_are_added_to_those_that_are_there():
     rng = rng_of(None)
     module = llama(rng)
-    lean, found = proven(module), [*texts(rng, module.config.vocab_size), np.arange(5) % 5]
-    lean.backward(found, 1.0)
+    twin, found = verified_handwritten(module), [*texts(rng, module.config.vocab_size), np.arange(5) % 5]
+    twin.backward(found, 1.0)
     once = {name: parameter.grad.clone() for name, parameter in module.named_parameters()}
-    lean.backward([np.array([1]), np.array([], dtype=np.int64)], 1.0)
-    lean.backward(found, 1.0)
+    twin.backward([np.array([1]), np.array([], dtype=np.int64)], 1.0)
+    twin.backward(found, 1.0)
     for name, parameter in module.named_parameters():
         assert torch.equal(parameter.grad, 2 * once[name])
 
@@ -122,18 +123,18 @@ def test_new_tokens_see_what_came_before_them(seed):
     """Logits token after token, while rows end and others take their places, are those of whole texts."""
     rng = rng_of(seed)
     module = llama(rng)
-    lean, size = proven(module), module.config.vocab_size
-    passes, weights, room = lean.passes, lean.weights(), 40
+    twin, size = verified_handwritten(module), module.config.vocab_size
+    passes, weights, room = twin.passes, twin.weights(), 40
     rows = [list(rng.integers(size, size=length)) for length in rng.integers(1, 30, 7)]
-    before = Line.of([np.array(row) for row in rows])
-    cache = passes.parts.cache(passes.shape, torch.tensor([len(row) - 1 for row in rows]), room)
+    before = PackedSequence.of([np.array(row) for row in rows])
+    cache = passes.ops.cache(passes.config, torch.tensor([len(row) - 1 for row in rows]), room)
     owners = [row for row, tokens in enumerate(rows) for _ in tokens[1:]]
     passes.fill(weights, before, torch.tensor(owners), cache)
     module = module.double()
     while rows:
         places = torch.tensor([len(row) - 1 for row in rows])
         last = torch.tensor([int(row[-1]) for row in rows])
-        found = passes.next_logits(weights, last, turns(passes.shape, room)[places], cache)
+        found = passes.next_logits(weights, last, rotary_table(passes.config, room)[places], cache)
         whole = [module(input_ids=torch.tensor([row])).logits[0, -1].detach() for row in rows]
         assert near(found, torch.stack(whole), 1e-4)
         left = len(rows) - int(rng.integers(0, 3))
@@ -149,31 +150,32 @@ def test_new_tokens_see_what_came_before_them(seed):
 def test_texts_are_those_of_the_module(temperature):
     rng = rng_of(None)
     module = llama(rng, vocab_size=50)
-    model = WorkingModel(module, open_device("cpu", "fp32", 1))
+    model = CausalModel(module, open_device("cpu", "fp32", 1))
     settings = GenerationSettings(temperature=temperature, max_new_tokens=12, max_prompt_tokens=30, batch_size=8)
     prompts = [rng.integers(50, size=length) for length in rng.integers(1, 30, 20)]
     keys = rng.integers(1 << 62, size=20).astype(np.uint64)
-    by_hand = complete(model, prompts, keys, settings, frozenset({3, 7, 11, 20}), 0, lambda n: None)
-    model.lean = None
-    expected = complete(model, prompts, keys, settings, frozenset({3, 7, 11, 20}), 0, lambda n: None)
+    request = CompletionRequest(prompts, keys, settings, frozenset({3, 7, 11, 20}), 0)
+    by_hand = complete(model, request, lambda n: None)
+    model.handwritten = None
+    expected = complete(model, request, lambda n: None)
     same = [a.finished == b.finished and np.array_equal(a.ids, b.ids) for a, b in zip(by_hand, expected, strict=True)]
     assert sum(same) >= 19  # rounding may decide one text in very many
 
 
 def test_nothing_to_predict():
-    lean = proven(llama(rng_of(None)))
-    assert lean.losses([np.array([1]), np.array([], dtype=np.int64)]).shape == (0,)
-    assert lean.backward([np.array([1])], 1.0) == 0
+    twin = verified_handwritten(llama(rng_of(None)))
+    assert twin.losses([np.array([1]), np.array([], dtype=np.int64)]).shape == (0,)
+    assert twin.backward([np.array([1])], 1.0) == 0
 
 
 def test_a_result_does_not_depend_on_what_came_before():
     rng = rng_of(None)
     module = llama(rng)
-    lean, one, other = proven(module), *(texts(rng, module.config.vocab_size, 9) for _ in range(2))
-    first = lean.gradients(one, 1.0, lean.weights())[1], lean.losses(one)
-    lean.gradients(other, 1.0, lean.weights())
-    lean.losses(other)
-    again = lean.gradients(one, 1.0, lean.weights())[1], lean.losses(one)
+    twin, one, other = verified_handwritten(module), *(texts(rng, module.config.vocab_size, 9) for _ in range(2))
+    first = twin.gradients(one, 1.0, twin.weights())[1], twin.losses(one)
+    twin.gradients(other, 1.0, twin.weights())
+    twin.losses(other)
+    again = twin.gradients(one, 1.0, twin.weights())[1], twin.losses(one)
     assert all(torch.equal(first[0][name], again[0][name]) for name in first[0])
     assert torch.equal(first[1], again[1])
 
@@ -183,8 +185,8 @@ def test_improbable_targets_have_finite_losses():
     module = llama(rng_of(None), vocab_size=40, hidden_size=8, num_attention_heads=2, num_key_value_heads=2)
     with torch.no_grad():
         module.lm_head.weight.mul_(1e3)
-    lean, ids = proven(module), np.arange(40)
-    found = lean.losses([ids])
+    twin, ids = verified_handwritten(module), np.arange(40)
+    found = twin.losses([ids])
     assert near(found, naive_losses(module.double(), ids).detach(), 1e-3)
 
 
@@ -199,32 +201,35 @@ def test_improbable_targets_have_finite_losses():
     ],
 )
 def test_other_llamas_are_left_to_transformers(changes):
-    assert proven(llama(rng_of(0), **changes)) is None
+    assert verified_handwritten(llama(rng_of(0), **changes)) is None
 
 
 def test_a_module_that_computes_otherwise_is_left_to_itself():
     """Its configuration says nothing of it: what it computes decides."""
     module = llama(rng_of(None))
-    assert proven(module) is not None
+    assert verified_handwritten(module) is not None
     module.model.layers[0].mlp.act_fn = torch.nn.ReLU()
-    assert proven(module) is None
+    assert verified_handwritten(module) is None
 
 
 def test_models_that_are_not_kept_in_fp32_are_left_to_transformers():
-    assert proven(llama(rng_of(0)).to(torch.bfloat16)) is None
+    assert verified_handwritten(llama(rng_of(0)).to(torch.bfloat16)) is None
 
 
-def test_products_in_bf16_are_as_exact_as_those_of_autocast(parts):
+def test_products_in_bf16_are_as_exact_as_those_of_autocast(ops):
     """Only where the rest is compiled. Gradients are off by 0.87 times as much as autocast's, over many models."""
-    if parts is TorchParts:
-        assert proven(llama(rng_of(0)), torch.bfloat16) is None
+    if ops is TorchOps:
+        assert verified_handwritten(llama(rng_of(0)), torch.bfloat16) is None
         return
     ratios = []
     for _ in range(20):
         rng = rng_of(None)
         module = llama(rng)
-        lean, kept = proven(module, torch.bfloat16), [rng.integers(module.config.vocab_size, size=25) for _ in range(3)]
-        gradients = lean.gradients(kept, 1.0, lean.weights())[1]
+        twin, kept = (
+            verified_handwritten(module, torch.bfloat16),
+            [rng.integers(module.config.vocab_size, size=25) for _ in range(3)],
+        )
+        gradients = twin.gradients(kept, 1.0, twin.weights())[1]
         parameters = dict(module.named_parameters())
         with torch.autocast("cpu", torch.bfloat16):
             rough = torch.cat([naive_losses(module, ids) for ids in kept])
@@ -245,32 +250,32 @@ def off(found, exact):
 def test_large_models_are_left_to_their_module(monkeypatch):
     module = llama(rng_of(None))
     size = sum(parameter.numel() for parameter in module.parameters())
-    monkeypatch.setattr(shape, "_LARGEST", size)
-    assert proven(module) is not None
-    monkeypatch.setattr(shape, "_LARGEST", size - 1)
-    assert proven(module) is None
+    monkeypatch.setattr(config, "_LARGEST", size)
+    assert verified_handwritten(module) is not None
+    monkeypatch.setattr(config, "_LARGEST", size - 1)
+    assert verified_handwritten(module) is None
 
 
-def test_a_base_made_here_is_computed_by_hand(parts):
-    assert type(learner()._model.lean.passes.parts) is parts
+def test_a_base_made_here_is_computed_by_hand(ops):
+    assert type(learner()._model.handwritten.passes.ops) is ops
 
 
 def test_many_threads_share_what_is_in_torch(monkeypatch):
-    monkeypatch.setattr(lean_model, "kernels", kernels)
+    monkeypatch.setattr(handwritten_model, "kernels", kernels)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        assert type(proven(llama(rng_of(None))).passes.parts) is TorchParts
+        assert type(verified_handwritten(llama(rng_of(None))).passes.ops) is TorchOps
     finally:
         torch.set_num_threads(before)
 
 
-def test_parts_that_compute_otherwise_are_left_for_those_in_torch(monkeypatch):
-    class Wrong(TorchParts):
+def test_ops_that_compute_otherwise_are_left_for_those_in_torch(monkeypatch):
+    class Wrong(TorchOps):
         def norm(self, x, epsilon):
             return super().norm(x, epsilon + 0.1)
 
-    monkeypatch.setattr(lean_model, "kernels", lambda: "some")
-    monkeypatch.setattr(lean_model, "CompiledParts", lambda found, dtype: Wrong())
+    monkeypatch.setattr(handwritten_model, "kernels", lambda: "some")
+    monkeypatch.setattr(handwritten_model, "CompiledOps", lambda found, dtype: Wrong())
     module = llama(rng_of(None), rms_norm_eps=1e-6)
-    assert type(proven(module).passes.parts) is TorchParts
+    assert type(verified_handwritten(module).passes.ops) is TorchOps

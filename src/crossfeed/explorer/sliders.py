@@ -1,6 +1,6 @@
-"""What the explorer's sliders say, and the experiment that they describe.
+"""Positions of the explorer's sliders, and the experiment that they describe.
 
-A page starts from an experiment of linear models (`Start.of`). Its sliders are a frozen value, `Settings`, in which
+A page starts from an experiment of linear models (`Start.of`). Its sliders are a frozen value, `Sliders`, in which
 None means "as the experiment describes it": entities may have weights of their own, or weights that change with the
 generation, which one slider cannot show. `Start.describe` turns settings into an experiment again, in the words of any
 other description, so that what the page shows is what `crossfeed predict` prints of it.
@@ -24,7 +24,7 @@ from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.settings import Frozen, Number, Share
 from crossfeed.tasks.regression import RegressionSettings
 
-__all__ = ["GENERATIONS", "Settings", "Start", "first_start"]
+__all__ = ["GENERATIONS", "Sliders", "Start", "first_start"]
 
 #: How far trajectories go where the experiment asks for no generation after the first.
 GENERATIONS: Final = 15
@@ -34,8 +34,8 @@ _MOST_NOISE: Final = 4.0
 _OWN_DATA: Final = frozenset({"entities", "dimension", "rank"})
 
 
-class Settings(Frozen):
-    """What the sliders say.
+class Sliders(Frozen):
+    """Positions of the sliders.
 
     Attributes:
         entities: K.
@@ -65,7 +65,7 @@ class Settings(Frozen):
 
 @dataclass(frozen=True)
 class Start:
-    """Where a page starts.
+    """Starting point of a page.
 
     Attributes:
         experiment: A description without a grid, of one seed.
@@ -75,13 +75,16 @@ class Start:
     """
 
     experiment: Experiment
-    settings: Settings
+    settings: Sliders
     spans: Mapping[str, tuple[float, float]]
     locked: Mapping[str, str]
 
     @classmethod
     def of(cls, experiment: Experiment) -> Start:
         """Start from an experiment; its grid, if any, is at its first values.
+
+        Args:
+            experiment: An experiment of linear models.
 
         Raises:
             InvalidDescription: It has no linear theory; the message says why, and what to give instead.
@@ -100,8 +103,8 @@ class Start:
         settings = _settings_of(one, eco.dimension, eco.sigma)
         return cls(one, settings, _spans(settings), MappingProxyType(_locked(one)))
 
-    def change(self, changes: Mapping[str, Any]) -> Settings:
-        """The settings after some sliders were moved.
+    def change(self, changes: Mapping[str, Any]) -> Sliders:
+        """Return the settings after some sliders were moved.
 
         The rank never exceeds the dimension: where it would, it is the dimension.
 
@@ -117,13 +120,16 @@ class Start:
             low, high = self.spans.get(name, (-math.inf, math.inf))
             if isinstance(value, int | float) and not low <= value <= high:
                 raise InvalidDescription(f"{name}: give a number from {low:g} to {high:g}; received {value}")
-        moved = validate(Settings, self.settings.model_dump() | dict(changes))
+        moved = validate(Sliders, self.settings.model_dump() | dict(changes))
         moved = moved.model_copy(update={"rank": min(moved.rank, moved.dimension)})
         # One entity publishes everything, whatever its share is called.
         return moved.model_copy(update={"share": None}) if moved.entities == 1 else moved
 
-    def describe(self, settings: Settings) -> Experiment:
-        """The experiment that settings describe.
+    def describe(self, settings: Sliders) -> Experiment:
+        """Return the experiment that settings describe.
+
+        Args:
+            settings: Positions of the sliders.
 
         Raises:
             InvalidDescription: It is impossible.
@@ -141,8 +147,8 @@ class Start:
         changed = {"description": "", "tasks": tasks, "public": public, "ecosystem": ecosystem}
         return validate(Experiment, parts | changed)
 
-    def _data(self, settings: Settings) -> tuple[dict[str, Any], Any, tuple[Entity, ...]]:
-        """Tasks, public data and who owns what."""
+    def _data(self, settings: Sliders) -> tuple[dict[str, Any], Any, tuple[Entity, ...]]:
+        """Return tasks, public data and who owns what."""
         experiment, before = self.experiment, self.settings
         tasks, public = dict(experiment.tasks), experiment.public
         owners = experiment.ecosystem.entities
@@ -163,12 +169,12 @@ class Start:
         rank = whole if seen == public.dimension else min(seen, settings.dimension)
         return tasks, _resized(public, settings.dimension, rank, public.entity), owners
 
-    def _ecosystem(self, settings: Settings, owners: tuple[Entity, ...]) -> Ecosystem:
+    def _ecosystem(self, settings: Sliders, owners: tuple[Entity, ...]) -> Ecosystem:
         described, before = self.experiment.ecosystem, self.settings
         changes: dict[str, Any] = {"fresh_fraction": settings.fresh_fraction}
         own: dict[str, Any] = {}
         if (settings.alpha, settings.history) != (before.alpha, before.history):
-            # replace and accumulate decide both; what they decided is told, so that one of them can be another.
+            # replace and accumulate fix both; the fixed values are spelt out, so that one of them can change.
             decided = {"replace": 1.0, "accumulate": "proportional"}.get(described.update, described.alpha)
             changes |= {"update": "accumulate-and-subsample", "alpha": decided, "history": settings.history}
         if settings.alpha != before.alpha:
@@ -184,26 +190,26 @@ class Start:
 
 
 def first_start() -> Start:
-    """Where a page starts that was given nothing: the paper's Figure 2 at alpha = beta = 0.5."""
+    """Return the default start of a page: the paper's Figure 2 at alpha = beta = 0.5."""
     overrides = ("ecosystem.alpha=0.5", "ecosystem.beta=0.5", f"generations={GENERATIONS}")
     return Start.of(Experiment.from_yaml(read_preset("figure-2"), overrides))
 
 
 def _linear_presets() -> list[str]:
-    found = []
+    names = []
     for name in preset_names():
         experiment = Experiment.from_yaml(read_preset(name))
         if experiment.learner.kind == "linear" and experiment.learner.reading() == "everything":
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
-def _settings_of(experiment: Experiment, dimension: int, noise: float) -> Settings:
+def _settings_of(experiment: Experiment, dimension: int, noise: float) -> Sliders:
     ecosystem = experiment.ecosystem
     first = experiment.tasks[ecosystem.entities[0].private]
     own_alpha = any(entity.alpha is not None for entity in ecosystem.entities)
     own_beta = any(entity.beta is not None for entity in ecosystem.entities)
-    return Settings(
+    return Sliders(
         entities=len(ecosystem.entities),
         dimension=dimension,
         rank=_rank(first) if isinstance(first, RegressionSettings) and first.features is None else dimension,
@@ -218,12 +224,12 @@ def _settings_of(experiment: Experiment, dimension: int, noise: float) -> Settin
 
 
 def _leading_share(ecosystem: Ecosystem) -> float | None:
-    """The first entity's share where all others have equal ones, and not the same as it."""
+    """Return the first entity's share where all others have equal ones, and not the same as it."""
     first, *others = ecosystem.shares.tolist()
     return first if others and len(set(others)) == 1 and first != others[0] else None
 
 
-def _spans(settings: Settings) -> Mapping[str, tuple[float, float]]:
+def _spans(settings: Sliders) -> Mapping[str, tuple[float, float]]:
     noise = max(_MOST_NOISE, 2 * settings.noise, 2 * settings.generated_noise)
     entities, dimension = max(_MOST_ENTITIES, settings.entities), max(_MOST_DIMENSIONS, settings.dimension)
     shares = dict.fromkeys(("alpha", "beta", "share", "fresh_fraction"), (0.0, 1.0))
@@ -232,7 +238,7 @@ def _spans(settings: Settings) -> Mapping[str, tuple[float, float]]:
 
 
 def _locked(experiment: Experiment) -> dict[str, str]:
-    """What cannot be changed without making up what the description does not say."""
+    """Return the settings that cannot be changed without inventing data, each with the reason."""
     owners = experiment.ecosystem.entities
     told = [experiment.tasks[owner.private] for owner in owners]
     if not _drawn_alike(told, experiment) or len(experiment.tasks) != len(owners):
@@ -248,7 +254,7 @@ def _locked(experiment: Experiment) -> dict[str, str]:
 
 
 def _drawn_alike(told: list[Any], experiment: Experiment) -> bool:
-    """Whether the entities' data differ in their number alone, which counts up."""
+    """Return True if the entities' data differ only in their number, which counts up."""
     tasks = [*told, experiment.public]
     if not all(isinstance(task, RegressionSettings) and task.features is None for task in tasks):
         return False
@@ -257,14 +263,14 @@ def _drawn_alike(told: list[Any], experiment: Experiment) -> bool:
 
 
 def _rank(task: RegressionSettings) -> int:
-    """The rank of drawn features."""
+    """Return the rank of drawn features."""
     assert task.dimension is not None  # noqa: S101 - for the type checker; drawn features have both
     assert task.rows is not None  # noqa: S101 - as above
     return task.rank or min(task.dimension, task.rows)
 
 
 def _resized(task: RegressionSettings, dimension: int, rank: int | None, entity: int) -> RegressionSettings:
-    """The same data with other features; rows are added only where the rank needs them."""
+    """Return the same data with other features; rows are added only where the rank needs them."""
     assert task.rows is not None  # noqa: S101 - for the type checker; drawn features have them
     rows = max(task.rows, rank or dimension)
     sizes = {"dimension": dimension, "rank": rank, "rows": rows, "entity": entity}
@@ -272,5 +278,5 @@ def _resized(task: RegressionSettings, dimension: int, rank: int | None, entity:
 
 
 def _parts(value: Frozen) -> dict[str, Any]:
-    """A description's fields, so that some can be replaced and all of it be checked again."""
+    """Return a description's fields, so that some can be replaced and all of it be checked again."""
     return {name: getattr(value, name) for name in type(value).model_fields}

@@ -10,8 +10,8 @@ from typing import Any
 _actor: Any = None
 
 
-class Crew:
-    """An actor in each of some processes; entities are dealt out to them in turn.
+class ActorPool:
+    """An actor in each of some processes; entities are assigned to them in turn.
 
     Args:
         make: Makes a process's actor from the indices of its entities and what is in `given`; an actor's verbs
@@ -43,8 +43,8 @@ class Crew:
     def slowest(self, answers: dict[int, dict], *stages: str) -> dict[str, float]:
         """Seconds of some stages in the process that all wait for."""
         ordered = [answers[entity] for entity in sorted(answers)]
-        dealt = [ordered[number :: self._processes] for number in range(self._processes)]
-        sums = [{stage: sum(one[stage] for one in own) for stage in stages} for own in dealt]
+        assigned = [ordered[number :: self._processes] for number in range(self._processes)]
+        sums = [{stage: sum(one[stage] for one in own) for stage in stages} for own in assigned]
         return max(sums, key=lambda spent: sum(spent.values()))
 
     def close(self) -> None:

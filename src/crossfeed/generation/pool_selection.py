@@ -1,0 +1,255 @@
+"""The selection of pool items: which are drawn, which have to be generated, and which curation keeps.
+
+Unless a filter reads items, the selection is a function of the description and the seed, known before anything is
+generated. If one does, whether anything is published is still a function of the ecosystem alone; which items pass, and
+so which are drawn, follows from the published items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from crossfeed.description.experiment import Experiment
+from crossfeed.generation.curation import (
+    CurationMask,
+    GeneratedItems,
+    LivePoolView,
+    human_mask,
+    stored_masks,
+    synthetic_masks,
+)
+from crossfeed.generation.mixture import (
+    Draws,
+    PassingItems,
+    Sizes,
+    Source,
+    draw,
+    kept_generations,
+    mixture_weights,
+    pass_rates,
+)
+from crossfeed.protocols import FRESH, Filter, Learner
+
+__all__ = ["PoolSelection"]
+
+
+class PoolSelection:
+    """Draws, requested items and curation masks of one cell: the only mutable state of its generations.
+
+    Each is computed when it is first needed and remembered here, and nowhere else. Unless history accumulates, those of
+    other generations are forgotten: only accumulated pools are drawn from again.
+
+    Args:
+        experiment: The cell's experiment.
+        seed: The cell's seed.
+        learner: States what it reads of the draws.
+        sizes: The number of items of each source.
+        filters: The filters that curate the pool.
+
+    Attributes:
+        reads_items: True if items have to be generated before it is known which of them can be drawn.
+    """
+
+    def __init__(
+        self, experiment: Experiment, seed: int, learner: Learner, sizes: Sizes, filters: tuple[Filter, ...]
+    ) -> None:
+        self.reads_items = any(each.reads for each in filters)
+        self._experiment, self._seed, self._learner = experiment, seed, learner
+        self._ecosystem, self._entities = experiment.ecosystem, experiment.ecosystem.names
+        self._sizes, self._filters = sizes, filters
+        self._draws: dict[tuple[int, int], Draws] = {}  # by generation and entity
+        self._requested: dict[tuple[int, int], NDArray[np.int64]] = {}  # by generation and author
+        self._masks: dict[int, CurationMask] = {}  # by generation
+
+    def draws(self, generation: int, entity: int) -> Draws:
+        """Return the draws that an entity's update really reads.
+
+        Args:
+            generation: The generation t.
+            entity: The entity's index k.
+
+        Returns:
+            The first `examples_read` draws of its training set, in order.
+        """
+        place = (generation, entity)
+        if place not in self._draws:
+            self._forget_all_except(generation)
+            n = self._learner.examples_read(self._experiment.size(generation), generation, entity)
+            passing = self.passing(generation, entity)
+            self._draws[place] = draw(self._ecosystem, self._sizes, n, generation, entity, self._seed, passing)
+        return self._draws[place]
+
+    def weights(self, generation: int, entity: int) -> dict[Source, float]:
+        """Return the probability of each source in an entity's training set.
+
+        Args:
+            generation: The generation t.
+            entity: The entity's index k.
+
+        Returns:
+            Probabilities that sum to 1; those of pool sources are conditioned on what curation keeps.
+        """
+        rates = self.pass_rates(generation, entity)
+        return mixture_weights(self._ecosystem, generation, entity, rates or None)
+
+    def passing(self, generation: int, entity: int) -> PassingItems:
+        """Return the items of the pools that history keeps which an entity may draw.
+
+        Args:
+            generation: The generation t.
+            entity: The entity's index k.
+
+        Returns:
+            Item indices by pool source; empty where nothing is curated.
+        """
+        if not self._filters or generation == 0:
+            return {}
+        passing = {}
+        for born in kept_generations(self._ecosystem, generation):
+            mask = self.mask(born)
+            for name, kept in zip(self._entities, mask.synthetic, strict=True):
+                passing[Source(name, born)] = np.flatnonzero(kept[entity])
+            if self._sizes.fresh:
+                passing[Source(FRESH, born)] = np.flatnonzero(mask.human)
+        return passing
+
+    def pass_rates(self, generation: int, entity: int) -> dict[Source, float]:
+        """Return the share of each pool source's items that passes for an entity.
+
+        Args:
+            generation: The generation t.
+            entity: The entity's index k.
+
+        Returns:
+            Shares in [0, 1] by pool source; empty where nothing is curated.
+        """
+        return pass_rates(self._sizes, self._entities, self.passing(generation, entity))
+
+    def requested(self, generation: int, author: int) -> NDArray[np.int64]:
+        """Return the items of an author that some training set or filter reads.
+
+        Args:
+            generation: The generation at which the items are published.
+            author: The author's index j.
+
+        Returns:
+            ``(m,)`` item indices, ascending; read at this generation or, if history accumulates, at a later one.
+        """
+        place = (generation, author)
+        if place not in self._requested:
+            self._forget_all_except(generation)
+            self._requested[place] = self._look_ahead(generation, author)
+        return self._requested[place]
+
+    def publishes(self, generation: int) -> bool:
+        """Return True if anything that could be published at a generation is read.
+
+        Args:
+            generation: The generation t.
+
+        Returns:
+            Where items are read whole (by filters, or by a learner that reads everything), a function of the ecosystem
+            alone; else one of the draws.
+        """
+        return generation > 0 and any(len(self.requested(generation, j)) for j in range(len(self._entities)))
+
+    def pools_read(self, generation: int) -> list[int]:
+        """Return the generations whose pools the training sets of a generation may read.
+
+        Args:
+            generation: The generation t.
+
+        Returns:
+            Generations that history keeps and at which something is published, ascending.
+        """
+        return [born for born in kept_generations(self._ecosystem, generation) if self.publishes(born)]
+
+    def needs_pools(self, generation: int) -> bool:
+        """Return True if the draws of a generation depend on published items that were not judged or recalled yet.
+
+        Args:
+            generation: The generation t.
+
+        Returns:
+            Always False where no filter reads items.
+        """
+        return self.reads_items and any(born not in self._masks for born in self.pools_read(generation))
+
+    def mask(self, generation: int) -> CurationMask:
+        """Return which items of one generation's pool pass all filters.
+
+        Args:
+            generation: The generation at which the items are published.
+
+        Returns:
+            The masks.
+
+        Raises:
+            KeyError: A filter reads items, and those of this generation were neither judged nor recalled.
+        """
+        if generation not in self._masks:
+            if not self.reads_items:
+                self.judge(generation, None)
+            elif not self.publishes(generation):  # nobody draws from it, whatever passes
+                nothing = np.zeros((len(self._entities), 0), dtype=np.bool_)
+                self._remember(generation, (nothing,) * len(self._entities))
+        return self._masks[generation]
+
+    def judge(self, generation: int, generated: GeneratedItems | None) -> CurationMask:
+        """Apply the filters to the pool of one generation.
+
+        Args:
+            generation: The generation at which the items are published.
+            generated: The generated items; None where no filter reads them.
+
+        Returns:
+            The masks, which are remembered.
+        """
+        shares = self._ecosystem.shares
+        sizes = tuple(size if share > 0 else 0 for size, share in zip(self._sizes.pool, shares, strict=True))
+        view = LivePoolView(self._seed, generation, self._entities, shares, sizes, generated)
+        return self._remember(generation, synthetic_masks(self._filters, view))
+
+    def recall(self, pools: Mapping[int, pa.Table]) -> None:
+        """Take the masks of generations that are not known here from stored pools.
+
+        Args:
+            pools: Stored pools by generation.
+        """
+        if self.reads_items:
+            for born in pools.keys() - self._masks.keys():
+                self._remember(born, stored_masks(pools[born], self._entities))
+
+    def _remember(self, generation: int, synthetic: tuple[NDArray[np.bool_], ...]) -> CurationMask:
+        fresh = self._sizes.fresh[generation - 1] if self._sizes.fresh else 0
+        self._masks[generation] = CurationMask(synthetic, human_mask(self._filters, self._seed, generation, fresh))
+        return self._masks[generation]
+
+    def _look_ahead(self, generation: int, author: int) -> NDArray[np.int64]:
+        last = self._experiment.generations if self._ecosystem.accumulates else generation
+        readers = range(generation, last + 1)
+        if self._learner.reads == "everything" or self.reads_items:
+            return np.arange(self._sizes.pool[author] if self._has_weight(author, readers) else 0)
+        source = Source(self._entities[author], generation)
+        drawn = [self.draws(later, k).of(source)[1] for later in readers for k in range(len(self._entities))]
+        return np.unique(np.concatenate(drawn))
+
+    def _has_weight(self, author: int, readers: range) -> bool:
+        """Return True if training sets of some generations give weight to what an author publishes."""
+        eco = self._ecosystem
+        return bool(
+            eco.shares[author] > 0 and eco.fresh_fraction < 1 and any(eco.alphas(later).any() for later in readers)
+        )
+
+    def _forget_all_except(self, generation: int) -> None:
+        if self._ecosystem.accumulates:
+            return
+        for by_place in (self._draws, self._requested):
+            for place in [place for place in by_place if place[0] != generation]:
+                del by_place[place]
+        for born in [born for born in self._masks if born != generation]:
+            del self._masks[born]

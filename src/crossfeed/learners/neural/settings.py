@@ -1,0 +1,39 @@
+"""Field types and checks shared by the settings of learners that AdamW trains; needs no torch."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from crossfeed.settings import Number, Sequence_
+
+__all__ = ["Betas", "check_free_fields"]
+
+Betas = Annotated[Sequence_[Annotated[Number, Field(ge=0.0, lt=1.0)]], Field(min_length=2, max_length=2)]
+"""AdamW's decay rates of the first and the second moments, each in [0, 1)."""
+
+
+def check_free_fields(fields: dict[str, Any], own: tuple[str, ...], instead: str) -> dict[str, Any]:
+    """Check fields that are passed on to another library's configuration.
+
+    Args:
+        fields: The fields.
+        own: Names that crossfeed sets itself.
+        instead: Where these come from and what to give instead, for the message.
+
+    Returns:
+        The same fields.
+
+    Raises:
+        ValueError: One of `own` is given, or a value is no finite JSON.
+    """
+    taken = sorted(set(fields) & set(own))
+    if taken:
+        raise ValueError(f"{', '.join(taken)}: {instead}")
+    try:
+        json.dumps(fields, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
+    return fields

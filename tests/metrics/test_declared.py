@@ -1,0 +1,114 @@
+"""A metric is named in its own file and in the registry; everything else reads what it declares."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import crossfeed
+from crossfeed.description.experiment import Experiment
+from crossfeed.description.reading import read_preset
+from crossfeed.description.registry import _METRICS, built_in_measures, metric_settings
+from crossfeed.loop import run
+from crossfeed.reporting.data.measures import by_section, measured_in
+from crossfeed.settings import measures_of
+from crossfeed.store.memory import MemoryStore
+
+PACKAGE = Path(crossfeed.__file__).parent
+
+ALLOWED = {
+    ("description/experiment.py", "loss"): "measured where a description names no metric",
+    ("description/registry.py", "loss"): "the filter of this name",
+    ("doctor/speed.py", "precision"): "of floating-point numbers",
+    ("exact/prediction.py", "loss"): "theory's expectation of the same number",
+    ("explorer/run_page.py", "similarity"): "the name of a figure in the page's template",
+    ("learners/density/learner.py", "precision"): "of floating-point numbers",
+    ("learners/language/learner.py", "precision"): "of floating-point numbers",
+    ("learners/regression/learner.py", "precision"): "of floating-point numbers",
+    ("learners/neural/device.py", "precision"): "of floating-point numbers",
+    ("executors/distributed.py", "precision"): "of floating-point numbers",
+    ("running/session.py", "precision"): "of floating-point numbers",
+    ("store/folder.py", "precision"): "of floating-point numbers",
+    ("loop.py", "projection"): "a result's file",
+    ("reporting/data/frames.py", "projection"): "a result's file",
+    ("reporting/data/measures.py", "loss"): "the paper's: findings and figures are about it",
+    ("reporting/data/measures.py", "similarity"): "the paper's: findings and figures are about it",
+    ("reporting/page/sections.py", "loss"): "a section",
+    ("reporting/page/sections.py", "similarity"): "a section",
+    ("reporting/side_by_side/sections.py", "loss"): "a section",
+    ("settings.py", "loss"): "a section",
+    ("settings.py", "similarity"): "a section",
+    ("testing/learners.py", "loss"): "a field of a learner's scores",
+    ("testing/learners.py", "completion_loss"): "a field of a learner's scores",
+}
+
+
+def words_of(path: Path) -> set[str]:
+    """Every string in a file that is one word."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        nodes = ast.walk(ast.parse(text))
+        return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return set(re.findall(r"""["'](\w+)["']""", text))
+
+
+def homes() -> dict[str, Path]:
+    """The file of every name that a built-in metric, or a number of one, has."""
+    found = {}
+    for name in _METRICS:
+        settings = metric_settings(name)
+        home = Path(str(sys.modules[settings.__module__].__file__)).relative_to(PACKAGE)
+        found |= dict.fromkeys((name, *measures_of({name: settings})), home)
+    return found
+
+
+def test_a_metric_is_named_in_its_own_file_and_in_the_registry_alone():
+    registered, named = set(_METRICS), set()
+    for path in (*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.j2")):
+        file, words = path.relative_to(PACKAGE), words_of(path)
+        for name, home in homes().items():
+            in_registry = file == Path("description/registry.py") and name in registered - {"loss"}
+            if name in words and file != home and not in_registry:
+                named.add((file.as_posix(), name))
+    assert named == set(ALLOWED)
+
+
+def test_what_a_built_in_metric_gives_is_declared():
+    described = Experiment.from_yaml(
+        read_preset("fake"),
+        ("n=10", "generations=1", f"metrics={{{', '.join(f'{name}: {{}}' for name in _METRICS)}}}"),
+    )
+    given = set(run(described, MemoryStore()).records["metric"].to_pylist()) - {"drawn", "seconds"}
+    assert given <= built_in_measures().keys()
+    assert len(given) >= 8
+
+
+@pytest.mark.parametrize("name", _METRICS)
+def test_declarations_are_complete(name):
+    for metric, measure in measures_of({name: metric_settings(name)}).items():
+        assert measure.metric == metric
+        assert measure.title[:1].isupper()
+        assert measure.band >= 0
+        assert measure.words in {("better", "worse"), ("down", "up")}
+
+
+def records(*metrics: str) -> pd.DataFrame:
+    return pd.DataFrame({"metric": metrics})
+
+
+def test_tables_are_in_the_registrys_order_then_in_the_records():
+    order = ("unheard_of", "wasserstein", "recall", "drawn", "similarity", "accuracy", "seconds", "loss", "mine")
+    found = measured_in(records(*order), [])
+    assert [each.metric for each in found] == [
+        "loss", "accuracy", "similarity", "recall", "unheard_of", "wasserstein", "mine",
+    ]  # fmt: skip
+    assert [each.metric for each in by_section(found, "terminal")] == [
+        "loss", "similarity", "accuracy", "unheard_of", "wasserstein", "mine",
+    ]  # fmt: skip
+    plain = next(each for each in found if each.metric == "unheard_of")
+    assert (plain.title, plain.band, plain.words, plain.bounded) == ("Unheard of", 0.0, ("down", "up"), False)

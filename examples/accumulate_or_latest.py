@@ -25,7 +25,7 @@ from typing import Literal
 
 import numpy as np
 
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem, random_features
 
@@ -52,9 +52,9 @@ def main(folder: Path, seeds: int = 10, steps: int = 34) -> dict[str, float]:
              for history in HISTORIES for a in (0.9, 1.0)}  # fmt: skip
     parts = [
         Chart(f"In the limit, mean of {seeds} draws", "α", "relative efficiency",
-              [Line(h, alphas, efficiency[h], look, look) for look, h in enumerate(HISTORIES)], span=(0, 1.02)),
+              [Curve(h, alphas, efficiency[h], look, look) for look, h in enumerate(HISTORIES)], span=(0, 1.02)),
         Chart("The way there, one draw", "generation", "mean MSE",
-              [Line(f"{h}, α = {a:g}", asked.astype(float), path, place, place)
+              [Curve(f"{h}, α = {a:g}", asked.astype(float), path, place, place)
                for place, ((h, a), path) in enumerate(paths.items(), 2)], log="xy"),
     ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)

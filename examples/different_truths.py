@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem, random_features
 
@@ -65,10 +65,10 @@ def main(folder: Path, seeds: int = 10, steps: int = 13) -> dict[str, float]:
     voices = {beta: np.array([voice(alpha, beta, seeds) for alpha in alphas]) for beta in (0.5, 0.9)}
     parts = [
         Chart("Who gains", "distance δ of the fourth truth", "MSE over that at α = 0",
-              [Line(f"{who}, α = {alpha}", deltas, each[:, i]) for alpha, each in moved.items()
+              [Curve(f"{who}, α = {alpha}", deltas, each[:, i]) for alpha, each in moved.items()
                for i, who in enumerate(("the three", "the fourth"))], {"no exchange": 1.0}, span=(0, 2)),
         Chart("How alike they become", "α", "distance² of means / δ²",
-              [Line(f"β = {beta}", alphas, each) for beta, each in voices.items()], span=(0, 1.02)),
+              [Curve(f"β = {beta}", alphas, each) for beta, each in voices.items()], span=(0, 1.02)),
     ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "different_truths.png").write_bytes(to_png(charts(parts, columns=2, height=2.4)))

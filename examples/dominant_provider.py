@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem, random_features
 
@@ -44,7 +44,7 @@ def main(folder: Path, seeds: int = 10, steps: int = 15) -> dict[str, float]:
     found, parts = {}, []
     for alpha in (0.5, 0.9):
         numbers = np.array([[errors(w, alpha, seed) for seed in range(seeds)] for w in shares]).mean(axis=1)
-        lines = [Line(label, shares, numbers[:, i]) for i, label in enumerate(
+        lines = [Curve(label, shares, numbers[:, i]) for i, label in enumerate(
             ["MSE of the dominant provider", "mean MSE of the others", "dispersion"])]  # fmt: skip
         parts.append(Chart(f"α = {alpha}", "share of the dominant provider", "in the limit", lines,
                            span=(0, 1.05 * numbers.max())))  # fmt: skip

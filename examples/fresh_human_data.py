@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem, random_features
 
@@ -45,9 +45,9 @@ def main(folder: Path, seeds: int = 10, steps: int = 25) -> dict[str, float]:
     paths = {phi: ecosystem(phi, 0).moments(asked).mse.mean(axis=1) / start[0] for phi in (0.0, 0.01, 0.1, 0.3)}
     parts = [
         Chart("The way there, one draw", "generation", "MSE over generation 0",
-              [Line(f"fresh {phi:g}", asked.astype(float), path) for phi, path in paths.items()], log="y"),
+              [Curve(f"fresh {phi:g}", asked.astype(float), path) for phi, path in paths.items()], log="y"),
         Chart(f"The limit, median of {seeds} draws", "fresh fraction φ", "MSE over generation 0",
-              [Line("limit", fractions, median, 4)], {"generation 0": 1.0}, log="xy"),
+              [Curve("limit", fractions, median, 4)], {"generation 0": 1.0}, log="xy"),
     ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "fresh_human_data.png").write_bytes(to_png(charts(parts, columns=2, height=2.4)))

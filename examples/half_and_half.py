@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem, random_features
 
@@ -72,7 +72,7 @@ def main(folder: Path, count: int = 100) -> dict[str, float]:
         best = np.array([best_of(eco) for eco in ecosystems])
         half = np.array([efficiency(eco, (0.5, 0.5)) for eco in ecosystems])
         shortfall = np.sort(1 - half / best[:, 2])
-        lines.append(Line(name, 100 * shortfall, np.arange(1, count + 1) / count))
+        lines.append(Curve(name, 100 * shortfall, np.arange(1, count + 1) / count))
         places.append(best[:, :2])
         found |= {f"{name}: within 5 %": float((shortfall <= 0.05).sum()), f"{name}: of": count,
                   f"{name}: median shortfall": float(np.median(shortfall)),

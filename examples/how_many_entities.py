@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem, optimal_weights, pooled_mse
 
@@ -56,9 +56,10 @@ def main(folder: Path, counts: tuple[int, ...] = COUNTS, searched: int = 1000) -
     weights = {"best α": tuned[:, 0], "best β": tuned[:, 1]}
     parts = [
         Chart("Error in the limit", "number of models K", "mean MSE",
-              [Line(label, x, np.array(y)) for label, y in errors.items()], log="xy"),
+              [Curve(label, x, np.array(y)) for label, y in errors.items()], log="xy"),
         Chart("The best weights", "number of models K", "weight",
-              [Line(label, x, y, look) for look, (label, y) in enumerate(weights.items(), 4)], log="x", span=(0, 1.03)),
+              [Curve(label, x, y, look) for look, (label, y) in enumerate(weights.items(), 4)], log="x",
+              span=(0, 1.03)),
     ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "how_many_entities.png").write_bytes(to_png(charts(parts, columns=2, height=2.4)))

@@ -26,7 +26,7 @@ from crossfeed import Experiment, MemoryStore, predict, run
 from crossfeed.description.reading import read_preset
 from crossfeed.learners.density.gmm import GaussianMixtureDensity
 from crossfeed.records import state_scope_of
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.tasks.samples import SampleTask, points_of
 from crossfeed.theory.densities import DensityEcosystem, DensityMoments, density_moments
@@ -276,9 +276,9 @@ def figure(rows: Table, wanted: list[tuple[str, str, str]], columns: int = 3) ->
         for look, (K, found) in enumerate(rows[workflow, name].items()):
             t = np.arange(len(found.mean), dtype=float)
             line = found.mean if found.exact is None else found.exact
-            lines.append(Line(f"K = {K}", t, line, look, 0))
+            lines.append(Curve(f"K = {K}", t, line, look, 0))
             if found.exact is not None and K in (1, max(rows[workflow, name])):
-                lines.append(Line(f"K = {K}, simulated", t, found.mean, look, 1))
+                lines.append(Curve(f"K = {K}, simulated", t, found.mean, look, 1))
         parts.append(Chart(title, "generation", name, lines))
     return to_png(charts(parts, columns=columns, height=1.9))
 

@@ -27,7 +27,7 @@ from crossfeed import Experiment, MemoryStore, run
 from crossfeed.learners.regression.newton import maximum_likelihood
 from crossfeed.learners.regression.replicates import WeightedSource
 from crossfeed.records import state_scope_of
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.tasks.regression import features_of, responses_of
 from crossfeed.theory import LinearEcosystem
@@ -89,7 +89,7 @@ def main(folder: Path, replicates: int = 1000, rows: int = 100, generations: int
     for K in (1, 4):
         ratio, error, law = ratios(K, rows, generations, replicates)
         t = np.arange(generations + 1, dtype=float)
-        lines = [Line("logistic, simulated", t, ratio, 0, 0), Line("linear, exact", t, law, 1, 1)]
+        lines = [Curve("logistic, simulated", t, ratio, 0, 0), Curve("linear, exact", t, law, 1, 1)]
         parts.append(Chart(f"K = {K}", "generation", "variance ratio", lines, levels={"π²/6": np.pi**2 / 6}))
         found |= {f"K = {K}: simulated": float(ratio[-1]), f"K = {K}: standard error": float(error[-1])}
         found |= {f"K = {K}: linear, exact": float(law[-1]), f"K = {K}, generation 0: simulated": float(ratio[0])}

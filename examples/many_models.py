@@ -26,7 +26,7 @@ from crossfeed.description.reading import read_preset
 from crossfeed.display.progress import for_stream
 from crossfeed.executors import executor_for
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 
 SHARED = {"facts": "facts of all kinds", "math": "word problems", "reason": "multiple choice", "public": "public text"}
@@ -89,9 +89,9 @@ def _panels(found: dict[int, pd.DataFrame], generations: int) -> list[Chart]:
         alike = table["similarity"].dropna()
         return [
             Chart(f"Losses, {title}", "generation", "mean loss (nats a token)",
-                  [Line(label, x, y.to_numpy()) for label, y in losses.items()]),
+                  [Curve(label, x, y.to_numpy()) for label, y in losses.items()]),
             Chart(f"Similarity of outputs, {title}", "generation", "mean cosine",
-                  [Line("all pairs", alike.index.to_numpy(dtype=float), alike.to_numpy())]),
+                  [Curve("all pairs", alike.index.to_numpy(dtype=float), alike.to_numpy())]),
         ]  # fmt: skip
     x = np.array(list(found), dtype=float)
 
@@ -99,14 +99,14 @@ def _panels(found: dict[int, pd.DataFrame], generations: int) -> list[Chart]:
         values = [table[name].dropna() for table in found.values()]
         return np.array([each.iloc[-1] - each.iloc[0] for each in values])
 
-    lines = [Line(label, x, change(name)) for name, label in SHARED.items()]
+    lines = [Curve(label, x, change(name)) for name, label in SHARED.items()]
     alike = [(table["similarity"].dropna().iloc[0], table["similarity"].dropna().iloc[-1]) for table in found.values()]
     first, last = np.array(alike).T
     return [
         Chart(f"Change of the loss in {generations} generations", "number of models K", "nats a token",
-              [Line("own task", x, change("own")), *lines], log="x"),
+              [Curve("own task", x, change("own")), *lines], log="x"),
         Chart("Similarity of outputs", "number of models K", "mean cosine",
-              [Line("generation 0", x, first), Line(f"generation {generations}", x, last)], log="x"),
+              [Curve("generation 0", x, first), Curve(f"generation {generations}", x, last)], log="x"),
     ]  # fmt: skip
 
 

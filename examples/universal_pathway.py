@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from crossfeed.reporting.drawing.charts import Chart, Line, charts
+from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 from crossfeed.theory import LinearEcosystem
 
@@ -65,12 +65,12 @@ def main(folder: Path, last: int = 400, draws: int = 6, d: int = 6) -> dict[str,
     uneven = {h: np.array([ratios(grams(4, d, h, 0), [half], shares=w).max() for w in shares]) for h in (0.0, 1.0)}
     parts = [
         Chart("Equal features", "generation", "variance over pooled",
-              [Line(f"K = {K}", np.array(asked), each) for K, each in equal.items()], PATHWAY, "x", (0.9, 1.8)),
+              [Curve(f"K = {K}", np.array(asked), each) for K, each in equal.items()], PATHWAY, "x", (0.9, 1.8)),
         Chart("Unequal features", "spread h of log eigenvalues", "variance over pooled",
-              [Line(f"K = {K}, median", spreads, np.median(each, axis=1)) for K, each in unequal.items()],
+              [Curve(f"K = {K}, median", spreads, np.median(each, axis=1)) for K, each in unequal.items()],
               PATHWAY, span=(0.9, 1.8)),
         Chart("Unequal shares, K = 4", "share of the first provider", "variance over pooled",
-              [Line(f"h = {h:g}", first, each) for h, each in uneven.items()], PATHWAY),
+              [Curve(f"h = {h:g}", first, each) for h, each in uneven.items()], PATHWAY),
     ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "universal_pathway.png").write_bytes(to_png(charts(parts, height=2.1)))

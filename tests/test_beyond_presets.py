@@ -233,7 +233,7 @@ def test_bits_a_byte_are_of_the_text_whose_tokens_are_predicted():
         context.learner.score(context.learner.start([0]), [test]) for context in (whole, cut)
     )
     prompts, completions = (test.column(name).to_pylist() for name in ("prompt", "completion"))
-    tokenizer = whole.learner._codec.tokenizer
+    tokenizer = whole.learner._tokenizer.tokenizer
     for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
         text = prompt + completion
         tokens = tokenizer.tokenize(text)  # byte-level: a token has as many characters as bytes

@@ -243,7 +243,7 @@ class Notes:
     def __init__(self):
         self.lines = []
 
-    def note(self, text):
+    def log(self, text):
         self.lines.append(text)
 
     def stage(self, name, total=None, detail=""):

@@ -35,7 +35,8 @@ from crossfeed.reporting.data.layout import columns_of
 from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.numbers import by_generation, mixture
 from crossfeed.reporting.drawing.charts import draw_chart, draw_landscape
-from crossfeed.reporting.drawing.figures import draw_cloud, draw_lines, draw_shares
+from crossfeed.reporting.drawing.clouds import draw_cloud
+from crossfeed.reporting.drawing.figures import draw_lines, draw_shares
 from crossfeed.reporting.drawing.heat import Matrix, Scale, draw_matrix
 from crossfeed.reporting.drawing.style import PAPER, styled
 from crossfeed.reporting.theory.figures import efficiency_charts, marks_of

@@ -1,4 +1,4 @@
-"""What every description is made of: frozen, strict models, and the base classes of what can be plugged in.
+"""Base classes of descriptions: frozen, strict models, and the settings of everything that can be plugged in.
 
 Everything here is importable without torch. A learner, task source or metric is described by a frozen settings
 class; its `build` imports the code that does the work.
@@ -183,7 +183,7 @@ class LearnerSettings(Frozen):
 
 
 class TaskSettings(Frozen):
-    """Where a data set comes from; `source` is its name in the registry."""
+    """The origin of a data set; `source` is its name in the registry."""
 
     always_told = frozenset({"source"})
 
@@ -283,7 +283,7 @@ def measures_of(metrics: Mapping[str, MetricSettings | type[MetricSettings]]) ->
 
 
 class FilterSettings(Frozen):
-    """What of a pool is kept; the filter's name in the registry says which it is."""
+    """The settings of a filter, whose name in the registry says which one it is."""
 
     def build(self, owned: Mapping[str, Task]) -> Filter:
         """Make the filter.
@@ -344,7 +344,7 @@ _DEFAULT: Final = object()
 
 
 def _told(value: Frozen, name: str, field: FieldInfo, without: Collection[str]) -> Any:
-    """What a field says, or `_DEFAULT` if it need not be said."""
+    """Return the content of a field, or `_DEFAULT` if it adds nothing to the default."""
     within = [path.removeprefix(f"{name}.") for path in without if path.startswith(f"{name}.")]
     told = identity(getattr(value, name), within)
     if field.is_required() or name in value.always_told:

@@ -82,7 +82,8 @@ def table(runs) -> dict[str, ChangeTable]:
     """The losses that each page shows."""
     compared = lay_side_by_side([runs[name] for name in ("small", "other", "three")])
     found = {name: runs[name].change_table("loss", greek=True) for name in ("small", "linear")}
-    return found | {"compared": compared.table("loss")}
+    loss = next(measure for measure in compared.measures if measure.metric == "loss")
+    return found | {"compared": compared.table(loss)}
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)

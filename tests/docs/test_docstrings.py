@@ -22,34 +22,10 @@ PACKAGE = Path(crossfeed.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 #: Classes whose methods are documented by the protocol that they implement.
 IMPLEMENTS = {"MemoryStore": "Store"}
-#: Areas of the package whose docstrings are being mended on branches of their own; empty when all are merged.
-BEING_MENDED = {
-    *(
-        "cache.py",
-        "environment.py",
-        "executors",
-        "explorer",
-        "figures.py",
-        "generation",
-        "keys.py",
-        "learners",
-        "loop.py",
-    ),
-    *("metrics", "protocols", "records.py", "reporting", "running", "settings.py", "store", "testing", "theory"),
-    "tracking",
-}
 
 
-def area_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0]
-
-
-def by_area(paths: list[Path]) -> list[object]:
-    mended = pytest.mark.xfail(strict=False, reason="being mended")
-    return [
-        pytest.param(path, id=str(path.relative_to(PACKAGE)), marks=mended if area_of(path) in BEING_MENDED else ())
-        for path in paths
-    ]
+def by_name(paths: list[Path]) -> list[object]:
+    return [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in paths]
 
 
 # What is documented, and how.
@@ -168,14 +144,14 @@ THEORY = sorted((PACKAGE / "theory").glob("*.py"))
 CONTRACTS = [*sorted((PACKAGE / "protocols").glob("*.py")), PACKAGE / "executors" / "executor.py"]
 
 
-@pytest.mark.parametrize("path", by_area([*THEORY, *CONTRACTS]))
+@pytest.mark.parametrize("path", by_name([*THEORY, *CONTRACTS]))
 def test_theory_and_protocols_document_all_that_they_take_give_and_raise(path, package, unlisted):
     things = public_in(module_of(package, path))
     faults = [fault for thing in things for fault in [*faults_of(thing), *raising(thing, unlisted)]]
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("path", by_area([path for path in THEORY if path.name not in WITHOUT_SOURCE]))
+@pytest.mark.parametrize("path", by_name([path for path in THEORY if path.name not in WITHOUT_SOURCE]))
 def test_theory_names_its_sources(path, package):
     module = module_of(package, path)
     if has_source(module):
@@ -187,14 +163,7 @@ def has_source(thing: griffe.Object) -> bool:
     return thing.docstring is not None and bool(re.search(r"^(Source|Reference)s?:", thing.docstring.value, re.M))
 
 
-def _surface() -> list[object]:
-    mended = pytest.mark.xfail(strict=False, reason="being mended")
-    homes = {name: PACKAGE.parent.joinpath(*home.split(".")) for name, home in crossfeed._HOMES.items()}
-    areas = {name: home.name if home.is_dir() else area_of(home.with_suffix(".py")) for name, home in homes.items()}
-    return [pytest.param(name, marks=mended if area in BEING_MENDED else ()) for name, area in areas.items()]
-
-
-@pytest.mark.parametrize("name", _surface())
+@pytest.mark.parametrize("name", crossfeed._HOMES)
 def test_the_package_documents_all_that_it_takes_gives_and_raises(name, package, unlisted):
     thing = package[crossfeed._HOMES[name].removeprefix("crossfeed.")].members[name]
     contract = IMPLEMENTS.get(name)
@@ -219,7 +188,7 @@ def asking(tree: ast.Module) -> list[str]:
     return [f"line {line}: {text.splitlines()[0]}" for line, text in texts_in(tree) if question.match(text)]
 
 
-@pytest.mark.parametrize("path", by_area(MODULES))
+@pytest.mark.parametrize("path", by_name(MODULES))
 def test_no_first_line_begins_as_a_question(path):
     found = asking(ast.parse(path.read_text()))
     assert not found, "\n".join(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -73,9 +74,7 @@ def test_nothing_that_is_shown_is_markup(ran):
         (*SMALL, f"description={json.dumps(HOSTILE)}", f"grid.tasks.warm.words=[[{json.dumps(HOSTILE)}, a]]"),
     )
     failures = ran.failures.assign(message=HOSTILE)
-    changed = Run(
-        **{**vars(ran), "experiment": hostile, "failures": failures, "points": pd.DataFrame({"alpha": ["<b>"] * 2})}
-    )
+    changed = replace(ran, experiment=hostile, failures=failures, points=pd.DataFrame({"alpha": ["<b>"] * 2}))
     for thing in (hostile, changed):
         shown = Text(thing._repr_html_())
         assert set(shown.tags) <= {"div", "strong", "em", "table", "thead", "tbody", "tr", "th", "td"}

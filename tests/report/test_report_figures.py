@@ -12,11 +12,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from crossfeed.reporting.data.numbers import by_generation, mixture, timing
+from crossfeed.reporting.drawing.clouds import clouds
 from crossfeed.reporting.drawing.figures import (
     NARROW,
     WIDE,
     Panel,
-    clouds,
     curves,
     draw_lines,
     far_apart,

@@ -50,7 +50,13 @@ from crossfeed.theory.weights import SourceWeights
 
 
 class BySource(NamedTuple):
-    """One stack of matrices (b, d, d) for each source of a training set: private data, public data, the pool."""
+    """One stack of matrices (b, d, d) for each source of a training set.
+
+    Attributes:
+        private: of the entity's private data.
+        public: of the public data.
+        pool: of the pool.
+    """
 
     private: Array
     public: Array

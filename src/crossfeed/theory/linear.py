@@ -33,7 +33,20 @@ from crossfeed.theory.weights import SourceWeights, TrainingWeights, Weight, Wei
 
 
 class Options(TypedDict, total=False):
-    """Arguments of `LinearEcosystem` that do not depend on how the data are given."""
+    """Arguments of `LinearEcosystem` that do not depend on how the data are given; see there for their shapes.
+
+    Attributes:
+        alpha: synthetic weight.
+        beta: private share of the real data.
+        initial_beta: beta at generation 0.
+        shares: each entity's share of the published pool.
+        sigma: noise of human data.
+        sigma_generated: noise of generated data.
+        fresh_fraction: weight of fresh human rows in the pool.
+        history: "latest" or "accumulate".
+        truths: coefficients that each entity's private labels follow.
+        truth_public: coefficients that public and fresh labels follow.
+    """
 
     alpha: Weight
     beta: Weight

@@ -52,7 +52,11 @@ class BlockState:
 
 
 class PoolPath(Protocol):
-    """The pool along the requested generations."""
+    """The pool along the requested generations.
+
+    Attributes:
+        state: its moments.
+    """
 
     state: PoolState
 

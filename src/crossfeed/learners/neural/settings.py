@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from crossfeed.settings import Number, Sequence_
+from crossfeed.settings import Number, Sequence_, is_finite_json
 
 __all__ = ["Betas", "check_free_fields"]
 
@@ -32,8 +31,6 @@ def check_free_fields(fields: dict[str, Any], own: tuple[str, ...], instead: str
     taken = sorted(set(fields) & set(own))
     if taken:
         raise ValueError(f"{', '.join(taken)}: {instead}")
-    try:
-        json.dumps(fields, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError("only finite numbers, words, truth values and lists or mappings of them") from error
+    if not is_finite_json(fields):
+        raise ValueError("only finite numbers, words, truth values and lists or mappings of them")
     return fields

@@ -68,6 +68,9 @@ class Run:
         Args:
             location: Its folder, or a URL (`crossfeed.store.open_store`); the run may still be going on.
 
+        Returns:
+            The run as it is now.
+
         Raises:
             StoreError: There is no run, or something of it is damaged.
             NewerSchema: It was written by a newer crossfeed.
@@ -116,6 +119,9 @@ class Run:
         Args:
             metric: Its name in the records.
             greek: See `crossfeed.reporting.data.layout.columns_of`.
+
+        Returns:
+            The table, or None.
         """
         measure = next((each for each in self.measures if each.metric == metric), None)
         if measure is None:
@@ -154,6 +160,9 @@ class Run:
         Args:
             cell: A cell's name.
             generation: The generation.
+
+        Returns:
+            One row a completion.
         """
         frame = self._table("outputs", self._scope(cell, generation), generation)
         return frame.drop(columns="embedding", errors="ignore")
@@ -164,6 +173,9 @@ class Run:
         Args:
             cell: A cell's name.
             generation: The generation t >= 1.
+
+        Returns:
+            One row an item.
         """
         return self._table("pool", cell, generation)
 

@@ -1,7 +1,7 @@
 """Figures: tables of numbers in, matplotlib figures out; no I/O and no pyplot.
 
-Each kind of panel can be drawn into axes of one's own (`draw_lines`, `draw_cloud`, `draw_shares`); the other functions
-set panels side by side. Widths are in inches: the page has one version for wide screens and one for narrow ones.
+Each kind of panel can be drawn into given axes (`draw_lines`, `draw_shares`); the other functions set panels side by
+side. Widths are in inches: the page has one version for wide screens and one for narrow ones.
 """
 
 from __future__ import annotations
@@ -16,19 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from crossfeed.reporting.drawing.style import (
     BAND,
     COLOURS,
     DASHES,
-    FILLS,
     HATCHES,
     INK,
     MARKERS,
     PAPER,
-    SOFT,
     Frame,
     add_legend,
     fitting,
@@ -42,9 +39,7 @@ __all__ = [
     "WIDE",
     "Panel",
     "abreast",
-    "clouds",
     "curves",
-    "draw_cloud",
     "draw_lines",
     "draw_shares",
     "far_apart",
@@ -54,7 +49,6 @@ __all__ = [
 
 WIDE: Final = 10.4
 NARROW: Final = 4.1
-_MANY_POINTS: Final = 600
 _WIDE_RANGE: Final = 15.0
 _DECADES: Final = 60.0  # a wider axis has ticks at powers of ten alone
 _EXACT: Final[dict[str, Any]] = {"color": INK, "linewidth": 0.6, "zorder": 3}
@@ -188,75 +182,6 @@ def _logarithmic(axes: Axes, values: pd.Series) -> None:
 
 
 @styled
-def clouds(
-    projection: pd.DataFrame,
-    parts: Sequence[Panel],
-    models: Sequence[str],
-    tasks: Sequence[str],
-    *,
-    width: float = WIDE,
-    columns: int = 4,
-) -> Figure:
-    """Draw outputs in two dimensions (paper, Figure 3): marker shape is the model, colour and fill the data set.
-
-    Args:
-        projection: ``x, y, model, task`` and the columns that `parts` choose by, of one seed.
-        parts: The panels; all have the same axes.
-        models: The models in the order that gives them their markers.
-        tasks: The data sets in the order that gives them their colours and fills.
-        width: The figure's width.
-        columns: Panels side by side on a wide figure.
-    """
-    by_model, on_task = [f"model {name}" for name in models], [f"on {name}" for name in tasks]
-    across_models, high_models = legend_rows(by_model, width)
-    across_tasks, high_tasks = legend_rows(on_task, width)
-    side, top = abreast(columns, width), high_models + high_tasks
-    square = Frame(width, 0.0, side, left=0.12).panel
-    figure, axes = panels(Frame(width, square, side, left=0.12, gap=0.4, top=top, foot=0.1), len(parts))
-    for axis, part in zip(axes, parts, strict=True):
-        draw_cloud(axis, part.of(projection), models, tasks)
-        axis.set_title(fitting(part.title, square))
-        axis.set_xlim(*_span(projection["x"]))
-        axis.set_ylim(*_span(projection["y"]))
-    shapes = [Line2D([], [], color=SOFT, linestyle="", marker=MARKERS[n % len(MARKERS)]) for n in range(len(models))]
-    add_legend(figure, shapes, [fitting(name, width - 0.8) for name in by_model], across_models)
-    dots = [Line2D([], [], linestyle="", markersize=7, **_dot_look(0, n)) for n in range(len(tasks))]
-    add_legend(figure, dots, [fitting(name, width - 0.8) for name in on_task], across_tasks)
-    figure.legends[1].set_bbox_to_anchor((0.0, 1 - high_models / figure.get_figheight()))
-    return figure
-
-
-@styled
-def draw_cloud(axes: Axes, table: pd.DataFrame, models: Sequence[str], tasks: Sequence[str]) -> Axes:
-    """Draw one panel of `clouds`: small markers are outputs, large ones their means.
-
-    Args:
-        axes: Where to.
-        table: ``x, y, model, task``.
-        models: See `clouds`.
-        tasks: See `clouds`.
-
-    Returns:
-        The axes.
-    """
-    pixels = len(table) > _MANY_POINTS  # else a page grows by megabytes
-    means: list[tuple[float, float, dict[str, Any]]] = []
-    for shade, task in enumerate(tasks):
-        for shape, model in enumerate(models):
-            own, look = table[(table["task"] == task) & (table["model"] == model)], _dot_look(shape, shade)
-            axes.plot(own["x"], own["y"], linestyle="", markersize=3.4, alpha=0.5, rasterized=pixels, **look)
-            if len(own):
-                means.append((float(own["x"].mean()), float(own["y"].mean()), look))
-    for x, y, look in means:
-        shadow = [withStroke(linewidth=3.0, foreground=PAPER)]
-        axes.plot(x, y, linestyle="", markersize=8.5, path_effects=shadow, zorder=3, **look)
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-    axes.spines[:].set(visible=True, color=SOFT)
-    return axes
-
-
-@styled
 def shares(
     table: pd.DataFrame, parts: Sequence[Panel], sources: Mapping[str, str], *, width: float = WIDE, columns: int = 3
 ) -> Figure:
@@ -366,17 +291,6 @@ def _line_handles(count: int) -> list[Any]:
     return [Line2D([], [], color=COLOURS[order % len(COLOURS)], **_line_look(order)) for order in range(count)]
 
 
-def _dot_look(shape: int, shade: int) -> dict[str, Any]:
-    look = {"marker": MARKERS[shape % len(MARKERS)], "fillstyle": FILLS[shade % len(FILLS)]}
-    return look | {"color": COLOURS[shade % len(COLOURS)], "markerfacecoloralt": "none", "markeredgewidth": 0.9}
-
-
 def _patch_look(order: int) -> dict[str, Any]:
     look = {"facecolor": COLOURS[order % len(COLOURS)], "hatch": HATCHES[order % len(HATCHES)]}
     return look | {"edgecolor": PAPER}
-
-
-def _span(values: pd.Series[float]) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    room = 0.06 * (high - low) or 1.0
-    return low - room, high + room

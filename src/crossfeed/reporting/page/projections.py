@@ -13,7 +13,7 @@ from crossfeed.display.formatting import clip
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import Columns, Group, columns_of, evenly
-from crossfeed.reporting.drawing import figures
+from crossfeed.reporting.drawing import clouds as cloud_figures
 from crossfeed.reporting.drawing.figures import Panel
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Picture, file_name
 from crossfeed.reporting.page.samples import at
@@ -68,4 +68,4 @@ def _panels(frame: pd.DataFrame, point: int, head: str) -> list[Panel]:
 
 def _draw(run: Run, frame: pd.DataFrame, panels: Sequence[Panel], columns: int, width: float) -> Figure:
     tasks = [task for task in (*run.experiment.tasks, PUBLIC) if task in set(frame["task"])]
-    return figures.clouds(frame, panels, run.experiment.ecosystem.names, tasks, width=width, columns=columns)
+    return cloud_figures.clouds(frame, panels, run.experiment.ecosystem.names, tasks, width=width, columns=columns)

@@ -74,7 +74,11 @@ class Comparison:
     agreement: pd.DataFrame
 
     def disagreements(self) -> pd.DataFrame:
-        """Return cells that moved in the paper and, by its own dead band, not the same way here."""
+        """Return cells that moved in the paper and, by its own dead band, not the same way here.
+
+        Returns:
+            Rows of `cells`.
+        """
         return self.cells[self.cells["result"].isin((SMALL, OPPOSITE, UNKNOWN))]
 
 

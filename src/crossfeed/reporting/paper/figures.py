@@ -25,7 +25,8 @@ from crossfeed.reporting.data.frames import shares
 from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.drawing.charts import Chart, Curve, charts
-from crossfeed.reporting.drawing.figures import Panel, clouds
+from crossfeed.reporting.drawing.clouds import clouds
+from crossfeed.reporting.drawing.figures import Panel
 from crossfeed.reporting.drawing.style import (
     BAND,
     COLOURS,

@@ -16,6 +16,7 @@ from crossfeed.errors import Diverged
 from crossfeed.learners.language.decoding import complete
 from crossfeed.learners.language.embedding import Embedder
 from crossfeed.learners.language.model import CausalModel, LanguageState
+from crossfeed.learners.language.model_folder import check_tokenizer, notes_on_texts
 from crossfeed.learners.language.pretrained import read_model, read_tokenizer
 from crossfeed.learners.language.request import CompletionRequest
 from crossfeed.learners.language.scoring import score
@@ -74,8 +75,10 @@ class LanguageLearner:
 
         Raises:
             DataUnavailable: The base cannot be reached or read.
-            InvalidInput: The base cannot be pretrained, or cannot read as many tokens as the settings request.
+            InvalidInput: The base cannot be pretrained, cannot read as many tokens as the settings request, or its
+                tokenizer does not fit it.
         """
+        self._check_base()
         return [LanguageState(self._read_weights(*self._base))] * len(entities)
 
     def update(
@@ -229,6 +232,18 @@ class LanguageLearner:
             longest = self._settings.context_length
             return str(make_base(base.scratch, self._context, self._device, longest)), None
         return base.model or "", base.revision
+
+    def _check_base(self) -> None:
+        """Refuse a base whose parts do not fit each other and the tasks' texts, and log what may surprise."""
+        name, tokenizer = self._settings.base.model, self._tokenizer.tokenizer
+        if name is None:
+            return
+        tables = [table for task in self._context.tasks.values() for table in (task.train, task.test)]
+        columns = [(text_column(table, "prompt"), text_column(table, "completion")) for table in tables]
+        texts = [prompt + completion for pair in columns for prompt, completion in zip(*pair, strict=True)]
+        check_tokenizer(name, tokenizer, self._model.module.get_input_embeddings().num_embeddings, texts)
+        for sentence in notes_on_texts(tokenizer, texts):
+            self._context.progress.log(f"{name}: {sentence}")
 
     @cached_property
     def _tokenizer(self) -> ItemTokenizer:

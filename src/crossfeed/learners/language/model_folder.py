@@ -55,79 +55,77 @@ def check_files(folder: Path) -> None:
 
 
 def check_tokenizer(name: str, tokenizer: Any, embeddings: int, texts: Sequence[str]) -> None:
-    """Refuse a tokenizer that does not fit its model or its own file, on the texts that a run has.
+    """Refuse a tokenizer that does not fit its model, on the texts that a run has.
 
     Args:
         name: The base, for messages.
         tokenizer: Its tokenizer.
-        embeddings: How many tokens the model has embeddings for.
+        embeddings: The number of tokens that the model has embeddings for.
         texts: The texts of all tasks.
 
     Raises:
-        InvalidInput: It gives no tokens, ids beyond the embeddings, or other ids than its tokenizer.json.
+        InvalidInput: It gives no tokens, or ids beyond the embeddings.
     """
     sample = [text for text in texts[:: max(1, len(texts) // _COMPARED)] if text.strip()]
-    ids = tokenizer(sample, return_attention_mask=False)["input_ids"] if sample else []
-    if sample and not any(set(row) - set(tokenizer.all_special_ids) for row in ids):
+    rows = tokenizer(sample, return_attention_mask=False)["input_ids"] if sample else []
+    if sample and not any(set(row) - set(tokenizer.all_special_ids) for row in rows):
         raise InvalidInput(f"the tokenizer of {name} gives no tokens for the texts; it lacks its vocabulary")
     if len(tokenizer) > embeddings:
         _check_ids(name, tokenizer, embeddings, texts)
-    _check_own_file(name, tokenizer, sample, ids)
 
 
 def notes_on_texts(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
-    """Say what a tokenizer makes of texts that their writer may not expect: texts that hold its special tokens.
+    """Note where a tokenizer reads texts in a way that their writer may not expect.
 
     Args:
-        tokenizer: A tokenizer.
+        tokenizer: A tokenizer of transformers.
         texts: The texts of all tasks.
+
+    Yields:
+        A sentence for each special token that texts hold, and one if the tokenizer is not that of its own file.
     """
-    for token in tokenizer.all_special_tokens:
+    for token in dict.fromkeys(tokenizer.all_special_tokens):
         count = sum(token in text for text in texts)
         if count:
             yield f"{count:,} of {len(texts):,} texts hold {token}, which the tokenizer reads as its special token"
+    yield from _unlike_own_file(tokenizer, texts)
 
 
 def _check_ids(name: str, tokenizer: Any, embeddings: int, texts: Sequence[str]) -> None:
-    """Ids of added tokens can lie beyond the embeddings; what matters is whether a text has one."""
-    ends = {tokenizer.eos_token: tokenizer.eos_token_id, tokenizer.bos_token: tokenizer.bos_token_id}
-    beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= embeddings}
-    used = {token for token in ends if token in beyond} | {
-        token for token in beyond if any(token in text for text in texts)
-    }
-    for row in tokenizer(list(texts), return_attention_mask=False)["input_ids"] if texts else []:
-        if max(row, default=0) >= embeddings:
-            used.add(tokenizer.convert_ids_to_tokens(max(row)))
+    """Refuse ids beyond the embeddings; those of added tokens that no text has do no harm."""
+    rows = tokenizer(list(texts), return_attention_mask=False)["input_ids"] if texts else []
+    used = {number for row in rows for number in row if number >= embeddings}
+    used |= {number for number in (tokenizer.eos_token_id, tokenizer.bos_token_id) if (number or 0) >= embeddings}
     if used:
-        listed = ", ".join(f"{token} ({beyond.get(token, '?')})" for token in sorted(used)[:3])
+        listed = ", ".join(f"{tokenizer.convert_ids_to_tokens(number)} ({number})" for number in sorted(used)[:3])
         raise InvalidInput(
             f"{name} has embeddings for {embeddings:,} tokens, and its tokenizer gives ids beyond them: {listed}; "
             "resize the embeddings (model.resize_token_embeddings(len(tokenizer))), save both, and give that folder"
         )
 
 
-def _check_own_file(name: str, tokenizer: Any, sample: Sequence[str], ids: Sequence[Sequence[int]]) -> None:
-    """The class that a tokenizer's configuration names may build another tokenizer than the file beside it."""
+def _unlike_own_file(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
+    """Compare a tokenizer with its file: the class that its configuration names may build another one."""
     file = Path(str(tokenizer.name_or_path)).expanduser() / "tokenizer.json"
-    if not file.is_file():
+    sample = texts[:: max(1, len(texts) // _COMPARED)]
+    if not file.is_file() or not sample:
         return
     from tokenizers import Tokenizer
 
-    own = Tokenizer.from_file(str(file))
+    own, special = Tokenizer.from_file(str(file)), set(tokenizer.all_special_ids)
     own.no_padding()
     own.no_truncation()
-    for text, row in zip(sample, ids, strict=True):
-        bare = own.encode(text, add_special_tokens=False).ids
-        given = [number for number in row if number not in tokenizer.all_special_ids or number in bare]
-        if given != bare:
-            place = next(
-                (at for at, pair in enumerate(zip(given, bare, strict=False)) if pair[0] != pair[1]), len(bare)
-            )
-            raise InvalidInput(
-                f"the tokenizer of {name} is not the one of its tokenizer.json: {text[:60]!r} gives {len(given)} and "
-                f"{len(bare)} tokens, other ones from token {place + 1} on; the class that tokenizer_config.json names "
-                f"({type(tokenizer).__name__}) builds its own: set tokenizer_class to PreTrainedTokenizerFast there"
-            )
+    rows = zip(tokenizer(list(sample))["input_ids"], own.encode_batch(list(sample)), strict=True)
+    unlike = sum(
+        [number for number in row if number not in special] != [number for number in bare.ids if number not in special]
+        for row, bare in rows
+    )
+    if unlike:
+        yield (
+            f"the tokenizer that is loaded, {type(tokenizer).__name__}, gives other tokens than its tokenizer.json for "
+            f"{unlike:,} of {len(sample):,} texts; if the file is right, set tokenizer_class: PreTrainedTokenizerFast "
+            "in tokenizer_config.json"
+        )
 
 
 def _json(path: Path) -> dict[str, Any]:

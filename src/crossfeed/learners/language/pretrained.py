@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.learners.language.hub import local_only
+from crossfeed.learners.language.model_folder import check_files
 from crossfeed.learners.neural.device import Device, quiet
 
 __all__ = ["attention_implementation", "check_lengths", "first_line", "read_model", "read_tokenizer"]
@@ -109,6 +110,8 @@ def _read(kind: Any, name: str, revision: str | None, **options: Any) -> Any:
     local = folder.is_dir()
     if not local and name.startswith((".", "/", "~")):
         raise DataUnavailable(f"there is no folder {name!r}; give a model's local folder or its hub id")
+    if local:
+        check_files(folder)
     options |= {"trust_remote_code": False, "local_files_only": local or local_only()}
     try:
         with quiet():

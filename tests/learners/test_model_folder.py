@@ -27,7 +27,7 @@ def whole(tmp_path_factory):
     trained.train_from_iterator(TEXTS, vocab_size=300, special_tokens=["<|end|>"])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, eos_token="<|end|>")
     tokenizer.save_pretrained(folder)
-    config = GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=2, n_positions=64, eos_token_id=0)
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=2, n_positions=512, eos_token_id=0)
     torch.manual_seed(0)
     GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
@@ -118,5 +118,5 @@ def test_a_tokenizer_that_is_not_that_of_its_file(folder):
 
 
 def test_a_context_shorter_than_the_texts(folder, tmp_path):
-    with pytest.raises(InvalidInput, match="reads at most 64 tokens"):
-        start(folder, tmp_path, max_length=65)
+    with pytest.raises(InvalidInput, match="reads at most 512 tokens"):
+        start(folder, tmp_path, max_length=513)

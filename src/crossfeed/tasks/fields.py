@@ -52,7 +52,7 @@ Option = Annotated[Template, BeforeValidator(_as_text)]
 
 
 class Fields(Frozen):
-    r"""How a row becomes an item: `prompt` and `completion`, or `messages`, or `text` alone for prose.
+    r"""The templates of an item: `prompt` and `completion`, or `messages`, or `text` alone for prose.
 
     Each field is a template: ``{column}`` stands for the value of a column, ``{column.part}`` for a part of a nested
     one (``{turns.0.text}``: of the first element of a list; ``{choices.text}`` with a list of mappings: of every
@@ -264,7 +264,7 @@ class _Reader:
 
 
 def _part(value: Any, path: str) -> Any:
-    """What a path leads to: a key with all its dots if there is one, else key by key."""
+    """Follow a path into a value: a key with all its dots if there is one, else key by key."""
     if value is None:
         return None
     if isinstance(value, Mapping):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "SCHEMA", "Ground", "ImageTask", "Labelled", "from_bytes", "images_of", "table_of", "to_png"]
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "WEBP")
-"""What is read; others would start programs or decoders that nobody asked for."""
+"""Formats that are read; others would start programs or decoders that nobody requested."""
 Ground = Literal["white", "black"]
 _SIXTEEN_BITS: Final = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})  # PNG's only samples of more than 8 bits
 _GREY: Final = frozenset({"1", "L", "LA", "La"}) | _SIXTEEN_BITS

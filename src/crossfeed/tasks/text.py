@@ -21,7 +21,7 @@ from crossfeed.tasks.grading import grader_of, number_in
 __all__ = ["SCHEMA", "Answers", "TextTask"]
 
 Answers = str
-"""How answers are graded: ``choice`` by the loss of each choice, else as `crossfeed.tasks.grading.grader_of` has it."""
+"""The grading of answers: ``choice`` by the loss of each choice, else as `crossfeed.tasks.grading.grader_of` has it."""
 
 SCHEMA: Final = pa.schema(
     [

@@ -120,7 +120,7 @@ def _decoded(where: str, content: bytes, *, first: bool) -> str:
 
 
 def _with_care(where: str, line: bytes, *, first: bool) -> Any:
-    """What a line holds that could not be read at once; None for an empty line."""
+    """Read a line again that could not be read at once; None for an empty line."""
     text = _decoded(where, line, first=first).strip("\r\n")
     if not text.strip():
         return None

@@ -72,7 +72,7 @@ def _texts(column: pa.ChunkedArray, kind: pa.DataType) -> list[Any]:
 
 
 def _converter(kind: pa.DataType) -> _Convert | None:
-    """How a value of a type becomes text; None where it is text already, or is refused where a template names it."""
+    """Return the conversion of a type to text; None for text, and for types that a template may not name."""
     types = pa.types
     if types.is_dictionary(kind):
         return _converter(kind.value_type)

@@ -13,7 +13,8 @@ import pytest
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 LONGEST = (
-    *("faults/test_kills.py", "contracts/test_executor.py", "test_predict.py", "browser/test_report.py"),
+    *("contracts/test_executor_ray.py", "faults/test_kills.py", "browser/test_report.py", "contracts/test_executor.py"),
+    "test_predict.py",
     *(
         "faults/test_hostile_text.py",
         "browser/test_explorer.py",

@@ -193,7 +193,7 @@ FIELDS: Final[list[tuple[str, str, tuple[str, ...]]]] = [
         for template in ("{0}", "{}", "{a[0]}", "{a!r}", "{a:>999999999}", "{a", "}")
     ],
     ("tasks.warm", "{source: files, path: x, fields: {text: plain}}", ("tasks.warm.fields", "text")),
-    ("tasks.warm", "{source: files, path: x, fields: {prompt: '{a}', completion: '{b}'}}", ("tasks.warm.fields",)),
+    ("tasks.warm", "{source: files, path: x, fields: {prompt: '{a}', completion: 'B {b}'}}", ("tasks.warm.fields",)),
     # Unknown keys, wherever they are.
     ("colour", "red", ("colour", "unknown key")),
     ("ecosystem.colour", "red", ("ecosystem.colour", "unknown key")),

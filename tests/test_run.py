@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -139,6 +142,38 @@ def test_a_finished_run_does_no_work_again(fake, tmp_path, monkeypatch):
     first = run(fake(), store)
     monkeypatch.setattr(CellRunner, "_turn", lambda *_: pytest.fail("a finished generation was done again"))
     assert numbers(run(fake(), store)) == numbers(first)
+
+
+def test_a_kill_at_any_moment_loses_nothing(fake, tmp_path):
+    """Kill real processes without warning, several times over one run, then let it finish."""
+    experiment = fake("generations=30", "seeds=[0, 1]")
+    undisturbed = numbers(run(experiment, MemoryStore()))
+    (tmp_path / "experiment.yaml").write_text(experiment.to_yaml())
+    command = [sys.executable, "-m", "crossfeed", "run", str(tmp_path / "experiment.yaml"), "--quiet"]
+    command += ["--out", str(tmp_path / "run")]
+    chance = random.Random(0)
+    killed = 0
+    for _ in range(8):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        begun = wait_for(tmp_path / "run" / "records", process)
+        time.sleep(chance.uniform(0, 0.5) if begun else 0)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+    assert killed >= 2
+    outcome = run(experiment, open_store(tmp_path / "run"))
+    assert numbers(outcome) == undisturbed
+    assert not [name for _, _, names in os.walk(tmp_path / "run") for name in names if "partial" in name]
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> bool:
+    """Wait until a run has begun to write records."""
+    while process.poll() is None:
+        if path.is_dir():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_a_failing_cell_is_recorded_and_the_others_go_on(fake, tmp_path):

@@ -430,7 +430,7 @@ BROKEN = [
     ("train.jsonl", b'{"q": "a"}\n\n[1]\n', r"line 3: a row is an object, .*received \['1'\]"),
     ("train.jsonl", b'{"q": "\\ud83d", "answer": 1}\n', r"line 1: '\\ud83d' holds half a character"),
     ("train.jsonl", b'{"q": "\xe9"}\n', r"line 1: byte 8 is 0xe9, which is not UTF-8"),
-    ("train.jsonl", b"\xff\xfe{\x00", r"line 1: the file is UTF-16"),
+    ("train.jsonl", b"\xff\xfe{\x00", r"train\.jsonl: the file is UTF-16"),
     ("train.jsonl", b"", r"train\.jsonl: the file holds no rows"),
     ("train.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "pointer of Git LFS"),
     ("train.jsonl", b'{"q": ' + b"[" * 100_000 + b"\n", "line 1: this is nested too deep"),
@@ -449,7 +449,15 @@ BROKEN = [
     ("train.txt", b"\xe9", r"train\.txt, line 1: byte 1"),
     ("train.parquet", b"PAR1 not really", r"train\.parquet: the file is no Parquet"),
     ("train.parquet", b"", r"train\.parquet: the file is empty"),
-    ("train.parquet", b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+    *(
+        (
+            f"train.{ending}",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+            "pointer of Git LFS",
+        )
+        for ending in ("parquet", "json", "csv", "tsv", "txt", "jsonl.gz", "txt.zst")
+    ),
+    ("train.csv", b"\xff\xfeq\x00", r"train\.csv: the file is UTF-16"),
     ("train.jsonl.gz", b"not packed", r"train\.jsonl\.gz cannot be read"),
     ("train.jsonl.zst", b"not packed", r"train\.jsonl\.zst cannot be read"),
 ]

@@ -16,6 +16,7 @@ __all__ = [
     "clip",
     "finite_or_null",
     "first_line",
+    "message_line",
     "number",
     "percent",
     "plain",
@@ -115,8 +116,13 @@ def shown(value: Any) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return an error's type and the first line of its message."""
-    text = str(error).strip().split("\n", 1)[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    kind, text = type(error).__name__, message_line(error)
+    return kind if text == kind else f"{kind}: {text}"
+
+
+def message_line(error: BaseException) -> str:
+    """Return the first line of an error's message; the name of its type where it has none."""
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__
 
 
 def reason(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from crossfeed.errors import DataUnavailable
+from crossfeed.tasks.reading.encoding import decoded_lines
 from crossfeed.tasks.reading.values import Table
 
 __all__ = ["rows_of_csv", "rows_of_prose"]
@@ -27,7 +28,7 @@ def rows_of_csv(where: str, lines: Iterable[bytes], delimiter: str | None) -> Ta
     Raises:
         DataUnavailable: A row has more or fewer cells than the header, or is not UTF-8; the message names the line.
     """
-    texts = _decoded(where, lines)
+    texts = decoded_lines(where, lines)
     header_text = next(texts, "")
     if not header_text.strip():
         raise DataUnavailable(f"{where}: the file is empty; its first line names the columns")
@@ -68,15 +69,4 @@ def rows_of_prose(where: str, lines: Iterable[bytes]) -> Table:
     Raises:
         DataUnavailable: A line is not UTF-8.
     """
-    return [{"text": text} for line in _decoded(where, lines) if (text := line.strip())]
-
-
-def _decoded(where: str, lines: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise DataUnavailable(
-                f"{where}, line {number}: byte {error.start + 1} is {line[error.start]:#04x}, which is not UTF-8; save "
-                "the file as UTF-8"
-            ) from error
+    return [{"text": text} for line in decoded_lines(where, lines) if (text := line.strip())]

@@ -10,9 +10,10 @@ from typing import IO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crossfeed.display.formatting import reason
+from crossfeed.display.formatting import message_line, reason
 from crossfeed.errors import DataUnavailable
 from crossfeed.tasks.reading.delimited import rows_of_csv, rows_of_prose
+from crossfeed.tasks.reading.encoding import LONGEST_BEGINNING, check_beginning
 from crossfeed.tasks.reading.json_text import rows_of_json, rows_of_json_lines
 from crossfeed.tasks.reading.values import Table, rows_of_arrow
 
@@ -48,6 +49,8 @@ def read_file(where: str, path: Path) -> Table:
     if ending is None:
         raise DataUnavailable(f"{place}: files of data end in {', '.join(_KINDS)}, or one of these with .gz or .zst")
     try:
+        with path.open("rb") as raw:  # a pointer is plain text, whatever the file that it stands for is called
+            check_beginning(place, raw.read(LONGEST_BEGINNING))
         if ending == ".parquet":
             return _from_parquet(place, path)
         with _opened(path, ending) as stream:
@@ -109,14 +112,4 @@ def _from_parquet(where: str, path: Path) -> Table:
     try:
         return rows_of_arrow(pq.read_table(path, partitioning=None))
     except (pa.ArrowException, OSError, ValueError) as error:
-        with path.open("rb") as stream:
-            head = stream.read(24)
-        if head.startswith(b"version https://git-lfs"):
-            raise DataUnavailable(
-                f"{where}: this is a pointer of Git LFS, not the data; fetch the file itself with `git lfs pull`"
-            ) from error
-        raise DataUnavailable(f"{where}: the file is no Parquet that can be read ({_first_line(error)})") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+        raise DataUnavailable(f"{where}: the file is no Parquet that can be read ({message_line(error)})") from error

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from crossfeed.display.formatting import message_line
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.tasks.reading.files import ENDINGS, ending_of, read_file
-from crossfeed.tasks.reading.library import first_line, library, quiet
+from crossfeed.tasks.reading.library import library, quiet
 from crossfeed.tasks.reading.values import Table
 from crossfeed.tasks.splits import SPLITS
 
@@ -115,7 +116,7 @@ def _repository_files(
 def _resolving(error: Exception) -> str:
     """The library's sentence, without its examples of calls."""
     text = str(error).split("\nExample", 1)[0]
-    return " ".join(text.split()) if isinstance(error, ValueError) and text else first_line(error)
+    return " ".join(text.split()) if isinstance(error, ValueError) and text else message_line(error)
 
 
 def _inside(where: str, folder: Path, path: str) -> Path:

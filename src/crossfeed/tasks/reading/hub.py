@@ -11,9 +11,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
+from crossfeed.display.formatting import message_line
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.tasks.reading.folders import from_place, read_splits
-from crossfeed.tasks.reading.library import first_line, library, quiet
+from crossfeed.tasks.reading.library import library, quiet
 from crossfeed.tasks.reading.values import Table, rows_of_arrow
 
 __all__ = ["from_hub"]
@@ -67,7 +68,7 @@ def from_hub(
         raise
     except Exception as error:  # the library raises errors of many libraries below it
         raise DataUnavailable(
-            f"{where}: the data set {repository} could not be read from the Hugging Face Hub ({first_line(error)}). "
+            f"{where}: the data set {repository} could not be read from the Hugging Face Hub ({message_line(error)}). "
             f"{advice}"
         ) from error
 
@@ -147,5 +148,5 @@ def _reach(where: str, repository: str, revision: str | None, advice: str) -> No
     if failures:
         raise DataUnavailable(
             f"{where}: the data set {repository} could not be reached on the Hugging Face Hub "
-            f"({first_line(failures[-1])}). {advice}"
+            f"({message_line(failures[-1])}). {advice}"
         ) from failures[-1]

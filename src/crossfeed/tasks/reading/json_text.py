@@ -12,11 +12,10 @@ from typing import Any, Final
 
 from crossfeed.display.formatting import shown
 from crossfeed.errors import DataUnavailable
+from crossfeed.tasks.reading.encoding import decoded
 from crossfeed.tasks.reading.values import Table
 
 __all__ = ["rows_of_json", "rows_of_json_lines"]
-
-_POINTER: Final = "version https://git-lfs"
 
 
 class _Text(json.JSONDecoder):
@@ -71,7 +70,7 @@ def rows_of_json(where: str, content: bytes) -> Table:
     Raises:
         DataUnavailable: It is none of these; the message names the place.
     """
-    text = _decoded(where, content, first=True)
+    text = decoded(where, content, first=True)
     try:
         value = _DECODER.decode(text)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -102,26 +101,9 @@ def _arrays(value: Any) -> Iterator[list[Any]]:
         yield from (each for each in value.values() if isinstance(each, list) and each and isinstance(each[0], dict))
 
 
-def _decoded(where: str, content: bytes, *, first: bool) -> str:
-    if first and content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataUnavailable(f"{where}: the file is UTF-16; save it as UTF-8")
-    try:
-        text = content.decode("utf-8-sig" if first else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataUnavailable(
-            f"{where}: byte {error.start + 1} is {content[error.start]:#04x}, which is not UTF-8; save the file as "
-            "UTF-8"
-        ) from error
-    if first and text.startswith(_POINTER):
-        raise DataUnavailable(
-            f"{where}: this is a pointer of Git LFS, not the data; fetch the file itself with `git lfs pull`"
-        )
-    return text
-
-
 def _with_care(where: str, line: bytes, *, first: bool) -> Any:
     """Read a line again that could not be read at once; None for an empty line."""
-    text = _decoded(where, line, first=first).strip("\r\n")
+    text = decoded(where, line, first=first).strip("\r\n")
     if not text.strip():
         return None
     try:

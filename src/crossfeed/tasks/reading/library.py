@@ -9,7 +9,7 @@ from types import ModuleType
 
 from crossfeed.errors import MissingDependency
 
-__all__ = ["first_line", "library", "quiet"]
+__all__ = ["library", "quiet"]
 
 
 def library() -> ModuleType:
@@ -57,13 +57,3 @@ def quiet(datasets: ModuleType) -> Iterator[None]:
             datasets.enable_progress_bars()
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what a library's error says, without the class's name where it says something.
-
-    Args:
-        error: The error.
-    """
-    text = str(error).strip().split("\n", 1)[0]
-    return text or type(error).__name__

@@ -12,7 +12,7 @@ import pytest
 # Before any test imports a numerical library: of several workers none takes all cores, as a run's own workers do not.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 # Clusters of Ray that tests begin are as those that crossfeed begins: by default Ray lets all other work go first.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ |= {"RAY_worker_niceness": "0"}
 
 LONGEST = (
     *("contracts/test_executor_ray.py", "faults/test_kills.py", "browser/test_report.py", "contracts/test_executor.py"),

@@ -103,6 +103,7 @@ class _Run:
     def run(self, retry_failed: bool) -> Outcome:
         self._begin()
         try:
+            self._keep_inputs()
             for status in self._store.documents("status"):
                 self._store.drop_document(status)  # of a run that was stopped
             unfinished = self._unfinished(retry_failed)
@@ -125,7 +126,6 @@ class _Run:
             self._store.end()
 
     def _begin(self) -> None:
-        self._log_notes()
         cells = [
             {
                 "cell": cell.name,
@@ -145,16 +145,19 @@ class _Run:
         }
         self._store.begin(self._experiment.to_yaml(), document)
 
-    def _log_notes(self) -> None:
-        """Log what tasks note on their data, each sentence once: rows that were left out, images that were read."""
-        notes = {
+    def _keep_inputs(self) -> None:
+        """Keep what tasks note on their data, and what identifies the models that the run begins from."""
+        sentences = {
             f"{name}: {sentence}": None
             for position in range(len(self._cells))
             for name, task in self.session.prepared(position).tasks.items()
             for sentence in getattr(task, "notes", ())
         }
-        for sentence in notes:
-            self._log(sentence)
+        for sentence in sentences:
+            self.session.journal.note(sentence)
+        learners = {repr(cell.experiment.combined_learner): cell.experiment.combined_learner for cell in self._cells}
+        for learner in learners.values():
+            self.session.journal.identify(learner.models())
 
     def _contents(self) -> dict[str, str]:
         """Return the hashes of each task's data, in order and each once: a grid may vary the data."""

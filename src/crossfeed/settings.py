@@ -21,9 +21,9 @@ from crossfeed.errors import MissingDependency
 from crossfeed.protocols import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, Task
+    from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, OutsideModel, Task
 
 __all__ = [
     "TWO_DECIMALS",
@@ -146,6 +146,13 @@ class LearnerSettings(Frozen):
             cores: Cores of this machine.
         """
         return 1, 1
+
+    def models(self) -> Sequence[OutsideModel]:
+        """Return the models from outside that such learners begin from and that can be had now, without loading them.
+
+        A run keeps what identifies them, and refuses to go on with others.
+        """
+        return ()
 
     def prepare(self) -> None:
         """Set up the process before the module of `builder` is imported; by default nothing is done."""

@@ -2,14 +2,19 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
+from crossfeed.display.progress import Silent  # noqa: E402
 from crossfeed.errors import DataUnavailable, InvalidInput  # noqa: E402
+from crossfeed.learners.language.item_notes import notes_on_items  # noqa: E402
 from crossfeed.learners.language.model_folder import check_files, check_tokenizer, notes_on_texts  # noqa: E402
 from crossfeed.learners.language.settings import LanguageSettings  # noqa: E402
+from crossfeed.learners.language.tokens import ItemTokenizer  # noqa: E402
 from crossfeed.protocols import LearnerContext  # noqa: E402
 from crossfeed.tasks.splits import Row, TextSettings, assemble  # noqa: E402
 
@@ -45,6 +50,18 @@ def tokenizer_of(folder):
     return AutoTokenizer.from_pretrained(folder)
 
 
+class Noted:
+    """A journal that keeps sentences in a list."""
+
+    def __init__(self, sentences):
+        self.note = sentences.append
+
+    def identify(self, models):
+        for model in models:
+            assert model.stamp
+            assert model.content()
+
+
 def start(folder, tmp_path, texts=TEXTS, **training):
     """The first step of a run: the learner's start."""
     rows = [Row(*text.split("Answer:")) for text in texts]
@@ -52,8 +69,7 @@ def start(folder, tmp_path, texts=TEXTS, **training):
     settings = TextSettings(source="mine")
     tasks = {name: assemble(name, {"train": rows}, settings, None) for name in ("a", "public")}
     log = []
-    progress = type("Log", (), {"log": lambda self, text: log.append(text), "stage": None})()
-    context = LearnerContext(tasks, 0, tmp_path / "cache", progress)
+    context = LearnerContext(tasks, 0, tmp_path / "cache", Silent(), Noted(log))
     learner = LanguageSettings(base={"model": str(folder)}, training={"max_length": 32} | training).build(context)
     learner.start([0])
     return log
@@ -120,3 +136,81 @@ def test_a_tokenizer_that_is_not_that_of_its_file(folder):
 def test_a_context_shorter_than_the_texts(folder, tmp_path):
     with pytest.raises(InvalidInput, match="reads at most 512 tokens"):
         start(folder, tmp_path, max_length=513)
+
+
+def text_task(texts):
+    """A task with these training items, prompt and completion parted by a bar, and without test items."""
+    rows = [dict(zip(("prompt", "completion"), text.split("|"), strict=True)) for text in texts]
+    items = pa.Table.from_pylist(rows)
+    return SimpleNamespace(name="a", train=items, test=items.slice(0, 0))
+
+
+def item_notes(folder, texts, longest=32, prompt=32):
+    settings = LanguageSettings(
+        base={"model": str(folder)},
+        training={"max_length": longest},
+        generation={"max_prompt_tokens": prompt},
+    )
+    return list(notes_on_items(ItemTokenizer(tokenizer_of(folder)), text_task(texts), settings))
+
+
+def test_items_that_are_cut_or_lose_their_completion_are_counted(folder):
+    texts = [f"{'?' * prompt}|{' it' * completion}" for prompt, completion in [(4, 4), (4, 40), (40, 4), (50, 4)]]
+    whole = ItemTokenizer(tokenizer_of(folder)).examples(text_task(texts).train, 1000)
+    lengths, prompts = [len(each.ids) for each in whole], [each.prompt for each in whole]
+    assert all(each.join == "whole" for each in whole)
+    assert item_notes(folder, texts, max(lengths), max(prompts)) == []
+    cut = "3 of 4 training items are longer than training.max_length (30) and are cut"
+    assert min(lengths[1:]) > 30 > lengths[0]
+    assert prompts[1] < 30 <= min(prompts[2:])
+    assert item_notes(folder, texts, 30, 30) == [
+        f"{cut}; 2 lose their whole completion, which is neither learned nor measured",
+        "the prompts of 2 of 4 training items are longer than generation.max_prompt_tokens (30); where they are "
+        "completed, only their last tokens are read",
+    ]
+    assert item_notes(folder, texts[:2], 30, 30) == [cut.replace("3 of 4", "1 of 2")]
+
+
+def test_items_whose_prompt_ends_within_a_token_are_counted(whole):
+    assert item_notes(whole, ["what |is it", "what| is it"] * 5) == [
+        "in 5 of 10 training items a token would span the end of the prompt; their prompt and completion are tokenised "
+        "apart, as a model is given the prompt to complete"
+    ]
+
+
+def test_a_model_is_trained_on_the_tokens_that_it_is_given_to_complete(whole):
+    tokenizer = ItemTokenizer(tokenizer_of(whole))
+    texts = ["what |is it", "what| is it", "|what is", "what is|", "Answer:|\n", "Question: a \n|b", "what| "]
+    items = pa.Table.from_pylist([dict(zip(("prompt", "completion"), text.split("|"), strict=True)) for text in texts])
+    for example, prompt, item in zip(
+        tokenizer.examples(items, 100), tokenizer.prompts(items, 100), items.to_pylist(), strict=True
+    ):
+        if item["prompt"]:
+            assert example.ids[: example.prompt].tolist() == prompt.tolist()
+        assert tokenizer.tokenizer.decode(example.ids[:-1]) == item["prompt"] + item["completion"]
+        first = tokenizer.tokenizer.decode(example.ids[:1])
+        assert example.text_bytes == len((item["prompt"] + item["completion"])[len(first) :].encode())
+
+
+def sentencepiece():
+    """A tokenizer that puts a space before the first word of a text, as Llama's and Mistral's do."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["</s>", "<unk>", "▁", "▁yes", "yes", "▁no", "no", "A", ":", "▁A", "\n", "y", "ye", "e", "s", "n", "o"]
+    merges = [("▁", "A"), ("n", "o"), ("▁", "no"), ("y", "e"), ("ye", "s"), ("▁", "yes")]
+    model = models.BPE({word: number for number, word in enumerate(words)}, merges, unk_token="<unk>", fuse_unk=False)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>")
+
+
+def test_a_tokenizer_that_begins_texts_with_a_space():
+    tokenizer = ItemTokenizer(sentencepiece())
+    items = pa.table({"prompt": ["A: ", "A:"], "completion": ["yes", " no"]})
+    apart, whole = tokenizer.examples(items, 100)
+    words = [tokenizer.tokenizer.convert_ids_to_tokens(each.ids) for each in (apart, whole)]
+    assert words == [["▁A", ":", "▁", "yes", "</s>"], ["▁A", ":", "▁no", "</s>"]]
+    assert [each.join for each in (apart, whole)] == ["apart", "whole"]
+    assert [each.prompt for each in (apart, whole)] == [3, 2]

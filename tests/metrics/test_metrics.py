@@ -122,9 +122,24 @@ def test_what_lies_beyond_the_maximum_length_is_neither_a_loss_nor_an_answer():
 
 def test_similarity_is_the_mean_cosine_of_same_prompts_for_each_pair():
     a, b, c = (np.array(x, np.float32) for x in ([[1, 0], [0, 1]], [[1, 0], [1, 0]], [[0.6, 0.8], [0, -1]]))
-    snapshot = HandMade(entities=("a", "b", "c"), tasks={"x": None}, features={"x": [a, b, c]})
+    texts = {"x": [["one", "two"]] * 3}
+    snapshot = HandMade(entities=("a", "b", "c"), tasks={"x": None}, features={"x": [a, b, c]}, texts=texts)
     found = {n.model: n.value for n in SimilaritySettings().build().measure(snapshot)}
     assert found == pytest.approx({"a+b": 0.5, "a+c": -0.2, "b+c": 0.3}, abs=1e-6)
+
+
+def test_outputs_without_text_are_counted_and_out_of_the_similarity():
+    one, other = np.array([1, 0], np.float32), np.array([0.6, 0.8], np.float32)
+    texts = [["yes", "", "no"], ["yes", " \n", "no"], ["", "", ""]]
+    features = [np.stack([one, one, one]), np.stack([one, one, other]), np.stack([one, one, one])]
+    snapshot = HandMade(entities=("a", "b", "c"), tasks={"x": None}, texts={"x": texts}, features={"x": features})
+    found = {(n.model, n.metric): n.value for n in SimilaritySettings().build().measure(snapshot)}
+    assert found == {
+        ("a", "empty_outputs"): pytest.approx(1 / 3),
+        ("b", "empty_outputs"): pytest.approx(1 / 3),
+        ("c", "empty_outputs"): 1.0,
+        ("a+b", "similarity"): pytest.approx(0.8),
+    }
 
 
 def test_one_entity_has_no_similarity():
@@ -148,6 +163,17 @@ def test_items_without_text_have_no_words():
         ("texts", "distinct_1"): pytest.approx(2 / 3),
         ("texts", "distinct_2"): 1.0,
     }
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_completions_are_text_in_whatever_way_they_are_stored(kind):
+    @dataclass
+    class Stored(HandMade):
+        def completions(self, task, items):
+            return [pa.table({"completion": pa.array(["one two two", None], kind)})]
+
+    snapshot = Stored(entities=("a",), tasks={"x": None})
+    assert [n.value for n in DistinctSettings().build().measure(snapshot)] == pytest.approx([2 / 3, 1.0])
 
 
 @pytest.mark.parametrize(

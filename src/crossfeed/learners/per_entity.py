@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import SerializeAsAny
 
 from crossfeed.errors import DataUnavailable, Diverged
-from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, State, TrainingSet
+from crossfeed.protocols import Learner, LearnerContext, OutsideModel, Reading, Scores, State, TrainingSet
 from crossfeed.settings import LearnerSettings
 
 __all__ = ["PerEntityLearner", "PerEntitySettings", "build"]
@@ -55,6 +55,11 @@ class PerEntitySettings(LearnerSettings):
             cores: Cores of this machine.
         """
         return self.common.workers(cores)
+
+    def models(self) -> list[OutsideModel]:
+        """Return the models from outside of all entities, each once."""
+        settings = [self.common, *self.entities.values()]
+        return list({model.name: model for each in settings for model in each.models()}.values())
 
 
 def build(settings: PerEntitySettings, context: LearnerContext) -> PerEntityLearner:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import pyarrow as pa
 from pydantic import Field
 
+from crossfeed.metrics.completions import completion_texts
 from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
@@ -63,10 +63,10 @@ class _Distinct:
 
     def measure(self, snapshot: Snapshot) -> list[Measurement]:
         return [
-            Measurement(entity, task, f"distinct_{n}", distinct(table.column("completion").to_pylist(), n))
+            Measurement(entity, task, f"distinct_{n}", distinct(texts, n))
             for task in snapshot.tasks
             for entity, table in zip(snapshot.entities, snapshot.completions(task, self.items), strict=True)
-            if "completion" in table.column_names and pa.types.is_string(table.schema.field("completion").type)
+            if (texts := completion_texts(table)) is not None
             for n in (1, 2)
         ]
 

@@ -3,9 +3,11 @@ r"""Similarity of the entities' outputs: the paper's measure of homogenization (
 All entities complete the same test prompts of a data set; completions are embedded as unit vectors
 :math:`e_{k,i}` (sentence embeddings for text). For each pair of entities,
 
-.. math:: \mathrm{similarity}(k, l) = \frac1m \sum_{i=1}^m \langle e_{k,i}, e_{l,i} \rangle .
+.. math:: \mathrm{similarity}(k, l) = \frac1m \sum_{i=1}^m \langle e_{k,i}, e_{l,i} \rangle,
 
-Its model is the pair, ``k+l``; its task is the data set.
+over the m prompts for which both outputs have text: sentence encoders give two empty texts the similarity 1. Its model
+is the pair, ``k+l``; its task is the data set. The share of a model's outputs without text is the metric
+``empty_outputs``, which is recorded where there are any.
 """
 
 from __future__ import annotations
@@ -14,8 +16,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field
 
+from crossfeed.metrics.completions import completion_texts
 from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
@@ -39,6 +45,14 @@ class SimilaritySettings(MetricSettings):
             shown=frozenset({"terminal", "page", "curves"}),
             pairs=True,
         ),
+        Measure(
+            "empty_outputs",
+            "Share of outputs without text",
+            TWO_DECIMALS,
+            bounded=True,
+            section="similarity",
+            shown=frozenset({"page"}),
+        ),
     )
 
     items: Annotated[int, Field(ge=1)] = 200
@@ -58,8 +72,22 @@ class _Similarity:
         numbers = []
         for task in snapshot.tasks:
             features = snapshot.embeddings(task, self.items)
+            written = [_has_text(table) for table in snapshot.completions(task, self.items)]
+            for entity, own in zip(snapshot.entities, written, strict=True):
+                if not own.all():
+                    numbers.append(Measurement(entity, task, "empty_outputs", float(1 - own.mean())))
             for k, l in combinations(range(len(snapshot.entities)), 2):  # noqa: E741 - the paper's letter
-                pair = f"{snapshot.entities[k]}+{snapshot.entities[l]}"
-                cosine = float((features[k] * features[l]).sum(axis=1).mean())
-                numbers.append(Measurement(pair, task, "similarity", cosine))
+                both = written[k] & written[l]
+                if both.any():
+                    pair = f"{snapshot.entities[k]}+{snapshot.entities[l]}"
+                    cosine = float((features[k][both] * features[l][both]).sum(axis=1).mean())
+                    numbers.append(Measurement(pair, task, "similarity", cosine))
         return numbers
+
+
+def _has_text(items: pa.Table) -> NDArray[np.bool_]:
+    """Return ``(items,)``: True where the completion holds more than white space, and everywhere if it is no text."""
+    texts = completion_texts(items)
+    if texts is None:
+        return np.ones(items.num_rows, dtype=np.bool_)
+    return np.array([bool(text.strip()) for text in texts], dtype=np.bool_)

@@ -16,7 +16,7 @@ from crossfeed.protocols.items import (
     State,
     TrainingSet,
 )
-from crossfeed.protocols.learning import Learner, LearnerContext, Task
+from crossfeed.protocols.learning import Journal, Learner, LearnerContext, OutsideModel, Task
 from crossfeed.protocols.measuring import Filter, Metric, PoolView, Snapshot
 from crossfeed.protocols.running import Progress, Store
 
@@ -26,10 +26,12 @@ __all__ = [
     "PUBLIC",
     "Array",
     "Filter",
+    "Journal",
     "Learner",
     "LearnerContext",
     "Measurement",
     "Metric",
+    "OutsideModel",
     "Part",
     "PoolView",
     "Progress",

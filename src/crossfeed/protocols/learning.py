@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crossfeed.protocols.items import Reading, Scores, State, TrainingSet
 from crossfeed.protocols.running import Progress
 
-__all__ = ["Learner", "LearnerContext", "Task"]
+__all__ = ["Journal", "Learner", "LearnerContext", "OutsideModel", "Task"]
 
 
 class Task(Protocol):
@@ -203,6 +203,55 @@ class Learner(Protocol):
 
 
 @dataclass(frozen=True)
+class OutsideModel:
+    """A model that a run begins from but does not keep: a pretrained base, a sentence encoder.
+
+    Attributes:
+        name: The words for it in messages, such as ``the base model 'models/llama'``.
+        stamp: Something that can be read at once and changes whenever the model may have changed, such as sizes and
+            times of its files.
+        content: Returns a hash of its content.
+    """
+
+    name: str
+    stamp: str
+    content: Callable[[], str]
+
+
+class Journal(Protocol):
+    """A record of a run's inputs, for those who read the run and for those who go on with it."""
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence on data or models that whoever reads the run should know.
+
+        Args:
+            sentence: The sentence, which begins with the name of what it is about.
+        """
+        ...
+
+    def identify(self, models: Iterable[OutsideModel]) -> None:
+        """Keep what identifies the models that a run begins from, or compare them with what is kept.
+
+        Args:
+            models: The models.
+
+        Raises:
+            StoreMismatch: One of them is no longer what it was when the run was begun.
+        """
+        ...
+
+
+class _NoJournal:
+    """The journal of a learner that belongs to no run."""
+
+    def note(self, sentence: str) -> None:
+        pass
+
+    def identify(self, models: Iterable[OutsideModel]) -> None:
+        pass
+
+
+@dataclass(frozen=True)
 class LearnerContext:
     """The context that a learner is built in.
 
@@ -211,9 +260,11 @@ class LearnerContext:
         seed: The cell's seed.
         cache: A folder for costly things that depend on content alone, shared between runs.
         progress: Reports progress.
+        journal: Keeps what the learner says of its inputs; by default nothing is kept.
     """
 
     tasks: Mapping[str, Task]
     seed: int
     cache: Path
     progress: Progress
+    journal: Journal = field(default_factory=_NoJournal)

@@ -21,6 +21,7 @@ from crossfeed.generation.cell_context import CellContext, reserve
 from crossfeed.protocols import PUBLIC, Learner, LearnerContext, Progress, Store, Task
 from crossfeed.records import failure_of, is_measured
 from crossfeed.running.cell_runner import CellRunner
+from crossfeed.running.journal import StoredJournal
 from crossfeed.running.status import StatusProgress, last_status
 from crossfeed.settings import identity
 
@@ -67,6 +68,7 @@ class Session:
 
     Attributes:
         setup: The inputs.
+        journal: Keeps what is to be known of the run's inputs.
     """
 
     setup: Setup
@@ -78,6 +80,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self._status = StatusProgress(self.setup.store, self.setup.progress)
+        self.journal = StoredJournal(self.setup.store, self.setup.progress)
 
     def prepared(self, position: int) -> Prepared:
         """Return a cell with its data; equal descriptions are loaded once.
@@ -110,7 +113,8 @@ class Session:
         settings, seed = prepared.cell.experiment.combined_learner, prepared.cell.seed
         key = f"{settings!r} {seed} {contents}"
         if self._learner is None or self._learner[0] != key:
-            self._learner = key, settings.build(LearnerContext(prepared.tasks, seed, self.setup.cache, self._status))
+            context = LearnerContext(prepared.tasks, seed, self.setup.cache, self._status, self.journal)
+            self._learner = key, settings.build(context)
         return self._learner[1]
 
     def advance(self, position: int, *, only_start: bool, learner: Learner | None = None) -> None:

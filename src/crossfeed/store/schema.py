@@ -12,6 +12,8 @@ A run folder::
     pool/<cell>/generation-001.parquet             the published items, with provenance
     checkpoints/<scope>/generation-000/<entity>/   weights and configuration of each entity's model
     evaluation.parquet, evaluation/<scope>/...     benchmark numbers, if requested (`crossfeed evaluate`)
+    notes/<hash>.json                              a sentence on the data or the models, for `show` and the report
+    models/<hash>.json                             a fingerprint of a model that the run began from
     precision/<precision>.json                     the precision of its computations: never two of them
     status/<cell>.json                             the work in progress
     failures/<cell>.json                           the step at which a cell stopped, and the reason

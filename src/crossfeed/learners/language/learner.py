@@ -15,6 +15,8 @@ from torch import Tensor
 from crossfeed.errors import Diverged
 from crossfeed.learners.language.decoding import complete
 from crossfeed.learners.language.embedding import Embedder
+from crossfeed.learners.language.fingerprints import identified
+from crossfeed.learners.language.item_notes import notes_on_items
 from crossfeed.learners.language.model import CausalModel, LanguageState
 from crossfeed.learners.language.model_folder import check_tokenizer, notes_on_texts
 from crossfeed.learners.language.pretrained import read_model, read_tokenizer
@@ -26,7 +28,7 @@ from crossfeed.learners.language.tokens import ItemTokenizer, text_column
 from crossfeed.learners.language.training import examples_of_steps, train
 from crossfeed.learners.neural.compiled.kernels import kernels
 from crossfeed.learners.neural.device import open_device, quiet
-from crossfeed.protocols import LearnerContext, Reading, Scores, TrainingSet
+from crossfeed.protocols import LearnerContext, Reading, Scores, Task, TrainingSet
 
 __all__ = ["LanguageLearner"]
 
@@ -77,8 +79,9 @@ class LanguageLearner:
             DataUnavailable: The base cannot be reached or read.
             InvalidInput: The base cannot be pretrained, cannot read as many tokens as the settings request, or its
                 tokenizer does not fit it.
+            StoreMismatch: The base or the sentence encoder is not the one that the run was begun with.
         """
-        self._check_base()
+        self._check_inputs()
         return [LanguageState(self._read_weights(*self._base))] * len(entities)
 
     def update(
@@ -233,17 +236,23 @@ class LanguageLearner:
             return str(make_base(base.scratch, self._context, self._device, longest)), None
         return base.model or "", base.revision
 
-    def _check_base(self) -> None:
-        """Refuse a base whose parts do not fit each other and the tasks' texts, and log what may surprise."""
-        name, tokenizer = self._settings.base.model, self._tokenizer.tokenizer
+    def _check_inputs(self) -> None:
+        """Refuse a base that is not the run's, or whose parts do not fit each other; note what may surprise."""
+        name, tokenizer, journal = self._settings.base.model, self._tokenizer, self._context.journal
         if name is None:
-            return
-        tables = [table for task in self._context.tasks.values() for table in (task.train, task.test)]
-        columns = [(text_column(table, "prompt"), text_column(table, "completion")) for table in tables]
-        texts = [prompt + completion for pair in columns for prompt, completion in zip(*pair, strict=True)]
-        check_tokenizer(name, tokenizer, self._model.module.get_input_embeddings().num_embeddings, texts)
-        for sentence in notes_on_texts(tokenizer, texts):
-            self._context.progress.log(f"{name}: {sentence}")
+            made, _ = self._base
+            journal.identify(
+                identified(f"the base that was made from scratch, base/{Path(made).name} in the cache,", made)
+            )
+        else:
+            journal.identify(self._settings.models())
+            texts = [text for task in self._context.tasks.values() for text in _texts(task)]
+            check_tokenizer(name, tokenizer.tokenizer, self._model.module.get_input_embeddings().num_embeddings, texts)
+            for sentence in notes_on_texts(tokenizer.tokenizer, texts):
+                journal.note(f"{name}: {sentence}")
+        for task in self._context.tasks.values():
+            for sentence in notes_on_items(tokenizer, task, self._settings):
+                journal.note(f"{task.name}: {sentence}")
 
     @cached_property
     def _tokenizer(self) -> ItemTokenizer:
@@ -265,3 +274,10 @@ class LanguageLearner:
         more = getattr(self._model.module.generation_config, "eos_token_id", None)
         listed = more if isinstance(more, list) else [more]
         return frozenset([self._tokenizer.eos, *(int(token) for token in listed if token is not None)])
+
+
+def _texts(task: Task) -> list[str]:
+    """Return the texts of a task's training and test items, as far as they are text."""
+    tables = (task.train, task.test)
+    columns = [(text_column(table, "prompt"), text_column(table, "completion")) for table in tables]
+    return [prompt + completion for pair in columns for prompt, completion in zip(*pair, strict=True)]

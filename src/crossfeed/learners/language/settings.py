@@ -9,8 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from crossfeed.learners.language.fingerprints import embedder_place, identified
 from crossfeed.learners.neural.openmp import spin_briefly
 from crossfeed.learners.neural.settings import Betas, check_free_fields
+from crossfeed.protocols import OutsideModel
 from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Number, Rate, Share, identity
 
 __all__ = [
@@ -247,6 +249,13 @@ class LanguageSettings(LearnerSettings):
         """The most tokens that a model is ever given."""
         generated = self.generation.max_prompt_tokens + self.generation.max_new_tokens
         return max(self.training.max_length, generated)
+
+    def models(self) -> list[OutsideModel]:
+        """Return the base, if it is not made here, and the sentence encoder, as far as they can be had now."""
+        base = self.base
+        own = () if base.model is None else identified(f"the base model {base.model!r}", base.model, base.revision)
+        encoder = identified(f"the sentence encoder {self.embedder!r}", embedder_place(self.embedder))
+        return [*own, *encoder]
 
     def prepare(self) -> None:
         """Keep OpenMP's threads from spinning for long; it must precede the first import of torch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,21 @@ __all__ = ["Batch", "Example", "Ids", "ItemTokenizer", "left_padded", "text_colu
 Ids = NDArray[np.int64]
 """Token ids of one text, ``(length,)``."""
 
-Wanted = tuple[str, int, bool, int]
-"""A text, the number of its characters in the prompt, True if it ends, and the number of tokens to keep."""
+Wanted = tuple[str, str, bool, int]
+"""A prompt, its completion, True if the text ends there, and the number of tokens to keep."""
 
 _REMEMBERED: Final = 50_000
 """Examples that stay tokenised in memory; some 50 MB of short texts."""
+
+
+Join = Literal["whole", "apart", "spanned"]
+
+
+class _Tokens(NamedTuple):
+    """Tokens of one text, and the characters at which they stop where the tokenizer knows them."""
+
+    ids: list[int]
+    stops: list[int] | None
 
 
 @dataclass(frozen=True)
@@ -33,11 +43,22 @@ class Example:
         ids: ``(length,)`` token ids.
         prompt: Number of tokens that belong to the prompt.
         text_bytes: UTF-8 bytes of the text after the first token, without what is cut off.
+        cut: Number of tokens at the end that were cut off.
+        join: ``whole``: the text was tokenised whole, and begins with the tokens of the prompt alone. ``apart``: it
+            would not, so prompt and completion were tokenised apart. ``spanned``: nor can these be tokenised apart; a
+            token belongs to the prompt if it ends there.
     """
 
     ids: Ids
     prompt: int
     text_bytes: int
+    cut: int
+    join: Join
+
+    @property
+    def lost(self) -> bool:
+        """True if nothing is left of the completion: all of it was cut off."""
+        return self.cut > 0 and self.prompt >= len(self.ids)
 
 
 def text_column(items: pa.Table, column: str) -> list[str]:
@@ -58,7 +79,9 @@ def text_column(items: pa.Table, column: str) -> list[str]:
 class ItemTokenizer:
     """A tokenizer with the conventions of training, scoring and generating.
 
-    Text is tokenised whole, as any reader of a checkpoint would; a token belongs to the prompt if it ends there.
+    A text is tokenised whole, as any reader of a checkpoint would, if its first tokens are then those of the prompt
+    alone, which is what a model is given to complete. Where they are not, since a token would span the end of the
+    prompt, prompt and completion are tokenised apart, so that models are trained and scored on what they complete.
 
     Args:
         tokenizer: A tokenizer of transformers.
@@ -75,7 +98,8 @@ class ItemTokenizer:
         self.tokenizer = tokenizer
         self.eos: int = tokenizer.eos_token_id
         self.pad: int = self.eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        self._coded: dict[Wanted, Example] = {}
+        self._examples: dict[Wanted, Example] = {}
+        self._prompts: dict[str, list[int]] = {}
 
     def examples(self, items: pa.Table, max_length: int) -> list[Example]:
         """Return the tokens of prompt, completion and, where the item is finished, the end of text; cut to a length.
@@ -86,18 +110,16 @@ class ItemTokenizer:
         """
         prompts, completions = text_column(items, "prompt"), text_column(items, "completion")
         wanted = [
-            (prompt + completion, len(prompt), end, max_length)
+            (prompt, completion, end, max_length)
             for prompt, completion, end in zip(prompts, completions, _finished(items), strict=True)
         ]
-        if len(self._coded) > _REMEMBERED:
-            self._coded.clear()
+        if len(self._examples) > _REMEMBERED:
+            self._examples.clear()
         # Human items occur again in every generation and every cell.
-        missing = list(dict.fromkeys(each for each in wanted if each not in self._coded))
+        missing = list(dict.fromkeys(each for each in wanted if each not in self._examples))
         if missing:
-            whole = [text for text, _, _, _ in missing]
-            coded = self.tokenizer(whole, return_offsets_mapping=self._has_offsets, return_attention_mask=False)
-            self._coded.update({each: self._example(coded, row, *each) for row, each in enumerate(missing)})
-        return [self._coded[each] for each in wanted]
+            self._examples.update(zip(missing, self._coded(missing), strict=True))
+        return [self._examples[each] for each in wanted]
 
     def prompts(self, items: pa.Table, longest: int) -> list[Ids]:
         """Return the tokens of prompts; of long ones a start token, if any, and the last tokens.
@@ -106,11 +128,16 @@ class ItemTokenizer:
             items: Items with a ``prompt``.
             longest: Most tokens of a prompt.
         """
-        texts = text_column(items, "prompt")
-        if not texts:
-            return []
-        coded = self.tokenizer(texts, return_attention_mask=False)["input_ids"]
-        return [self._prompt(self._without_end(ids), longest) for ids in coded]
+        tokens = self._prompt_tokens(text_column(items, "prompt"))
+        return [self._shortened(ids, longest) for ids in tokens]
+
+    def prompt_lengths(self, items: pa.Table) -> NDArray[np.int64]:
+        """Return the numbers of tokens of prompts, ``(items,)``.
+
+        Args:
+            items: Items with a ``prompt``.
+        """
+        return np.array([len(ids) for ids in self._prompt_tokens(text_column(items, "prompt"))], dtype=np.int64)
 
     def documents(self, texts: Sequence[str]) -> Ids:
         """Return the tokens of texts one after another, each followed by the end of text.
@@ -118,8 +145,8 @@ class ItemTokenizer:
         Args:
             texts: Texts.
         """
-        coded = self.tokenizer(list(texts), return_attention_mask=False)["input_ids"] if texts else []
-        return np.concatenate([np.zeros(0, np.int64), *(np.array([*self._without_end(x), self.eos]) for x in coded)])
+        coded = self._tokens(texts)
+        return np.concatenate([np.zeros(0, np.int64), *(np.array([*ids, self.eos]) for ids, _ in coded)])
 
     def completions(self, prompts: Sequence[Ids], new: Sequence[Ids]) -> list[str]:
         """Return the text that new tokens add to prompts.
@@ -137,27 +164,73 @@ class ItemTokenizer:
         after = self._decode([np.concatenate(pair) for pair in zip(last, new, strict=True)])
         return [text[len(start) :] for start, text in zip(before, after, strict=True)]
 
-    @property
-    def _has_offsets(self) -> bool:
-        return bool(self.tokenizer.is_fast)
+    def _coded(self, wanted: Sequence[Wanted]) -> list[Example]:
+        wholes = self._tokens([prompt + completion for prompt, completion, _, _ in wanted])
+        starts = self._prompt_tokens([prompt for prompt, _, _, _ in wanted])
+        return [self._example(whole, start, *own) for whole, start, own in zip(wholes, starts, wanted, strict=True)]
 
-    def _example(self, coded: Any, row: int, text: str, prompt: int, end: bool, max_length: int) -> Example:
-        """Return the tokens of a text whose first characters are the prompt."""
-        ids = self._without_end(coded["input_ids"][row])
-        kept = min(len(ids), max_length)
-        if self._has_offsets:
-            stops = [stop for _, stop in coded["offset_mapping"][row][: len(ids)]]
-            boundary = next((place for place, stop in enumerate(stops) if stop > prompt), len(ids))
-            predicted = text[stops[0] : stops[kept - 1]] if ids else ""
+    def _example(
+        self, whole: _Tokens, start: list[int], prompt: str, completion: str, end: bool, max_length: int
+    ) -> Example:
+        apart = None if whole.ids[: len(start)] == start else self._apart(start, completion)
+        ids = whole.ids if apart is None else [*start, *apart]
+        kept = ids[:max_length]
+        if apart is None and whole.stops is not None:
+            predicted = (prompt + completion)[whole.stops[0] : whole.stops[len(kept) - 1]] if ids else ""
         else:
-            boundary = len(self._without_end(self.tokenizer(text[:prompt])["input_ids"])) if prompt else 0
-            (predicted,) = self._decode([np.array(ids[1:kept], dtype=np.int64)])
-        if end and len(ids) < max_length:
-            ids = [*ids, self.eos]
-        kept_ids = np.array(ids[:max_length], dtype=np.int64)
-        return Example(kept_ids, min(boundary, len(ids), max_length), len(predicted.encode()))
+            (predicted,) = self._decode([np.array(kept[1:], dtype=np.int64)])
+        cut, ended = len(ids) - len(kept), [self.eos] if end and len(ids) < max_length else []
+        join: Join = "apart" if apart is not None else "whole"
+        boundary = len(start)
+        if apart is None and ids[: len(start)] != start:
+            join, boundary = "spanned", self._boundary(whole, prompt, start)
+        boundary = min(boundary, len(kept) + len(ended))
+        return Example(np.array([*kept, *ended], dtype=np.int64), boundary, len(predicted.encode()), cut, join)
 
-    def _prompt(self, ids: list[int], longest: int) -> Ids:
+    def _apart(self, start: list[int], completion: str) -> list[int] | None:
+        """Return the tokens of a completion behind those of its prompt; None if they would read as another text.
+
+        Tokenizers that put a space before a text's first word are given a line break first, which is taken off again.
+        """
+        line = self._bare("\n")
+        begun = self._bare(f"\n{completion}")
+        behind_line = begun[len(line) :] if begun[: len(line)] == line else []
+        for ids in (self._bare(completion), behind_line):
+            if self.completions([np.array(start, dtype=np.int64)], [np.array(ids, dtype=np.int64)]) == [completion]:
+                return ids
+        return None
+
+    def _bare(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        return ids
+
+    def _boundary(self, whole: _Tokens, prompt: str, start: list[int]) -> int:
+        """Return the number of tokens that end within the prompt, where one spans its end."""
+        if whole.stops is None:
+            return min(len(start), len(whole.ids))
+        return next((place for place, stop in enumerate(whole.stops) if stop > len(prompt)), len(whole.ids))
+
+    def _tokens(self, texts: Sequence[str]) -> list[_Tokens]:
+        """Return the tokens of texts, without an end of text that the tokenizer added itself."""
+        if not texts:
+            return []
+        has_offsets = bool(self.tokenizer.is_fast)
+        coded = self.tokenizer(list(texts), return_offsets_mapping=has_offsets, return_attention_mask=False)
+        rows = [self._without_end(ids) for ids in coded["input_ids"]]
+        if not has_offsets:
+            return [_Tokens(ids, None) for ids in rows]
+        offsets = coded["offset_mapping"]
+        return [_Tokens(ids, [stop for _, stop in own[: len(ids)]]) for ids, own in zip(rows, offsets, strict=True)]
+
+    def _prompt_tokens(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of prompts; those that were given before are remembered, since most occur often."""
+        if len(self._prompts) > _REMEMBERED:
+            self._prompts.clear()
+        missing = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self._prompts))
+        self._prompts.update((prompt, each.ids) for prompt, each in zip(missing, self._tokens(missing), strict=True))
+        return [self._prompts[prompt] for prompt in prompts]
+
+    def _shortened(self, ids: list[int], longest: int) -> Ids:
         start = self.tokenizer.bos_token_id
         if not ids:
             ids = [self.eos if start is None else start]

@@ -24,6 +24,7 @@ from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.records import collect
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
 from crossfeed.reporting.data.measures import LOSS, measured_in
+from crossfeed.running.journal import read_notes
 from crossfeed.settings import Measure
 from crossfeed.store import open_store
 from crossfeed.store.folder import FolderStore
@@ -144,6 +145,11 @@ class Run:
         if self.store.folder is None:
             raise StoreError(f"{self.store}: not a folder on this machine; name one that this can be written to")
         return self.store.folder
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """Sentences on the run's data and models: items that were left out, or that a model reads cut."""
+        return read_notes(self.store)
 
     @cached_property
     def projection(self) -> pd.DataFrame:

@@ -69,6 +69,7 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         Section("quality", "Accuracy and diversity", measured(run, of_section(run.measures, "quality"))),
         Section("metrics", "Other metrics", measured(run, of_section(run.measures, "metrics"))),
         Section("mixture", "Realised mixture", _mixture(run)),
+        Section("notes", "Data and models", _notes(run)),
         Section("timing", "Time", _timing(run)),
         Section("failures", "Failures", failures(run)),
         Section("environment", "Environment", _environment(run)),
@@ -132,6 +133,12 @@ def _draw_shares(
     frame: pd.DataFrame, panels: list[Panel], sources: dict[str, str], columns: int, width: float
 ) -> Figure:
     return figures.shares(frame, panels, sources, width=width, columns=max(columns, 2))
+
+
+def _notes(run: Run) -> list[Block]:
+    """Return what is to be known of data and models; each sentence begins with what it is about."""
+    told = [plain(sentence).partition(": ") for sentence in run.notes]
+    return [Statements([(about, what) for about, _, what in told])] if told else []
 
 
 def _timing(run: Run) -> list[Block]:

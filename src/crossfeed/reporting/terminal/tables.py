@@ -26,6 +26,7 @@ _SPELLED: Final = {"→": "->", "±": "+-", "—": "-", "…": "...", "α": "alp
 _GAP: Final = 2  # between columns: one of padding, one of the box
 _WIDEST_HEAD: Final = 24  # longer ones fold
 _NARROWEST_LABEL: Final = 12
+_MOST_NOTES: Final = 12
 
 
 def render(run: Run, console: Console) -> None:
@@ -45,6 +46,7 @@ def render(run: Run, console: Console) -> None:
     else:
         _legend(run, shown, console)
     _print_timing(run, console)
+    _print_notes(run, console)
     _print_failures(run, console)
 
 
@@ -175,6 +177,17 @@ def _print_timing(run: Run, console: Console) -> None:
         return
     stages = ", ".join(f"{stage} {total:.1f} s" for stage, total in zip(spent["stage"], spent["total"], strict=True))
     say(console, f"Time: {spent['total'].sum():.1f} s ({stages}).", "dim")
+
+
+def _print_notes(run: Run, console: Console) -> None:
+    if not run.notes:
+        return
+    console.print()
+    say(console, "Data and models", "bold")
+    for sentence in run.notes[:_MOST_NOTES]:
+        console.print(Padding(Text(ascii_for(plain(sentence), console)), (0, 0, 0, 2)))
+    if len(run.notes) > _MOST_NOTES:
+        say(console, f"  and {len(run.notes) - _MOST_NOTES} more, in the report", "dim")
 
 
 def _print_failures(run: Run, console: Console) -> None:

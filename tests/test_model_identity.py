@@ -115,7 +115,7 @@ def test_a_base_that_another_machine_makes_differently_is_refused(bases, tmp_pat
     monkeypatch.setattr("crossfeed.learners.language.scratch.address", lambda *_: 7)
     shutil.rmtree(folder / "checkpoints")
     shutil.rmtree(folder / "records")
-    with pytest.raises(StoreMismatch, match="the base that was made from scratch, .*is no longer"):
+    with pytest.raises(StoreMismatch, match=r"the base that was made from scratch, .*is no longer"):
         run(Experiment.from_yaml(TINY, fixed), open_store(folder), cache=tmp_path / "other")
 
 

@@ -1,7 +1,8 @@
 """crossfeed: ecosystems of generative models that train on each other's outputs.
 
-Describe an ecosystem once (`Experiment`), then `predict` it exactly, `plan` its weights, `run` it, `report` the run,
-`compare` it with the paper and `evaluate` its models. These verbs are functions; the command line calls the same ones.
+Describe an ecosystem once (`Experiment`), then `check` it, `predict` it exactly, `plan` its weights, `run` it, `report`
+the run, `compare` it with the paper and `evaluate` its models. These verbs are functions; the command line calls the
+same ones.
 Names are loaded when first used, so that ``import crossfeed`` is quick and never imports torch.
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from crossfeed.description.ecosystem import Ecosystem, Entity
     from crossfeed.description.experiment import Cell, Experiment
+    from crossfeed.doctor.experiment import check
     from crossfeed.errors import CrossfeedError
     from crossfeed.evaluation.benchmarks import evaluate
     from crossfeed.exact.planning import Plan, plan
@@ -39,6 +41,7 @@ __all__ = [
     "Plan",
     "Prediction",
     "Run",
+    "check",
     "compare",
     "evaluate",
     "open_executor",
@@ -62,6 +65,7 @@ _HOMES: Final = {
     "Plan": "crossfeed.exact.planning",
     "Prediction": "crossfeed.exact.prediction",
     "Run": "crossfeed.reporting.data.frames",
+    "check": "crossfeed.doctor.experiment",
     "compare": "crossfeed.reporting.paper.comparison",
     "evaluate": "crossfeed.evaluation.benchmarks",
     "open_executor": "crossfeed.executors",

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from crossfeed.errors import MissingDependency
+from crossfeed.errors import InvalidInput, MissingDependency
 from crossfeed.protocols import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, OutsideModel, Task
+    import pyarrow as pa
+
+    from crossfeed.protocols import Examination, Filter, Learner, LearnerContext, Metric, OutsideModel, Task
 
 __all__ = [
     "TWO_DECIMALS",
@@ -36,6 +38,7 @@ __all__ = [
     "Name",
     "NonNegative",
     "Number",
+    "Pilot",
     "Rate",
     "Sequence_",
     "Share",
@@ -154,6 +157,31 @@ class LearnerSettings(Frozen):
         """
         return ()
 
+    @classmethod
+    def examine(cls, folder: Path, items: pa.Table | None) -> Examination:
+        """Examine a model's folder as a base for such learners; see `crossfeed.protocols.Examination`.
+
+        Args:
+            folder: The model's folder.
+            items: Items for it to read, or None.
+
+        Raises:
+            InvalidInput: Such learners begin from no folder.
+        """
+        raise InvalidInput(f"learners described by {cls.__name__} do not begin from a model's folder")
+
+    def pilot(self, initial_n: int, n: int) -> Pilot:
+        """Return a shorter training of the same models, from whose times those of a whole run follow.
+
+        Args:
+            initial_n: Size of the training sets of generation 0.
+            n: Size of the training sets of later generations.
+
+        Returns:
+            The shorter training; by default the whole one.
+        """
+        return Pilot(self)
+
     def prepare(self) -> None:
         """Set up the process before the module of `builder` is imported; by default nothing is done."""
 
@@ -187,6 +215,23 @@ class LearnerSettings(Frozen):
         """Return True if the missing module belongs to crossfeed or to the builder's own package: a fault, no extra."""
         package = (error.name or "crossfeed").partition(".")[0]
         return package in ("crossfeed", self.builder.partition(":")[0].partition(".")[0])
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A learner that is trained for fewer steps, to see how long the whole training takes.
+
+    Attributes:
+        settings: The learner's description.
+        base: The time to make the base, as a multiple of what it takes here.
+        initial: The time of an update of generation 0, as a multiple of what it takes here.
+        later: The time of a later update, as a multiple of what it takes here.
+    """
+
+    settings: LearnerSettings
+    base: float = 1.0
+    initial: float = 1.0
+    later: float = 1.0
 
 
 class TaskSettings(Frozen):

@@ -40,13 +40,13 @@ ALWAYS_FALSE = {"trust_remote_code", "shell", "allow_pickle"}
 ONLY_IN = {
     # Names of modules come from our own tables, and from entry points of installed packages (`EntryPoint.load` in
     # description/registry.py), never from a word of a description.
-    "import_module": {"description/registry.py", "__init__.py", "learners/language/embedding.py", "tasks/docs.py"},
+    "import_module": {"description/registry.py", "__init__.py", "learners/language/fingerprints.py", "tasks/docs.py"},
     # A subclass of the safe loader.
     "yaml.load": {"description/strict_yaml.py"},
     # Our own style sheet.
     "Markup": {"reporting/html.py"},
     # Names that learners' settings classes declare, never a word of a description.
-    "resolve_name": {"settings.py"},
+    "resolve_name": {"settings.py", "learners/language/settings.py"},
 }
 
 

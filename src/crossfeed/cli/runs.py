@@ -29,6 +29,7 @@ from crossfeed.cli.app import (
     read_experiment,
     terminal,
 )
+from crossfeed.cli.doctor import check_and_exit
 
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
@@ -79,6 +80,9 @@ def run(
         Literal["tensorboard", "wandb"] | None,
         typer.Option(help="Show the numbers there while it runs; files go to RUN/TRACKER.", show_default="nowhere"),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check it: data, expected time and disk; as `crossfeed check`.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -93,6 +97,8 @@ def run(
     experiment = read_experiment(source, overrides)
     place = str(out or default_folder(experiment))
     check_data_root(data_root)
+    if dry_run:
+        check_and_exit(experiment, data_root, as_json=as_json)
     chosen = executor_for(experiment, executor, workers=workers, address=address, gpus=gpus)
     store = open_store(place)
     beside = store.folder or default_folder(experiment, "tracking")  # for a run that is not on this machine

@@ -22,7 +22,7 @@ from pydantic import SerializeAsAny
 
 from crossfeed.errors import DataUnavailable, Diverged
 from crossfeed.protocols import Learner, LearnerContext, OutsideModel, Reading, Scores, State, TrainingSet
-from crossfeed.settings import LearnerSettings
+from crossfeed.settings import LearnerSettings, Pilot
 
 __all__ = ["PerEntityLearner", "PerEntitySettings", "build"]
 
@@ -55,6 +55,20 @@ class PerEntitySettings(LearnerSettings):
             cores: Cores of this machine.
         """
         return self.common.workers(cores)
+
+    def pilot(self, initial_n: int, n: int) -> Pilot:
+        """Return all entities' pilots together; times are means over the entities.
+
+        Args:
+            initial_n: Size of the training sets of generation 0.
+            n: Size of the training sets of later generations.
+        """
+        pilots = {name: each.pilot(initial_n, n) for name, each in self.entities.items()}
+        common = self.common.pilot(initial_n, n).settings
+        entities = {name: each.settings for name, each in pilots.items()}
+        settings = self.model_copy(update={"common": common, "entities": entities})
+        times = np.mean([[each.base, each.initial, each.later] for each in pilots.values()], axis=0)
+        return Pilot(settings, *map(float, times))
 
     def models(self) -> list[OutsideModel]:
         """Return the models from outside of all entities, each once."""

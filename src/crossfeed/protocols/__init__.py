@@ -16,7 +16,7 @@ from crossfeed.protocols.items import (
     State,
     TrainingSet,
 )
-from crossfeed.protocols.learning import Journal, Learner, LearnerContext, OutsideModel, Task
+from crossfeed.protocols.learning import Examination, Journal, Learner, LearnerContext, OutsideModel, Task
 from crossfeed.protocols.measuring import Filter, Metric, PoolView, Snapshot
 from crossfeed.protocols.running import Progress, Store
 
@@ -25,6 +25,7 @@ __all__ = [
     "PRIVATE",
     "PUBLIC",
     "Array",
+    "Examination",
     "Filter",
     "Journal",
     "Learner",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crossfeed.protocols.items import Reading, Scores, State, TrainingSet
 from crossfeed.protocols.running import Progress
 
-__all__ = ["Journal", "Learner", "LearnerContext", "OutsideModel", "Task"]
+__all__ = ["Examination", "Journal", "Learner", "LearnerContext", "OutsideModel", "Task"]
 
 
 class Task(Protocol):
@@ -216,6 +216,23 @@ class OutsideModel:
     name: str
     stamp: str
     content: Callable[[], str]
+
+
+@dataclass
+class Examination:
+    """The findings on a model's folder before a run uses it.
+
+    Attributes:
+        facts: Its architecture, sizes and special tokens, and what some texts are to it, by name.
+        notes: Sentences on what may surprise.
+        samples: Some items as the model reads them.
+        problems: The reasons why a run with it would fail; empty if it would not.
+    """
+
+    facts: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    samples: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 class Journal(Protocol):

@@ -23,7 +23,7 @@ from crossfeed.records import failure_of, is_measured
 from crossfeed.running.cell_runner import CellRunner
 from crossfeed.running.journal import StoredJournal
 from crossfeed.running.status import StatusProgress, last_status
-from crossfeed.settings import identity
+from crossfeed.settings import TaskSettings, identity
 
 __all__ = ["Prepared", "Session", "Setup"]
 
@@ -98,6 +98,23 @@ class Session:
         if position not in self._prepared:
             self._prepared[position] = self._prepare(self.setup.experiment.cells()[position])
         return self._prepared[position]
+
+    def task(self, name: str, settings: TaskSettings) -> Task:
+        """Return a task's data; an equal description is loaded once.
+
+        Args:
+            name: The task's name.
+            settings: Its description.
+
+        Raises:
+            DataUnavailable: The data set cannot be reached.
+            InvalidInput: It cannot be used as it is described.
+        """
+        key = f"{name} {identity(settings)}"
+        if key not in self._tasks:
+            with self.setup.progress.stage("data", detail=name):
+                self._tasks[key] = settings.build(name, self.setup.data_root)
+        return self._tasks[key]
 
     def learner(self, position: int) -> Learner:
         """Return a cell's learner; consecutive cells that describe the same one share it.
@@ -178,13 +195,8 @@ class Session:
         self._status.clear(cell.name)
 
     def _prepare(self, cell: Cell) -> Prepared:
-        tasks = {}
-        for name, settings in [*cell.experiment.tasks.items(), (PUBLIC, cell.experiment.public)]:
-            key = f"{name} {identity(settings)}"
-            if key not in self._tasks:
-                with self.setup.progress.stage("data", detail=name):
-                    self._tasks[key] = settings.build(name, self.setup.data_root)
-            tasks[name] = self._tasks[key]
+        described = {**cell.experiment.tasks, PUBLIC: cell.experiment.public}
+        tasks = {name: self.task(name, settings) for name, settings in described.items()}
         try:
             return Prepared(cell, *reserve(cell, tasks))
         except InvalidInput as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from crossfeed.learners.language.settings import LanguageSettings
-from crossfeed.settings import LearnerSettings
+from crossfeed.protocols import OutsideModel
+from crossfeed.settings import LearnerSettings, Pilot
 
 __all__ = ["CaptionsSettings"]
 
@@ -34,3 +36,17 @@ class CaptionsSettings(LearnerSettings):
             cores: Cores of this machine.
         """
         return self.language.workers(cores)
+
+    def models(self) -> list[OutsideModel]:
+        """Return the language model's base and sentence encoder."""
+        return self.language.models()
+
+    def pilot(self, initial_n: int, n: int) -> Pilot:
+        """Return the same writers after a few steps of training.
+
+        Args:
+            initial_n: Size of the training sets of generation 0.
+            n: Size of the training sets of later generations.
+        """
+        pilot = self.language.pilot(initial_n, n)
+        return replace(pilot, settings=self.model_copy(update={"language": pilot.settings}))

@@ -7,10 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from crossfeed.learners.neural.settings import Betas, check_free_fields
-from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Rate, Share, identity
+from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Pilot, Rate, Share, identity
 
 __all__ = ["FlowTrainingSettings", "ImagesSettings", "SamplingSettings", "ScoringSettings"]
 
+_PILOT_STEPS = 4
 _OWN_KEYS = ("sample_size", "in_channels", "out_channels", "num_class_embeds", "class_embed_type")
 
 
@@ -108,6 +109,19 @@ class ImagesSettings(LearnerSettings):
     def start_identity(self) -> Any:
         """Return the fields that affect generation 0: neither later steps, nor sampling and scoring of images."""
         return identity(self, without=("training.steps", "sampling", "scoring"))
+
+    def pilot(self, initial_n: int, n: int) -> Pilot:
+        """Return the same generators after a few steps of training.
+
+        Args:
+            initial_n: Size of the training sets of generation 0.
+            n: Size of the training sets of later generations.
+        """
+        training = self.training
+        whole = [training.steps_at(t) or -(-size // training.batch_size) for t, size in enumerate((initial_n, n))]
+        short = training.model_copy(update={"steps": _PILOT_STEPS, "initial_steps": _PILOT_STEPS})
+        initial, later = (steps / _PILOT_STEPS for steps in whole)
+        return Pilot(self.model_copy(update={"training": short}), initial=initial, later=later)
 
     def workers(self, cores: int) -> tuple[int, int]:
         """Return one process for each set of threads; an accelerator has one process.

@@ -199,6 +199,15 @@ class LanguageLearner:
             described["precision"] += ", compiled"
         return described | {"compiled": "yes" if compiled else "no"}
 
+    def spelled(self, items: pa.Table) -> list[str]:
+        """Return items as a model reads them: token by token, with the end of the prompt marked and what is cut said.
+
+        Args:
+            items: Items.
+        """
+        examples = self._tokenizer.examples(items, self._settings.training.max_length)
+        return [self._tokenizer.spelled(example) for example in examples]
+
     def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, entity: int) -> LanguageState:
         items = drawn.items.slice(0, self.examples_read(drawn.size, generation, entity)) if drawn.size else None
         training, tokenizer = self._settings.training, self._tokenizer

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, ClassVar, Literal
 
+import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
+from crossfeed.errors import MissingDependency
 from crossfeed.learners.language.fingerprints import embedder_place, identified
 from crossfeed.learners.neural.openmp import spin_briefly
 from crossfeed.learners.neural.settings import Betas, check_free_fields
-from crossfeed.protocols import OutsideModel
-from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Number, Rate, Share, identity
+from crossfeed.protocols import Examination, OutsideModel
+from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Number, Pilot, Rate, Share, identity
 
 __all__ = [
     "BaseSettings",
@@ -25,6 +28,8 @@ __all__ = [
 ]
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_EXAMINER = "crossfeed.learners.language.examination:examine"
+_PILOT_STEPS = 4
 _OWN_KEYS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -250,12 +255,51 @@ class LanguageSettings(LearnerSettings):
         generated = self.generation.max_prompt_tokens + self.generation.max_new_tokens
         return max(self.training.max_length, generated)
 
+    @classmethod
+    def examine(cls, folder: Path, items: pa.Table | None) -> Examination:
+        """Load a model and its tokenizer, and have them read items, as a run would.
+
+        Args:
+            folder: The model's folder.
+            items: Items with ``prompt`` and ``completion``, or None.
+
+        Raises:
+            MissingDependency: A package that language models need is not installed.
+        """
+        spin_briefly()
+        try:
+            examined: Examination = resolve_name(_EXAMINER)(folder, items)
+        except ModuleNotFoundError as error:
+            raise MissingDependency(cls.missing.format(kind="language", package=error.name)) from error
+        return examined
+
     def models(self) -> list[OutsideModel]:
         """Return the base, if it is not made here, and the sentence encoder, as far as they can be had now."""
         base = self.base
         own = () if base.model is None else identified(f"the base model {base.model!r}", base.model, base.revision)
         encoder = identified(f"the sentence encoder {self.embedder!r}", embedder_place(self.embedder))
         return [*own, *encoder]
+
+    def pilot(self, initial_n: int, n: int) -> Pilot:
+        """Return the same models after a few steps of training, from a base after a few steps of its own.
+
+        Args:
+            initial_n: Size of the training sets of generation 0.
+            n: Size of the training sets of later generations.
+        """
+        training, scratch = self.training, self.base.scratch
+        whole = [
+            training.steps_at(t) or -(-size // training.examples_per_step) for t, size in enumerate((initial_n, n))
+        ]
+        short = training.model_copy(update={"steps": _PILOT_STEPS, "initial_steps": _PILOT_STEPS})
+        update: dict[str, Any] = {"training": short}
+        base = 1.0
+        if scratch is not None:
+            base = scratch.steps / _PILOT_STEPS
+            update["base"] = self.base.model_copy(
+                update={"scratch": scratch.model_copy(update={"steps": _PILOT_STEPS})}
+            )
+        return Pilot(self.model_copy(update=update), base, *(steps / _PILOT_STEPS for steps in whole))
 
     def prepare(self) -> None:
         """Keep OpenMP's threads from spinning for long; it must precede the first import of torch."""

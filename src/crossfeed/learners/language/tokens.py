@@ -164,6 +164,16 @@ class ItemTokenizer:
         after = self._decode([np.concatenate(pair) for pair in zip(last, new, strict=True)])
         return [text[len(start) :] for start, text in zip(before, after, strict=True)]
 
+    def spelled(self, example: Example) -> str:
+        """Return an example token by token: a dot between two tokens, a double bar after the prompt.
+
+        Args:
+            example: The example.
+        """
+        words = [self.tokenizer.decode([token]) for token in example.ids.tolist()]
+        parts = ["·".join(words[: example.prompt]), "·".join(words[example.prompt :])]
+        return "‖".join(parts) + (f" [{example.cut} more tokens are cut]" if example.cut else "")
+
     def _coded(self, wanted: Sequence[Wanted]) -> list[Example]:
         wholes = self._tokens([prompt + completion for prompt, completion, _, _ in wanted])
         starts = self._prompt_tokens([prompt for prompt, _, _, _ in wanted])

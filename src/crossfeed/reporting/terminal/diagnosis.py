@@ -14,7 +14,7 @@ from crossfeed.doctor import Diagnosis
 from crossfeed.doctor.hardware import Machine
 from crossfeed.reporting.terminal.tables import ascii_for, say
 
-__all__ = ["render_diagnosis"]
+__all__ = ["bytes_text", "print_rows", "render_diagnosis"]
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _LONGEST: Final = 400
@@ -36,14 +36,21 @@ def render_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
         ("Data", _data(diagnosis)),
         ("The quickstart", _quickstart(diagnosis)),
     ):
-        _print(title, list(rows), console)
+        print_rows(title, list(rows), console)
     for problem in diagnosis.problems:
         say(console, f"BROKEN: {clip(problem, _LONGEST)}", "bold red")
     if not diagnosis.problems:
         say(console, "Nothing is broken.", "bold green")
 
 
-def _print(title: str, rows: list[tuple[str, str]], console: Console) -> None:
+def print_rows(title: str, rows: list[tuple[str, str]], console: Console) -> None:
+    """Print names and values under a title; nothing if there are none.
+
+    Args:
+        title: The title.
+        rows: Names, which may be empty, and values.
+        console: Where to.
+    """
     if not rows:
         return
     say(console, title, "bold")
@@ -65,16 +72,16 @@ def _machine(here: Machine) -> Iterator[tuple[str, str]]:
     if here.threads:
         yield "threads", ", ".join(f"{name}={value}" for name, value in here.threads.items())
     if here.memory is not None:
-        free = "" if here.memory_free is None else f", {_bytes(here.memory_free)} free"
-        yield "memory", f"{_bytes(here.memory)}{free}"
+        free = "" if here.memory_free is None else f", {bytes_text(here.memory_free)} free"
+        yield "memory", f"{bytes_text(here.memory)}{free}"
     if here.disk_free is not None:
-        yield "disk, this folder", f"{_bytes(here.disk_free)} free"
+        yield "disk, this folder", f"{bytes_text(here.disk_free)} free"
 
 
 def _device(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     about = diagnosis.device
     if about.kind:
-        memory = "" if about.memory is None else f", {_bytes(about.memory)}"
+        memory = "" if about.memory is None else f", {bytes_text(about.memory)}"
         yield about.kind, f"{about.name}{memory}, {about.precision}; torch {about.torch}, {about.threads} threads"
         without = (
             "none that works, or its work cannot be kept in the cache: small models take longer on a CPU; CC names one"
@@ -102,9 +109,9 @@ def _places(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     word = {True: "reachable", False: "cannot be reached", None: "not asked"}[hub.reachable]
     yield "model hub", " ".join(part for part in (hub.endpoint, word, f"({hub.why})" if hub.why else "") if part)
     if hub.cache:
-        yield "its downloads", f"{hub.cache} ({_bytes(hub.cache_bytes)})"
+        yield "its downloads", f"{hub.cache} ({bytes_text(hub.cache_bytes)})"
     problem = f"; cannot be written: {diagnosis.cache.problem}" if diagnosis.cache.problem else ""
-    yield "cache", f"{diagnosis.cache.folder} ({_bytes(diagnosis.cache.bytes)}){problem}"
+    yield "cache", f"{diagnosis.cache.folder} ({bytes_text(diagnosis.cache.bytes)}){problem}"
 
 
 def _data(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
@@ -129,7 +136,12 @@ def _quickstart(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
         yield "estimated from", about.how
 
 
-def _bytes(count: int) -> str:
+def bytes_text(count: int) -> str:
+    """Return a number of bytes with three digits and a unit.
+
+    Args:
+        count: The number.
+    """
     value, place = float(count), 0
     while value >= 1000 and place < len(_UNITS) - 1:
         value, place = value / 1000, place + 1

@@ -85,3 +85,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data sets are not here ({folder}); name their folder in CROSSFEED_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder of small inputs that once failed, where there is one."""
+    folder = Path(os.environ.get("CROSSFEED_CASES", Path(__file__).parents[2] / "shared" / "cases"))
+    if not folder.is_dir():
+        pytest.skip(f"the inputs that once failed are not here ({folder}); name their folder in CROSSFEED_CASES")
+    return folder

@@ -214,3 +214,30 @@ def test_a_tokenizer_that_begins_texts_with_a_space():
     assert words == [["▁A", ":", "▁", "yes", "</s>"], ["▁A", ":", "▁no", "</s>"]]
     assert [each.join for each in (apart, whole)] == ["apart", "whole"]
     assert [each.prompt for each in (apart, whole)] == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "models/smal",
+            r"there is no folder 'models/smal' \(is it 'models/small'\?\), and the Hugging Face hub does not",
+        ),
+        ("models/x/y", r"there is no folder 'models/x/y'; give a model's local folder or its hub id"),
+        (
+            "models/other",
+            r"there is no folder 'models/other' \('models' holds large, small\), and the Hugging Face hub",
+        ),
+        ("smal", r"there is no folder 'smal', and the Hugging Face hub"),
+        ("some one/model", r"there is no folder 'some one/model'; give a model's local folder"),
+    ],
+)
+def test_a_slip_in_a_folders_name_is_not_blamed_on_the_hub(name, words, tmp_path, monkeypatch):
+    from crossfeed.learners.language.pretrained import read_tokenizer
+
+    monkeypatch.setattr("crossfeed.learners.language.pretrained.local_only", lambda: True)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("models/small", "models/large"):
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(DataUnavailable, match=words):
+        read_tokenizer(name, None)

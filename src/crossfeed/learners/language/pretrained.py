@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable, InvalidInput
-from crossfeed.learners.language.hub import local_only
+from crossfeed.learners.language.hub import is_hub_id, local_only, no_folder
 from crossfeed.learners.language.model_folder import check_files
 from crossfeed.learners.neural.device import Device, quiet
 
@@ -108,8 +108,8 @@ def _own(model: torch.nn.Module) -> None:
 def _read(kind: Any, name: str, revision: str | None, **options: Any) -> Any:
     folder = Path(name).expanduser()
     local = folder.is_dir()
-    if not local and name.startswith((".", "/", "~")):
-        raise DataUnavailable(f"there is no folder {name!r}; give a model's local folder or its hub id")
+    if not local and not is_hub_id(name):
+        raise DataUnavailable(f"{no_folder(name)}; give a model's local folder or its hub id")
     if local:
         check_files(folder)
     options |= {"trust_remote_code": False, "local_files_only": local or local_only()}
@@ -137,6 +137,6 @@ def _message(name: str, local: bool, error: Exception) -> str:
             "weights in safetensors."
         )
     return (
-        f"cannot get {name!r} from the Hugging Face hub: {first_line(error)} Where there is no network, download it "
-        "elsewhere and give the local folder instead."
+        f"{no_folder(name)}, and the Hugging Face hub does not give it as a model: {first_line(error)} Where there is "
+        "no network, download it elsewhere and give the local folder instead."
     )

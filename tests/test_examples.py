@@ -100,3 +100,25 @@ def test_many_models(found, monkeypatch):
         "K = 3, similarity, first",
         "K = 3, similarity, last",
     }
+
+
+def test_public_files(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch", reason="language models need the lm extra")
+    monkeypatch.setenv("CROSSFEED_CACHE", str(tmp_path / "cache"))
+    module = example("public_files")
+    page = (FOLDER.parent / "docs" / "how-to" / "own-data.md").read_text(encoding="utf-8")
+    for file in module.FILES:
+        repository, path = file.origin.split(": ")
+        assert f"`{file.task}`" in page
+        assert repository in page
+        assert path in page
+        module.experiment_on(file, tmp_path)  # its fields are those of a task
+    rows = [
+        f'{{"question": "How many are {n} and {n}?", "answer": "They are {2 * n}.\\n#### {2 * n}"}}' for n in range(60)
+    ]
+    (tmp_path / "gsm8k.jsonl").write_text("\n".join(rows))
+    module.main(tmp_path)
+    told = capsys.readouterr().out
+    assert "items: {'train': 54, 'validation': 3, 'test': 3}" in told
+    assert "one step: done" in told
+    assert told.count("not in") == len(module.FILES) - 1

@@ -96,7 +96,7 @@ def as_text(value):
     return str(value)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, kind=st.sampled_from(["lines", "crlf", "bom", "ascii", "array", "array in an object", "gz", "zst"]))
 def test_any_json_value_comes_out_as_it_was_written(tmp_path, rows, kind):
     objects = [written(row, ascii_only=kind == "ascii") for row in rows]
@@ -116,7 +116,7 @@ def test_any_json_value_comes_out_as_it_was_written(tmp_path, rows, kind):
     assert read_file("mine", tmp_path / name) == expected
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cells=st.lists(st.lists(TEXTS, min_size=2, max_size=2), min_size=1, max_size=6),
     kind=st.sampled_from([("csv", ","), ("csv", ";"), ("tsv", "\t")]),
@@ -131,7 +131,7 @@ def test_any_cell_of_a_table_comes_out_as_it_was_written(tmp_path, cells, kind):
     assert read_file("mine", path) == [{"q": q or None, "answer": answer or None} for q, answer in cells]
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.lists(LEAVES.filter(lambda value: value is not None), min_size=1, max_size=6),
     template=st.sampled_from(["{a}", "<{a}>", "{{{a}}}", "{n.a}", "{n.list.0}", "{n.list.1.a}"]),

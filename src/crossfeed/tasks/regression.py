@@ -25,7 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
-from crossfeed.errors import DataUnavailable, InvalidInput
+from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput
 from crossfeed.keys import generator
 from crossfeed.protocols import PUBLIC, Array
 from crossfeed.settings import Frozen, Number, TaskSettings
@@ -45,6 +45,8 @@ __all__ = [
 Family = Literal["gaussian", "logistic", "poisson"]
 
 _ARRAY: Final = "features"
+_BEGINNINGS: Final = (b"PK", b"\x93N")
+"""First bytes of numpy's archives and of its single arrays."""
 # An array of so many numbers takes 0.8 GB; a larger one is refused as a mistake before it is allocated.
 _MOST_NUMBERS: Final = 100_000_000
 # Counts above this are no longer whole numbers in double precision.
@@ -328,6 +330,10 @@ def _read_features(path: Path) -> Array:
 def _load_array(path: Path) -> NDArray[Any]:
     wanted = f"write it with numpy.savez(path, {_ARRAY}=X)"
     try:
+        with path.open("rb") as file:
+            beginning = file.read(2)
+        if beginning not in _BEGINNINGS:  # numpy takes everything else for pickled objects
+            raise DataUnavailable(f"{path}: the file is no .npz archive; {wanted}")
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise InvalidInput(f"{path}: received a single array, not an .npz file; {wanted}")
@@ -339,7 +345,7 @@ def _load_array(path: Path) -> NDArray[Any]:
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataUnavailable(f"{path}: features cannot be read ({error}); {wanted}") from error
     except ValueError as error:
-        if isinstance(error, InvalidInput):
+        if isinstance(error, CrossfeedError):
             raise
-        raise DataUnavailable(f"{path}: features cannot be read ({error}); {wanted}") from error
+        raise DataUnavailable(f"{path}: features hold objects, not numbers; {wanted}") from error
     return array

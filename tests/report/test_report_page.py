@@ -130,6 +130,8 @@ def test_the_page_holds_all_that_was_asked(seeds, reported):
         assert word in page.text
     assert seeds.experiment.to_yaml().strip() in page.text
     assert "All 9 cells finished." in page.text
+    for said in ("Loss (nats/word), beta", "Loss (nats/word) over generations", "Similarity of outputs (mean cosine)"):
+        assert said in page.text.replace("β", "beta")
     assert "the loss ended lowest at" in page.text
     assert len(page.all("img")) == 7
     assert seeds.outputs("alpha-1_seed-0", 2)["completion"][0] in page.text

@@ -32,6 +32,8 @@ def test_numbers_and_marks_stand_at_80_columns(seeds):
     assert f"{numbers['initial']:.2f} → {numbers['final']:.2f} " in line
     assert f"{numbers['percent']:+.1f} ± {numbers['percent_se']:.1f} %" in text
     assert "Means over 3 seeds" in text
+    assert "Loss (nats/word), initial to final" in text
+    assert "Similarity of outputs (mean cosine), initial to final" in text
     assert "0.1" in text
 
 

@@ -107,7 +107,7 @@ class _Page:
             description=plain(experiment.description),
             file=f"{experiment.name}.yaml",
             place=place,
-            similarity=plain(self._of_pairs.title) if self._of_pairs else "",
+            similarity=plain(self._of_pairs.heading) if self._of_pairs else "",
             panels=[{"title": panel.title, "root": panel.lines.figure.name} for panel in self._panels],
         )
 
@@ -206,7 +206,7 @@ class _Page:
 
 def _metrics(run: Run) -> dict[str, str]:
     """Return metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
-    return {each.metric: plain(each.title) for each in run.measures if not each.pairs} or {LOSS: "Loss"}
+    return {each.metric: plain(each.heading) for each in run.measures if not each.pairs} or {LOSS: "Loss"}
 
 
 def _options(known: dict[str, str]) -> list[dict[str, str]]:

@@ -38,6 +38,7 @@ class SimilaritySettings(MetricSettings):
             section="similarity",
             shown=frozenset({"terminal", "page", "curves"}),
             pairs=True,
+            unit="mean cosine",
         ),
     )
 

@@ -227,7 +227,7 @@ def texts_of(table: ChangeTable) -> dict[str, list[object]]:
     columns: dict[str, list[object]] = {"": [row.label for row in table.rows]}
     for point in table.columns.points:
         entries = [row.entries.get(point) for row in table.rows]
-        columns[table.columns.labels[point] or table.measure.title] = ["" if e is None else e.line for e in entries]
+        columns[table.columns.labels[point] or table.measure.heading] = ["" if e is None else e.line for e in entries]
     return columns
 
 

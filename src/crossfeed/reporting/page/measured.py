@@ -120,13 +120,13 @@ def curves(
         for point, entry in row.entries.items()
         if point in labels and entry.final is not None
     )
-    title = f"{measure.title} over generations" + (f" ({about})" if about else "")
+    title = f"{measure.heading} over generations" + (f" ({about})" if about else "")
     shade = " The shaded band is what counts as the same." if band else ""
     errors = " Light bands: one standard error." if frame["se"].notna().any() else ""
     means = f" Means over {len(rows)} pairs of model and data set, by kind." if len(rows) > _PANELS else ""
     theory = " Thin black lines: exact theory, the mean of all such runs." if exact else ""
     wide = (measure.relative or not measure.bounded) and far_apart(frame["mean"])
-    look = {"ylabel": metric.replace("_", " "), "band": band, "columns": max(across, 3), "log": wide}
+    look = {"ylabel": measure.axis, "band": band, "columns": max(across, 3), "log": wide}
     draw = partial(_draw, frame, panels, labels, look)
     return Picture(name, clip(f"{title}. {told}.", ALT_LIMIT), f"{title}.{shade}{errors}{theory}{means}{note}", draw)
 

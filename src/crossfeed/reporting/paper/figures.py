@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from crossfeed.description.registry import built_in_measures
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import shares
-from crossfeed.reporting.data.measures import LOSS
+from crossfeed.reporting.data.measures import LOSS, declared
 from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.clouds import clouds
@@ -168,6 +168,7 @@ def generations_figure(runs: Combined) -> Figure | None:
     low, high = float(table["mean"].min()), float(table["mean"].max())
     room = 0.06 * (high - low) or 0.1
     alphas, betas = sorted(set(runs.points["alpha"])), sorted(set(runs.points["beta"]))
+    loss = declared(LOSS, [runs.experiment]).axis
     parts = []
     for beta in betas:
         for alpha in alphas:
@@ -176,7 +177,7 @@ def generations_figure(runs: Combined) -> Figure | None:
             lines = _lines(here, runs)
             if here.empty:
                 title += f" ({runs.state(alpha, beta)})"
-            parts.append(Chart(title, "generation", LOSS, lines, span=(low - room, high + room)))
+            parts.append(Chart(title, "generation", loss, lines, span=(low - room, high + room)))
     return charts(parts, columns=len(alphas), width=max(2.8 * len(alphas), 4.6), height=1.6)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from crossfeed.display.formatting import clip, number, plain, signed
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.layout import ChangeTable, evenly
-from crossfeed.reporting.data.measures import LOSS
+from crossfeed.reporting.data.measures import LOSS, declared
 from crossfeed.reporting.data.numbers import change, timing
 from crossfeed.reporting.page.blocks import Block, Code, Section, Sheet, Statements, Words
 from crossfeed.reporting.page.findings import count, gained, state
@@ -218,7 +218,9 @@ def _last_losses(beside: SideBySide) -> list[Block]:
                 rows.append([plain(f"{model} on {task}, {label}"), *cells])
     if not rows or len(rows) > _ROWS:
         return []
-    caption = "Last losses at the same grid point; in brackets the difference from the first run, ± its standard error"
+    unit = declared(LOSS, [run.experiment for run in beside.runs]).unit
+    caption = "Last losses" + (f" ({unit})" if unit else "")
+    caption += " at the same grid point; in brackets the difference from the first run, ± its standard error"
     return [Sheet(caption, ["", *map(plain, beside.names)], rows, numeric=True)]
 
 

@@ -74,7 +74,7 @@ def _pages(table: ChangeTable, console: Console) -> Iterator[tuple[str, tuple[in
     columns = table.columns
     for group in columns.groups:
         common = ", ".join(part for part in (group.label, columns.fixed) if part)
-        title = f"{table.measure.title}, initial to final" + (f" ({common})" if common else "")
+        title = f"{table.measure.heading}, initial to final" + (f" ({common})" if common else "")
         for begin in range(0, len(group.points), fit):
             yield title + (", continued" if begin else ""), group.points[begin : begin + fit]
 

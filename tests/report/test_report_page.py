@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import re
+import zlib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from tests.figures import save_empty
 
 from crossfeed.display.formatting import clip, plain, safe_cell, shorten
 from crossfeed.errors import StoreError
@@ -152,6 +155,26 @@ def test_figures_and_tables_are_files_too(seeds, reported):
     entry = next(r for r in seeds.change_table("loss").rows if r.label == "warm on cold").entries[1]
     assert f"{float(found['final']):.2f}" == entry.final
     assert found["seeds"] == "3"
+
+
+@pytest.mark.parametrize("width", [3.25, 5.5, 7.0])
+def test_figures_fit_a_papers_column_or_page_in_legible_letters(seeds, tmp_path, monkeypatch, width):
+    save_empty(monkeypatch, "png", "svg")
+    write_report(seeds, tmp_path, width)
+    figures = sorted((tmp_path / "figures").glob("*.pdf"))
+    assert len(figures) == 7
+    for figure in figures:
+        content = figure.read_bytes()
+        (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) [\d.]+ \]", content)
+        assert float(box) == pytest.approx(72 * width)
+        assert b"/FontFile2" in content
+        assert b"/Type3" not in content
+        streams = [zlib.decompress(part) for part in re.findall(rb"stream\r?\n(.*?)endstream", content, re.DOTALL)]
+        page = next(part for part in streams if b" Tf" in part)
+        (scale,) = re.findall(rb"^([\d.]+) 0 0 \1 0 0 cm$", page, re.MULTILINE)
+        sizes = {float(size) for size in re.findall(rb"/F\d[\w-]* ([\d.]+) Tf", page)}
+        assert sizes
+        assert float(scale) * min(sizes) >= 5.9, figure.name
 
 
 def test_the_same_run_gives_the_same_report(seeds, reported, tmp_path):

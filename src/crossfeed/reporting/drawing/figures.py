@@ -52,6 +52,7 @@ WIDE: Final = 10.4
 NARROW: Final = 4.1
 _WIDE_RANGE: Final = 15.0
 _DECADES: Final = 60.0  # a wider axis has ticks at powers of ten alone
+_PANEL: Final = 2.2  # inches that a panel takes at least, but for two of them
 _LETTER: Final = 0.075  # inches that a letter of an axis' label takes
 _LINE: Final = 0.17  # inches from line to line
 _EXACT: Final[dict[str, Any]] = {"color": INK, "linewidth": 0.6, "zorder": 3}
@@ -270,13 +271,14 @@ def times(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
 
 
 def abreast(columns: int, width: float) -> int:
-    """Return the number of panels to place side by side on a figure of a width.
+    """Return the number of panels to place side by side on a figure of a width, which parts rows evenly if it can.
 
     Args:
-        columns: Number of panels in a row on a wide figure.
+        columns: Number of panels in a row where there is room.
         width: The figure's width in inches.
     """
-    return min(columns, 4) if width >= WIDE else min(columns, 2)
+    most = min(columns, 4, max(int(width / _PANEL), 2))
+    return next((across for across in range(most, 1, -1) if columns % across == 0), most)
 
 
 def _title(text: str, inches: float) -> str:

@@ -17,7 +17,6 @@ from crossfeed.reporting.data.frames import Run, shares
 from crossfeed.reporting.data.layout import columns_of
 from crossfeed.reporting.data.measures import LOSS, declared
 from crossfeed.reporting.data.numbers import change
-from crossfeed.reporting.drawing.figures import NARROW
 from crossfeed.reporting.drawing.heat import Matrix, Scale, heat_maps
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Picture, Statements
 
@@ -29,6 +28,7 @@ _KINDS: Final = {
     "other": "the other models' tasks",
 }
 _FIGURES: Final = 4  # combinations of a grid's other fields that have a figure
+_ABREAST: Final = 5.0  # inches from which on heat maps stand side by side
 _LEAST: Final = 2  # values of alpha and of beta that make a landscape
 
 
@@ -148,5 +148,5 @@ def _picture(name: str, label: str, maps: Sequence[_Map], sources: int, loss: st
 def _draw(parts: Sequence[Matrix], columns: int, loss: str, width: float) -> Figure:
     label = f"{loss}: from light, the lowest of a panel, to dark, its highest"
     scale = Scale(label, 0.0, 0.0, "levels", number, each=True)
-    across = 1 if width <= NARROW else min(columns, len(parts))
+    across = 1 if width < _ABREAST else min(columns, len(parts))
     return heat_maps(parts, scale, width=width, columns=across, names=("β", "α"))

@@ -121,7 +121,7 @@ def test_the_page_holds_all_that_was_asked(seeds, reported):
     page = page_of(reported(seeds))
     sections = [attributes["id"] for attributes in page.all("section")]
     expected = ["summary", "loss", "gains", "similarity", "outputs", "quality", "mixture", "timing"]
-    expected += ["environment", "reproduce"]
+    expected += ["definitions", "environment", "reproduce"]
     assert sections == expected
     table = seeds.change_table("loss")
     for row in table.rows:

@@ -19,6 +19,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import columns_of
 from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
+from crossfeed.reporting.data.terms import WEIGHTS
 from crossfeed.reporting.terminal.progress_tables import where
 from crossfeed.running.status import CellStatus, RunStatus
 from crossfeed.settings import measures_of
@@ -107,6 +108,7 @@ class _Page:
             description=plain(experiment.description),
             file=f"{experiment.name}.yaml",
             place=place,
+            weights=WEIGHTS,
             similarity=plain(self._of_pairs.heading) if self._of_pairs else "",
             panels=[{"title": panel.title, "root": panel.lines.figure.name} for panel in self._panels],
         )

@@ -20,6 +20,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import columns_of, evenly
 from crossfeed.reporting.data.measures import LOSS, of_section
 from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture, timing
+from crossfeed.reporting.data.terms import definitions
 from crossfeed.reporting.drawing import figures
 from crossfeed.reporting.drawing.figures import Panel
 from crossfeed.reporting.page.blocks import (
@@ -71,6 +72,7 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         Section("mixture", "Realised mixture", _mixture(run)),
         Section("timing", "Time", _timing(run)),
         Section("failures", "Failures", failures(run)),
+        Section("definitions", "Definitions", [Statements(definitions([run.experiment], run.measures))]),
         Section("environment", "Environment", _environment(run)),
         Section("reproduce", "How to reproduce", _reproduce(run)),
     )
@@ -81,7 +83,10 @@ def _summary(run: Run) -> list[Block]:
     statements = findings(run)
     if not statements:
         return [Words(opening(run))]
-    means = "A model gains on a data set when its loss there falls: by so many per cent of what it was at the start."
+    means = (
+        "A model gains on a data set when its loss there falls: by so many per cent of what it was at the start. α, β "
+        "and all other words are explained under Definitions."
+    )
     return [Words([*opening(run), means]), Statements(statements)]
 
 

@@ -16,6 +16,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Entry
 from crossfeed.reporting.data.measures import by_section
 from crossfeed.reporting.data.numbers import timing
+from crossfeed.reporting.data.terms import WEIGHTS
 from crossfeed.settings import Measure
 
 __all__ = ["ascii_for", "render", "say"]
@@ -148,6 +149,7 @@ def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     if early:
         notes.append(f"t={min(early)}: measured up to generation {min(early)} of {run.experiment.generations} only.")
     say(console, " ".join(notes), "dim")
+    say(console, WEIGHTS, "dim")
 
 
 def _marks(measures: Sequence[Measure]) -> list[str]:

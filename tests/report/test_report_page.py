@@ -23,7 +23,9 @@ from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture
 from crossfeed.reporting.files import to_csv
 from crossfeed.reporting.html import write_report, write_side_by_side
 from crossfeed.reporting.page.measured import measured
+from crossfeed.reporting.page.samples import samples
 from crossfeed.reporting.page.sections import sections
+from crossfeed.reporting.page.sheets import sheets
 
 ATTACK = (
     "<script>alert(1)</script></style><style>*{display:none}</style><img src=x onerror=alert(2)>"
@@ -276,12 +278,31 @@ def test_a_very_long_table_is_shown_in_part_and_kept_whole(make):
     (block,) = (each for each in measured(run, run.measures[:1]) if each.kind == "changes")
     assert len(block.whole.rows) == 13 * 14
     assert [row.kind for row in block.table.rows] == ["own"] * 13 + ["public"] * 13
-    assert "The 156 rows of other models' tasks are in the files." in block.legend
+    assert "26 of 182 rows; all are in the files." in block.legend
     (curves,) = measured(run, run.measures[:1])[1:]
     titles = [axis.get_title(loc="left") for axis in curves.draw(10.4).axes]
     assert titles == ["own tasks, mean of 13", "other models' tasks, mean of 156", "public data, mean of 13"]
     own = run.records.query("metric == 'loss' and generation == 1 and model.str[1:] == task.str[1:]")["value"].mean()
     assert curves.draw(10.4).axes[0].get_lines()[0].get_ydata()[-1] == pytest.approx(own)
+
+
+def test_of_many_models_some_outputs_are_shown_the_data_sets_own_among_them_and_all_kept(make):
+    names = ", ".join(f"{{name: m{k}, private: t{k}}}" for k in range(7))
+    tasks = ", ".join(f"t{k}: {{source: fake, test: 2}}" for k in range(7))
+    few = ("metrics={accuracy: {items: 2}}", "grid={ecosystem.alpha: [0.5]}", "generations=1", "n=10")
+    run = make(f"ecosystem.entities=[{names}]", f"tasks={{{tasks}}}", *few)
+    (section,) = (each for each in sections(run, theory_of(run)) if each.name == "outputs")
+    (shown,) = (block.samples for block in section.blocks if block.kind == "samples")
+    assert len({sample.task for sample in shown}) == 6
+    everything = {(sample.task, sample.item): sample for sample in samples(run)}
+    for sample in shown:
+        whole = everything[sample.task, sample.item]
+        assert len(sample.models) == 4
+        assert sample.task == "public" or f"m{sample.task[1:]}" in sample.models
+        for (label, texts), (same, all_of_them) in zip(sample.rows, whole.rows, strict=True):
+            assert label == same
+            assert texts == [all_of_them[whole.models.index(model)] for model in sample.models]
+    assert len(sheets(run, theory_of(run))["samples"]) == 7 * sum(len(sample.rows) for sample in everything.values())
 
 
 def test_of_many_authors_a_mixture_tells_a_models_own_from_the_others(make):

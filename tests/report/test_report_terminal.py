@@ -51,6 +51,16 @@ def test_long_names_fold_before_columns_part(make):
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_of_a_very_long_table_own_tasks_and_public_data_are_printed(make):
+    names = ", ".join(f"{{name: m{k}, private: t{k}}}" for k in range(7))
+    tasks = ", ".join(f"t{k}: {{source: fake, test: 2}}" for k in range(7))
+    few = ("metrics={loss: {}, similarity: {items: 2}}", "grid={ecosystem.alpha: [0.5]}", "generations=1", "n=10")
+    text = printed(make(f"ecosystem.entities=[{names}]", f"tasks={{{tasks}}}", *few))
+    assert text.split("Similarity")[0].count("m3 on ") == 2
+    assert "14 of 56 rows; all are in the report's files and in --json." in text
+    assert "40 of 168 rows; all are in the report's files and in --json." in text
+
+
 @pytest.mark.parametrize("width", [30, 50, 80, 200])
 def test_every_column_is_shown_at_any_width(grid, width):
     text = printed(grid, width)

@@ -162,6 +162,17 @@ class ChangeTable:
     rows: tuple[Row, ...]
     seeds: int
 
+    def fewer(self, most: int) -> ChangeTable:
+        """Return the table with at most so many rows: without other models' tasks, then evenly chosen.
+
+        Args:
+            most: Number of rows, at most.
+        """
+        if len(self.rows) <= most:
+            return self
+        kept = [row for row in self.rows if row.kind != "other"]
+        return replace(self, rows=tuple(evenly(kept, most)))
+
 
 def columns_of(points: pd.DataFrame, *, greek: bool = False) -> Columns:
     """Lay grid points out as columns.

@@ -15,8 +15,8 @@ from crossfeed.settings import Measure
 __all__ = ["THEORY", "WEIGHTS", "definitions"]
 
 WEIGHTS: Final = (
-    "α, synthetic share: the part of a training set that was published by models, from generation 1 on. β, private "
-    "share: the part of its real data that is the model's own; the rest is public. Both are shares from 0 to 1."
+    "alpha, synthetic share: the part of a training set that was published by models, from generation 1 on. beta, "
+    "private share: the part of its real data that is the model's own; the rest is public. Both are from 0 to 1."
 )
 """The two weights, for places with room for a line or two."""
 

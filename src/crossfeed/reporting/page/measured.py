@@ -26,7 +26,7 @@ from crossfeed.settings import Measure
 __all__ = ["changes", "curves", "measured"]
 
 _PANELS: Final = 40
-_ROWS: Final = 150
+_ROWS: Final = 80
 _COLUMNS: Final = 24
 _GROUPS: Final = 4
 _LINES: Final = 6
@@ -74,9 +74,9 @@ def changes(table: ChangeTable, final: str, groups: int) -> Changes:
     if (known := len(table.columns.points)) > _COLUMNS:
         shown = replace(table, columns=table.columns.some(groups, _LINES))
         legend += left_out(len(shown.columns.points), known, "the files")
-    if len(table.rows) > _ROWS:
-        shown = replace(shown, rows=tuple(row for row in table.rows if row.kind != "other"))
-        legend += f" The {len(table.rows) - len(shown.rows)} rows of other models' tasks are in the files."
+    shown = shown.fewer(_ROWS)
+    if (less := len(shown.rows)) < len(table.rows):
+        legend += f" {less} of {len(table.rows)} rows; all are in the files."
     return Changes(shown, legend, file_stem(measure.metric), table)
 
 

@@ -6,7 +6,7 @@ To add a section, write its function and add it to `sections`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -48,6 +48,8 @@ __all__ = ["environment_items", "failures", "sections"]
 
 _GROUPS: Final = 4
 _POINTS: Final = 4  # of each group, in figures of mixtures
+_MODELS: Final = 4  # whose outputs stand side by side
+_TASKS: Final = 6  # whose prompts are shown
 _AUTHORS: Final = 8  # of more models a training set's parts are not told apart by author, nor all shown
 
 
@@ -99,7 +101,22 @@ def _samples(run: Run) -> list[Block]:
         "same random numbers at every generation, so what changes is the model. Long texts are cut; control characters "
         "are shown as ⟨U+…⟩."
     )
-    return [Words([note]), Samples(shown)]
+    models, tasks = run.experiment.ecosystem.names, list(dict.fromkeys(sample.task for sample in shown))
+    told = evenly(tasks, _TASKS)
+    if len(models) > _MODELS or len(told) < len(tasks):
+        note += (
+            f" Of {len(models)} models and {len(tasks)} data sets some are shown, evenly chosen, and each data set's "
+            "own model; all are in samples.csv."
+        )
+    owners = {entity.private: entity.name for entity in run.experiment.ecosystem.entities}
+    chosen = [sample.by(_writers(models, owners.get(sample.task))) for sample in shown if sample.task in told]
+    return [Words([note]), Samples(chosen)]
+
+
+def _writers(models: Sequence[str], owner: str | None) -> list[str]:
+    """Return models whose outputs are shown side by side, the data set's own among them."""
+    chosen = evenly(models, _MODELS)
+    return chosen if owner is None or owner in chosen else [owner, *chosen[1:]]
 
 
 def _mixture(run: Run) -> list[Block]:

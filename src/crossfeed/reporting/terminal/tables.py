@@ -25,6 +25,7 @@ _STYLES: Final = {"better": "green", "worse": "red", "up": "cyan", "down": "mage
 _MARKS: Final = {("down", "up"): "up, down"}
 _SPELLED: Final = {"→": "->", "±": "+-", "—": "-", "…": "...", "α": "alpha", "β": "beta"}
 _GAP: Final = 2  # between columns: one of padding, one of the box
+_ROWS: Final = 40  # of a table; more than some screens
 _WIDEST_HEAD: Final = 24  # longer ones fold
 _NARROWEST_LABEL: Final = 12
 
@@ -38,9 +39,12 @@ def render(run: Run, console: Console) -> None:
     """
     _head(run, console)
     measures = by_section(run.measures, "terminal")
-    shown = [table for measure in measures if (table := run.change_table(measure.metric))]
-    for table in shown:
+    whole = [table for measure in measures if (table := run.change_table(measure.metric))]
+    shown = [table.fewer(_ROWS) for table in whole]
+    for table, all_of_it in zip(shown, whole, strict=True):
         _print_change(table, console)
+        if len(table.rows) < (known := len(all_of_it.rows)):
+            say(console, f"{len(table.rows)} of {known} rows; all are in the report's files and in --json.", "dim")
     if not shown:
         say(console, "Nothing has been measured yet.")
     else:

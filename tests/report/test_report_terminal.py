@@ -33,6 +33,7 @@ def test_numbers_and_marks_stand_at_80_columns(seeds):
     assert f"{numbers['percent']:+.1f} ± {numbers['percent_se']:.1f} %" in text
     assert "Means over 3 seeds" in text
     assert "Loss (nats/word), initial to final" in text
+    assert "alpha, synthetic share: the part of a training set" in text
     assert "Similarity of outputs (mean cosine), initial to final" in text
     assert "0.1" in text
 

@@ -59,6 +59,7 @@ def render_prediction(prediction: Prediction, console: Console) -> None:
         [*_place(prediction, cell), *row] for cell in shown for row in _errors(prediction, cell, tasks if on else [])
     ]
     _print(console, [*heads, "model", *at, "limit", "efficiency", *on], rows)
+    console.print()
     say(console, f"{WEIGHTS} {THEORY}", "dim")
 
 

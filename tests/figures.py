@@ -15,6 +15,8 @@ def save_empty(patch: pytest.MonkeyPatch, *formats: str) -> None:
     def savefig(self: Figure, file: IO[Any], *, format: str, **options: Any) -> None:
         if format not in formats:
             save(self, file, format=format, **options)
+        elif format == "pdf":
+            save(Figure((1, 1)), file, format=format)
         elif format == "svg":
             file.write('<svg xmlns="http://www.w3.org/2000/svg" width="72pt" height="72pt"></svg>')
 

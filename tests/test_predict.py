@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -375,7 +376,9 @@ def test_tables_fit_their_width(planned, width):
         console = Console(width=width, color_system=None)
         with console.capture() as captured:
             render(what, console)
-        assert max(map(len, captured.get().splitlines())) <= width
+        text = captured.get()
+        assert max(map(len, text.splitlines())) <= width
+        assert "beta, private share: the part of its real data" in " ".join(text.split())
 
 
 def test_many_cells_and_many_models_are_summed_up():
@@ -419,6 +422,20 @@ def test_files_and_plain_data_hold_the_tables(tmp_path, planned):
     assert len(pd.read_csv(tmp_path / "p" / "landscape.csv")) == planned.landscape.values.size
     for data in (prediction_data(prediction), plan_data(planned)):
         assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+@pytest.mark.parametrize("width", [3.25, 5.5])
+def test_figures_for_a_paper_are_as_wide_at_most_and_have_all_panels(tmp_path, planned, width):
+    grid = {"ecosystem.beta": [0.2, 0.5, 0.8], "ecosystem.alpha": [0.0, 0.25, 0.5, 0.75, 1.0]}
+    prediction = predict(Experiment.model_validate(experiment().model_dump() | {"grid": grid}))
+    write_prediction(prediction, tmp_path, width)
+    write_plan(planned, tmp_path, width)
+    wide = len(efficiency_figure(prediction).axes), len(trajectory_figure(prediction).axes)
+    narrow = [draw(prediction, width / 0.79) for draw in (efficiency_figure, trajectory_figure)]
+    assert tuple(len(figure.axes) for figure in narrow) == wide
+    for name in ("efficiency", "trajectory", "landscape"):
+        (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) [\d.]+ \]", (tmp_path / f"{name}.pdf").read_bytes())
+        assert 0.7 * 72 * min(width, 4) < float(box) <= 72 * width + 1e-3
 
 
 # ----- commands and presets

@@ -61,7 +61,7 @@ def written(monkeypatch):
     """Pages have tests of their own; here it is noted which are written."""
     noted = []
 
-    def write(runs, folder):
+    def write(runs, folder, figure_width):
         noted.append(([each.id for each in runs] if isinstance(runs, list) else runs.id, folder))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "index.html").write_text("")

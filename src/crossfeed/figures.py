@@ -32,7 +32,7 @@ from crossfeed.exact.prediction import Prediction
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run, points_of
 from crossfeed.reporting.data.layout import columns_of
-from crossfeed.reporting.data.measures import LOSS, SIMILARITY
+from crossfeed.reporting.data.measures import LOSS, SIMILARITY, declared
 from crossfeed.reporting.data.numbers import by_generation, mixture
 from crossfeed.reporting.drawing.charts import draw_chart, draw_landscape
 from crossfeed.reporting.drawing.clouds import draw_cloud
@@ -188,7 +188,9 @@ def loss_matrix(
     _known("generation", last, table["generation"])
     wide = table[table["generation"] == last].pivot_table(index="model", columns="task", values="mean", sort=False)
     values = wide.to_numpy(dtype=float)
-    scale = Scale(LOSS, float(np.nanmin(values)), float(np.nanmax(values)), "levels", number)
+    scale = Scale(
+        declared(LOSS, [source.experiment]).axis, float(np.nanmin(values)), float(np.nanmax(values)), "levels", number
+    )
     axes = draw_matrix(_axes(ax), Matrix("", values, list(wide.index), list(wide.columns)), scale)
     which = f", {columns_of(points, greek=True).labels[point]}" if len(points) > 1 else ""
     axes.set(xlabel="on", ylabel="model", title=f"loss, t = {last}{which}")
@@ -255,7 +257,7 @@ def _curve(
     draw_lines(axes, table[(table["task"] == task) & table["point"].isin(chosen)], chosen, band)
     for line, point in zip(axes.lines[before:], chosen, strict=True):
         line.set_label(columns.labels[point] or metric)
-    axes.set(xlabel="generation", ylabel=metric.replace("_", " "), title=f"{model} on {task}")
+    axes.set(xlabel="generation", ylabel=declared(metric, [source.experiment]).axis, title=f"{model} on {task}")
     if len(chosen) > 1:
         axes.legend(frameon=True, facecolor=PAPER, edgecolor="none")
     return axes

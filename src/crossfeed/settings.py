@@ -111,6 +111,7 @@ class LearnerSettings(Frozen):
             ``{package!r}`` are filled in.
         other_units: The reason why losses of two such learners that are described differently may have different units;
             empty if they have the same.
+        loss_unit: Unit of its losses as it is shown, such as ``nats/token``; empty if they have none.
     """
 
     always_told = frozenset({"kind"})
@@ -118,6 +119,7 @@ class LearnerSettings(Frozen):
     builder: ClassVar[str] = ""
     missing: ClassVar[str] = "the learner {kind!r} needs the package {package!r}, which is not installed"
     other_units: ClassVar[str] = ""
+    loss_unit: ClassVar[str] = ""
 
     kind: str
 
@@ -283,6 +285,8 @@ class Measure:
         shown: The places that show it.
         finite: True if a value that is not finite means that training diverged; the cell then fails.
         pairs: True if each value is of a pair of entities, with ``a+b`` in the place of the entity.
+        unit: Its unit as it is shown; empty if it has none; None if it is that of the learner's losses
+            (`LearnerSettings.loss_unit`).
     """
 
     metric: str
@@ -295,6 +299,18 @@ class Measure:
     shown: frozenset[Place] = frozenset({"terminal", "page"})
     finite: bool = False
     pairs: bool = False
+    unit: str | None = ""
+
+    @property
+    def heading(self) -> str:
+        """Title with the unit: ``Loss (nats/token)``."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
+    def axis(self) -> str:
+        """Label of an axis: ``loss (nats/token)``."""
+        name = self.metric.replace("_", " ")
+        return f"{name} ({self.unit})" if self.unit else name
 
 
 class MetricSettings(Frozen):

@@ -114,6 +114,23 @@ def test_the_page_fits_and_shows_the_librarys_numbers(open_page, address):
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
 
 
+def test_on_a_phone_figures_come_before_most_sliders_and_a_finger_meets_everything(open_page, address):
+    page = ready(open_page(address, 390))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("input[type=range]:visible").count() == 2
+    assert page.locator(".plot").first.bounding_box()["y"] < 600
+    page.click("#more > summary")
+    assert page.locator("input[type=range]:visible").count() == 9
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = "each => each.filter(one => one.getBoundingClientRect().height < 44).map(one => one.outerHTML)"
+    assert page.eval_on_selector_all("input[type=range], summary, button, fieldset label, a.yaml", small) == []
+    press(page, "entities", "ArrowRight")
+    assert page.locator("#more").get_attribute("open") is not None
+    page.set_viewport_size({"width": 1600, "height": 900})
+    assert page.locator("#more > summary:visible").count() == 0
+    assert page.locator("input[type=range]:visible").count() == 9
+
+
 def test_moved_sliders_show_what_predict_says_of_the_yaml(open_page, address):
     page = ready(open_page(address))
     press(page, "alpha", "ArrowRight", 3)

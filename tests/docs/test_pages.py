@@ -73,7 +73,7 @@ def _languages(folder: Path) -> None:
 PREPARED = {"README.md": _readme, "docs/how-to/commands.md": _mine, "docs/languages.md": _languages}
 
 
-def _unreported(_: Run, folder: Path) -> Path:
+def _unreported(_: Run, folder: Path, figure_width: float | None = None) -> Path:
     """In place of a report, which has tests of its own and takes longer than all else that the pages do."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder / "index.html"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -119,6 +120,24 @@ def test_exact_theory_lies_beside_the_losses_of_linear_models_and_runs_ahead(tmp
     fake = opened(run_page.site(str(made(EIGHT, tmp_path / "fake"))))
     assert "exact theory" not in told(fake)["html"]["key"]
     assert held(fake, "panel0", 3)["ys"] == []
+
+
+def test_a_run_opens_at_a_point_that_shows_something_and_stays_there(tmp_path):
+    grid = "grid={ecosystem.beta: [0.2, 0.8], ecosystem.alpha: [0, 0.5, 1]}"
+    place = made(EIGHT, tmp_path / "run", grid, "seeds=[0]")
+    page = opened(run_page.site(str(place)))
+    assert told(page)["controls"]["point"]["value"] == "1"
+    assert ask(page, 1, point="3")["controls"]["point"]["value"] == "3"
+    assert ask(page, 2, metric="loss")["controls"]["point"]["value"] == "1"
+
+
+def test_a_run_whose_telling_point_is_not_measured_yet_opens_at_one_that_is(tmp_path):
+    place = made(EIGHT, tmp_path / "run", "grid={ecosystem.alpha: [0, 0.5, 1]}", "seeds=[0]")
+    (place / "records.parquet").unlink()
+    for cell in ("alpha-0_seed-0", "alpha-0.5_seed-0"):
+        shutil.rmtree(place / "records" / cell)
+    page = opened(run_page.site(str(place)))
+    assert told(page)["controls"]["point"]["value"] == "2"
 
 
 def test_it_is_said_why_there_is_no_theory_of_a_run_of_linear_models(tmp_path):

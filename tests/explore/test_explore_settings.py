@@ -8,6 +8,7 @@ import pytest
 from crossfeed import Experiment
 from crossfeed.description.reading import preset_names, read_preset
 from crossfeed.errors import InvalidDescription
+from crossfeed.explorer.first_point import first_point
 from crossfeed.explorer.short_yaml import short_yaml
 from crossfeed.explorer.sliders import GENERATIONS, Start, first_start
 from crossfeed.explorer.summary import as_described
@@ -133,10 +134,36 @@ def test_a_truth_given_number_by_number_decides_the_dimension():
     assert len(start.describe(start.change({"entities": 3})).tasks) == 3
 
 
-def test_a_page_starts_at_the_grids_first_values_and_shows_generations():
-    start = Start.of(Experiment.from_yaml(read_preset("figure-2")))
-    assert (start.settings.alpha, start.settings.beta) == (0.0, 0.1)
+@pytest.mark.parametrize(
+    ("grid", "position"),
+    [
+        ({}, 0),
+        ({"ecosystem.alpha": [0, 0.5, 1]}, 1),
+        ({"ecosystem.alpha": [0, 0.5]}, 1),
+        ({"ecosystem.alpha": [0.5, 1]}, 0),
+        ({"ecosystem.alpha": [0, 1]}, 1),
+        ({"ecosystem.alpha": [0]}, 0),
+        ({"ecosystem.alpha": [0.9, 0.1, 0.5]}, 2),
+        ({"ecosystem.alpha": ["proportional", 0.5]}, 0),
+        ({"ecosystem.beta": [0, 0.5, 1], "ecosystem.alpha": [0, 0.5, 1]}, 4),
+        ({"ecosystem.beta": [0, 0.9], "ecosystem.history": ["latest", "accumulate"], "n": [10, 20, 30]}, 7),
+    ],
+    ids=str,
+)
+def test_of_a_grid_a_page_opens_at_a_point_that_shows_something(grid, position):
+    assert first_point(grid) == position
+
+
+@pytest.mark.parametrize(("name", "alpha", "beta"), [("figure-2", 0.5, 0.5), ("figure-4", 0.5, 0.5)])
+def test_a_page_starts_inside_the_grid_and_shows_generations(name, alpha, beta):
+    start = Start.of(Experiment.from_yaml(read_preset(name)))
+    assert (start.settings.alpha, start.settings.beta) == (alpha, beta)
     assert (start.experiment.grid, start.experiment.generations) == ({}, GENERATIONS)
+
+
+def test_a_description_without_a_grid_opens_as_it_is():
+    flat = Start.of(Experiment.from_yaml(NUMBERED, ("ecosystem.alpha=0", "ecosystem.beta=0")))
+    assert (flat.settings.alpha, flat.settings.beta) == (0.0, 0.0)
     assert (first_start().settings.alpha, first_start().settings.beta) == (0.5, 0.5)
 
 

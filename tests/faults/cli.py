@@ -83,7 +83,7 @@ def accept(*_: object, **__: object) -> None:
     raise Accepted
 
 
-def empty_report(run: object, folder: Path) -> Path:
+def empty_report(run: object, folder: Path, figure_width: float | None = None) -> Path:
     """Stands for writing a report: an empty page, for drawing its figures takes seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.html").write_text("a page")

@@ -13,9 +13,9 @@ import pytest
 import crossfeed
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.reading import read_preset
-from crossfeed.description.registry import _METRICS, built_in_measures, metric_settings
+from crossfeed.description.registry import _LEARNERS, _METRICS, built_in_measures, learner_settings, metric_settings
 from crossfeed.loop import run
-from crossfeed.reporting.data.measures import by_section, measured_in
+from crossfeed.reporting.data.measures import by_section, declared, measured_in
 from crossfeed.settings import measures_of
 from crossfeed.store.memory import MemoryStore
 
@@ -112,3 +112,31 @@ def test_tables_are_in_the_registrys_order_then_in_the_records():
     ]  # fmt: skip
     plain = next(each for each in found if each.metric == "unheard_of")
     assert (plain.title, plain.band, plain.words, plain.bounded) == ("Unheard of", 0.0, ("down", "up"), False)
+
+
+@pytest.mark.parametrize(
+    ("preset", "heading", "axis"),
+    [
+        ("quickstart", "Loss (nats/token)", "loss (nats/token)"),
+        ("figure-4", "Loss (squared error)", "loss (squared error)"),
+        ("digits", "Loss (squared error/image)", "loss (squared error/image)"),
+        ("mixed", "Loss", "loss"),  # a writer's and a painter's losses have no unit in common
+        ("unequal-models", "Loss (nats/token)", "loss (nats/token)"),
+    ],
+)
+def test_losses_have_the_unit_of_their_learner(preset, heading, axis):
+    loss = declared("loss", [Experiment.from_yaml(read_preset(preset))])
+    assert (loss.heading, loss.axis) == (heading, axis)
+    assert (loss,) == measured_in(records("loss"), [Experiment.from_yaml(read_preset(preset))])
+
+
+def test_losses_of_different_kinds_have_no_unit_and_other_numbers_their_own():
+    both = [Experiment.from_yaml(read_preset(name)) for name in ("quickstart", "figure-4")]
+    assert [declared(name, both).axis for name in ("loss", "completion_loss")] == ["loss", "completion loss"]
+    assert declared("similarity", both).heading == "Similarity of outputs (mean cosine)"
+    assert declared("unheard_of", both).heading == "Unheard of"
+
+
+@pytest.mark.parametrize("kind", sorted(_LEARNERS))
+def test_every_learner_that_comes_along_says_the_unit_of_its_losses(kind):
+    assert learner_settings(kind).loss_unit

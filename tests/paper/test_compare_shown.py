@@ -118,6 +118,7 @@ def test_files_hold_every_cell(comparison, tmp_path):
     assert len(rows) == 117
     assert {row["result"] for row in rows if row["state"] == "not run"} == {""}
     page = (tmp_path / "out" / "comparison.md").read_text()
+    assert "alpha, synthetic share: the part of a training set" in page
     assert len(re.findall(r"^\| 0", page, re.MULTILINE)) + len(re.findall(r"^\| 1", page, re.MULTILINE)) == 117
     source = (tmp_path / "out" / "comparison.tex").read_text()
     assert source.count(r"\begin{tabular}") == source.count(r"\end{tabular}") == 7

@@ -11,7 +11,7 @@ def quick(monkeypatch):
     """Pages have tests of their own; here it is asked where they go."""
     made = []
 
-    def write(runs, folder):
+    def write(runs, folder, figure_width):
         made.append(([run.id for run in runs] if isinstance(runs, list) else runs.id, folder))
         folder.mkdir(parents=True, exist_ok=True)
         return folder / "index.html"
@@ -26,6 +26,13 @@ def test_one_run_is_reported_in_its_folder(seeds, quick):
     assert answer.code == 0
     assert quick == [(seeds.id, seeds.folder / "report")]
     assert answer.out == f"report   {seeds.folder / 'report' / 'index.html'}\n"
+
+
+@pytest.mark.parametrize("width", ["0", "-3", "200", "wide"])
+def test_a_width_that_no_paper_has_is_refused(seeds, width):
+    answer = crossfeed_cli("report", str(seeds.folder), "--figure-width", width)
+    assert answer.code == 2
+    assert "--figure-width" in answer.err
 
 
 def test_several_go_to_a_folder_named_after_them_or_to_a_given_one(seeds, partly, quick, tmp_path, monkeypatch):

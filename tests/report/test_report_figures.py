@@ -88,6 +88,18 @@ def test_what_differs_much_has_a_logarithmic_axis_on_which_all_of_it_is_seen(end
     np.testing.assert_array_equal(exact.get_ydata(), table["exact"])
 
 
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_a_long_unit_is_broken_into_lines_that_fit_beside_their_panel(width):
+    table = pd.DataFrame({"point": 0, "generation": [0, 1], "mean": [1.0, 200.0], "se": np.nan})
+    figure = curves(table, [Panel("", {})], {0: ""}, ylabel="loss (squared error/image)", log=True, width=width)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    label, panel = axes.yaxis.label.get_window_extent(), axes.get_window_extent()
+    assert axes.get_ylabel().replace("\n", " ") == "loss (squared error/image), log scale"
+    assert label.height <= 1.1 * panel.height
+    assert label.x0 >= 0
+
+
 def test_a_panel_can_be_drawn_into_axes_of_ones_own(seeds):
     axes = Figure().add_subplot()
     assert draw_lines(axes, loss_panels(seeds)[0].of(by_generation(seeds.records, "loss")), [0, 2]) is axes

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import re
+import zlib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from tests.figures import save_empty
 
 from crossfeed.display.formatting import clip, plain, safe_cell, shorten
 from crossfeed.errors import StoreError
@@ -20,7 +23,9 @@ from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture
 from crossfeed.reporting.files import to_csv
 from crossfeed.reporting.html import write_report, write_side_by_side
 from crossfeed.reporting.page.measured import measured
+from crossfeed.reporting.page.samples import samples
 from crossfeed.reporting.page.sections import sections
+from crossfeed.reporting.page.sheets import sheets
 
 ATTACK = (
     "<script>alert(1)</script></style><style>*{display:none}</style><img src=x onerror=alert(2)>"
@@ -118,7 +123,7 @@ def test_the_page_holds_all_that_was_asked(seeds, reported):
     page = page_of(reported(seeds))
     sections = [attributes["id"] for attributes in page.all("section")]
     expected = ["summary", "loss", "gains", "similarity", "outputs", "quality", "mixture", "timing"]
-    expected += ["environment", "reproduce"]
+    expected += ["definitions", "environment", "reproduce"]
     assert sections == expected
     table = seeds.change_table("loss")
     for row in table.rows:
@@ -130,6 +135,8 @@ def test_the_page_holds_all_that_was_asked(seeds, reported):
         assert word in page.text
     assert seeds.experiment.to_yaml().strip() in page.text
     assert "All 9 cells finished." in page.text
+    for said in ("Loss (nats/word), beta", "Loss (nats/word) over generations", "Similarity of outputs (mean cosine)"):
+        assert said in page.text.replace("β", "beta")
     assert "the loss ended lowest at" in page.text
     assert len(page.all("img")) == 7
     assert seeds.outputs("alpha-1_seed-0", 2)["completion"][0] in page.text
@@ -150,6 +157,26 @@ def test_figures_and_tables_are_files_too(seeds, reported):
     entry = next(r for r in seeds.change_table("loss").rows if r.label == "warm on cold").entries[1]
     assert f"{float(found['final']):.2f}" == entry.final
     assert found["seeds"] == "3"
+
+
+@pytest.mark.parametrize("width", [3.25, 5.5, 7.0])
+def test_figures_fit_a_papers_column_or_page_in_legible_letters(seeds, tmp_path, monkeypatch, width):
+    save_empty(monkeypatch, "png", "svg")
+    write_report(seeds, tmp_path, width)
+    figures = sorted((tmp_path / "figures").glob("*.pdf"))
+    assert len(figures) == 7
+    for figure in figures:
+        content = figure.read_bytes()
+        (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) [\d.]+ \]", content)
+        assert float(box) == pytest.approx(72 * width)
+        assert b"/FontFile2" in content
+        assert b"/Type3" not in content
+        streams = [zlib.decompress(part) for part in re.findall(rb"stream\r?\n(.*?)endstream", content, re.DOTALL)]
+        page = next(part for part in streams if b" Tf" in part)
+        (scale,) = re.findall(rb"^([\d.]+) 0 0 \1 0 0 cm$", page, re.MULTILINE)
+        sizes = {float(size) for size in re.findall(rb"/F\d[\w-]* ([\d.]+) Tf", page)}
+        assert sizes
+        assert float(scale) * min(sizes) >= 5.9, figure.name
 
 
 def test_the_same_run_gives_the_same_report(seeds, reported, tmp_path):
@@ -251,12 +278,31 @@ def test_a_very_long_table_is_shown_in_part_and_kept_whole(make):
     (block,) = (each for each in measured(run, run.measures[:1]) if each.kind == "changes")
     assert len(block.whole.rows) == 13 * 14
     assert [row.kind for row in block.table.rows] == ["own"] * 13 + ["public"] * 13
-    assert "The 156 rows of other models' tasks are in the files." in block.legend
+    assert "26 of 182 rows; all are in the files." in block.legend
     (curves,) = measured(run, run.measures[:1])[1:]
     titles = [axis.get_title(loc="left") for axis in curves.draw(10.4).axes]
     assert titles == ["own tasks, mean of 13", "other models' tasks, mean of 156", "public data, mean of 13"]
     own = run.records.query("metric == 'loss' and generation == 1 and model.str[1:] == task.str[1:]")["value"].mean()
     assert curves.draw(10.4).axes[0].get_lines()[0].get_ydata()[-1] == pytest.approx(own)
+
+
+def test_of_many_models_some_outputs_are_shown_the_data_sets_own_among_them_and_all_kept(make):
+    names = ", ".join(f"{{name: m{k}, private: t{k}}}" for k in range(7))
+    tasks = ", ".join(f"t{k}: {{source: fake, test: 2}}" for k in range(7))
+    few = ("metrics={accuracy: {items: 2}}", "grid={ecosystem.alpha: [0.5]}", "generations=1", "n=10")
+    run = make(f"ecosystem.entities=[{names}]", f"tasks={{{tasks}}}", *few)
+    (section,) = (each for each in sections(run, theory_of(run)) if each.name == "outputs")
+    (shown,) = (block.samples for block in section.blocks if block.kind == "samples")
+    assert len({sample.task for sample in shown}) == 6
+    everything = {(sample.task, sample.item): sample for sample in samples(run)}
+    for sample in shown:
+        whole = everything[sample.task, sample.item]
+        assert len(sample.models) == 4
+        assert sample.task == "public" or f"m{sample.task[1:]}" in sample.models
+        for (label, texts), (same, all_of_them) in zip(sample.rows, whole.rows, strict=True):
+            assert label == same
+            assert texts == [all_of_them[whole.models.index(model)] for model in sample.models]
+    assert len(sheets(run, theory_of(run))["samples"]) == 7 * sum(len(sample.rows) for sample in everything.values())
 
 
 def test_of_many_authors_a_mixture_tells_a_models_own_from_the_others(make):

@@ -21,7 +21,7 @@ def test_latex_has_a_line_for_each_row_and_a_cell_for_each_point(nested):
     table = nested.change_table("loss", greek=True)
     text = table_files(table)["loss.tex"].decode()
     lines = text.splitlines()
-    assert lines[:2] == [r"% \usepackage{booktabs}", r"\begin{tabular}{@{}lrrrr@{}}"]
+    assert lines[:3] == [r"% \usepackage{booktabs}", "% Loss (nats/word)", r"\begin{tabular}{@{}lrrrr@{}}"]
     assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
     assert r" & \multicolumn{2}{c}{$\beta$ = 0.2} & \multicolumn{2}{c}{$\beta$ = 0.8} \\" in lines
     assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}" in lines

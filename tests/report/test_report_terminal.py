@@ -32,6 +32,9 @@ def test_numbers_and_marks_stand_at_80_columns(seeds):
     assert f"{numbers['initial']:.2f} → {numbers['final']:.2f} " in line
     assert f"{numbers['percent']:+.1f} ± {numbers['percent_se']:.1f} %" in text
     assert "Means over 3 seeds" in text
+    assert "Loss (nats/word), initial to final" in text
+    assert "alpha, synthetic share: the part of a training set" in text
+    assert "Similarity of outputs (mean cosine), initial to final" in text
     assert "0.1" in text
 
 
@@ -47,6 +50,16 @@ def test_long_names_fold_before_columns_part(make):
     line = re.findall(r"^science-model on .*$", text, re.MULTILINE)[0]
     assert len(re.findall(r"\d → \S+ (?:better|worse|same)", line)) == 3
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_of_a_very_long_table_own_tasks_and_public_data_are_printed(make):
+    names = ", ".join(f"{{name: m{k}, private: t{k}}}" for k in range(7))
+    tasks = ", ".join(f"t{k}: {{source: fake, test: 2}}" for k in range(7))
+    few = ("metrics={loss: {}, similarity: {items: 2}}", "grid={ecosystem.alpha: [0.5]}", "generations=1", "n=10")
+    text = printed(make(f"ecosystem.entities=[{names}]", f"tasks={{{tasks}}}", *few))
+    assert text.split("Similarity")[0].count("m3 on ") == 2
+    assert "14 of 56 rows; all are in the report's files and in --json." in text
+    assert "40 of 168 rows; all are in the report's files and in --json." in text
 
 
 @pytest.mark.parametrize("width", [30, 50, 80, 200])

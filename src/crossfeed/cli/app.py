@@ -117,6 +117,16 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Change one field; may be given again."),
 ]
+FigureWidth = Annotated[
+    float | None,
+    typer.Option(
+        metavar="INCHES",
+        min=2.5,
+        max=20,
+        help="Width of PDF figures for a paper, in letters of 7 points: 3.25 for a column of two, 5.5 to 7 for a page.",
+        show_default="as on a screen",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs, and nothing else.")]
 Location = Annotated[
     str,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from crossfeed.cli import completion
-from crossfeed.cli.app import AsJson, examples, folder, print_json, say_files, terminal
+from crossfeed.cli.app import AsJson, FigureWidth, examples, folder, print_json, say_files, terminal
 
 commands = typer.Typer()
 
@@ -49,6 +49,7 @@ def compare(
             show_default="RUN/report/compare",
         ),
     ] = None,
+    figure_width: FigureWidth = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare runs with the paper's tables: cell by cell, and how many directions agree.
@@ -67,7 +68,7 @@ def compare(
         render_comparison(comparison, terminal())
     if out is not None or not as_json:
         where = out or report_folder(comparison.runs.runs[0]) / "compare"
-        say_files(write_comparison(comparison, where), as_json)
+        say_files(write_comparison(comparison, where, figure_width), as_json)
 
 
 @commands.command(
@@ -80,6 +81,7 @@ def evidence(
             metavar="FOLDER", parser=folder, help="Write tables and a heat map there.", show_default="nowhere"
         ),
     ] = None,
+    figure_width: FigureWidth = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the training data that makers state for their models, its overlaps, and bases for a default beta."""
@@ -93,4 +95,4 @@ def evidence(
     else:
         render_evidence(collected, terminal())
     if out is not None:
-        say_files(write_evidence(collected, out), as_json)
+        say_files(write_evidence(collected, out, figure_width), as_json)

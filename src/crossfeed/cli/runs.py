@@ -15,6 +15,7 @@ from crossfeed.cli.app import (
     STOPPED,
     AsJson,
     DataRoot,
+    FigureWidth,
     Location,
     Locations,
     Out,
@@ -162,16 +163,17 @@ def status(place: Location, as_json: AsJson = False) -> None:
     epilog=examples(
         "crossfeed report runs/quickstart-0123456789ab",
         "crossfeed report runs/beta-0.1/ runs/beta-0.9/ --out side-by-side/",
+        "crossfeed report runs/quickstart-0123456789ab --figure-width 3.25",
     )
 )
-def report(places: Locations, out: ReportFolder = None) -> None:
+def report(places: Locations, out: ReportFolder = None, figure_width: FigureWidth = None) -> None:
     """Write a run's report, or one page that lays several runs side by side: static, with figures and tables.
 
     Runs beside the paper's tables: `crossfeed compare`.
     """
     from crossfeed.reporting.reports import report as write_report
 
-    typer.echo(f"report   {write_report(places, out)}")
+    typer.echo(f"report   {write_report(places, out, figure_width=figure_width)}")
 
 
 @commands.command(epilog=examples("crossfeed presets", "crossfeed presets quickstart > mine.yaml"))

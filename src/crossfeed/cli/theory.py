@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from crossfeed.cli.app import (
     AsJson,
+    FigureWidth,
     Overrides,
     PresetOrFile,
     default_folder,
@@ -45,6 +47,7 @@ def predict(
     source: PresetOrFile,
     overrides: Overrides = None,
     out: Annotated[Path | None, _output("predictions/NAME-ID")] = None,
+    figure_width: FigureWidth = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict an experiment of linear models exactly: every generation and the limit, without running it."""
@@ -58,7 +61,8 @@ def predict(
         print_json(prediction_data(prediction))
     else:
         render_prediction(prediction, terminal())
-    _write_files(lambda folder: write_prediction(prediction, folder), out, "predictions", experiment, as_json)
+    write = partial(write_prediction, prediction, figure_width=figure_width)
+    _write_files(write, out, "predictions", experiment, as_json)
 
 
 @commands.command(
@@ -75,6 +79,7 @@ def plan(
     ] = "mean",
     overrides: Overrides = None,
     out: Annotated[Path | None, _output("plans/NAME-ID")] = None,
+    figure_width: FigureWidth = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the best weights alpha and beta, the cost of other weights, and the choices of selfish entities."""
@@ -88,7 +93,7 @@ def plan(
         print_json(plan_data(planned))
     else:
         render_plan(planned, terminal())
-    _write_files(lambda folder: write_plan(planned, folder), out, "plans", experiment, as_json)
+    _write_files(partial(write_plan, planned, figure_width=figure_width), out, "plans", experiment, as_json)
 
 
 def _write_files(

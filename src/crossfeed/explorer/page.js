@@ -42,6 +42,12 @@ export default ({ state }, doc) => {
       ask()
     })
   }
+  const more = at("more"), wide = window.matchMedia("(min-width: 761px)")
+  if (more) {
+    const fit = () => { more.open = wide.matches }
+    fit()
+    wide.addEventListener("change", fit)
+  }
   at("reset")?.addEventListener("click", () => {
     for (const name of Object.keys(moved)) delete moved[name]
     ask()

@@ -9,6 +9,7 @@ import pandas as pd
 from bokeh.document import Document
 
 from crossfeed.display.formatting import plain
+from crossfeed.explorer.first_point import first_point
 from crossfeed.explorer.pages import Conversation, dress, escaped, html
 from crossfeed.explorer.run_lines import by_task, empty, key, numbers, panels, put
 from crossfeed.explorer.server import Site
@@ -18,6 +19,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import columns_of
 from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
+from crossfeed.reporting.data.terms import WEIGHTS
 from crossfeed.reporting.terminal.progress_tables import where
 from crossfeed.running.status import CellStatus, RunStatus
 from crossfeed.settings import measures_of
@@ -94,6 +96,7 @@ class _Page:
         self._similarity = empty("similarity", experiment.generations) if self._of_pairs else None
         self._words = Conversation(self._move)
         self._moved: dict[str, Any] = {}
+        self._opened: str | None = None
         self._draw()
         self._tell_state()
         dress(
@@ -105,7 +108,8 @@ class _Page:
             description=plain(experiment.description),
             file=f"{experiment.name}.yaml",
             place=place,
-            similarity=plain(self._of_pairs.title) if self._of_pairs else "",
+            weights=WEIGHTS,
+            similarity=plain(self._of_pairs.heading) if self._of_pairs else "",
             panels=[{"title": panel.title, "root": panel.lines.figure.name} for panel in self._panels],
         )
 
@@ -146,8 +150,8 @@ class _Page:
         """Draw the numbers of the chosen metric and grid point."""
         run = self._seen.run
         metrics, labels = _metrics(run), columns_of(run.points, greek=True).labels
-        metric = self._chosen("metric", metrics)
-        point = self._chosen("point", {str(number): label for number, label in labels.items()})
+        metric = self._chosen("metric", metrics, next(iter(metrics)))
+        point = self._chosen("point", {str(number): label for number, label in labels.items()}, self._first_point())
         here = run.records[run.records["point"] == int(point)]
         table = by_generation(here, metric)
         names = run.experiment.ecosystem.names
@@ -181,15 +185,30 @@ class _Page:
             "similarity-key": html("key.html.j2", items=key([line.name for line in similar])),
         }
 
-    def _chosen(self, name: str, known: dict[str, str]) -> str:
-        """Return the reader's choice, or the first option."""
+    def _chosen(self, name: str, known: dict[str, str], first: str) -> str:
+        """Return the reader's choice, or the first one."""
         chosen = self._moved.get(name)
-        return chosen if chosen in known else next(iter(known))
+        return chosen if chosen in known else first
+
+    def _first_point(self) -> str:
+        """Return the grid point to open at: the telling one, or, while it is not measured, one that is.
+
+        Once there are numbers to look at it stays, also when others come.
+        """
+        if self._opened is not None:
+            return self._opened
+        run = self._seen.run
+        later = run.records["generation"] > min(0, run.experiment.generations - 1)  # generation 0 alone is no line
+        telling, measured = first_point(run.experiment.grid), run.records.loc[later, "point"].unique().tolist()
+        if not measured:
+            return str(telling)
+        self._opened = str(telling if telling in measured else measured[0])
+        return self._opened
 
 
 def _metrics(run: Run) -> dict[str, str]:
     """Return metrics that were measured, by name, with their titles; the loss where nothing was measured yet."""
-    return {each.metric: plain(each.title) for each in run.measures if not each.pairs} or {LOSS: "Loss"}
+    return {each.metric: plain(each.heading) for each in run.measures if not each.pairs} or {LOSS: "Loss"}
 
 
 def _options(known: dict[str, str]) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from crossfeed.description.experiment import Experiment
 from crossfeed.description.reading import preset_names, read_preset, validate
 from crossfeed.errors import InvalidDescription
 from crossfeed.exact.linear_ecosystem import linear_ecosystem
+from crossfeed.explorer.first_point import first_point
 from crossfeed.settings import Frozen, Number, Share
 from crossfeed.tasks.regression import RegressionSettings
 
@@ -81,7 +82,7 @@ class Start:
 
     @classmethod
     def of(cls, experiment: Experiment) -> Start:
-        """Start from an experiment; its grid, if any, is at its first values.
+        """Start from an experiment as it is described; of a grid, at `first_point`.
 
         Args:
             experiment: An experiment of linear models.
@@ -90,7 +91,7 @@ class Start:
             InvalidDescription: It has no linear theory; the message says why, and what to give instead.
             DataUnavailable: Features cannot be read.
         """
-        one = experiment.cells()[0].experiment
+        one = experiment.cells()[first_point(experiment.grid) * len(experiment.seeds)].experiment
         try:
             eco = linear_ecosystem(one)
         except InvalidDescription as error:
@@ -190,9 +191,8 @@ class Start:
 
 
 def first_start() -> Start:
-    """Return the default start of a page: the paper's Figure 2 at alpha = beta = 0.5."""
-    overrides = ("ecosystem.alpha=0.5", "ecosystem.beta=0.5", f"generations={GENERATIONS}")
-    return Start.of(Experiment.from_yaml(read_preset("figure-2"), overrides))
+    """Return the default start of a page: the paper's Figure 2, whose grid opens at alpha = beta = 0.5."""
+    return Start.of(Experiment.from_yaml(read_preset("figure-2")))
 
 
 def _linear_presets() -> list[str]:

@@ -52,6 +52,7 @@ class FakeSettings(LearnerSettings):
     """
 
     builder: ClassVar[str] = "crossfeed.learners.fake:build"
+    loss_unit: ClassVar[str] = "nats/word"
 
     kind: Literal["fake"] = "fake"
     reads_at_most: Annotated[int, Field(ge=1)] | None = None

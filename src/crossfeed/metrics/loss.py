@@ -48,6 +48,7 @@ class LossSettings(MetricSettings):
             section="loss",
             shown=frozenset({"terminal", "page", "curves", "progress"}),
             finite=True,
+            unit=None,
         ),
     )
 
@@ -70,6 +71,7 @@ class CompletionLossSettings(MetricSettings):
             section="loss",
             shown=frozenset({"page"}),
             finite=True,
+            unit=None,
         ),
     )
 

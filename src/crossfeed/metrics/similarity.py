@@ -44,6 +44,7 @@ class SimilaritySettings(MetricSettings):
             section="similarity",
             shown=frozenset({"terminal", "page", "curves"}),
             pairs=True,
+            unit="mean cosine",
         ),
         Measure(
             "empty_outputs",

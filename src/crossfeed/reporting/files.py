@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import finite_or_null, plain, safe_cell
 from crossfeed.errors import StoreError
-from crossfeed.reporting.drawing.style import to_pdf, to_png, to_svg
+from crossfeed.reporting.drawing.figures import WIDE
+from crossfeed.reporting.drawing.style import for_paper, to_pdf, to_png, to_svg
 
 __all__ = ["latex", "latex_text", "markdown", "markdown_text", "pictures", "rows_of", "to_csv", "write_contents"]
 
@@ -70,17 +71,19 @@ def latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([rf"\begin{{tabular}}{{{'l' * len(head)}}}", *body, r"\end{tabular}"]) + "\n"
 
 
-def pictures(figures: Mapping[str, Figure | None]) -> dict[str, bytes]:
+def pictures(figures: Mapping[str, Callable[[float], Figure | None]], paper: float | None = None) -> dict[str, bytes]:
     """Return figures as PDF, PNG and SVG files, by name; those that are None are left out.
 
     Args:
-        figures: Figures by name.
+        figures: Functions that draw a figure at most so many inches wide, by name.
+        paper: Inches that PDFs are wide at most, in letters of about 7 points; default: as on a wide screen.
     """
     contents: dict[str, bytes] = {}
-    for name, figure in figures.items():
+    for name, draw in figures.items():
+        figure = draw(WIDE)
         if figure is not None:
-            contents |= {f"{name}.pdf": to_pdf(figure), f"{name}.png": to_png(figure)}
-            contents[f"{name}.svg"] = to_svg(figure).encode()
+            contents |= {f"{name}.png": to_png(figure), f"{name}.svg": to_svg(figure).encode()}
+            contents[f"{name}.pdf"] = to_pdf(figure) if paper is None else for_paper(draw, paper)
     return contents
 
 

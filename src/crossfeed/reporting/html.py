@@ -21,7 +21,7 @@ from crossfeed.errors import StoreError
 from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.drawing.figures import NARROW, WIDE
-from crossfeed.reporting.drawing.style import for_page, to_pdf, to_png, to_svg
+from crossfeed.reporting.drawing.style import for_page, for_paper, to_pdf, to_png, to_svg
 from crossfeed.reporting.files import to_csv
 from crossfeed.reporting.page.blocks import Changes, Picture, Section
 from crossfeed.reporting.page.sections import sections
@@ -46,12 +46,13 @@ class _Image:
     narrow_height: int
 
 
-def write_report(run: Run, folder: Path | None = None) -> Path:
+def write_report(run: Run, folder: Path | None = None, figure_width: float | None = None) -> Path:
     """Write a run's report.
 
     Args:
         run: The run; it may be unfinished or partly failed.
         folder: Where to; default ``report`` in the run's folder. Files of an earlier report are replaced.
+        figure_width: See `crossfeed.reporting.reports.report`.
 
     Returns:
         The page, ``index.html``; ``figures/`` (PDF, PNG, SVG) and ``tables/`` (CSV, LaTeX) are beside it.
@@ -62,15 +63,16 @@ def write_report(run: Run, folder: Path | None = None) -> Path:
     theory = theory_of(run)
     title, identity = plain(run.experiment.name), f"run {run.id}"
     where = run.folder / "report" if folder is None else Path(folder)
-    return _write_page(where, title, identity, sections(run, theory), sheets(run, theory))
+    return _write_page(where, title, identity, sections(run, theory), sheets(run, theory), figure_width)
 
 
-def write_side_by_side(runs: Sequence[Run], folder: Path) -> Path:
+def write_side_by_side(runs: Sequence[Run], folder: Path, figure_width: float | None = None) -> Path:
     """Write a page that lays runs beside each other; `crossfeed.reporting.paper.agreement` lays runs beside the paper.
 
     Args:
         runs: Two runs or more, of any experiments; they may be unfinished.
         folder: Where to; files of an earlier page are replaced.
+        figure_width: See `crossfeed.reporting.reports.report`.
 
     Returns:
         The page, ``index.html``, with ``figures/`` and ``tables/`` beside it, as of a run's report.
@@ -82,17 +84,23 @@ def write_side_by_side(runs: Sequence[Run], folder: Path) -> Path:
     beside = lay_side_by_side(runs)
     title = f"{len(runs)} runs side by side"
     identity = ", ".join(f"{letter} {run.id}" for letter, run in zip(beside.letters, runs, strict=True))
-    return _write_page(Path(folder), title, identity, side_by_side_sections(beside), side_by_side_sheets(beside))
+    parts, tables = side_by_side_sections(beside), side_by_side_sheets(beside)
+    return _write_page(Path(folder), title, identity, parts, tables, figure_width)
 
 
 def _write_page(
-    folder: Path, title: str, identity: str, parts: Sequence[Section], tables: Mapping[str, pd.DataFrame]
+    folder: Path,
+    title: str,
+    identity: str,
+    parts: Sequence[Section],
+    tables: Mapping[str, pd.DataFrame],
+    figure_width: float | None,
 ) -> Path:
     images = {}
     for section in parts:
         for block in section.blocks:
             if isinstance(block, Picture):
-                images[block.name] = _draw(block, folder / "figures")
+                images[block.name] = _draw(block, folder / "figures", figure_width)
             elif isinstance(block, Changes):
                 for name, content in table_files(block.whole).items():
                     _write(folder / "tables" / name, content)
@@ -114,13 +122,13 @@ def _write_page(
     return page
 
 
-def _draw(picture: Picture, folder: Path) -> _Image:
-    """Draw a picture for files, for wide screens and for narrow ones."""
+def _draw(picture: Picture, folder: Path, paper: float | None) -> _Image:
+    """Draw a picture for files, for wide screens and for narrow ones, and, if asked for, for a paper's column."""
     wide = picture.draw(WIDE)
     vectors = to_svg(wide)
     _write(folder / f"{picture.name}.png", to_png(wide))
     _write(folder / f"{picture.name}.svg", vectors.encode())
-    _write(folder / f"{picture.name}.pdf", to_pdf(wide))
+    _write(folder / f"{picture.name}.pdf", to_pdf(wide) if paper is None else for_paper(picture.draw, paper))
     narrow = to_svg(picture.draw(NARROW))
     return _Image(_inline(vectors), _inline(narrow), *_size(vectors), *_size(narrow))
 

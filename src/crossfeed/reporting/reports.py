@@ -17,7 +17,13 @@ _MOST_NAMED: Final = 4
 """Most runs whose ids make up the name of the folder of their page."""
 
 
-def report(runs: RunLike | Sequence[RunLike], folder: str | Path | None = None, *, rewrite: bool = True) -> Path:
+def report(
+    runs: RunLike | Sequence[RunLike],
+    folder: str | Path | None = None,
+    *,
+    rewrite: bool = True,
+    figure_width: float | None = None,
+) -> Path:
     """Write the report of a run, or one page that lays several runs side by side.
 
     Args:
@@ -26,6 +32,8 @@ def report(runs: RunLike | Sequence[RunLike], folder: str | Path | None = None, 
         folder: The folder to write to; files of an earlier report are replaced. Default: ``report`` in the run's
             folder, ``reports/NAME-ID`` for a run that is not on this machine, ``reports/compare-IDS`` for several.
         rewrite: Write the page even if the one there was created from the same files; for one run only.
+        figure_width: Inches that PDF figures are wide, in letters of about 7 points, for a column or a page of a paper;
+            default: as on a wide screen.
 
     Returns:
         The page, ``index.html``, with ``figures/`` and ``tables/`` beside it.
@@ -37,10 +45,10 @@ def report(runs: RunLike | Sequence[RunLike], folder: str | Path | None = None, 
     """
     opened = open_runs(runs)
     if len(opened) == 1:
-        return _of_one(opened[0], folder, rewrite=rewrite)
+        return _of_one(opened[0], folder, rewrite, figure_width)
     from crossfeed.reporting.html import write_side_by_side  # the drawing library takes a second to load
 
-    return write_side_by_side(opened, Path(folder or _folder_of_several(opened)))
+    return write_side_by_side(opened, Path(folder or _folder_of_several(opened)), figure_width)
 
 
 def report_folder(run: Run) -> Path:
@@ -56,14 +64,14 @@ def report_folder(run: Run) -> Path:
     return Path("reports") / f"{run.experiment.name}-{run.id}" if here is None else here / "report"
 
 
-def _of_one(run: Run, folder: str | Path | None, *, rewrite: bool) -> Path:
+def _of_one(run: Run, folder: str | Path | None, rewrite: bool, figure_width: float | None) -> Path:
     where = Path(folder or report_folder(run))
     page, note, content = where / "index.html", where / ".made-from", _content(run)
     if content and not rewrite and page.exists() and _noted(note) == content:
         return page
     from crossfeed.reporting.html import write_report  # the drawing library takes a second to load
 
-    page = write_report(run, where)
+    page = write_report(run, where, figure_width)
     note.write_text(content, encoding="ascii")
     return page
 

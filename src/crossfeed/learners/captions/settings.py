@@ -21,6 +21,7 @@ class CaptionsSettings(LearnerSettings):
     """
 
     builder: ClassVar[str] = "crossfeed.learners.captions.learner:build"
+    loss_unit: ClassVar[str] = "nats/token"
 
     kind: Literal["captions"] = "captions"
     language: LanguageSettings

@@ -27,6 +27,7 @@ class GaussianSettings(LearnerSettings):
     """
 
     builder: ClassVar[str] = "crossfeed.learners.density.gaussian:build"
+    loss_unit: ClassVar[str] = "nats/point"
 
     kind: Literal["gaussian"] = "gaussian"
     covariance: Literal["maximum-likelihood", "unbiased"] = "maximum-likelihood"
@@ -50,6 +51,7 @@ class GmmSettings(LearnerSettings):
 
     builder: ClassVar[str] = "crossfeed.learners.density.gmm:build"
     missing: ClassVar[str] = "the learner 'gmm' needs scikit-learn: pip install 'crossfeed[density]'"
+    loss_unit: ClassVar[str] = "nats/point"
 
     kind: Literal["gmm"] = "gmm"
     components: Annotated[int, Field(ge=1, le=1000)] = 2
@@ -67,6 +69,7 @@ class KdeSettings(LearnerSettings):
     """
 
     builder: ClassVar[str] = "crossfeed.learners.density.kde:build"
+    loss_unit: ClassVar[str] = "nats/point"
 
     kind: Literal["kde"] = "kde"
     bandwidth: Annotated[Number, Field(gt=0.0)] | Literal["scott", "silverman"] = "scott"

@@ -91,6 +91,7 @@ class ImagesSettings(LearnerSettings):
     shared: ClassVar[frozenset[str]] = frozenset({"threads"})
     builder: ClassVar[str] = "crossfeed.learners.images.learner:ImagesLearner"
     missing: ClassVar[str] = "generators of images need the package {package!r}: pip install 'crossfeed[images]'"
+    loss_unit: ClassVar[str] = "squared error/image"
 
     kind: Literal["images"] = "images"
     network: dict[str, Any] = Field(default_factory=dict)

@@ -203,6 +203,7 @@ class LanguageSettings(LearnerSettings):
         "losses in nats a token compare only where models cut text into the same tokens; the metric bits_per_byte "
         "compares all of them"
     )
+    loss_unit: ClassVar[str] = "nats/token"
 
     kind: Literal["language"] = "language"
     base: BaseSettings

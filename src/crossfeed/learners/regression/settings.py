@@ -19,6 +19,7 @@ class LinearSettings(LearnerSettings):
     """
 
     builder: ClassVar[str] = "crossfeed.learners.regression.learner:build"
+    loss_unit: ClassVar[str] = "squared error"
 
     kind: Literal["linear"] = "linear"
     noise: NonNegative = 1.0
@@ -40,6 +41,7 @@ class GlmSettings(LearnerSettings):
     """
 
     builder: ClassVar[str] = "crossfeed.learners.regression.learner:build"
+    loss_unit: ClassVar[str] = "nats/response"
 
     kind: Literal["glm"] = "glm"
     family: Literal["logistic", "poisson"]

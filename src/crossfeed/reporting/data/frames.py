@@ -109,7 +109,9 @@ class Run:
             "records": len(self.records),
         }
         losses = self.change_table(LOSS)
-        tables: dict[str, Columns] = {"Loss, initial → final": texts_of(losses)} if losses else {}
+        tables: dict[str, Columns] = {}
+        if losses is not None:
+            tables[f"{losses.measure.heading}, initial → final"] = texts_of(losses)
         if len(self.failures):
             tables["Failed"] = self.failures.to_dict("list")
         return page(f"Run {self.experiment.name} ({self.id})", facts, tables)

@@ -162,6 +162,17 @@ class ChangeTable:
     rows: tuple[Row, ...]
     seeds: int
 
+    def fewer(self, most: int) -> ChangeTable:
+        """Return the table with at most so many rows: without other models' tasks, then evenly chosen.
+
+        Args:
+            most: Number of rows, at most.
+        """
+        if len(self.rows) <= most:
+            return self
+        kept = [row for row in self.rows if row.kind != "other"]
+        return replace(self, rows=tuple(evenly(kept, most)))
+
 
 def columns_of(points: pd.DataFrame, *, greek: bool = False) -> Columns:
     """Lay grid points out as columns.
@@ -227,7 +238,7 @@ def texts_of(table: ChangeTable) -> dict[str, list[object]]:
     columns: dict[str, list[object]] = {"": [row.label for row in table.rows]}
     for point in table.columns.points:
         entries = [row.entries.get(point) for row in table.rows]
-        columns[table.columns.labels[point] or table.measure.title] = ["" if e is None else e.line for e in entries]
+        columns[table.columns.labels[point] or table.measure.heading] = ["" if e is None else e.line for e in entries]
     return columns
 
 

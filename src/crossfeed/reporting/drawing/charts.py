@@ -44,6 +44,7 @@ _ALL_MARKED: Final = 20
 _MARKED: Final = 9
 #: So many values of x at most are named each on a logarithmic axis.
 _NAMED: Final = 8
+_ROOMY: Final = 1.5  # inches; a narrower panel has fewer ticks
 _FOOT: Final = 0.45
 _NOTE: Final = 0.2
 _PRICES: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0)
@@ -131,6 +132,8 @@ def charts(
     for place, (axis, part) in enumerate(zip(axes, parts, strict=True)):
         draw_chart(axis, part, looks)
         _say_once(axis, parts, place, columns)
+        if frame.panel < _ROOMY and isinstance(locator := axis.xaxis.get_major_locator(), MaxNLocator):
+            locator.set_params(nbins=3)
         axis.set_title(fitting(axis.get_title(loc="left"), frame.panel))
     if note:
         figure.text(0.0, 0.0, f" {note}", fontsize=8, color=SOFT, va="bottom")
@@ -217,7 +220,7 @@ def draw_landscape(axes: Axes, ground: Landscape, best: float, marks: Sequence[M
     shades = _SHADES(np.linspace(0.0, 1.0, len(edges) - 1))
     axes.contourf(ground.alphas, ground.betas, np.ma.clip(price, 0, 1e9), levels=[*edges[:-1], 1e10], colors=shades)
     lines = axes.contour(ground.alphas, ground.betas, price, levels=list(_PRICES), colors=INK, linewidths=0.6)
-    names = axes.clabel(lines, fmt={each: f"+{100 * each:.0f} %" for each in _PRICES}, fontsize=7.5)
+    names = axes.clabel(lines, fmt={each: f"+{100 * each:.0f} %" for each in _PRICES}, fontsize=8)
     for name in names:
         name.set_path_effects([withStroke(linewidth=2.5, foreground=PAPER)])
     for place, mark in enumerate(marks):

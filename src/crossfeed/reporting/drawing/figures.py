@@ -6,6 +6,7 @@ side. Widths are in inches: the page has one version for wide screens and one fo
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -51,6 +52,9 @@ WIDE: Final = 10.4
 NARROW: Final = 4.1
 _WIDE_RANGE: Final = 15.0
 _DECADES: Final = 60.0  # a wider axis has ticks at powers of ten alone
+_PANEL: Final = 2.2  # inches that a panel takes at least, but for two of them
+_LETTER: Final = 0.075  # inches that a letter of an axis' label takes
+_LINE: Final = 0.17  # inches from line to line
 _EXACT: Final[dict[str, Any]] = {"color": INK, "linewidth": 0.6, "zorder": 3}
 
 
@@ -111,6 +115,8 @@ def curves(
         handles.append(Line2D([], [], **_EXACT))
     across, top = legend_rows(names, width)
     frame = Frame(width, 1.75 if width >= WIDE else 1.3, abreast(columns, width), top=top)
+    beside = textwrap.wrap(f"{ylabel}, log scale" if log else ylabel, int(frame.height / _LETTER))
+    frame = replace(frame, left=frame.left + _LINE * (len(beside) - 1))
     titles = [_title(part.title, frame.panel) for part in parts]
     if any("\n" in title for title in titles):
         frame = replace(frame, gap=frame.gap + 0.16, title=frame.title + 0.16)
@@ -121,7 +127,7 @@ def curves(
         if place >= len(parts) - frame.columns:
             axis.set_xlabel("generation")
         if place % frame.columns == 0:
-            axis.set_ylabel(f"{ylabel}, log scale" if log else ylabel)
+            axis.set_ylabel("\n".join(beside))
     add_legend(figure, handles, names, across)
     return figure
 
@@ -265,13 +271,14 @@ def times(table: pd.DataFrame, *, width: float = WIDE) -> Figure:
 
 
 def abreast(columns: int, width: float) -> int:
-    """Return the number of panels to place side by side on a figure of a width.
+    """Return the number of panels to place side by side on a figure of a width, which parts rows evenly if it can.
 
     Args:
-        columns: Number of panels in a row on a wide figure.
+        columns: Number of panels in a row where there is room.
         width: The figure's width in inches.
     """
-    return min(columns, 4) if width >= WIDE else min(columns, 2)
+    most = min(columns, 4, max(int(width / _PANEL), 2))
+    return next((across for across in range(most, 1, -1) if columns % across == 0), most)
 
 
 def _title(text: str, inches: float) -> str:

@@ -31,7 +31,7 @@ _DARK_INK: Final = "#000000"
 _LIGHT_INK: Final = "#ffffff"
 _DARK_CELL: Final = 0.179  # luminance at which black and white stand out equally: by 4.6 to 1
 _LETTER: Final = 0.62  # width of a figure over its size, DejaVu Sans
-_SMALLEST: Final = 5.0  # points
+_SMALLEST: Final = 7.5  # points; six on paper
 _LARGEST: Final = 9.0
 _NAMES: Final = 12  # more rows or columns are not all named
 _LETTERS: Final = 12  # of a name, at most
@@ -121,7 +121,9 @@ def heat_maps(parts: Sequence[Matrix], scale: Scale, *, width: float, columns: i
     rows, across = (max(part.values.shape[axis] for part in parts) for axis in (0, 1))
     height = max(min(_ROW * rows, panel * rows / across), min(_ROW * rows, 1.0))
     foot = 0.3 + _below(parts, panel / across)
-    titles = [_title(part.title, panel + left - 0.1) for part in parts]
+    # A title may reach over the names to its right, where there are some.
+    room = [panel + (0.1 if place % columns == columns - 1 else left - 0.1) for place in range(len(parts))]
+    titles = [_title(part.title, inches) for part, inches in zip(parts, room, strict=True)]
     title = 0.16 + 0.16 * max(text.count("\n") + 1 for text in titles)
     top = 0.25 + 0.17 * len(_scale_lines(scale, width))
     frame = Frame(width, height, columns, left=left, gap=foot + title, top=top, title=title, foot=foot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import Op, PdfPages
 from matplotlib.figure import Figure
-from matplotlib.patheffects import Normal
-from matplotlib.text import Text
 
 from crossfeed.display.formatting import plain, shorten
 
@@ -28,6 +28,7 @@ __all__ = [
     "MARKERS",
     "Frame",
     "for_page",
+    "for_paper",
     "panels",
     "styled",
     "to_pdf",
@@ -61,6 +62,9 @@ BAND: Final = "#eceff2"
 PAPER: Final = "#fefefe"
 _DARK: Final = {INK: "#e8eaed", SOFT: "#a3abb6", FAINT: "#3b424b", BAND: "#262c34", PAPER: "#15181c"}
 
+_DPI: Final = 200
+_ON_PAPER: Final = 0.79  # what a PDF for a paper is shrunk by: letters of 9 points have 7 then
+
 _STYLE: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
@@ -89,6 +93,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "legend.fontsize": 9.0,
     "figure.facecolor": PAPER,
     "hatch.linewidth": 0.7,
+    "pdf.fonttype": 42,
     "svg.fonttype": "path",  # looks the same everywhere; what a figure says is in its text alternative
     "svg.hashsalt": "crossfeed",
     "path.simplify": False,
@@ -173,9 +178,10 @@ def legend_rows(labels: Sequence[str], width: float) -> tuple[int, float]:
 
 
 def _legend_width(labels: Sequence[str], columns: int) -> float:
-    """Return inches that a legend takes; its columns are filled from the first, each as wide as its longest label."""
-    rows = -(-len(labels) // columns)
-    parts = [labels[begin : begin + rows] for begin in range(0, len(labels), rows)]
+    """Return inches that a legend takes; columns are as wide as their longest labels, the first ones hold one more."""
+    rows, longer = divmod(len(labels), columns)
+    ends = [rows * column + min(column, longer) for column in range(columns + 1)]
+    parts = [labels[begin:end] for begin, end in itertools.pairwise(ends)]
     return 0.2 + sum(max(len(label) for label in part) * 0.08 + 0.65 for part in parts)
 
 
@@ -220,7 +226,7 @@ def to_png(figure: Figure) -> bytes:
         figure: The figure.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -233,28 +239,48 @@ def to_svg(figure: Figure) -> str:
     """
     buffer = io.StringIO()
     none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", dpi=200, metadata=none)
+    figure.savefig(buffer, format="svg", dpi=_DPI, metadata=none)
     return re.sub(r"<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*", "", buffer.getvalue(), flags=re.DOTALL)
 
 
 @styled
-def to_pdf(figure: Figure) -> bytes:
+def to_pdf(figure: Figure, width: float | None = None) -> bytes:
     """Return vectors for LaTeX, without the time or the program in them.
 
-    Letters are outlines: venues refuse the fonts that matplotlib makes itself (Type 3), and to embed parts of TrueType
-    fonts takes as long as all the drawing.
+    Letters are those of an embedded TrueType font (Type 42): venues refuse the fonts that matplotlib makes by default
+    (Type 3), and outlines could neither be searched nor edited.
 
     Args:
         figure: The figure.
+        width: Inches to shrink it to, as a whole; default: as it is drawn.
     """
+    scale = 1.0 if width is None else width / figure.get_figwidth()
     buffer = io.BytesIO()
-    letters = [text for text in figure.findobj(Text) if not text.get_path_effects()]
-    for text in letters:
-        text.set_path_effects([Normal()])
-    figure.savefig(buffer, format="pdf", dpi=200, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
-    for text in letters:
-        text.set_path_effects([])
+    pages: Any = PdfPages(buffer, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+    file = pages._ensure_file()
+    begin = file.newPage
+
+    def begin_scaled(across: float, down: float) -> None:
+        begin(scale * across, scale * down)
+        file.width, file.height = across, down  # what is drawn is bounded by these
+        file.output(scale, 0, 0, scale, 0, 0, Op.concat_matrix)
+
+    file.newPage = begin_scaled
+    figure.savefig(pages, format="pdf", dpi=_DPI)
+    pages.close()
     return buffer.getvalue()
+
+
+def for_paper(draw: Callable[[float], Figure | None], width: float) -> bytes:
+    """Return a figure as PDF for a column or a page of a paper, in letters of about 7 points.
+
+    Args:
+        draw: Makes the figure at a width in inches, or at a lesser one that is enough, in letters of 9 points.
+        width: The column's width in inches.
+    """
+    figure = draw(width / _ON_PAPER)
+    assert figure is not None  # noqa: S101 - for the type checker: what has a figure has it at every width
+    return to_pdf(figure, _ON_PAPER * figure.get_figwidth())
 
 
 def for_page(svg: str) -> str:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from crossfeed import paper
+from crossfeed.reporting.drawing.figures import WIDE
 from crossfeed.reporting.drawing.style import COLOURS, INK, PAPER, Frame, add_legend, legend_rows, panels, styled
 from crossfeed.reporting.evidence.survey import SOURCES, Evidence
 from crossfeed.reporting.evidence.tables import beta_words
@@ -27,6 +28,7 @@ _LOOKS: Final = {
     "stated": _DOT | {"fillstyle": "full"},
     "overlap": _DOT | {"fillstyle": "left", "markerfacecoloralt": "none"},
 }
+_ABREAST: Final = 8.0  # inches from which on both parts stand side by side
 _DARK: Final = 0.78  # numbers on a darker ground than this are light
 
 
@@ -48,12 +50,13 @@ def evidence_data(survey: Evidence) -> dict[str, Any]:
     }
 
 
-def write_evidence(survey: Evidence, folder: Path) -> list[Path]:
+def write_evidence(survey: Evidence, folder: Path, figure_width: float | None = None) -> list[Path]:
     """Write ``mentions``, ``overlap``, ``reuse``, ``undisclosed``, ``differences`` (CSV) and the heat map.
 
     Args:
         survey: The survey.
         folder: Where to; files of an earlier call are replaced.
+        figure_width: Inches that the PDF is wide at most, for a paper; default: as on a wide screen.
 
     Returns:
         The files.
@@ -63,19 +66,21 @@ def write_evidence(survey: Evidence, folder: Path) -> list[Path]:
     """
     names = ("mentions", "overlap", "reuse", "undisclosed", "differences")
     tables = {f"{name}.csv": to_csv(getattr(survey, name)).encode() for name in names}
-    return write_contents(folder, tables | pictures({"evidence": evidence_figure(survey)}))
+    drawn = pictures({"evidence": lambda width: evidence_figure(survey, width)}, figure_width)
+    return write_contents(folder, tables | drawn)
 
 
 @styled
-def evidence_figure(survey: Evidence) -> Figure:
+def evidence_figure(survey: Evidence, width: float = WIDE) -> Figure:
     """Draw the sources that each model states, beside a heat map of the overlap of any two families.
 
     Args:
         survey: The survey.
+        width: Inches that it may be wide.
     """
     names = ["stated", "not stated, overlap expected"]
-    across, top = legend_rows(names, 10.4)
-    figure, axes = panels(Frame(10.4, 4.1, 2, left=1.05, top=top, foot=1.0), 2)
+    across, top = legend_rows(names, width)
+    figure, axes = panels(Frame(width, 4.1, 2 if width >= _ABREAST else 1, left=1.05, gap=1.35, top=top, foot=1.0), 2)
     _draw_sources(axes[0], survey)
     _draw_overlap(axes[1], survey)
     add_legend(figure, [Line2D([], [], **look) for look in _LOOKS.values()], names, across)

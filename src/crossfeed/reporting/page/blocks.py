@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from matplotlib.figure import Figure
@@ -108,6 +108,16 @@ class Sample:
     reference: str
     models: Sequence[str]
     rows: Sequence[tuple[str, Sequence[str]]]
+
+    def by(self, models: Sequence[str]) -> Sample:
+        """Return the completions of some models.
+
+        Args:
+            models: Their names.
+        """
+        places = [self.models.index(name) for name in models]
+        rows = [(label, [texts[place] for place in places]) for label, texts in self.rows]
+        return replace(self, models=models, rows=rows)
 
 
 @dataclass(frozen=True)

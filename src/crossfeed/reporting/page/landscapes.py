@@ -15,9 +15,8 @@ from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.exact import Theory
 from crossfeed.reporting.data.frames import Run, shares
 from crossfeed.reporting.data.layout import columns_of
-from crossfeed.reporting.data.measures import LOSS
+from crossfeed.reporting.data.measures import LOSS, declared
 from crossfeed.reporting.data.numbers import change
-from crossfeed.reporting.drawing.figures import NARROW
 from crossfeed.reporting.drawing.heat import Matrix, Scale, heat_maps
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Picture, Statements
 
@@ -29,6 +28,7 @@ _KINDS: Final = {
     "other": "the other models' tasks",
 }
 _FIGURES: Final = 4  # combinations of a grid's other fields that have a figure
+_ABREAST: Final = 5.0  # inches from which on heat maps stand side by side
 _LEAST: Final = 2  # values of alpha and of beta that make a landscape
 
 
@@ -73,7 +73,7 @@ def landscapes(run: Run, theory: Theory) -> list[Block]:
         maps = [_Map(kind, source, points, table) for kind in _KINDS for source, table in known.items()]
         maps = [each for each in maps if len(each.values)]
         name = "landscape" if len(grids) == 1 else f"landscape-{place + 1}"
-        blocks.append(_picture(name, label, maps, len(known)))
+        blocks.append(_picture(name, label, maps, len(known), declared(LOSS, [run.experiment]).axis))
         statements += [
             (", ".join(t for t in (_KINDS[each.kind], each.source, label) if t), each.told()) for each in maps
         ]
@@ -136,17 +136,17 @@ def _where(row: pd.Series[float]) -> str:
     return f"α\u00a0=\u00a0{row['alpha']:g}, β\u00a0=\u00a0{row['beta']:g} ({number(row['value'])})"
 
 
-def _picture(name: str, label: str, maps: Sequence[_Map], sources: int) -> Picture:
+def _picture(name: str, label: str, maps: Sequence[_Map], sources: int, loss: str) -> Picture:
     title = "Mean loss of the last generation over α and β" + (f" ({label})" if label else "")
     beside_it = " Each as measured, then as exact theory expects it." if sources > 1 else ""
     caption = f"{title}; the frame is around the lowest.{beside_it}"
     told = " ".join(f"{each.matrix(several=True).title}: {each.told()}." for each in maps)
-    draw = partial(_draw, [each.matrix(sources > 1) for each in maps], 2 if sources > 1 else 3)
+    draw = partial(_draw, [each.matrix(sources > 1) for each in maps], 2 if sources > 1 else 3, loss)
     return Picture(name, clip(f"{title}. {told}", ALT_LIMIT), caption, draw)
 
 
-def _draw(parts: Sequence[Matrix], columns: int, width: float) -> Figure:
-    label = "loss: from light, the lowest of a panel, to dark, its highest"
+def _draw(parts: Sequence[Matrix], columns: int, loss: str, width: float) -> Figure:
+    label = f"{loss}: from light, the lowest of a panel, to dark, its highest"
     scale = Scale(label, 0.0, 0.0, "levels", number, each=True)
-    across = 1 if width <= NARROW else min(columns, len(parts))
+    across = 1 if width < _ABREAST else min(columns, len(parts))
     return heat_maps(parts, scale, width=width, columns=across, names=("β", "α"))

@@ -15,12 +15,13 @@ from crossfeed.protocols import PUBLIC, Array
 from crossfeed.reporting.data.exact import Exact, Theory
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import Columns, columns_of, evenly
-from crossfeed.reporting.data.measures import LOSS
+from crossfeed.reporting.data.measures import LOSS, declared
 from crossfeed.reporting.data.numbers import by_generation, change
 from crossfeed.reporting.drawing.figures import abreast
 from crossfeed.reporting.drawing.heat import Matrix, Scale, ends, heat_maps
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Picture, Sheet, Words, left_out
 from crossfeed.reporting.page.samples import at
+from crossfeed.settings import Measure
 
 __all__ = ["gains", "loss_matrices"]
 
@@ -49,7 +50,9 @@ def loss_matrices(run: Run) -> list[Block]:
         times = evenly(sorted(own["generation"].unique()), _TIMES)
         rows.append([_matrix(run, own[own["generation"] == t], "mean", f"{at(t)}, {label}") for t in times])
     parts = [part for row in rows for part in row]
-    scale = Scale("loss, from light to dark", *ends(_values(parts)), "levels", number)
+    scale = Scale(
+        f"{declared(LOSS, [run.experiment]).axis}, from light to dark", *ends(_values(parts)), "levels", number
+    )
     title = "The loss of every model on every task, by generation"
     some = left_out(len(rows), len(points), "by_generation.csv")
     caption = f"{title}: a row for each model, a column for each data set.{some}"
@@ -77,7 +80,7 @@ def gains(run: Run, theory: Theory) -> list[Block]:
         return [picture, *([Words([theory.reason])] if theory.reason else [])]
     return [
         _gain_picture(run, columns, points, both, {"measured": "percent", "exact": "exact_percent"}),
-        *_agreement(both, columns),
+        *_agreement(both, columns, declared(LOSS, [run.experiment])),
         _influence(run, exact, columns, points),
     ]
 
@@ -104,7 +107,7 @@ def _gain_picture(
     return Picture("gain", clip(f"{title}. {_told(parts, _whole)}", ALT_LIMIT), caption, draw)
 
 
-def _agreement(both: pd.DataFrame, columns: Columns) -> list[Block]:
+def _agreement(both: pd.DataFrame, columns: Columns, loss: Measure) -> list[Block]:
     """Return the distance of the run from its expectation, in standard errors."""
     errors = both["errors"].dropna()
     if errors.empty:
@@ -127,7 +130,7 @@ def _agreement(both: pd.DataFrame, columns: Columns) -> list[Block]:
         ]
         for row in both.to_dict("records")
     ]
-    head = [LOSS, "measured", "exact", "standard error", "difference in standard errors"]
+    head = [loss.axis, "measured", "exact", "standard error", "difference in standard errors"]
     return [Words([words]), Sheet("Last losses beside exact theory", head, rows, numeric=True)]
 
 

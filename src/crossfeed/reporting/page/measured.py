@@ -26,7 +26,7 @@ from crossfeed.settings import Measure
 __all__ = ["changes", "curves", "measured"]
 
 _PANELS: Final = 40
-_ROWS: Final = 150
+_ROWS: Final = 80
 _COLUMNS: Final = 24
 _GROUPS: Final = 4
 _LINES: Final = 6
@@ -74,9 +74,9 @@ def changes(table: ChangeTable, final: str, groups: int) -> Changes:
     if (known := len(table.columns.points)) > _COLUMNS:
         shown = replace(table, columns=table.columns.some(groups, _LINES))
         legend += left_out(len(shown.columns.points), known, "the files")
-    if len(table.rows) > _ROWS:
-        shown = replace(shown, rows=tuple(row for row in table.rows if row.kind != "other"))
-        legend += f" The {len(table.rows) - len(shown.rows)} rows of other models' tasks are in the files."
+    shown = shown.fewer(_ROWS)
+    if (less := len(shown.rows)) < len(table.rows):
+        legend += f" {less} of {len(table.rows)} rows; all are in the files."
     return Changes(shown, legend, file_stem(measure.metric), table)
 
 
@@ -120,13 +120,13 @@ def curves(
         for point, entry in row.entries.items()
         if point in labels and entry.final is not None
     )
-    title = f"{measure.title} over generations" + (f" ({about})" if about else "")
+    title = f"{measure.heading} over generations" + (f" ({about})" if about else "")
     shade = " The shaded band is what counts as the same." if band else ""
     errors = " Light bands: one standard error." if frame["se"].notna().any() else ""
     means = f" Means over {len(rows)} pairs of model and data set, by kind." if len(rows) > _PANELS else ""
     theory = " Thin black lines: exact theory, the mean of all such runs." if exact else ""
     wide = (measure.relative or not measure.bounded) and far_apart(frame["mean"])
-    look = {"ylabel": metric.replace("_", " "), "band": band, "columns": max(across, 3), "log": wide}
+    look = {"ylabel": measure.axis, "band": band, "columns": max(across, 3), "log": wide}
     draw = partial(_draw, frame, panels, labels, look)
     return Picture(name, clip(f"{title}. {told}.", ALT_LIMIT), f"{title}.{shade}{errors}{theory}{means}{note}", draw)
 

@@ -6,7 +6,7 @@ To add a section, write its function and add it to `sections`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,6 +20,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import columns_of, evenly
 from crossfeed.reporting.data.measures import LOSS, of_section
 from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture, timing
+from crossfeed.reporting.data.terms import definitions
 from crossfeed.reporting.drawing import figures
 from crossfeed.reporting.drawing.figures import Panel
 from crossfeed.reporting.page.blocks import (
@@ -47,6 +48,8 @@ __all__ = ["environment_items", "failures", "sections"]
 
 _GROUPS: Final = 4
 _POINTS: Final = 4  # of each group, in figures of mixtures
+_MODELS: Final = 4  # whose outputs stand side by side
+_TASKS: Final = 6  # whose prompts are shown
 _AUTHORS: Final = 8  # of more models a training set's parts are not told apart by author, nor all shown
 
 
@@ -72,6 +75,7 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         Section("notes", "Data and models", _notes(run)),
         Section("timing", "Time", _timing(run)),
         Section("failures", "Failures", failures(run)),
+        Section("definitions", "Definitions", [Statements(definitions([run.experiment], run.measures))]),
         Section("environment", "Environment", _environment(run)),
         Section("reproduce", "How to reproduce", _reproduce(run)),
     )
@@ -82,7 +86,10 @@ def _summary(run: Run) -> list[Block]:
     statements = findings(run)
     if not statements:
         return [Words(opening(run))]
-    means = "A model gains on a data set when its loss there falls: by so many per cent of what it was at the start."
+    means = (
+        "A model gains on a data set when its loss there falls: by so many per cent of what it was at the start. α, β "
+        "and all other words are explained under Definitions."
+    )
     return [Words([*opening(run), means]), Statements(statements)]
 
 
@@ -95,7 +102,22 @@ def _samples(run: Run) -> list[Block]:
         "same random numbers at every generation, so what changes is the model. Long texts are cut; control characters "
         "are shown as ⟨U+…⟩."
     )
-    return [Words([note]), Samples(shown)]
+    models, tasks = run.experiment.ecosystem.names, list(dict.fromkeys(sample.task for sample in shown))
+    told = evenly(tasks, _TASKS)
+    if len(models) > _MODELS or len(told) < len(tasks):
+        note += (
+            f" Of {len(models)} models and {len(tasks)} data sets some are shown, evenly chosen, and each data set's "
+            "own model; all are in samples.csv."
+        )
+    owners = {entity.private: entity.name for entity in run.experiment.ecosystem.entities}
+    chosen = [sample.by(_writers(models, owners.get(sample.task))) for sample in shown if sample.task in told]
+    return [Words([note]), Samples(chosen)]
+
+
+def _writers(models: Sequence[str], owner: str | None) -> list[str]:
+    """Return models whose outputs are shown side by side, the data set's own among them."""
+    chosen = evenly(models, _MODELS)
+    return chosen if owner is None or owner in chosen else [owner, *chosen[1:]]
 
 
 def _mixture(run: Run) -> list[Block]:

@@ -71,7 +71,12 @@ def _as_frame(table: ChangeTable, show: Show) -> pd.DataFrame:
 def _as_latex(table: ChangeTable, show: Show) -> str:
     """Return a table in LaTeX, with rules of the package booktabs; nothing in its names is a command."""
     columns = table.columns
-    lines = [_PACKAGE, rf"\begin{{tabular}}{{@{{}}l{'r' * len(columns.points)}@{{}}}}", r"\toprule"]
+    lines = [
+        _PACKAGE,
+        f"% {latex_text(table.measure.heading)}",
+        rf"\begin{{tabular}}{{@{{}}l{'r' * len(columns.points)}@{{}}}}",
+        r"\toprule",
+    ]
     lines += _groups(table)
     lines += [_line(["", *(columns.heads[point] for point in columns.points)]), r"\midrule"]
     kind = table.rows[0].kind

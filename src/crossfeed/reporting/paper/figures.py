@@ -22,11 +22,11 @@ from matplotlib.ticker import MaxNLocator
 from crossfeed.description.registry import built_in_measures
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import shares
-from crossfeed.reporting.data.measures import LOSS
+from crossfeed.reporting.data.measures import LOSS, declared
 from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.clouds import clouds
-from crossfeed.reporting.drawing.figures import Panel
+from crossfeed.reporting.drawing.figures import WIDE, Panel, abreast
 from crossfeed.reporting.drawing.style import (
     BAND,
     COLOURS,
@@ -48,11 +48,10 @@ __all__ = ["changes_figure", "generations_figure", "outputs_figure"]
 
 _FILLS: Final[Mapping[str, Any]] = {"own": "full", "other": "none", "public": "left"}
 _TOLD: Final = {"own": "own task", "other": "other's task", "public": "public data"}
-_WIDTH: Final = 10.4
 
 
 @styled
-def changes_figure(comparison: Comparison) -> Figure:
+def changes_figure(comparison: Comparison, width: float = WIDE) -> Figure:
     """Draw the paper's change against ours: one panel for each table, one mark for each cell that finished.
 
     Marks in the shaded quarters moved the other way; the shaded cross is what counts as no change. Colour and shape are
@@ -60,6 +59,7 @@ def changes_figure(comparison: Comparison) -> Figure:
 
     Args:
         comparison: The comparison.
+        width: Inches that it may be wide.
     """
     cells = comparison.cells[comparison.cells["state"] == "finished"]
     tables = list(dict.fromkeys(comparison.cells["table"]))
@@ -69,9 +69,9 @@ def changes_figure(comparison: Comparison) -> Figure:
     fills: list[Any] = [Line2D([], [], color=INK, linestyle="", marker="o", fillstyle=_FILLS[kind]) for kind in kinds]
     handles = [*shapes, *fills, Patch(color=BAND), Patch(facecolor="none", hatch="////", edgecolor=SOFT, linewidth=0)]
     names = [*(f"α = {a:g}" for a in alphas), *(_TOLD[kind] for kind in kinds), "no change", "the other way"]
-    across, top = legend_rows(names, _WIDTH)
+    across, top = legend_rows(names, width)
     across = -(-len(names) // -(-len(names) // across))  # rows of equal length
-    frame = Frame(_WIDTH, 2.3, min(len(tables), 3), left=0.72, gap=0.75, top=top)
+    frame = Frame(width, 2.3, abreast(min(len(tables), 3), width), left=0.72, gap=0.75, top=top)
     figure, axes = panels(frame, len(tables))
     counts = comparison.agreement.set_index("table")
     for place, (axis, table) in enumerate(zip(axes, tables, strict=True)):
@@ -121,12 +121,13 @@ def _look(order: int, kind: str) -> dict[str, Any]:
     }
 
 
-def outputs_figure(runs: Combined, beta: float = 0.5) -> Figure | None:
+def outputs_figure(runs: Combined, beta: float = 0.5, width: float = WIDE) -> Figure | None:
     """Draw outputs in two dimensions (paper, Figure 3): generation 0, then the last generation of each alpha.
 
     Args:
         runs: The runs; the first one that measured ``projection`` at this beta is shown, its first seed.
         beta: The private share.
+        width: Inches that it may be wide.
 
     Returns:
         The figure; None if no run has what it shows.
@@ -148,15 +149,16 @@ def outputs_figure(runs: Combined, beta: float = 0.5) -> Figure | None:
         ]
         tasks = [task for task in (*run.experiment.tasks, PUBLIC) if task in set(frame["task"])]
         parts = [panel for panel in [*start, *end] if len(panel.of(frame))]
-        return clouds(frame, parts, run.experiment.ecosystem.names, tasks, width=_WIDTH)
+        return clouds(frame, parts, run.experiment.ecosystem.names, tasks, width=width)
     return None
 
 
-def generations_figure(runs: Combined) -> Figure | None:
+def generations_figure(runs: Combined, width: float = WIDE) -> Figure | None:
     """Draw losses over generations (paper, Figures 5, 6 and 7): means over seeds, every model on every private task.
 
     Args:
         runs: The runs; cells that have not finished are left out.
+        width: Inches that it may be wide.
 
     Returns:
         The figure, with beta from top to bottom and alpha from left to right; None if no loss was measured.
@@ -168,6 +170,7 @@ def generations_figure(runs: Combined) -> Figure | None:
     low, high = float(table["mean"].min()), float(table["mean"].max())
     room = 0.06 * (high - low) or 0.1
     alphas, betas = sorted(set(runs.points["alpha"])), sorted(set(runs.points["beta"]))
+    loss = declared(LOSS, [runs.experiment]).axis
     parts = []
     for beta in betas:
         for alpha in alphas:
@@ -176,8 +179,9 @@ def generations_figure(runs: Combined) -> Figure | None:
             lines = _lines(here, runs)
             if here.empty:
                 title += f" ({runs.state(alpha, beta)})"
-            parts.append(Chart(title, "generation", LOSS, lines, span=(low - room, high + room)))
-    return charts(parts, columns=len(alphas), width=max(2.8 * len(alphas), 4.6), height=1.6)
+            parts.append(Chart(title, "generation", loss, lines, span=(low - room, high + room)))
+    width = min(width, max(2.8 * len(alphas), 4.6))
+    return charts(parts, columns=abreast(len(alphas), width), width=width, height=1.6)
 
 
 def _lines(table: pd.DataFrame, runs: Combined) -> list[Curve]:

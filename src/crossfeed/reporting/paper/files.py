@@ -34,12 +34,13 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
+def write_comparison(comparison: Comparison, folder: Path, figure_width: float | None = None) -> list[Path]:
     """Write ``cells`` and ``agreement`` (CSV), all tables (``comparison.md``, ``comparison.tex``) and the figures.
 
     Args:
         comparison: What to write.
         folder: Where to; files of an earlier comparison are replaced.
+        figure_width: Inches that PDF figures are wide at most, for a paper; default: as on a wide screen.
 
     Returns:
         The files.
@@ -55,11 +56,11 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     }
     layout = "figure-7" if len(comparison.runs.owners) > 2 else "figures-5-6"
     figures = {
-        "changes": changes_figure(comparison),
-        "figure-3": outputs_figure(comparison.runs),
-        layout: generations_figure(comparison.runs),
+        "changes": lambda width: changes_figure(comparison, width),
+        "figure-3": lambda width: outputs_figure(comparison.runs, width=width),
+        layout: lambda width: generations_figure(comparison.runs, width),
     }
-    return write_contents(folder, contents | pictures(figures))
+    return write_contents(folder, contents | pictures(figures, figure_width))
 
 
 def _markdown_page(comparison: Comparison) -> str:

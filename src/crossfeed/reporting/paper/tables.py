@@ -16,6 +16,7 @@ from rich.text import Text
 from crossfeed.description.registry import built_in_measures
 from crossfeed.display.formatting import number, plain, signed
 from crossfeed.reporting.data.measures import LOSS, SIMILARITY
+from crossfeed.reporting.data.terms import WEIGHTS
 from crossfeed.reporting.paper.agreement import AGREES, ALONE, BOTH, OPPOSITE, SMALL, UNKNOWN, Comparison
 from crossfeed.reporting.paper.runs import Combined
 from crossfeed.reporting.terminal.tables import ascii_for, say
@@ -150,6 +151,7 @@ def notes(comparison: Comparison) -> list[str]:
     if runs.stand_ins:
         told = ", ".join(f"{plain(own)} stands for {name}" for own, name in runs.stand_ins.items())
         said.append(f"Built-in tasks in place of the paper's: {told}.")
+    said.append(WEIGHTS)
     counts = cells["state"].value_counts()
     told = ", ".join(
         f"{counts[state]} {state}" for state in ("not run", "unfinished", "not measured") if state in counts

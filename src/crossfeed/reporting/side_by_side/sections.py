@@ -11,8 +11,9 @@ import pandas as pd
 from crossfeed.display.formatting import clip, number, plain, signed
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.layout import ChangeTable, evenly
-from crossfeed.reporting.data.measures import LOSS
+from crossfeed.reporting.data.measures import LOSS, declared
 from crossfeed.reporting.data.numbers import change, timing
+from crossfeed.reporting.data.terms import definitions
 from crossfeed.reporting.page.blocks import Block, Code, Section, Sheet, Statements, Words
 from crossfeed.reporting.page.findings import count, gained, state
 from crossfeed.reporting.page.measured import changes, curves
@@ -45,6 +46,7 @@ def side_by_side_sections(beside: SideBySide) -> list[Section]:
         Section("metrics", "Other metrics", _measured(beside, others)),
         Section("timing", "Time", _timing(beside)),
         Section("failures", "Failures", _failures(beside)),
+        Section("definitions", "Definitions", _definitions(beside)),
         Section("environment", "Environment", _environment(beside)),
         Section("reproduce", "How to reproduce", _reproduce(beside)),
     )
@@ -54,7 +56,8 @@ def side_by_side_sections(beside: SideBySide) -> list[Section]:
 def _summary(beside: SideBySide) -> list[Block]:
     note = (
         "What has the same name in these runs is set side by side; the next section says whether it is the same. A "
-        "model gains on a data set when its loss there falls: by so many per cent of what it was at the start."
+        "model gains on a data set when its loss there falls: by so many per cent of what it was at the start. "
+        "α, β and all other words are explained under Definitions."
     )
     return [Words([note]), Statements([*_opened(beside), *_found(beside)])]
 
@@ -218,7 +221,9 @@ def _last_losses(beside: SideBySide) -> list[Block]:
                 rows.append([plain(f"{model} on {task}, {label}"), *cells])
     if not rows or len(rows) > _ROWS:
         return []
-    caption = "Last losses at the same grid point; in brackets the difference from the first run, ± its standard error"
+    unit = declared(LOSS, [run.experiment for run in beside.runs]).unit
+    caption = "Last losses" + (f" ({unit})" if unit else "")
+    caption += " at the same grid point; in brackets the difference from the first run, ± its standard error"
     return [Sheet(caption, ["", *map(plain, beside.names)], rows, numeric=True)]
 
 
@@ -252,6 +257,10 @@ def _failures(beside: SideBySide) -> list[Block]:
         failed = failures(run)
         blocks += [Words([plain(name)]), *failed] if failed else []
     return blocks
+
+
+def _definitions(beside: SideBySide) -> list[Block]:
+    return [Statements(definitions([run.experiment for run in beside.runs], beside.measures))]
 
 
 def _environment(beside: SideBySide) -> list[Block]:

@@ -16,6 +16,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Entry
 from crossfeed.reporting.data.measures import by_section
 from crossfeed.reporting.data.numbers import timing
+from crossfeed.reporting.data.terms import WEIGHTS
 from crossfeed.settings import Measure
 
 __all__ = ["ascii_for", "render", "say"]
@@ -24,6 +25,7 @@ _STYLES: Final = {"better": "green", "worse": "red", "up": "cyan", "down": "mage
 _MARKS: Final = {("down", "up"): "up, down"}
 _SPELLED: Final = {"→": "->", "±": "+-", "—": "-", "…": "...", "α": "alpha", "β": "beta"}
 _GAP: Final = 2  # between columns: one of padding, one of the box
+_ROWS: Final = 40  # of a table; more than some screens
 _WIDEST_HEAD: Final = 24  # longer ones fold
 _NARROWEST_LABEL: Final = 12
 _MOST_NOTES: Final = 12
@@ -38,9 +40,12 @@ def render(run: Run, console: Console) -> None:
     """
     _head(run, console)
     measures = by_section(run.measures, "terminal")
-    shown = [table for measure in measures if (table := run.change_table(measure.metric))]
-    for table in shown:
+    whole = [table for measure in measures if (table := run.change_table(measure.metric))]
+    shown = [table.fewer(_ROWS) for table in whole]
+    for table, all_of_it in zip(shown, whole, strict=True):
         _print_change(table, console)
+        if len(table.rows) < (known := len(all_of_it.rows)):
+            say(console, f"{len(table.rows)} of {known} rows; all are in the report's files and in --json.", "dim")
     if not shown:
         say(console, "Nothing has been measured yet.")
     else:
@@ -76,7 +81,7 @@ def _pages(table: ChangeTable, console: Console) -> Iterator[tuple[str, tuple[in
     columns = table.columns
     for group in columns.groups:
         common = ", ".join(part for part in (group.label, columns.fixed) if part)
-        title = f"{table.measure.title}, initial to final" + (f" ({common})" if common else "")
+        title = f"{table.measure.heading}, initial to final" + (f" ({common})" if common else "")
         for begin in range(0, len(group.points), fit):
             yield title + (", continued" if begin else ""), group.points[begin : begin + fit]
 
@@ -150,6 +155,7 @@ def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     if early:
         notes.append(f"t={min(early)}: measured up to generation {min(early)} of {run.experiment.generations} only.")
     say(console, " ".join(notes), "dim")
+    say(console, WEIGHTS, "dim")
 
 
 def _marks(measures: Sequence[Measure]) -> list[str]:

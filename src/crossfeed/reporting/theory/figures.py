@@ -23,6 +23,7 @@ from crossfeed.exact.prediction import Prediction
 from crossfeed.records import column_of
 from crossfeed.reporting.data.layout import evenly
 from crossfeed.reporting.drawing.charts import Chart, Curve, Mark, charts, landscape_chart
+from crossfeed.reporting.drawing.figures import WIDE, abreast
 
 __all__ = [
     "efficiency_charts",
@@ -53,18 +54,20 @@ def field_label(path: str, value: object = None) -> str:
     return name if value is None else f"{name} = {value_text(value)}"
 
 
-def efficiency_figure(prediction: Prediction) -> Figure | None:
+def efficiency_figure(prediction: Prediction, width: float = WIDE) -> Figure | None:
     """Draw relative efficiency against a numeric field of the grid with five values or more; None without one.
 
     Args:
         prediction: The prediction.
+        width: Inches that it may be wide.
     """
     known = [chart for _, chart in efficiency_charts(prediction)]
     if not known:
         return None
     parts = evenly(known, _PANELS)
     note = _left_out("panels", len(parts), len(known), "limit")
-    return charts(parts, columns=min(len(parts), 3), width=8.4 if len(parts) > 1 else 4.6, note=note)
+    width = min(width, 8.4 if len(parts) > 1 else 4.6)
+    return charts(parts, columns=abreast(min(len(parts), 3), width), width=width, note=note)
 
 
 def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Chart]]:
@@ -91,11 +94,12 @@ def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Char
     return parts
 
 
-def trajectory_figure(prediction: Prediction) -> Figure | None:
+def trajectory_figure(prediction: Prediction, width: float = WIDE) -> Figure | None:
     """Draw errors over the generations; None without any after generation 0.
 
     Args:
         prediction: The prediction.
+        width: Inches that it may be wide.
     """
     experiment = prediction.experiment
     if experiment.generations == 0:
@@ -116,18 +120,20 @@ def trajectory_figure(prediction: Prediction) -> Figure | None:
             parts.append(Chart(label, "generation", title, lines, log=log, span=span))
     shown, known = len(columns) * len(chosen), len(points) * len(values)
     note = _left_out("grid points", shown, known, "records")
-    return charts(parts, columns=len(columns), width=max(2.8 * len(columns), 4.6), height=1.55, note=note)
+    width = min(width, max(2.8 * len(columns), 4.6))
+    return charts(parts, columns=abreast(len(columns), width), width=width, height=1.55, note=note)
 
 
-def plan_figure(plan: Plan) -> Figure:
+def plan_figure(plan: Plan, width: float = WIDE) -> Figure:
     """Draw the excess over the optimum for all common weights, with the points that the plan names.
 
     Args:
         plan: The plan.
+        width: Inches that it may be wide.
     """
     whose = {"mean": "mean MSE", "worst": "worst entity's MSE"}.get(plan.objective, f"MSE of {plan.objective}")
     title = f"{whose}: excess over the optimum"
-    return landscape_chart(plan.landscape, plan.optimum.value, marks_of(plan), title=title)
+    return landscape_chart(plan.landscape, plan.optimum.value, marks_of(plan), title=title, width=min(width, 5.2))
 
 
 def marks_of(plan: Plan) -> list[Mark]:

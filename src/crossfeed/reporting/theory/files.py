@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.figure import Figure
 
 from crossfeed.description.experiment import Experiment
 from crossfeed.exact.planning import Plan
@@ -22,12 +21,13 @@ from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, t
 __all__ = ["plan_data", "prediction_data", "write_plan", "write_prediction"]
 
 
-def write_prediction(prediction: Prediction, folder: Path) -> list[Path]:
+def write_prediction(prediction: Prediction, folder: Path, figure_width: float | None = None) -> list[Path]:
     """Write ``records`` and ``limit`` (CSV, Parquet), the figures that apply, and the description.
 
     Args:
         prediction: What to write.
         folder: Where to; files of an earlier prediction are replaced.
+        figure_width: Inches that PDF figures are wide at most, for a paper; default: as on a wide screen.
 
     Returns:
         The files.
@@ -36,16 +36,20 @@ def write_prediction(prediction: Prediction, folder: Path) -> list[Path]:
         StoreError: The folder cannot be written.
     """
     tables = {"records": prediction.records, "limit": prediction.limit}
-    figures = {"efficiency": efficiency_figure(prediction), "trajectory": trajectory_figure(prediction)}
-    return _write(folder, prediction.experiment, tables, figures)
+    figures = {
+        "efficiency": lambda width: efficiency_figure(prediction, width),
+        "trajectory": lambda width: trajectory_figure(prediction, width),
+    }
+    return _write(folder, prediction.experiment, tables, pictures(figures, figure_width))
 
 
-def write_plan(plan: Plan, folder: Path) -> list[Path]:
+def write_plan(plan: Plan, folder: Path, figure_width: float | None = None) -> list[Path]:
     """Write ``landscape``, ``prices`` and ``entities`` (CSV, Parquet), the landscape's figure, and the description.
 
     Args:
         plan: What to write.
         folder: Where to; files of an earlier plan are replaced.
+        figure_width: See `write_prediction`.
 
     Returns:
         The files.
@@ -54,7 +58,8 @@ def write_plan(plan: Plan, folder: Path) -> list[Path]:
         StoreError: The folder cannot be written.
     """
     tables = {"landscape": _landscape(plan), "prices": plan.prices, "entities": plan.entities}
-    return _write(folder, plan.experiment, tables, {"landscape": plan_figure(plan)})
+    drawn = pictures({"landscape": lambda width: plan_figure(plan, width)}, figure_width)
+    return _write(folder, plan.experiment, tables, drawn)
 
 
 def prediction_data(prediction: Prediction) -> dict[str, Any]:
@@ -97,13 +102,13 @@ def _landscape(plan: Plan) -> pd.DataFrame:
 
 
 def _write(
-    folder: Path, experiment: Experiment, tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Figure | None]
+    folder: Path, experiment: Experiment, tables: Mapping[str, pd.DataFrame], drawn: dict[str, bytes]
 ) -> list[Path]:
     contents: dict[str, bytes] = {"experiment.yaml": experiment.to_yaml().encode()}
     for name, table in tables.items():
         contents[f"{name}.csv"] = to_csv(table).encode()
         contents[f"{name}.parquet"] = _parquet(table)
-    return write_contents(folder, contents | pictures(figures))
+    return write_contents(folder, contents | drawn)
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

@@ -17,6 +17,7 @@ from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.protocols import Array
 from crossfeed.records import column_of
+from crossfeed.reporting.data.terms import THEORY, WEIGHTS
 from crossfeed.reporting.terminal.tables import ascii_for, say
 from crossfeed.reporting.theory.figures import field_label
 
@@ -58,6 +59,8 @@ def render_prediction(prediction: Prediction, console: Console) -> None:
         [*_place(prediction, cell), *row] for cell in shown for row in _errors(prediction, cell, tasks if on else [])
     ]
     _print(console, [*heads, "model", *at, "limit", "efficiency", *on], rows)
+    console.print()
+    say(console, f"{WEIGHTS} {THEORY}", "dim")
 
 
 def render_plan(plan: Plan, console: Console) -> None:
@@ -79,6 +82,7 @@ def render_plan(plan: Plan, console: Console) -> None:
         for each in plan.prices.to_dict("records")
     ]
     _print(console, ["where", "α", "β", "objective", "price"], rows)
+    say(console, WEIGHTS, "dim")
     console.print()
     say(console, "Each for itself (Nash) beside the optimum", "bold")
     if plan.nash is None:

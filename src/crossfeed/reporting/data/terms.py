@@ -1,0 +1,194 @@
+"""Definitions of the words and symbols of reports, for a reader who has nothing but the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from crossfeed.description.ecosystem import Entity
+from crossfeed.description.experiment import Experiment
+from crossfeed.display.formatting import plain, value_text
+from crossfeed.reporting.data.measures import LOSS, SIMILARITY
+from crossfeed.settings import Measure
+
+__all__ = ["THEORY", "WEIGHTS", "definitions"]
+
+WEIGHTS: Final = (
+    "alpha, synthetic share: the part of a training set that was published by models, from generation 1 on. beta, "
+    "private share: the part of its real data that is the model's own; the rest is public. Both are from 0 to 1."
+)
+"""The two weights, for places with room for a line or two."""
+
+THEORY: Final = (
+    "MSE: squared distance of the estimate from the true parameters, expected. MSPE: squared distance of predictions "
+    "from the true means on a task. Efficiency: the MSE of least squares on all real data over the model's in the "
+    "limit (1: as good). Dispersion: distance of the models from each other."
+)
+"""The numbers of exact theory, in the same way."""
+
+_MEANINGS: Final = {
+    LOSS: "The mean loss on test items; lower is better. A model gains x % on data when its loss there falls by x % of "
+    "what it was at t = 0.",
+    SIMILARITY: "How alike two models' outputs for the same prompts are: the mean cosine of their embeddings, 1 for "
+    "the same.",
+}
+_NAMED: Final = 4
+_LISTED: Final = 12
+
+
+def definitions(experiments: Sequence[Experiment], measures: Sequence[Measure]) -> list[tuple[str, str]]:
+    """Return the words and symbols of a report, each with its meaning, and with its values if there is one experiment.
+
+    Args:
+        experiments: What was run: one experiment, or several side by side.
+        measures: Declarations of what was measured.
+    """
+    one = experiments[0] if len(experiments) == 1 else None
+
+    told = [
+        (
+            "α (alpha), synthetic share",
+            "The part of a model's training set that was published by models, at generations t ≥ 1: a share from 0 "
+            f"(real data alone) to 1 (no real data).{_here(one, partial(_weight, name='alpha'))}",
+        ),
+        (
+            "β (beta), private share",
+            "The part of a training set's real data that is the model's own; the rest is public. From 0 to 1. So a "
+            "training set has (1 − α) β private, (1 − α) (1 − β) public and α published data."
+            f"{_here(one, partial(_weight, name='beta'))}",
+        ),
+        (
+            "generation t",
+            "At t = 0 nothing is published yet, and every model is trained on real data alone. At each later one all "
+            "models publish outputs, a training set is put together for each, and it is trained on that and measured."
+            f"{_here(one, _generations)}",
+        ),
+        (
+            "published data (the pool)",
+            f"{_pool(one)}{_here(one, _shares)}{_here(one, _filters, 'Filters of what may be drawn')}",
+        ),
+        (
+            "own, other and public data",
+            "A model's own task is the data set that it owns; the others' are other tasks to it. Public data belong "
+            "to all. All are measured on items that no training set holds.",
+        ),
+        ("seeds, ±", _seeds(one)),
+    ]
+    return [*told, *_numbers(measures)]
+
+
+def _here(experiment: Experiment | None, say: Callable[[Experiment], str], about: str = "Here") -> str:
+    """Return what holds at every point of the grid, or, if there are few, all that holds somewhere."""
+    if experiment is None:
+        return ""
+    points = experiment.cells()[:: len(experiment.seeds)]
+    said = list(dict.fromkeys(say(point.experiment) for point in points))
+    if said == [""]:
+        return ""
+    return f" {about}, over the grid: {_listed(said)}." if len(said) > 1 else f" {about}: {said[0]}."
+
+
+def _weight(experiment: Experiment, name: str) -> str:
+    """Return alpha or beta as a phrase."""
+    ecosystem = experiment.ecosystem
+    value: Any = getattr(ecosystem, name)
+    if name == "alpha" and ecosystem.update == "replace":
+        value = 1.0
+    if name == "alpha" and ecosystem.update == "accumulate":
+        value = "proportional"
+    if value == "proportional":
+        said = "t/(t + 1) at generation t"
+    elif isinstance(value, tuple):
+        said = f"{_listed(value)} at t = 1, 2, ..., of which the last one stays"
+    else:
+        said = "each model's own" if value is None else value_text(value)
+    return said + _own(experiment.ecosystem.entities, name)
+
+
+def _own(entities: Sequence[Entity], name: str) -> str:
+    """Return the entities that have weights of their own, after a comma."""
+    own = [(entity.name, getattr(entity, name)) for entity in entities if getattr(entity, name) is not None]
+    named = [f"{plain(who)}: {_listed(w) if isinstance(w, tuple) else value_text(w)}" for who, w in own[:_NAMED]]
+    more = [f"{len(own) - _NAMED} more with their own"] if len(own) > _NAMED else []
+    return f" ({'; '.join([*named, *more])})" if own else ""
+
+
+def _generations(experiment: Experiment) -> str:
+    first = "as later"
+    ecosystem = experiment.ecosystem
+    if ecosystem.initial_beta is not None:
+        first = f"β = {ecosystem.initial_beta:g}"
+    if experiment.n is None or experiment.learner.reading() == "everything":
+        size = "a training set has all items of every source, each source with its weight"
+    elif ecosystem.update == "accumulate":
+        size = f"a training set has {experiment.n} items at t = 0, and {experiment.n} more at each generation"
+    else:
+        start = experiment.size(0)
+        size = f"a training set has {experiment.n} items" + (f", {start} at t = 0" if start != experiment.n else "")
+    return f"t = 0 to {experiment.generations}; at t = 0 the private share is {first}; {size}"
+
+
+def _pool(experiment: Experiment | None) -> str:
+    if experiment is None:
+        return "What models may draw their published data from: the newest generation alone, or every one so far."
+    if any(path.startswith(("ecosystem.history", "ecosystem.update")) for path in experiment.grid):
+        return "What models may draw from: the newest generation alone (latest), or every one so far (accumulate)."
+    kept = "every generation so far" if experiment.ecosystem.accumulates else "the newest generation alone"
+    return f"What models may draw from: the outputs of {kept}."
+
+
+def _shares(experiment: Experiment) -> str:
+    ecosystem = experiment.ecosystem
+    shares = ecosystem.shares.tolist()
+    if len(set(shares)) == 1:
+        said = "all of it is the one model's" if len(shares) == 1 else "every model publishes an equal share"
+    else:
+        each = [f"{plain(name)} {share:.3g}" for name, share in zip(ecosystem.names, shares, strict=True)]
+        rest = f" and {len(each) - _LISTED} more" if len(each) > _LISTED else ""
+        said = f"shares of {', '.join(each[:_LISTED])}{rest}"
+    fresh = f" ({ecosystem.fresh_fraction:g} of each new pool is fresh human data)" if ecosystem.fresh_fraction else ""
+    return said + fresh
+
+
+def _filters(experiment: Experiment) -> str:
+    return ", ".join(experiment.ecosystem.curation)
+
+
+def _seeds(experiment: Experiment | None) -> str:
+    several = (
+        "Seeds repeat a run with other random choices. Numbers are means over S seeds, and ± is their standard error, "
+        "s/√S with the sample standard deviation s of the seeds' own values."
+    )
+    if experiment is None:
+        return several
+    if len(experiment.seeds) == 1:
+        return "A seed decides all random choices. There is one, so numbers have no standard error (±)."
+    return f"{several} Here: S = {len(experiment.seeds)}."
+
+
+def _numbers(measures: Sequence[Measure]) -> list[tuple[str, str]]:
+    """Return what the paper's metrics are and what all marks mean, those of other metrics together where they agree."""
+    told: list[tuple[str, str]] = []
+    others: dict[str, list[str]] = {}
+    for measure in measures:
+        if measure.metric in _MEANINGS:
+            told.append((measure.heading, f"{_MEANINGS[measure.metric]} {_marks(measure)}"))
+        elif "page" in measure.shown:
+            others.setdefault(_marks(measure), []).append(measure.heading)
+    return [*told, *((", ".join(headings), marks) for marks, headings in others.items())]
+
+
+def _marks(measure: Measure) -> str:
+    fall, rise = measure.words
+    if not measure.band:
+        return f"{fall}, {rise}: the mean fell, or rose, however little."
+    return f"{fall}, {rise}: the mean fell, or rose, by more than {measure.band:g}; same: by that or less."
+
+
+def _listed(values: Sequence[Any]) -> str:
+    texts = [value_text(value) or "none" for value in values]
+    between = "; " if any(" " in text for text in texts) else ", "
+    if len(texts) > _LISTED:
+        texts = [*texts[:2], "…", f"{texts[-1]} ({len(values)} values)"]
+    return between.join(texts)

@@ -46,7 +46,7 @@ class Run:
         environment: Where it was made; empty before the first cell has begun.
         records: One row a number, as in ``records.parquet``, and ``point``: the position in `points`.
         points: The grid's points, indexed by ``point``: ``alpha``, ``beta``, then other grid fields by path. A schedule
-            is shown as text here; in `records`, ``alpha`` and ``beta`` are those in force at the generation.
+            is text here; in `records`, ``alpha`` and ``beta`` are those that the entity had at the generation.
         cells: ``cell, seed, point, zero, reached`` (the last measured generation, -1 for none) and ``state``:
             ``finished``, ``failed`` or ``unfinished``.
         failures: ``cell, stage, generation, entity, type, message`` of every failed cell.
@@ -248,7 +248,9 @@ def points_of(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
 def _alpha(ecosystem: Ecosystem) -> float | str:
     if ecosystem.update == "replace":
         return 1.0
-    return "proportional" if ecosystem.alpha is None else _schedule(ecosystem.alpha)
+    if ecosystem.alpha is None:
+        return "proportional" if ecosystem.update == "accumulate" else "own"
+    return _schedule(ecosystem.alpha)
 
 
 def _schedule(value: float | str | tuple[float, ...]) -> float | str:

@@ -18,16 +18,15 @@ import pandas as pd
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
-from crossfeed.description.strict_yaml import parse_yaml
 from crossfeed.display.notebook import Columns, page
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.records import collect
+from crossfeed.reporting.data.described import document_of, stored_experiment
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
 from crossfeed.reporting.data.measures import LOSS, measured_in
 from crossfeed.settings import Measure
 from crossfeed.store import open_store
 from crossfeed.store.folder import FolderStore
-from crossfeed.store.schema import check_document
 
 __all__ = ["Run", "points_of", "shares"]
 
@@ -76,8 +75,8 @@ class Run:
             NewerSchema: It was written by a newer crossfeed.
         """
         store = open_store(location)
-        document = _document(store)
-        experiment = _described(store, document)
+        document = document_of(store)
+        experiment = stored_experiment(store, document)
         cells = _as_written(store, document, experiment.cells())
         records = collect(store, experiment, cells).to_pandas()
         position = {cell.name: number // len(experiment.seeds) for number, cell in enumerate(cells)}
@@ -193,22 +192,6 @@ class Run:
             return pd.DataFrame()
         frame: pd.DataFrame = self.store.read_table(step, scope, generation).to_pandas()
         return frame
-
-
-def _described(store: FolderStore, document: Mapping[str, Any]) -> Experiment:
-    """Read the description; schema 1 also knew models that used as many threads as torch chose."""
-    text = store.read_description()
-    learner = parse_yaml(text).get("learner") or {}
-    older = document["schema"] == 1 and learner.get("threads", 1) is None
-    return Experiment.from_yaml(text, ("learner.threads=1",) if older else ())
-
-
-def _document(store: FolderStore) -> dict[str, Any]:
-    document = store.read_document("run")
-    if document is None:
-        raise StoreError(f"{store}: not a crossfeed run (no run.json in it); give the folder that `crossfeed run` made")
-    check_document(str(store), document)
-    return document
 
 
 def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

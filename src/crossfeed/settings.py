@@ -323,7 +323,7 @@ def identity(value: Any, without: Collection[str] = ()) -> Any:
             if name not in value.no_effect
             and name not in without
             and (told := _told(value, name, field, without)) is not _DEFAULT
-        }
+        } | identity(value.model_extra or {})
     if isinstance(value, dict):
         return {key: identity(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

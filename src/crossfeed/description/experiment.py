@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.entity_learners import learners_of
 from crossfeed.description.labels import digest, label
 from crossfeed.description.many_entities import spell_out
+from crossfeed.description.missing import Missing, packages_may_be_missing
 from crossfeed.description.parts import Learner, Metrics, Task
 from crossfeed.description.reading import assign, override, validate
 from crossfeed.description.registry import combined_learner
@@ -78,6 +79,7 @@ class Experiment(Frozen):
     seeds: Annotated[Sequence_[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)] = (0,)
     checkpoints: Annotated[str, Field(pattern="^(last|all|none)$")] = "last"
     grid: dict[str, Annotated[Sequence_[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    _written_id: str | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -146,7 +148,7 @@ class Experiment(Frozen):
             )
         _ = self.learners  # refuses impossible ones
         sizes = {"n": self.n, "initial_n": self.initial_n, "pool_size": self.pool_size}
-        if self.learner.reading() == "draws" and self.n is None:
+        if self.learner.reading() == "draws" and self.n is None and not isinstance(self.learner, Missing):
             raise ValueError("n is missing: give the size of each training set")
         given = [name for name, size in sizes.items() if size is not None]
         if self.learner.reading() == "everything" and given:
@@ -203,6 +205,31 @@ class Experiment(Frozen):
             data = override(data, assignment)
         return validate(cls, data)
 
+    @classmethod
+    def of_run(cls, text: str, overrides: tuple[str, ...], written_id: str) -> Experiment:
+        """Read the description of a stored run, whatever packages it names.
+
+        Args:
+            text: YAML.
+            overrides: See `from_yaml`.
+            written_id: The content id that the run was written with.
+
+        Returns:
+            The experiment; parts of packages that are not installed are `crossfeed.description.missing.Missing`.
+
+        Raises:
+            InvalidDescription: It cannot be understood.
+        """
+        try:
+            return cls.from_yaml(text, overrides)
+        except InvalidDescription:
+            with packages_may_be_missing():
+                experiment = cls.from_yaml(text, overrides)
+                experiment.cells()  # now: later they could not be read
+        # Which fields of a missing part equal its defaults, and so are in no id, only its package knows.
+        experiment._written_id = written_id
+        return experiment
+
     def to_yaml(self) -> str:
         """Write the whole description, defaults included.
 
@@ -215,9 +242,10 @@ class Experiment(Frozen):
     def id(self) -> str:
         """A hash of everything that affects results, 12 hexadecimal digits.
 
-        It depends on the cells, not on the spelling or order of the grid.
+        It depends on the cells, not on the spelling or order of the grid. That of a stored run some of whose packages
+        are not installed is the one that it was written with.
         """
-        return digest(sorted((cell.name, cell.id) for cell in self.cells()))
+        return self._written_id or digest(sorted((cell.name, cell.id) for cell in self.cells()))
 
     def size(self, generation: int) -> int:
         """Return the size of each training set at a generation, for learners that read draws.

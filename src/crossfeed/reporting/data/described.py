@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossfeed.description.experiment import Experiment
+from crossfeed.description.installed import check_installed
 from crossfeed.description.strict_yaml import parse_yaml
-from crossfeed.errors import InvalidInput, StoreError
+from crossfeed.environment import absent_packages
+from crossfeed.errors import InvalidInput, MissingDependency, StoreError
 from crossfeed.store.folder import FolderStore
 from crossfeed.store.schema import check_document
 
@@ -35,7 +37,7 @@ def document_of(store: FolderStore) -> dict[str, Any]:
 
 
 def stored_experiment(store: FolderStore, document: Mapping[str, Any]) -> Experiment:
-    """Read a run's description; schema 1 also knew models that used as many threads as torch chose.
+    """Read a run's description, whatever packages it names; schema 1 knew models with as many threads as torch chose.
 
     Args:
         store: The store of the run.
@@ -51,7 +53,7 @@ def stored_experiment(store: FolderStore, document: Mapping[str, Any]) -> Experi
     text = store.read_description()
     learner = parse_yaml(text).get("learner") or {}
     older = document["schema"] == 1 and learner.get("threads", 1) is None
-    return Experiment.from_yaml(text, ("learner.threads=1",) if older else ())
+    return Experiment.of_run(text, ("learner.threads=1",) if older else (), str(document.get("id")))
 
 
 def resumed(store: FolderStore, overrides: tuple[str, ...] = ()) -> Experiment:
@@ -66,9 +68,16 @@ def resumed(store: FolderStore, overrides: tuple[str, ...] = ()) -> Experiment:
 
     Raises:
         StoreError: There is no run, or its description is damaged.
+        MissingDependency: A part of it is of a package that is not installed; the message names it.
         InvalidInput: The overrides make it another experiment.
     """
     stored = stored_experiment(store, document_of(store))
+    try:
+        check_installed(stored)
+    except MissingDependency as error:
+        absent = absent_packages(store.read_document("environment") or {})
+        install = f" ({', '.join(absent)}, where this run was begun)" if absent else ""
+        raise MissingDependency(f"{store}: {error}{install}") from error
     experiment = Experiment.from_yaml(store.read_description(), overrides) if overrides else stored
     if experiment.id != stored.id:
         raise InvalidInput(

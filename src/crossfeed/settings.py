@@ -39,6 +39,7 @@ __all__ = [
     "Rate",
     "Sequence_",
     "Share",
+    "Size",
     "TaskSettings",
     "identity",
     "is_finite_json",
@@ -75,6 +76,7 @@ Name = Annotated[str, BeforeValidator(_safe_name)]
 Number = Annotated[float, BeforeValidator(_as_float)]
 Share = Annotated[float, BeforeValidator(_as_float), Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=100_000_000)]
 NonNegative = Annotated[Number, Field(ge=0.0)]
 Rate = Annotated[Number, Field(gt=0.0)]
 Sequence_ = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]

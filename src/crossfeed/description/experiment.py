@@ -29,15 +29,12 @@ from crossfeed.display.formatting import shown, word
 from crossfeed.display.notebook import Columns, listed, page
 from crossfeed.errors import InvalidDescription
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
-from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, identity, is_finite_json
+from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, Size, identity, is_finite_json
 
 __all__ = ["Cell", "Experiment"]
 
 _MOST_FIELDS: Final = 50
 _MOST_CELLS: Final = 100_000
-
-
-Size = Annotated[int, Field(ge=1, le=100_000_000)]
 
 
 class Experiment(Frozen):
@@ -50,7 +47,7 @@ class Experiment(Frozen):
         learner: The entities' learner: a kind of generative model and how it is trained.
         tasks: Data sets by name; entities own them, and every entity is measured on all of them.
         public: The public data that all entities share; measured as the task ``public``.
-        n: Size of each training set (for learners that read draws).
+        n: Size of each training set (for learners that read draws); an entity may have its own.
         initial_n: Size of the training sets of generation 0; default n.
         pool_size: Items that each entity publishes at each generation; default n.
         generations: Number of generations T after generation 0.
@@ -153,6 +150,12 @@ class Experiment(Frozen):
         given = [name for name, size in sizes.items() if size is not None]
         if self.learner.reading() == "everything" and given:
             raise ValueError(f"{', '.join(given)}: this learner weighs all the data and draws nothing; leave it out")
+        own = [f"ecosystem.entities.{k}.n" for k, entity in enumerate(self.ecosystem.entities) if entity.n is not None]
+        if self.learner.reading() == "everything" and own:
+            raise ValueError(
+                f"{', '.join(own)}: this learner weighs all the data and draws nothing, so that sizes of training sets "
+                "have no place in it; leave it out, and give the entity's task more rows or fewer"
+            )
         return self
 
     @cached_property
@@ -247,18 +250,20 @@ class Experiment(Frozen):
         """
         return self._written_id or digest(sorted((cell.name, cell.id) for cell in self.cells()))
 
-    def size(self, generation: int) -> int:
-        """Return the size of each training set at a generation, for learners that read draws.
+    def size(self, generation: int, entity: int) -> int:
+        """Return the size of an entity's training set at a generation, for learners that read draws.
 
         Args:
             generation: The generation t >= 0.
+            entity: The entity's index k.
 
         Returns:
             The number of examples.
         """
         assert self.n is not None  # noqa: S101 - for the type checker; validated on construction
-        first = self.n if self.initial_n is None else self.initial_n
-        return first if generation == 0 else self.ecosystem.set_size(self.n, generation)
+        n = self.ecosystem.entities[entity].n or self.n
+        first = n if self.initial_n is None else self.initial_n
+        return first if generation == 0 else self.ecosystem.set_size(n, generation)
 
     def cells(self) -> tuple[Cell, ...]:
         """Expand the grid and the seeds.
@@ -342,13 +347,18 @@ class Cell:
         )
         if "learner" not in without:
             content["learner"] = self._learners(identity)
-        content["size"] = experiment.size(0) if experiment.learner.reading() == "draws" else None
+        content["size"] = self._first_sizes() if experiment.learner.reading() == "draws" else None
         content["ecosystem"] = {
             "entities": [(entity.name, entity.private) for entity in ecosystem.entities],
             "betas": ecosystem.betas(0).tolist(),
             "reserved": experiment.generations if ecosystem.fresh_fraction > 0 else 0,
         }
         return content
+
+    def _first_sizes(self) -> int | list[int]:
+        """Return the size of the training sets of generation 0, or each entity's if they differ in it."""
+        sizes = [self.experiment.size(0, k) for k in range(len(self.experiment.ecosystem.entities))]
+        return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
 def _check_paths(paths: list[Any]) -> None:

@@ -15,7 +15,9 @@ from rich.console import Console
 from crossfeed import Experiment, MemoryStore, Run, compare, figures, open_store, plan, report, run
 from crossfeed.description.missing import Missing
 from crossfeed.description.reading import read_preset
-from crossfeed.errors import InvalidDescription, MissingDependency
+from crossfeed.description.stored import read_stored
+from crossfeed.errors import InvalidDescription, MissingDependency, StoreError
+from crossfeed.records import state_scope_of
 from crossfeed.reporting.terminal.run_data import run_data
 from crossfeed.reporting.terminal.tables import render
 
@@ -136,9 +138,27 @@ def test_every_function_that_reads_a_run_works_without_its_package(letters, tmp_
 
 def test_the_explorer_shows_a_run_without_its_package(letters):
     pytest.importorskip("bokeh", reason="needs the extra 'explore'")
+    from bokeh.document import Document
+
     from crossfeed.explorer.run_page import site
 
-    assert site(str(letters[0] / "run")) is not None
+    document = Document()
+    site(str(letters[0] / "run")).page(document)
+    page = json.loads(document.get_model_by_name("state").told)["html"]
+    assert "finished" in "".join(map(str, page.values()))
+
+
+def test_states_are_found_where_they_were_written(toys, tmp_path):
+    own = ("n=20", "generations=1", "checkpoints=all", "learner={kind: plaything}", "grid={ecosystem.alpha: [0, 0.5]}")
+    described = Experiment.from_yaml(read_preset("fake"), own)
+    run(described, open_store(tmp_path / "run"))
+    toys.uninstall()
+    opened = Run.load(tmp_path / "run")
+    for before, after in zip(described.cells(), opened.experiment.cells(), strict=True):
+        for generation in (0, 1):
+            scope = state_scope_of(after, generation)
+            assert scope == state_scope_of(before, generation)
+            assert opened.store.has_states(scope, generation)
 
 
 def test_running_names_every_part_and_the_package(letters, tmp_path, monkeypatch):
@@ -223,9 +243,21 @@ def test_a_run_beside_the_paper_needs_no_package_of_a_metric(toys, tmp_path):
     assert after.equals(before)
 
 
+@pytest.mark.parametrize("cells", [None, 3, [3], [{"cell": "x"}]])
+def test_a_broken_list_of_cells_is_told_as_such(letters, tmp_path, cells):
+    place = shutil.copytree(letters[0] / "run", tmp_path / "run")
+    document = json.loads((place / "run.json").read_text())
+    document["cells"] = cells
+    document.pop("checksum", None)
+    store = open_store(place)
+    store.write_document("run", document)
+    with pytest.raises(StoreError, match=r"run\.json"):
+        Run.load(place)
+
+
 def test_descriptions_that_are_no_runs_are_read_strictly():
     with pytest.raises(InvalidDescription, match="unknown metric 'toy'"):
         Experiment.from_yaml(read_preset("fake"), ("metrics={toy: {}}",))
     text = Experiment.from_yaml(read_preset("fake")).to_yaml()
     with pytest.raises(InvalidDescription, match="unknown key"):
-        Experiment.of_run(text.replace("kind: fake", "kind: fake\n  wheels: 4"), (), "0" * 12)
+        read_stored(text.replace("kind: fake", "kind: fake\n  wheels: 4"), (), {"id": "0" * 12})

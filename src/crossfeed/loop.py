@@ -135,6 +135,7 @@ class _Run:
                 "seed": cell.seed,
                 "point": cell.point,
                 "zero": cell.zero,
+                "start": cell.start,
                 "generations": cell.experiment.generations,
             }
             for cell in self._cells

@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -20,7 +20,7 @@ from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.entity_learners import learners_of
 from crossfeed.description.labels import digest, label
 from crossfeed.description.many_entities import spell_out
-from crossfeed.description.missing import Missing, packages_may_be_missing
+from crossfeed.description.missing import Missing
 from crossfeed.description.parts import Learner, Metrics, Task
 from crossfeed.description.reading import assign, override, validate
 from crossfeed.description.registry import combined_learner
@@ -208,30 +208,16 @@ class Experiment(Frozen):
             data = override(data, assignment)
         return validate(cls, data)
 
-    @classmethod
-    def of_run(cls, text: str, overrides: tuple[str, ...], written_id: str) -> Experiment:
-        """Read the description of a stored run, whatever packages it names.
+    def keep_written(self, content_id: str, starts: Mapping[str, Any]) -> None:
+        """Keep the ids that a run was written with: which fields of a missing part are in none, only its package knows.
 
         Args:
-            text: YAML.
-            overrides: See `from_yaml`.
-            written_id: The content id that the run was written with.
-
-        Returns:
-            The experiment; parts of packages that are not installed are `crossfeed.description.missing.Missing`.
-
-        Raises:
-            InvalidDescription: It cannot be understood.
+            content_id: The run's.
+            starts: `Cell.start` by cell, as far as it is known.
         """
-        try:
-            return cls.from_yaml(text, overrides)
-        except InvalidDescription:
-            with packages_may_be_missing():
-                experiment = cls.from_yaml(text, overrides)
-                experiment.cells()  # now: later they could not be read
-        # Which fields of a missing part equal its defaults, and so are in no id, only its package knows.
-        experiment._written_id = written_id
-        return experiment
+        self._written_id = content_id
+        # Once their packages are missing, cells are not expanded again.
+        vars(self)["_cells"] = tuple(replace(cell, written_start=starts.get(cell.name)) for cell in self.cells())
 
     def to_yaml(self) -> str:
         """Write the whole description, defaults included.
@@ -308,6 +294,7 @@ class Cell:
         point: The grid's values by path.
         experiment: The experiment with these values, this one seed and no grid.
         written_zero: The `zero` that a run was written with, where one is read; it names a folder of that run.
+        written_start: The `start` likewise, of a run some of whose packages are not installed.
     """
 
     name: str
@@ -315,6 +302,7 @@ class Cell:
     point: dict[str, Any]
     experiment: Experiment
     written_zero: str | None = None
+    written_start: str | None = None
 
     @cached_property
     def id(self) -> str:
@@ -327,6 +315,8 @@ class Cell:
     @cached_property
     def start(self) -> str:
         """A hash of everything that affects training at generation 0; cells that agree in it share those states."""
+        if self.written_start is not None:
+            return self.written_start
         learner = self._learners(lambda each: each.start_identity())
         return digest(self._up_to_zero(without=("metrics", "measured", "learner")) | {"learner": learner})
 

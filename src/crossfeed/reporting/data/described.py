@@ -7,6 +7,7 @@ from typing import Any
 
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.installed import check_installed
+from crossfeed.description.stored import read_stored
 from crossfeed.description.strict_yaml import parse_yaml
 from crossfeed.environment import absent_packages
 from crossfeed.errors import InvalidInput, MissingDependency, StoreError
@@ -53,7 +54,7 @@ def stored_experiment(store: FolderStore, document: Mapping[str, Any]) -> Experi
     text = store.read_description()
     learner = parse_yaml(text).get("learner") or {}
     older = document["schema"] == 1 and learner.get("threads", 1) is None
-    return Experiment.of_run(text, ("learner.threads=1",) if older else (), str(document.get("id")))
+    return read_stored(text, ("learner.threads=1",) if older else (), document)
 
 
 def resumed(store: FolderStore, overrides: tuple[str, ...] = ()) -> Experiment:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from tests.faults.cli import crossfeed_cli
 
 import crossfeed
 from crossfeed import Run, open_store, run
 from crossfeed.errors import InvalidInput
+from crossfeed.learners.fake import FakeSettings
 from crossfeed.reporting.data.measured_mix import best_measured
+from crossfeed.reporting.terminal.measured_mix import render_measured_plan
 from crossfeed.settings import Measure
 
 ALPHAS, BETAS, SEEDS = (0.1, 0.4, 0.7), (0.2, 0.5, 0.8), (0, 1, 2)
@@ -155,6 +159,20 @@ def test_a_run_without_a_choice_and_an_unknown_objective_are_refused(measured, f
         crossfeed.plan(tmp_path)
     with pytest.raises(InvalidInput, match="give mean, worst or an entity: warm, cold"):
         crossfeed.plan(measured, "best")
+
+
+def test_losses_of_unlike_learners_in_one_mean_are_told(measured, fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeSettings, "other_units", "losses of other words have other units")
+    run(fake("generations=1", "n=20", "ecosystem.entities.0.learner={reads_at_most: 5}"), open_store(tmp_path))
+
+    def said(folder, objective):
+        console = Console(file=io.StringIO(), width=200)
+        render_measured_plan(crossfeed.plan(folder, objective), console)
+        return "losses of other words have other units" in console.file.getvalue()
+
+    assert said(tmp_path, "mean")
+    assert not said(tmp_path, "warm")
+    assert not said(measured, "mean")
 
 
 def test_the_command_and_the_function_say_the_same(measured, tmp_path, monkeypatch):

@@ -49,6 +49,9 @@ def render_measured_plan(plan: MeasuredPlan, console: Console) -> None:
     say(console, f"Made best: {plan.measure.title}, {who}, last generation; measured, {_seeds(seeds)}.")
     if plan.left_out:
         say(console, f"Left out: {plan.left_out} of {len(plan.run.points)} points, which are not finished.")
+    units = experiment.learner.other_units
+    if plan.objective in _WHO and units and any(own != experiment.learner for own in experiment.learners):
+        say(console, f"The entities' learners differ: {units}. Ask for one entity with --objective.")
     fields = [name for name in plan.run.points.columns if name in plan.mixes]
     for among in dict.fromkeys(map(str, plan.mixes["among"])):
         mixes = plan.mixes[plan.mixes["among"] == among]

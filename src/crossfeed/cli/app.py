@@ -195,7 +195,7 @@ def names_run(subject: str) -> bool:
     from crossfeed.description.reading import preset_names
     from crossfeed.store import is_remote, open_store
 
-    if subject in preset_names():
+    if not subject or subject in preset_names() or (is_remote(subject) and subject.endswith((".yaml", ".yml"))):
         return False
     here = None if is_remote(subject) else open_store(subject).folder
     return here is None or os.path.isdir(here)  # False also for a name that no file can have

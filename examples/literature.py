@@ -113,7 +113,7 @@ def exchange_of(experiment: Experiment) -> DensityEcosystem:
         ecosystem.accumulates,
         ecosystem.fresh_fraction,
         rows[-1],
-        np.array([float(experiment.size(t)) for t in range(T + 1)]) if draws else None,
+        np.array([[float(experiment.size(t, k)) for k in range(len(names))] for t in range(T + 1)]) if draws else None,
     )
 
 

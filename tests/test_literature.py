@@ -68,9 +68,12 @@ CASES = {
         *("ecosystem.history=accumulate", "ecosystem.fresh_fraction=0"),
     ),
     "gaussian-draws": ("{kind: gaussian}", "n=8", "pool_size=5"),
+    "gaussian-own-n": ("{kind: gaussian}", "n=60", "pool_size=50", "ecosystem.entities.1.n=8"),
+    "gaussian-own-n-initial": ("{kind: gaussian}", "n=8", "initial_n=12", "pool_size=7", "ecosystem.entities.0.n=40"),
     "unbiased-draws": ("{kind: gaussian, covariance: unbiased}", "n=8", "pool_size=100000"),
     "kde-draws": ("{kind: kde, bandwidth: 0.5}", "n=8", "pool_size=6", "ecosystem.history=accumulate"),
 }
+OWN_N = "ecosystem.entities.1.n"
 RUNS = 100
 
 
@@ -115,6 +118,28 @@ def test_runs_have_the_exact_moments(case):
     if experiment.ecosystem.fresh_fraction:
         off = (means.mean(axis=0) - wrong.mean) / means.std(axis=0, ddof=1) * np.sqrt(RUNS)
         assert np.abs(off).max() > 7
+
+
+def test_an_entity_that_draws_less_loses_more_of_its_variance_and_theory_says_how_much():
+    learner, *overrides = CASES["gaussian-own-n"]
+    own = Experiment.from_yaml(TWO.replace("LEARNER", learner), tuple(overrides))
+    alike = own.model_copy(update={"ecosystem": Experiment.from_yaml(own.to_yaml(), (f"{OWN_N}=null",)).ecosystem})
+    exact, common = literature.expected(own), literature.expected(alike)
+    # At generation 0 the factor of maximum likelihood is 1 - 1/n: of 8 draws and of 60, of the same data.
+    np.testing.assert_allclose(exact.covariance[0, 1] / common.covariance[0, 1], (1 - 1 / 8) / (1 - 1 / 60))
+    np.testing.assert_allclose(exact.covariance[0, 0], common.covariance[0, 0])
+    # Its mean scatters as theory says for 8 draws (seven standard errors are a factor of 2), not as for 60.
+    means, _ = simulated(own)
+    scatter = np.array([np.trace(np.cov(means[:, t, 1].T)) for t in range(own.generations + 1)])
+    ratio = {name: scatter / _scatter_of_the_second_mean(each) for name, each in (("own", exact), ("common", common))}
+    assert ((ratio["own"] > 0.5) & (ratio["own"] < 2)).all()
+    assert ratio["common"][1] > 2
+
+
+def _scatter_of_the_second_mean(exact):
+    """The trace of the covariance of the second entity's mean, by generation."""
+    own = exact.products[:, 1, 1] - exact.mean[:, 1, :, None] * exact.mean[:, 1, None, :]
+    return np.einsum("taa->t", own)
 
 
 def test_given_the_real_data_collapse_starts_from_them():

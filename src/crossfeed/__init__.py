@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from crossfeed.doctor.experiment import check
     from crossfeed.errors import CrossfeedError
     from crossfeed.evaluation.benchmarks import evaluate
-    from crossfeed.exact.planning import Plan, plan
+    from crossfeed.exact.planning import Plan
     from crossfeed.exact.prediction import Prediction, predict
     from crossfeed.executors import open_executor
     from crossfeed.loop import Outcome, run
     from crossfeed.reporting.data.frames import Run
     from crossfeed.reporting.paper.agreement import Comparison
     from crossfeed.reporting.paper.comparison import compare
+    from crossfeed.reporting.plans import plan
     from crossfeed.reporting.reports import report
     from crossfeed.store import open_store
     from crossfeed.store.memory import MemoryStore
@@ -71,7 +72,7 @@ _HOMES: Final = {
     "open_executor": "crossfeed.executors",
     "open_store": "crossfeed.store",
     "open_tracker": "crossfeed.tracking",
-    "plan": "crossfeed.exact.planning",
+    "plan": "crossfeed.reporting.plans",
     "predict": "crossfeed.exact.prediction",
     "report": "crossfeed.reporting.reports",
     "run": "crossfeed.loop",

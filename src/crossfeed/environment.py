@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from crossfeed.description.registry import plugin_packages
 
-__all__ = ["WORKER_NUMBER", "environment"]
+__all__ = ["WORKER_NUMBER", "absent_packages", "environment"]
 
 WORKER_NUMBER: Final = "CROSSFEED_WORKER"
 """Environment variable with the number of a worker: of several accelerators it takes the one of that number."""
@@ -44,6 +45,19 @@ def environment() -> dict[str, Any]:
         | plugin_packages(),
         "git_commit": _commit(Path(__file__).parent),
     }
+
+
+def absent_packages(written: Mapping[str, Any]) -> list[str]:
+    """Return packages with parts of descriptions that were installed where a run was made, and are not here.
+
+    Args:
+        written: The run's ``environment.json``.
+
+    Returns:
+        Each as ``name==version``.
+    """
+    packages = {name: version for name, version in written.get("packages", {}).items() if name not in _PACKAGES}
+    return [f"{name}=={version}" for name, version in packages.items() if _version(name) != version]
 
 
 def _version(package: str) -> str | None:

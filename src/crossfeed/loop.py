@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from crossfeed.cache import default_cache
 from crossfeed.description.experiment import Experiment
+from crossfeed.description.installed import check_installed
 from crossfeed.display.progress import Silent
 from crossfeed.executors.executor import Executor
 from crossfeed.executors.serial import SerialExecutor
@@ -76,9 +77,11 @@ def run(
     Raises:
         DataUnavailable: A data set cannot be reached.
         InvalidInput: The data or the executor do not suit the experiment.
+        MissingDependency: A part of the experiment is of a package that is not installed.
         StoreMismatch: The store holds another run, or the data changed.
         StoreError: The store cannot be written, or another process writes to it.
     """
+    check_installed(experiment)
     with followed(progress or Silent(), store, experiment, tracker) as progress_and_tracker:
         setup = Setup(experiment, store, data_root, cache or default_cache(), progress_and_tracker)
         return _Run(Session(setup), executor or SerialExecutor(), spread).run(retry_failed)
@@ -132,6 +135,7 @@ class _Run:
                 "seed": cell.seed,
                 "point": cell.point,
                 "zero": cell.zero,
+                "start": cell.start,
                 "generations": cell.experiment.generations,
             }
             for cell in self._cells

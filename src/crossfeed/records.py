@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.metrics.projection import project
 from crossfeed.protocols import Measurement, Store
@@ -16,7 +18,6 @@ from crossfeed.protocols import Measurement, Store
 __all__ = [
     "collect",
     "collect_projection",
-    "column_of",
     "failure_of",
     "is_measured",
     "scope_of",
@@ -34,7 +35,6 @@ _GENERATION_SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
-_OWN_COLUMNS = {"ecosystem.alpha": "alpha", "ecosystem.beta": "beta"}
 
 
 def to_table(generation: int, numbers: Iterable[Measurement]) -> pa.Table:
@@ -183,23 +183,11 @@ def _placed(table: pa.Table, cell: Cell, generation: int) -> pa.Table:
     return table
 
 
-def column_of(path: str) -> str:
-    """Return the record column of a field of the grid.
-
-    Args:
-        path: The field's path, such as ``ecosystem.alpha``.
-
-    Returns:
-        The column's name.
-    """
-    return _OWN_COLUMNS.get(path, path)
-
-
 def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.Table:
-    """Add a cell's name, seed, shares and grid values to its numbers.
+    """Add a cell's name, seed and grid values to its numbers, and the weights that each number's entity had.
 
     Args:
-        table: The numbers, with a column ``generation``.
+        table: The numbers, with columns ``generation`` and ``model``.
         cell: The cell.
         experiment: The experiment that it is a cell of.
 
@@ -207,10 +195,7 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
         A table with the columns of a run's records.
     """
     rows, ecosystem = table.num_rows, cell.experiment.ecosystem
-    generations = table.column("generation").to_pylist()
-    # Generation 0 has no share of its own: it is listed with the one in force from generation 1 on.
-    alpha = [float(ecosystem.common_alpha(max(t, 1))) for t in generations]
-    beta = [float(ecosystem.common_beta(max(t, 1))) for t in generations]
+    alpha, beta = _weights(ecosystem, table.column("generation").to_pylist(), table.column("model").to_pylist())
     columns: dict[str, Any] = {
         "cell": pa.array([cell.name] * rows, pa.string()),
         "seed": pa.array([cell.seed] * rows, pa.int64()),
@@ -218,15 +203,34 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
         "beta": pa.array(beta, pa.float64()),
     }
     columns.update({name: table.column(name) for name in table.column_names})
-    for path in experiment.grid:
-        if path not in _OWN_COLUMNS:
-            columns[path] = _column(cell.point[path], experiment.grid[path], rows)
+    common = {"ecosystem.alpha": ecosystem.alpha, "ecosystem.beta": ecosystem.beta}
+    for path, value in (common | cell.point).items():
+        columns[path] = _column(value, experiment.grid.get(path, (value,)), rows)
     return pa.table(columns)
 
 
+def _weights(
+    ecosystem: Ecosystem, generations: Sequence[int], models: Sequence[str]
+) -> tuple[list[float | None], list[float | None]]:
+    """Return alpha and beta of each row's entity; of several entities what they have in common, else None."""
+    place = {name: k for k, name in enumerate(ecosystem.names)}
+    known: dict[tuple[int, str], tuple[float | None, float | None]] = {}
+    for t, model in dict.fromkeys(zip(generations, models, strict=True)):
+        of = [place[name] for name in model.split("+") if name in place] or list(place.values())
+        # Generation 0 is listed with the weights in force from generation 1 on, so that a curve has one of each.
+        known[t, model] = _common(ecosystem.alphas(max(t, 1))[of]), _common(ecosystem.betas(max(t, 1))[of])
+    pairs = [known[row] for row in zip(generations, models, strict=True)]
+    return [alpha for alpha, _ in pairs], [beta for _, beta in pairs]
+
+
+def _common(weights: NDArray[np.float64]) -> float | None:
+    return float(weights[0]) if (weights == weights[0]).all() else None
+
+
 def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
-    """Return a grid value in every row: floats if all of the grid's values are numbers, else strings; None is null."""
+    """Return a value in every row: floats if all values of its field are numbers, else strings; None is null."""
     known = [each for each in values if each is not None]
     numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in known)
-    plain = value if value is None else float(value) if numeric else str(value)
+    text = str(list(value) if isinstance(value, tuple) else value)  # a schedule as it is written in YAML
+    plain = value if value is None else float(value) if numeric else text
     return pa.array([plain] * rows, pa.float64() if numeric else pa.string())

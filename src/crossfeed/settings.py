@@ -42,6 +42,7 @@ __all__ = [
     "Rate",
     "Sequence_",
     "Share",
+    "Size",
     "TaskSettings",
     "identity",
     "is_finite_json",
@@ -78,6 +79,7 @@ Name = Annotated[str, BeforeValidator(_safe_name)]
 Number = Annotated[float, BeforeValidator(_as_float)]
 Share = Annotated[float, BeforeValidator(_as_float), Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=100_000_000)]
 NonNegative = Annotated[Number, Field(ge=0.0)]
 Rate = Annotated[Number, Field(gt=0.0)]
 Sequence_ = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
@@ -391,7 +393,7 @@ def identity(value: Any, without: Collection[str] = ()) -> Any:
             if name not in value.no_effect
             and name not in without
             and (told := _told(value, name, field, without)) is not _DEFAULT
-        }
+        } | identity(value.model_extra or {})
     if isinstance(value, dict):
         return {key: identity(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -119,8 +119,10 @@ def assert_shown(printed: str, shown: str, block: Block) -> None:
 
 
 def test_the_columns_that_the_pages_promise_are_there(ran):
-    told = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", _section("docs/reference/run-folder.md", "records.parquet"), re.M)
-    names = [name for row in told for name in re.findall(r"`(\w+)`", row)]
+    told = re.findall(
+        r"^\| ((?:`[\w.]+`(?:, )?)+) \|", _section("docs/reference/run-folder.md", "records.parquet"), re.M
+    )
+    names = [name for row in told for name in re.findall(r"`([\w.]+)`", row)]
     assert [*names, "point"] == list(Run.load(ran).records.columns)
 
 

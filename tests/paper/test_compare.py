@@ -311,7 +311,7 @@ def test_names_and_descriptions_may_differ(make, whole):
 
 
 def test_an_entity_with_shares_of_its_own_is_refused(make):
-    with pytest.raises(InvalidInput, match="'s' has an alpha or beta of its own"):
+    with pytest.raises(InvalidInput, match="'s' has an alpha, beta or n of its own"):
         combine([make("ecosystem.entities.0.alpha=0.5", "grid={ecosystem.alpha: [0, 1]}")])
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "Locations",
     "Out",
     "Overrides",
+    "PresetFileOrRun",
     "PresetOrFile",
     "app",
     "check_data_root",
@@ -37,6 +38,7 @@ __all__ = [
     "default_folder",
     "examples",
     "folder",
+    "names_run",
     "print_json",
     "read_experiment",
     "say_files",
@@ -113,6 +115,15 @@ PresetOrFile = Annotated[
         autocompletion=completion.descriptions,
     ),
 ]
+PresetFileOrRun = Annotated[
+    str,
+    typer.Argument(
+        metavar="PRESET|FILE|RUN",
+        help="A preset's name, a YAML file, or a run's folder or URL.",
+        show_default=False,
+        autocompletion=completion.runs_and_descriptions,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH.TO.KEY=VALUE", help="Change one field; may be given again."),
@@ -187,6 +198,17 @@ def read_experiment(source: str, overrides: list[str] | None) -> Experiment:
     from crossfeed.description.reading import read_description
 
     return Experiment.from_yaml(read_description(source), tuple(overrides or ()))
+
+
+def names_run(subject: str) -> bool:
+    """Return True if an argument names a run: a folder or a URL, and no preset."""
+    from crossfeed.description.reading import preset_names
+    from crossfeed.store import is_remote, open_store
+
+    if not subject or subject in preset_names() or (is_remote(subject) and subject.endswith((".yaml", ".yml"))):
+        return False
+    here = None if is_remote(subject) else open_store(subject).folder
+    return here is None or os.path.isdir(here)  # False also for a name that no file can have
 
 
 def default_folder(experiment: Experiment, kind: str = "runs") -> Path:

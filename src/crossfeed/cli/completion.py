@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-__all__ = ["descriptions", "paper_tables", "presets", "runs"]
+__all__ = ["descriptions", "paper_tables", "presets", "runs", "runs_and_descriptions"]
 
 
 def presets(incomplete: str) -> list[str]:
@@ -27,6 +27,11 @@ def runs(incomplete: str) -> list[str]:
     """Return runs in the folder that is being typed, and in ``runs/``, where `crossfeed run` puts them."""
     places = {*_beside(incomplete), *_within("runs/", incomplete)}
     return sorted(place for place in places if (Path(place) / "run.json").is_file())
+
+
+def runs_and_descriptions(incomplete: str) -> list[str]:
+    """Return runs, then presets and YAML files."""
+    return [*runs(incomplete), *descriptions(incomplete)]
 
 
 def paper_tables(incomplete: str) -> list[str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crossfeed.cli import completion
-from crossfeed.cli.app import Overrides, examples, read_experiment
+from crossfeed.cli.app import Overrides, examples, names_run, read_experiment
 from crossfeed.errors import InvalidInput, MissingDependency
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def explore(
             metavar="[RUN|PRESET|FILE]",
             help="A run's folder or URL; or linear models: a preset's name or a YAML file.",
             show_default="figure-2 at alpha = beta = 0.5",
-            autocompletion=lambda incomplete: [*completion.runs(incomplete), *completion.descriptions(incomplete)],
+            autocompletion=completion.runs_and_descriptions,
         ),
     ] = None,
     overrides: Overrides = None,
@@ -47,17 +46,10 @@ def explore(
         raise MissingDependency("the explorer needs Bokeh: pip install 'crossfeed[explore]'")
     from crossfeed.explorer.server import serve
 
-    site = _run(subject, overrides) if subject is not None and _is_run(subject) else _theory(subject, overrides)
+    site = _run(subject, overrides) if subject is not None and names_run(subject) else _theory(subject, overrides)
     serve(
         site, port=port, browser=not no_browser, say=lambda address: typer.echo(f"page     {address}  (Ctrl-C ends it)")
     )
-
-
-def _is_run(subject: str) -> bool:
-    from crossfeed.description.reading import preset_names
-    from crossfeed.store import is_remote
-
-    return subject not in preset_names() and (is_remote(subject) or Path(subject).is_dir())
 
 
 def _run(place: str, overrides: list[str] | None) -> Site:

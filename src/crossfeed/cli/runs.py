@@ -20,17 +20,19 @@ from crossfeed.cli.app import (
     Locations,
     Out,
     Overrides,
-    PresetOrFile,
+    PresetFileOrRun,
     check_data_root,
     complain,
     default_folder,
     examples,
     folder,
+    names_run,
     print_json,
     read_experiment,
     terminal,
 )
 from crossfeed.cli.doctor import check_and_exit
+from crossfeed.errors import InvalidInput
 
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
@@ -53,12 +55,13 @@ commands = typer.Typer()
     epilog=examples(
         "crossfeed run quickstart",
         "crossfeed run my.yaml --set ecosystem.beta=0.9 --set seeds=[0,1,2]",
+        "crossfeed run runs/my-0123456789ab",
         "crossfeed run sciq-gsm8k-small --data-root data/ --workers 8",
         "crossfeed run my.yaml --executor ray --address auto --gpus 0.5 --out s3://bucket/run",
     )
 )
 def run(
-    source: PresetOrFile,
+    source: PresetFileOrRun,
     overrides: Overrides = None,
     out: Out = None,
     data_root: DataRoot = None,
@@ -87,7 +90,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the tables at the end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run an experiment, or continue one that was stopped: type the same command again."""
+    """Run an experiment, or continue one that was stopped: type the same command again, or give the run's folder."""
     from crossfeed.display.progress import for_stream
     from crossfeed.executors import executor_for
     from crossfeed.loop import run as run_experiment
@@ -95,8 +98,7 @@ def run(
     from crossfeed.store import open_store
     from crossfeed.tracking import open_tracker
 
-    experiment = read_experiment(source, overrides)
-    place = str(out or default_folder(experiment))
+    experiment, place = _to_run(source, overrides, out)
     check_data_root(data_root)
     if dry_run:
         check_and_exit(experiment, data_root, as_json=as_json)
@@ -199,6 +201,23 @@ def presets(
     for each in experiments:
         console.print(Text(each.name, style="bold"))
         console.print(Text(f"  {each.description}"))
+
+
+def _to_run(source: str, overrides: list[str] | None, out: str | None) -> tuple[Experiment, str]:
+    """Return the experiment to run and its location; a run goes on where it is, as it was described."""
+    if not names_run(source):
+        experiment = read_experiment(source, overrides)
+        return experiment, str(out or default_folder(experiment))
+    from crossfeed.reporting.data.described import resumed
+    from crossfeed.store import open_store
+
+    experiment = resumed(open_store(source), tuple(overrides or ()))
+    if out is not None:
+        raise InvalidInput(
+            f"--out {out}: {source} is a run, which goes on where it is; leave --out out, or run its description "
+            f"elsewhere: crossfeed run {source.rstrip('/')}/experiment.yaml --out {out}"
+        )
+    return experiment, source
 
 
 def _show(place: str, *, as_json: bool) -> None:

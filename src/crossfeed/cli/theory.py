@@ -1,4 +1,4 @@
-"""The commands `predict` and `plan`: exact theory of linear models."""
+"""The commands `predict` and `plan`: exact theory of linear models, and the best mix of a run."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from crossfeed.cli.app import (
     AsJson,
     FigureWidth,
     Overrides,
+    PresetFileOrRun,
     PresetOrFile,
     default_folder,
     examples,
     folder,
+    names_run,
     print_json,
     read_experiment,
     say_files,
     terminal,
 )
+from crossfeed.errors import InvalidInput
 
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
@@ -70,10 +73,11 @@ def predict(
         "crossfeed plan figure-2",
         "crossfeed plan figure-4 --objective worst",
         "crossfeed plan my.yaml --objective a --json",
+        "crossfeed plan runs/quickstart-0123456789ab",
     )
 )
 def plan(
-    source: PresetOrFile,
+    source: PresetFileOrRun,
     objective: Annotated[
         str, typer.Option(metavar="mean|worst|ENTITY", help="Whose limiting error is made small.")
     ] = "mean",
@@ -82,7 +86,12 @@ def plan(
     figure_width: FigureWidth = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the best weights alpha and beta, the cost of other weights, and the choices of selfish entities."""
+    """Find the best weights alpha and beta, the cost of other weights, and the choices of selfish entities.
+
+    Of linear models by exact theory; of a run by its records: the best mix of those on its grid.
+    """
+    if names_run(source):
+        return _plan_measured(source, objective, overrides, out, as_json)
     from crossfeed.exact.planning import plan as plan_experiment
     from crossfeed.reporting.theory.files import plan_data, write_plan
     from crossfeed.reporting.theory.tables import render_plan
@@ -94,6 +103,23 @@ def plan(
     else:
         render_plan(planned, terminal())
     _write_files(partial(write_plan, planned, figure_width=figure_width), out, "plans", experiment, as_json)
+
+
+def _plan_measured(source: str, objective: str, overrides: list[str] | None, out: Path | None, as_json: bool) -> None:
+    """Find the best mix of those that a run measured."""
+    from crossfeed.reporting.plans import plan as plan_run
+    from crossfeed.reporting.terminal.measured_mix import measured_plan_data, render_measured_plan
+    from crossfeed.reporting.theory.files import write_measured_plan
+
+    if overrides:
+        raise InvalidInput(f"--set {overrides[0]}: {source} is a run, which is read as it is; leave --set out")
+    planned = plan_run(source, objective)
+    if as_json:
+        print_json(measured_plan_data(planned))
+    else:
+        render_measured_plan(planned, terminal())
+    run = planned.run
+    _write_files(lambda folder: write_measured_plan(planned, folder), out, "plans", run.experiment, as_json)
 
 
 def _write_files(

@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from crossfeed.description.parts import Filters
 from crossfeed.display.notebook import listed, page
-from crossfeed.settings import Frozen, Name, Number, Sequence_, Share
+from crossfeed.settings import Frozen, Name, Number, Sequence_, Share, Size
 
 __all__ = ["Ecosystem", "Entity", "Schedule", "at_generation"]
 
@@ -72,6 +72,8 @@ class Entity(Frozen):
         private: The task whose training data the entity owns.
         alpha: Its own synthetic share, where it differs from the ecosystem's.
         beta: Its own private share of the real data from generation 1 on, where it differs.
+        n: Its own size of training sets, where it differs from the experiment's n; also of those of generation 0,
+            unless `initial_n` is given. It publishes `pool_size` items, as the others do.
         share: Its share of the published items, relative to the other entities' (all equal by default).
         learner: Fields in which its learner differs from the experiment's, laid over the common ones; with a `kind`, a
             whole description that takes nothing from the common one. Read by `Experiment.learners`.
@@ -81,6 +83,7 @@ class Entity(Frozen):
     private: Name
     alpha: Schedule | None = None
     beta: Schedule | None = None
+    n: Size | None = None
     share: Annotated[Number, Field(ge=0.0, le=1e9)] = 1.0
     learner: dict[str, Any] | None = None
 
@@ -159,10 +162,11 @@ class Ecosystem(Frozen):
 
     @property
     def columns(self) -> dict[str, list[object]]:
-        """Columns of a table of the entities, by name; weights of their own if any entity has one."""
-        own = {
+        """Columns of a table of the entities, by name; weights and sizes of their own if any entity has one."""
+        own: dict[str, list[float | tuple[float, ...] | None]] = {
             "own alpha": [entity.alpha for entity in self.entities],
             "own beta": [entity.beta for entity in self.entities],
+            "own n": [entity.n for entity in self.entities],
         }
         return {
             "entity": list(self.names),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crossfeed.description.ecosystem import Ecosystem, Entity
-from crossfeed.description.reading import nested
+from crossfeed.description.missing import read_part
 from crossfeed.description.registry import learner_settings
 from crossfeed.settings import LearnerSettings
 
@@ -39,7 +39,7 @@ def _own(common: LearnerSettings, entity: Entity, where: str) -> LearnerSettings
         known = learner_settings(described["kind"])
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    learner = nested(known, described, where)
+    learner = read_part(known, described, where)
     shared = sorted(learner.shared & set(own))
     if shared:
         raise ValueError(f"{where}: entities cannot differ in {', '.join(shared)}; set learner.{shared[0]}")

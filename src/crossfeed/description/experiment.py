@@ -9,17 +9,18 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.entity_learners import learners_of
 from crossfeed.description.labels import digest, label
 from crossfeed.description.many_entities import spell_out
+from crossfeed.description.missing import Missing
 from crossfeed.description.parts import Learner, Metrics, Task
 from crossfeed.description.reading import assign, override, validate
 from crossfeed.description.registry import combined_learner
@@ -28,15 +29,12 @@ from crossfeed.display.formatting import shown, word
 from crossfeed.display.notebook import Columns, listed, page
 from crossfeed.errors import InvalidDescription
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
-from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, identity, is_finite_json
+from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, Size, identity, is_finite_json
 
 __all__ = ["Cell", "Experiment"]
 
 _MOST_FIELDS: Final = 50
 _MOST_CELLS: Final = 100_000
-
-
-Size = Annotated[int, Field(ge=1, le=100_000_000)]
 
 
 class Experiment(Frozen):
@@ -49,7 +47,7 @@ class Experiment(Frozen):
         learner: The entities' learner: a kind of generative model and how it is trained.
         tasks: Data sets by name; entities own them, and every entity is measured on all of them.
         public: The public data that all entities share; measured as the task ``public``.
-        n: Size of each training set (for learners that read draws).
+        n: Size of each training set (for learners that read draws); an entity may have its own.
         initial_n: Size of the training sets of generation 0; default n.
         pool_size: Items that each entity publishes at each generation; default n.
         generations: Number of generations T after generation 0.
@@ -78,6 +76,7 @@ class Experiment(Frozen):
     seeds: Annotated[Sequence_[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)] = (0,)
     checkpoints: Annotated[str, Field(pattern="^(last|all|none)$")] = "last"
     grid: dict[str, Annotated[Sequence_[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    _written_id: str | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -146,11 +145,17 @@ class Experiment(Frozen):
             )
         _ = self.learners  # refuses impossible ones
         sizes = {"n": self.n, "initial_n": self.initial_n, "pool_size": self.pool_size}
-        if self.learner.reading() == "draws" and self.n is None:
+        if self.learner.reading() == "draws" and self.n is None and not isinstance(self.learner, Missing):
             raise ValueError("n is missing: give the size of each training set")
         given = [name for name, size in sizes.items() if size is not None]
         if self.learner.reading() == "everything" and given:
             raise ValueError(f"{', '.join(given)}: this learner weighs all the data and draws nothing; leave it out")
+        own = [f"ecosystem.entities.{k}.n" for k, entity in enumerate(self.ecosystem.entities) if entity.n is not None]
+        if self.learner.reading() == "everything" and own:
+            raise ValueError(
+                f"{', '.join(own)}: this learner weighs all the data and draws nothing, so that sizes of training sets "
+                "have no place in it; leave it out, and give the entity's task more rows or fewer"
+            )
         return self
 
     @cached_property
@@ -203,6 +208,17 @@ class Experiment(Frozen):
             data = override(data, assignment)
         return validate(cls, data)
 
+    def keep_written(self, content_id: str, starts: Mapping[str, Any]) -> None:
+        """Keep the ids that a run was written with: which fields of a missing part are in none, only its package knows.
+
+        Args:
+            content_id: The run's.
+            starts: `Cell.start` by cell, as far as it is known.
+        """
+        self._written_id = content_id
+        # Once their packages are missing, cells are not expanded again.
+        vars(self)["_cells"] = tuple(replace(cell, written_start=starts.get(cell.name)) for cell in self.cells())
+
     def to_yaml(self) -> str:
         """Write the whole description, defaults included.
 
@@ -215,22 +231,25 @@ class Experiment(Frozen):
     def id(self) -> str:
         """A hash of everything that affects results, 12 hexadecimal digits.
 
-        It depends on the cells, not on the spelling or order of the grid.
+        It depends on the cells, not on the spelling or order of the grid. That of a stored run some of whose packages
+        are not installed is the one that it was written with.
         """
-        return digest(sorted((cell.name, cell.id) for cell in self.cells()))
+        return self._written_id or digest(sorted((cell.name, cell.id) for cell in self.cells()))
 
-    def size(self, generation: int) -> int:
-        """Return the size of each training set at a generation, for learners that read draws.
+    def size(self, generation: int, entity: int) -> int:
+        """Return the size of an entity's training set at a generation, for learners that read draws.
 
         Args:
             generation: The generation t >= 0.
+            entity: The entity's index k.
 
         Returns:
             The number of examples.
         """
         assert self.n is not None  # noqa: S101 - for the type checker; validated on construction
-        first = self.n if self.initial_n is None else self.initial_n
-        return first if generation == 0 else self.ecosystem.set_size(self.n, generation)
+        n = self.ecosystem.entities[entity].n or self.n
+        first = n if self.initial_n is None else self.initial_n
+        return first if generation == 0 else self.ecosystem.set_size(n, generation)
 
     def cells(self) -> tuple[Cell, ...]:
         """Expand the grid and the seeds.
@@ -275,6 +294,7 @@ class Cell:
         point: The grid's values by path.
         experiment: The experiment with these values, this one seed and no grid.
         written_zero: The `zero` that a run was written with, where one is read; it names a folder of that run.
+        written_start: The `start` likewise, of a run some of whose packages are not installed.
     """
 
     name: str
@@ -282,6 +302,7 @@ class Cell:
     point: dict[str, Any]
     experiment: Experiment
     written_zero: str | None = None
+    written_start: str | None = None
 
     @cached_property
     def id(self) -> str:
@@ -294,6 +315,8 @@ class Cell:
     @cached_property
     def start(self) -> str:
         """A hash of everything that affects training at generation 0; cells that agree in it share those states."""
+        if self.written_start is not None:
+            return self.written_start
         learner = self._learners(lambda each: each.start_identity())
         return digest(self._up_to_zero(without=("metrics", "measured", "learner")) | {"learner": learner})
 
@@ -314,13 +337,18 @@ class Cell:
         )
         if "learner" not in without:
             content["learner"] = self._learners(identity)
-        content["size"] = experiment.size(0) if experiment.learner.reading() == "draws" else None
+        content["size"] = self._first_sizes() if experiment.learner.reading() == "draws" else None
         content["ecosystem"] = {
             "entities": [(entity.name, entity.private) for entity in ecosystem.entities],
             "betas": ecosystem.betas(0).tolist(),
             "reserved": experiment.generations if ecosystem.fresh_fraction > 0 else 0,
         }
         return content
+
+    def _first_sizes(self) -> int | list[int]:
+        """Return the size of the training sets of generation 0, or each entity's if they differ in it."""
+        sizes = [self.experiment.size(0, k) for k in range(len(self.experiment.ecosystem.entities))]
+        return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
 def _check_paths(paths: list[Any]) -> None:

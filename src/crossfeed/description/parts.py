@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny
 
-from crossfeed.description.reading import nested
+from crossfeed.description.missing import read_part
 from crossfeed.description.registry import filter_settings, learner_settings, metric_settings, task_settings
 from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
 
@@ -23,7 +23,7 @@ def _learner(value: Any) -> Any:
         return value
     if not isinstance(value, dict) or "kind" not in value:
         raise ValueError("a learner is a mapping with a kind, such as {kind: language, ...}")
-    return nested(learner_settings(value["kind"]), value)
+    return read_part(learner_settings(value["kind"]), value)
 
 
 def _task(value: Any) -> Any:
@@ -33,7 +33,7 @@ def _task(value: Any) -> Any:
         value = {"source": value}
     if not isinstance(value, dict) or "source" not in value:
         raise ValueError("a task is the name of a source, such as math, or a mapping with a source")
-    return nested(task_settings(value["source"]), value)
+    return read_part(task_settings(value["source"]), value)
 
 
 def _metrics(value: Any) -> Any:
@@ -55,7 +55,7 @@ def _chosen(value: dict[Any, Any], settings_of: Callable[[Any], type[Frozen]]) -
         known = settings_of(name)
         if given is not False:
             plain = {} if given is True or given is None else given
-            chosen[name] = plain if isinstance(plain, known) else nested(known, plain, name)
+            chosen[name] = plain if isinstance(plain, known) else read_part(known, plain, name)
     return chosen
 
 

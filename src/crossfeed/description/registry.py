@@ -20,6 +20,7 @@ from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from types import MappingProxyType
 from typing import Final, TypeVar, cast
 
+from crossfeed.description.missing import may_be_missing, missing_settings
 from crossfeed.settings import (
     FilterSettings,
     Frozen,
@@ -181,12 +182,24 @@ def plugin_packages() -> dict[str, str]:
 
 
 def _look_up(what: str, table: Mapping[str, str], group: str, name: object, base: type[S]) -> type[S]:
+    try:
+        return _found(what, table, group, name, base)
+    except ValueError:
+        if not may_be_missing() or not isinstance(name, str) or name in table:
+            raise
+        return missing_settings(base)
+
+
+def _found(what: str, table: Mapping[str, str], group: str, name: object, base: type[S]) -> type[S]:
     plugins = _plugins(group)
     if not isinstance(name, str) or (name not in table and name not in plugins):
         known = sorted({*table, *plugins})
         close = difflib.get_close_matches(str(name), known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"unknown {what} {name!r}{hint} (known: {', '.join(known)})")
+        raise ValueError(
+            f"unknown {what} {name!r}{hint} (known: {', '.join(known)}); one of another package is known once that "
+            "package is installed"
+        )
     registered = plugins.get(name, ())
     if name in table and registered:
         raise ValueError(

@@ -182,7 +182,7 @@ class Trial:
     def __init__(self, prepared: Prepared, folder: Path, journal: Journal) -> None:
         experiment = prepared.cell.experiment
         self._drawn = experiment.combined_learner.reading() == "draws"
-        sizes = (experiment.size(0), experiment.size(1)) if self._drawn else (0, 0)
+        sizes = (experiment.size(0, 0), experiment.size(1, 0)) if self._drawn else (0, 0)
         self._pilot, self._progress, self.folder = experiment.combined_learner.pilot(*sizes), _Timed(), folder
         inside = LearnerContext(prepared.tasks, prepared.cell.seed, folder, self._progress, journal)
         self._context = CellContext(prepared.cell, self._pilot.settings.build(inside), prepared.tasks, prepared.fresh)

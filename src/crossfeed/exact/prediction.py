@@ -19,7 +19,7 @@ from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
 from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem, settled_from, settled_weights
 from crossfeed.protocols import Array
-from crossfeed.records import column_of, with_coordinates
+from crossfeed.records import with_coordinates
 from crossfeed.tasks.regression import RegressionTask
 from crossfeed.theory import Limit, LinearEcosystem
 
@@ -44,10 +44,11 @@ class Prediction:
 
     Attributes:
         experiment: The experiment.
-        records: One row per number: ``cell, seed, alpha, beta, generation, model, task, metric, value`` and the grid's
-            other fields. Metrics: ``mse``, ``bias_squared``, ``variance`` (each entity, its own truth; task: its own),
-            ``mspe`` (each entity on each task: E |X (theta - theta*)|^2), ``loss`` (mspe over the rows of X: a run's
-            metric of that name), ``dispersion`` (all entities).
+        records: One row per number: ``cell, seed, alpha, beta, generation, model, task, metric, value``, the point's
+            ``ecosystem.alpha, ecosystem.beta`` and the grid's other fields. Metrics: ``mse``,
+            ``bias_squared``, ``variance`` (each entity, its own truth; task: its own), ``mspe`` (each entity on each
+            task: E |X (theta - theta*)|^2), ``loss`` (mspe over the rows of X: a run's metric of that name),
+            ``dispersion`` (all entities).
         limit: One row per number, with ``law`` in place of the generation. A cell whose law is ``limit`` has the same
             metrics as above and ``relative_efficiency``; another law is that of the errors' growth, with ``rate`` (see
             `crossfeed.theory.Growth`), efficiencies of 0 and, under linear growth, each entity's ``variance_growth``
@@ -67,7 +68,7 @@ class Prediction:
     def _repr_html_(self) -> str:
         limit = self.limit[self.limit["seed"] == self.experiment.seeds[0]]
         cells = limit.drop_duplicates("cell").set_index("cell")
-        table = cells[[*map(column_of, self.experiment.grid), "law"]].copy()
+        table = cells[[*self.experiment.grid, "law"]].copy()
         for title, metric, how in _SHOWN:
             table[title] = limit[limit["metric"] == metric].groupby("cell")["value"].agg(how)
         facts = {

@@ -53,7 +53,7 @@ def expected_work(prepared: Prepared) -> list[float]:
         expected = 0.0
         for generation, times in ((0, 1), (1, experiment.generations)):
             weights = mixture_weights(ecosystem, generation, k)
-            items = 1 if experiment.n is None else experiment.size(generation)
+            items = 1 if experiment.n is None else experiment.size(generation, k)
             expected += times * items * sum(weight * size[source.name] for source, weight in weights.items())
         work.append(expected)
     return work

@@ -78,7 +78,7 @@ class PoolSelection:
         place = (generation, entity)
         if place not in self._draws:
             self._forget_all_except(generation)
-            n = self._learner.examples_read(self._experiment.size(generation), generation, entity)
+            n = self._learner.examples_read(self._experiment.size(generation, entity), generation, entity)
             passing = self.passing(generation, entity)
             self._draws[place] = draw(self._ecosystem, self._sizes, n, generation, entity, self._seed, passing)
         return self._draws[place]

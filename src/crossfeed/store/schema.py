@@ -40,8 +40,15 @@ SCHEMA: Final = 2
 STEPS: Final = ("records", "outputs", "pool", "checkpoints")
 """The folders of a run's finished steps."""
 
-RECORD_COLUMNS: Final = ("cell", "seed", "alpha", "beta", "generation", "model", "task", "metric", "value")
-"""Columns that every ``records.parquet`` has, in this order; other grid fields follow, named by their paths."""
+RECORD_COLUMNS: Final = (
+    *("cell", "seed", "alpha", "beta", "generation", "model", "task", "metric", "value"),
+    *("ecosystem.alpha", "ecosystem.beta"),
+)
+"""Columns that every ``records.parquet`` has, in this order; other grid fields follow, named by their paths.
+
+``alpha`` and ``beta`` are the weights of the row's entity at the generation; those of the grid's point, as described,
+are ``ecosystem.alpha`` and ``ecosystem.beta``. Runs written before entities' own weights were told lack these two.
+"""
 
 
 def check_document(where: str, document: Mapping[str, Any], resumed: Mapping[str, Any] | None = None) -> None:

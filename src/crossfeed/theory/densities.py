@@ -57,7 +57,8 @@ class DensityEcosystem:
         accumulates: True if the pool keeps every generation, each with the same weight.
         fresh: share of each generation's pool that is fresh public data.
         fresh_rows: number of fresh items of each generation.
-        drawn: number of items that are drawn for a training set, shape (T + 1,); None if everything is read.
+        drawn: number of items that are drawn for a training set, shape (T + 1,), or (T + 1, K) where entities differ;
+            None if everything is read.
     """
 
     means: Array
@@ -225,7 +226,7 @@ def _fit(ecosystem: DensityEcosystem, t: int, sources: _Sources, shrinkage: Arra
         noise = np.zeros_like(within)
         covariance = within if shrinkage is None else within / shrinkage[:, None, None]
     else:
-        noise = within / ecosystem.drawn[t]
+        noise = within / np.reshape(ecosystem.drawn[t], (-1, 1, 1))
         covariance = within - noise if shrinkage is None else within
         for k, own in enumerate(noise):
             products[k, k] += own

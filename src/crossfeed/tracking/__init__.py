@@ -1,7 +1,8 @@
 """Trackers that show a run's numbers while it goes on: TensorBoard, or Weights & Biases.
 
 A tracker is fed from the store, by the process that a person started: it shows the stored numbers, on every executor,
-and a resumed run continues in the tracker where it stopped there. A tracker that fails is reported once, and left out.
+and a resumed run continues in the tracker where it stopped there. A tracker that fails, also at its start, is reported
+once and left out.
 
 ::
 
@@ -34,8 +35,7 @@ def open_tracker(name: str, folder: str | Path) -> Tracker:
         The tracker, not begun yet.
 
     Raises:
-        InvalidInput: There is no such tracker, or it would upload and has no key.
-        MissingDependency: Its package is not installed.
+        InvalidInput: There is no such tracker.
     """
     if name == "tensorboard":
         from crossfeed.tracking.tensorboard import TensorBoard

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, Protocol
 
 from crossfeed.description.experiment import Cell, Experiment
+from crossfeed.display.formatting import clip
+from crossfeed.errors import CrossfeedError
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import scope_of
 
@@ -16,12 +18,21 @@ __all__ = ["Tracker", "followed"]
 _EVERY: Final = 1.0
 """Seconds between two looks at the store, at least; a slow store is looked at for a twentieth of the time."""
 
+_FAILURES: Final = (Exception, SystemExit)
+"""Errors that are a tracker's failure: some packages end the process where they cannot go on."""
+
+_LONGEST: Final = 300
+"""Characters of a failure's message."""
+
 
 class Tracker(Protocol):
-    """A display of numbers over generations, one curve for each cell."""
+    """A display of numbers over generations, one curve for each cell.
+
+    Whatever a verb raises ends the tracking, in one line of the log, and nothing else.
+    """
 
     def begin(self, experiment: Experiment) -> None:
-        """Begin to show a run; called once, before anything else.
+        """Begin to show a run; called once, before anything else. What can fail at a start fails here.
 
         Args:
             experiment: The experiment that is run.
@@ -101,7 +112,7 @@ class _Followed:
         if not self._begun:
             return
         if self._failed:  # that was said; what is open is closed all the same
-            with suppress(Exception):
+            with suppress(*_FAILURES):
                 self._tracker.end()
         self._guarded(self._tracker.end)
 
@@ -111,10 +122,9 @@ class _Followed:
             return
         try:
             work()
-        except Exception as error:
+        except _FAILURES as error:
             self._failed = True
-            kind = type(error).__name__
-            self._progress.log(f"tracking stopped ({kind}: {error}); the run goes on, and its records are kept")
+            self._progress.log(f"tracking stopped ({_one_line(error)}); the run goes on, and its records are kept")
 
     def _look(self) -> None:
         begun = time.monotonic()
@@ -147,3 +157,9 @@ class _Followed:
 def _name(row: Mapping[str, str]) -> str:
     """Return ``loss/math on facts``; what is of no model or no task is named by the other."""
     return f"{row['metric']}/{' on '.join(part for part in (row['model'], row['task']) if part)}"
+
+
+def _one_line(error: BaseException) -> str:
+    """Return an error in one line: crossfeed's own message as it is, any other with the name of its type."""
+    text = clip(" ".join(str(error).split()), _LONGEST)
+    return text if isinstance(error, CrossfeedError) else ": ".join(filter(None, (type(error).__name__, text)))

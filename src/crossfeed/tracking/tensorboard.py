@@ -27,21 +27,26 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from tensorboard.summary.writer import record_writer
-        except ImportError as error:
-            raise MissingDependency("TensorBoard is not installed: pip install 'crossfeed[track]'") from error
-        self._records = record_writer.RecordWriter
         self._folder = folder
         # A file of this process alone: one that an earlier process was killed in may end in the middle.
         self._file = f"events.out.tfevents.{time.time_ns()}.{platform.node()}.{os.getpid()}"
 
     def begin(self, experiment: Experiment) -> None:
-        """Do nothing: the description is in the run's folder.
+        """Import the package; the description is in the run's folder.
 
         Args:
             experiment: The experiment.
+
+        Raises:
+            MissingDependency: It is not installed.
         """
+        try:
+            from tensorboard.summary.writer import record_writer
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "tensorboard":
+                raise  # it is there, and something that it needs is not
+            raise MissingDependency("TensorBoard is not installed: pip install 'crossfeed[track]'") from error
+        self._records = record_writer.RecordWriter
 
     def logged(self, cell: Cell) -> int:
         """Return the largest step of the cell's event files.

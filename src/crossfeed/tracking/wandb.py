@@ -14,7 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from crossfeed.description.experiment import Cell, Experiment
+from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput, MissingDependency
 
 __all__ = ["WeightsAndBiases"]
@@ -31,29 +34,29 @@ class WeightsAndBiases:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise MissingDependency("Weights & Biases is not installed: pip install 'crossfeed[track]'") from error
-        self._wandb = wandb
-        if wandb.setup().settings.mode == "online" and not wandb.login(prompt=False):
-            raise InvalidInput(
-                "--track wandb: no key is known; `wandb login` asks for one, and WANDB_MODE=offline needs none"
-            )
         self._folder = folder
         self._known: dict[str, dict[str, Any]] = {}
         self._open: dict[str, Any] = {}
 
     def begin(self, experiment: Experiment) -> None:
-        """Read what was logged before.
+        """Start the client, and read what was logged before.
 
         Args:
             experiment: The experiment.
+
+        Raises:
+            MissingDependency: The client is not installed.
+            InvalidInput: One of its environment variables cannot be used, it would upload and has no key, or its memory
+                is damaged.
         """
+        self._wandb = _client()
         self._experiment = experiment
         self._state.parent.mkdir(parents=True, exist_ok=True)
         if self._state.exists():
-            self._known = json.loads(self._state.read_text(encoding="utf-8"))
+            try:
+                self._known = json.loads(self._state.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise InvalidInput(f"{self._state}: damaged; without it all is logged again, as new runs") from error
 
     def logged(self, cell: Cell) -> int:
         """Return the generation in ``logged.json``.
@@ -120,3 +123,22 @@ class WeightsAndBiases:
         work = self._state.with_suffix(".part")
         work.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
         os.replace(work, self._state)
+
+
+def _client() -> Any:
+    """Return the client's module, with settings that it can work with."""
+    try:
+        import wandb
+    except ModuleNotFoundError as error:
+        if error.name != "wandb":
+            raise  # the client is there, and something of it is not
+        raise MissingDependency("Weights & Biases is not installed: pip install 'crossfeed[track]'") from error
+    try:
+        settings = wandb.setup().settings
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, each['loc']))}={shown(each['input'])}: {each['msg']}" for each in error.errors()]
+        given = ", ".join(sorted(name for name in os.environ if name.startswith("WANDB_"))) or "no variable"
+        raise InvalidInput(f"Weights & Biases cannot use {'; '.join(wrong)}; the environment gives {given}") from error
+    if settings.mode == "online" and not wandb.login(prompt=False):
+        raise InvalidInput("no key is known; `wandb login` asks for one, and WANDB_MODE=offline needs none")
+    return wandb

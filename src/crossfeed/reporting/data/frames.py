@@ -18,17 +18,16 @@ import pandas as pd
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
-from crossfeed.description.strict_yaml import parse_yaml
 from crossfeed.display.notebook import Columns, page
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.records import collect
+from crossfeed.reporting.data.described import document_of, stored_experiment
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
 from crossfeed.reporting.data.measures import LOSS, measured_in
 from crossfeed.running.journal import read_notes
 from crossfeed.settings import Measure
 from crossfeed.store import open_store
 from crossfeed.store.folder import FolderStore
-from crossfeed.store.schema import check_document
 
 __all__ = ["Run", "points_of", "shares"]
 
@@ -47,7 +46,7 @@ class Run:
         environment: Where it was made; empty before the first cell has begun.
         records: One row a number, as in ``records.parquet``, and ``point``: the position in `points`.
         points: The grid's points, indexed by ``point``: ``alpha``, ``beta``, then other grid fields by path. A schedule
-            is shown as text here; in `records`, ``alpha`` and ``beta`` are those in force at the generation.
+            is text here; in `records`, ``alpha`` and ``beta`` are those that the entity had at the generation.
         cells: ``cell, seed, point, zero, reached`` (the last measured generation, -1 for none) and ``state``:
             ``finished``, ``failed`` or ``unfinished``.
         failures: ``cell, stage, generation, entity, type, message`` of every failed cell.
@@ -77,8 +76,8 @@ class Run:
             NewerSchema: It was written by a newer crossfeed.
         """
         store = open_store(location)
-        document = _document(store)
-        experiment = _described(store, document)
+        document = document_of(store)
+        experiment = stored_experiment(store, document)
         cells = _as_written(store, document, experiment.cells())
         records = collect(store, experiment, cells).to_pandas()
         position = {cell.name: number // len(experiment.seeds) for number, cell in enumerate(cells)}
@@ -203,22 +202,6 @@ class Run:
         return frame
 
 
-def _described(store: FolderStore, document: Mapping[str, Any]) -> Experiment:
-    """Read the description; schema 1 also knew models that used as many threads as torch chose."""
-    text = store.read_description()
-    learner = parse_yaml(text).get("learner") or {}
-    older = document["schema"] == 1 and learner.get("threads", 1) is None
-    return Experiment.from_yaml(text, ("learner.threads=1",) if older else ())
-
-
-def _document(store: FolderStore) -> dict[str, Any]:
-    document = store.read_document("run")
-    if document is None:
-        raise StoreError(f"{store}: not a crossfeed run (no run.json in it); give the folder that `crossfeed run` made")
-    check_document(str(store), document)
-    return document
-
-
 def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
     """Return the cells with the addresses that the run was written with; rules for ids may have changed since."""
     try:
@@ -256,7 +239,9 @@ def points_of(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
 def _alpha(ecosystem: Ecosystem) -> float | str:
     if ecosystem.update == "replace":
         return 1.0
-    return "proportional" if ecosystem.alpha is None else _schedule(ecosystem.alpha)
+    if ecosystem.alpha is None:
+        return "proportional" if ecosystem.update == "accumulate" else "own"
+    return _schedule(ecosystem.alpha)
 
 
 def _schedule(value: float | str | tuple[float, ...]) -> float | str:

@@ -124,8 +124,9 @@ def _generations(experiment: Experiment) -> str:
     elif ecosystem.update == "accumulate":
         size = f"a training set has {experiment.n} items at t = 0, and {experiment.n} more at each generation"
     else:
-        start = experiment.size(0)
+        start = experiment.n if experiment.initial_n is None else experiment.initial_n
         size = f"a training set has {experiment.n} items" + (f", {start} at t = 0" if start != experiment.n else "")
+    size += _own(ecosystem.entities, "n")
     return f"t = 0 to {experiment.generations}; at t = 0 the private share is {first}; {size}"
 
 

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import pandas as pd
 
+from crossfeed.description.ecosystem import Entity
 from crossfeed.display.formatting import number, percent, plain
+from crossfeed.display.notebook import listed
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Columns, Row, columns_of
@@ -30,7 +32,7 @@ def opening(run: Run) -> list[str]:
         run: The run.
     """
     experiment = run.experiment
-    entities = ", ".join(f"{entity.name} (owns {entity.private})" for entity in experiment.ecosystem.entities)
+    entities = ", ".join(f"{entity.name} ({_described(entity)})" for entity in experiment.ecosystem.entities)
     models, points = len(experiment.ecosystem.entities), len(run.points)
     fixed = columns_of(run.points, greek=True).fixed
     fed = "trained on each other's outputs" if models > 1 else "trained on its own outputs"
@@ -41,6 +43,17 @@ def opening(run: Run) -> list[str]:
         + (f"; {fixed}." if fixed else ".")
     )
     return [line for line in (plain(experiment.description), text, state(run)) if line]
+
+
+def _described(entity: Entity) -> str:
+    """Return what an entity owns, and where it differs from the others."""
+    own = {"α": entity.alpha, "β": entity.beta, "n": entity.n}
+    parts = [f"{name}\u00a0=\u00a0{listed(_as_list(value))}" for name, value in own.items() if value is not None]
+    return f"owns {entity.private}" + (f"; its own {', '.join(parts)}" if parts else "")
+
+
+def _as_list(value: float | tuple[float, ...]) -> Sequence[float]:
+    return value if isinstance(value, tuple) else [value]
 
 
 def state(run: Run) -> str:

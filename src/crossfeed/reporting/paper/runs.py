@@ -169,9 +169,9 @@ def _check_one_experiment(runs: Sequence[Run]) -> None:
                 f"({', '.join(values[:4])}); give runs that differ in seeds, alpha and beta alone"
             )
     for entity in runs[0].experiment.ecosystem.entities:
-        if entity.alpha is not None or entity.beta is not None:
+        if entity.alpha is not None or entity.beta is not None or entity.n is not None:
             raise InvalidInput(
-                f"entity {entity.name!r} has an alpha or beta of its own; in the paper all entities share them"
+                f"entity {entity.name!r} has an alpha, beta or n of its own; in the paper all entities share them"
             )
 
 

@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from crossfeed.display.formatting import plain, value_text
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
-from crossfeed.records import column_of
 from crossfeed.reporting.data.layout import evenly
 from crossfeed.reporting.drawing.charts import Chart, Curve, Mark, charts, landscape_chart
 from crossfeed.reporting.drawing.figures import WIDE, abreast
@@ -85,9 +84,9 @@ def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Char
     table = table[table["metric"] == "relative_efficiency"]
     parts = []
     for point in _points(grid, leave_out=axis):
-        own = _at(table, point).sort_values(column_of(axis))
+        own = _at(table, point).sort_values(axis)
         title = ", ".join(field_label(*each) for each in point.items())
-        lines = _by_model(own, column_of(axis), prediction.experiment.ecosystem.names)
+        lines = _by_model(own, axis, prediction.experiment.ecosystem.names)
         # Entities with truths of their own may do better than least squares on everybody's data.
         top = max(1.0, *(float(np.nanmax(line.y, initial=0.0)) for line in lines))
         parts.append((point, Chart(title, field_label(axis), "relative efficiency", lines, span=(0.0, 1.02 * top))))
@@ -163,7 +162,7 @@ def _measures(records: pd.DataFrame, prediction: Prediction) -> list[tuple[str, 
     rows = [("MSE", records[records["metric"] == "mse"]), ("MSPE, own task", prediction_errors[own])]
     if other.any():
         keys = [name for name in records.columns if name not in {"task", "value"}]
-        mean = prediction_errors[other].groupby(keys, sort=False)[["value"]].mean().reset_index()
+        mean = prediction_errors[other].groupby(keys, sort=False, dropna=False)[["value"]].mean().reset_index()
         rows.append(("MSPE, other tasks" if len(owned) > 2 else "MSPE, other task", mean))
     return rows
 
@@ -209,7 +208,7 @@ def _points(grid: Mapping[str, Sequence[Any]], leave_out: str | None = None) -> 
 def _at(table: pd.DataFrame, point: Mapping[str, Any]) -> pd.DataFrame:
     keep = np.ones(len(table), dtype=bool)
     for path, value in point.items():
-        column = table[column_of(path)]
+        column = table[path]
         keep &= (column == (value if pd.api.types.is_numeric_dtype(column) else str(value))).to_numpy()
     return table[keep]
 

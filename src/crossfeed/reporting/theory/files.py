@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from crossfeed.description.experiment import Experiment
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
+from crossfeed.reporting.data.measured_mix import MeasuredPlan
 from crossfeed.reporting.files import pictures, rows_of, to_csv, write_contents
 from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, trajectory_figure
 
-__all__ = ["plan_data", "prediction_data", "write_plan", "write_prediction"]
+__all__ = ["plan_data", "prediction_data", "write_measured_plan", "write_plan", "write_prediction"]
 
 
 def write_prediction(prediction: Prediction, folder: Path, figure_width: float | None = None) -> list[Path]:
@@ -60,6 +61,23 @@ def write_plan(plan: Plan, folder: Path, figure_width: float | None = None) -> l
     tables = {"landscape": _landscape(plan), "prices": plan.prices, "entities": plan.entities}
     drawn = pictures({"landscape": lambda width: plan_figure(plan, width)}, figure_width)
     return _write(folder, plan.experiment, tables, drawn)
+
+
+def write_measured_plan(plan: MeasuredPlan, folder: Path) -> list[Path]:
+    """Write ``mixes``, ``neighbours`` and ``entities`` (CSV, Parquet), and the run's description.
+
+    Args:
+        plan: What to write.
+        folder: Where to; files of an earlier plan are replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    tables = {"mixes": plan.mixes, "neighbours": plan.neighbours, "entities": plan.entities}
+    return _write(folder, plan.run.experiment, tables, {})
 
 
 def prediction_data(prediction: Prediction) -> dict[str, Any]:

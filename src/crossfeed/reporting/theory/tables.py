@@ -16,7 +16,6 @@ from crossfeed.display.formatting import number, plain, value_text
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.protocols import Array
-from crossfeed.records import column_of
 from crossfeed.reporting.data.terms import THEORY, WEIGHTS
 from crossfeed.reporting.terminal.tables import ascii_for, say
 from crossfeed.reporting.theory.figures import field_label
@@ -121,7 +120,7 @@ def _shown_cells(prediction: Prediction) -> tuple[list[str], str]:
     cells = prediction.records.loc[prediction.records["seed"] == seed, "cell"].unique().tolist()
     if len(cells) <= _CELLS:
         return cells, ""
-    outer = [column_of(path) for path in list(grid)[:-1]]
+    outer = list(grid)[:-1]
     own = limit[(limit["metric"] == "relative_efficiency") & (limit["seed"] == seed)]
     mean = own.groupby([*outer, "cell"], sort=False)["value"].mean().sort_values(ascending=False)
     best = mean.reset_index().drop_duplicates(outer) if outer else mean.reset_index().head(1)
@@ -132,7 +131,7 @@ def _shown_cells(prediction: Prediction) -> tuple[list[str], str]:
 
 def _place(prediction: Prediction, cell: str) -> list[str]:
     row = prediction.records[prediction.records["cell"] == cell].iloc[0]
-    return [value_text(row[column_of(path)]) for path in prediction.experiment.grid]
+    return [value_text(row[path]) for path in prediction.experiment.grid]
 
 
 def _long_run(prediction: Prediction, cell: str) -> list[str]:

@@ -30,7 +30,6 @@ from operator import add
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from crossfeed.theory.graded import grade
 from crossfeed.theory.grams import map_blocks
@@ -83,7 +82,7 @@ class Response:
     private: Array
     inverses: BySource
     replies: BySource
-    singular: npt.NDArray[np.bool_]
+    singular: Mask
     graded: bool
 
     @property
@@ -157,6 +156,18 @@ class EntityBlock:
         private, generated = spec.grams_of(rows)
         return cls(spec, rows, private, generated)
 
+    def parts(self, weights: SourceWeights) -> list[WeightedGram]:
+        """Return the sources' weights and Gram matrices, whose sum is G.
+
+        Args:
+            weights: p, q, a of the whole ecosystem, each of shape (1,) or (K,).
+
+        Returns:
+            (p, S~), (q, S_*) and (a, Sbar) of the block.
+        """
+        spec, w = self.specification, weights.block(self.rows)
+        return [(w.private, self.private), (w.public, spec.public), (w.synthetic, spec.pool_gram)]
+
     def respond(self, weights: SourceWeights) -> Response:
         """Return the block's response under given weights.
 
@@ -169,8 +180,7 @@ class EntityBlock:
         Raises:
             InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
         """
-        spec, w = self.specification, weights.block(self.rows)
-        parts = [(w.private, self.private), (w.public, spec.public), (w.synthetic, spec.pool_gram)]
+        spec, w, parts = self.specification, weights.block(self.rows), self.parts(weights)
         inverse, suspects = definite_inverse(parts)
         if suspects.any():
             return self._respond_graded(parts, inverse, suspects)
@@ -293,12 +303,12 @@ class ReducedSystem:
     Attributes:
         couplings: the pool's step under each.
         spread: sum_j D_uj S~_j D_vj' + D_u* S_* D_v*' for weights u, v, shape (m, m, d, d).
-        singular: entities whose G is singular under the last weights, shape (K,).
+        singular: entities whose G is singular under each of the weights, shape (m, K).
     """
 
     couplings: list[Coupling]
     spread: Array
-    singular: npt.NDArray[np.bool_]
+    singular: Mask
 
 
 def reduced_system(spec: Specification, weights: Sequence[SourceWeights], estimates: Estimates) -> ReducedSystem:
@@ -316,11 +326,11 @@ def reduced_system(spec: Specification, weights: Sequence[SourceWeights], estima
         InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
     """
 
-    def sums(rows: slice) -> tuple[list[Coupling], Array, npt.NDArray[np.bool_]]:
+    def sums(rows: slice) -> tuple[list[Coupling], Array, Mask]:
         block = EntityBlock.read(spec, rows)
         responses = [block.respond(w) for w in weights]
         couplings = [coupling_sums(block, response, estimates) for response in responses]
-        return couplings, _spread(responses), responses[-1].singular
+        return couplings, _spread(responses), np.array([response.singular for response in responses])
 
     parts = list(map_blocks(sums, spec.entities, spec.dimension))
     couplings = [
@@ -329,7 +339,7 @@ def reduced_system(spec: Specification, weights: Sequence[SourceWeights], estima
     publics = np.array([coupling.public for coupling in couplings])
     public = publics[:, None] @ spec.public @ transposed(publics)[None]
     spread = np.sum([part[1] for part in parts], axis=0) + public
-    return ReducedSystem(couplings, spread, np.concatenate([part[2] for part in parts]))
+    return ReducedSystem(couplings, spread, np.concatenate([part[2] for part in parts], axis=1))
 
 
 def carried_spread(

@@ -84,13 +84,15 @@ class ConstantPath:
         gains: the pool as a function of what was published under each.
 
     Attributes:
+        weights: the m weights.
+        gains: the pool as a function of what was published under each.
         state: the pool at the n generations of `gains`.
     """
 
     def __init__(
         self, spec: Specification, weights: Sequence[SourceWeights], reduced: ReducedSystem, gains: Gains
     ) -> None:
-        self._spec, self._weights, self._gains = spec, weights, gains
+        self._spec, self.weights, self.gains = spec, weights, gains
         L = gains.by_weights
         publics = np.array([coupling.public for coupling in reduced.couplings])
         if np.abs(L).max() > _STEEP:
@@ -116,11 +118,11 @@ class ConstantPath:
         Raises:
             InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
         """
-        responses = [block.respond(w) for w in self._weights]
+        responses = [block.respond(w) for w in self.weights]
         sources = [response.source() for response in responses]
-        for i, gains in enumerate(self._gains.by_weights):
+        for i, gains in enumerate(self.gains.by_weights):
             parts = [times_transposed(s, gain) for s, gain in zip(sources, gains, strict=True)]
-            yield BlockState(i, responses[self._gains.in_force[i]], reduce(add, parts))
+            yield BlockState(i, responses[self.gains.in_force[i]], reduce(add, parts))
 
     def mean_given(self, estimates: Estimates) -> Array:
         """Return the pool's mean under given estimates of the real data.
@@ -133,7 +135,7 @@ class ConstantPath:
 
         Source: paper, Theorem 1.
         """
-        return _driven(self._gains.by_weights, reduced_system(self._spec, self._weights, estimates).couplings)
+        return _driven(self.gains.by_weights, reduced_system(self._spec, self.weights, estimates).couplings)
 
 
 def _driven(gains: Array, couplings: Sequence[Coupling]) -> Array:

@@ -76,6 +76,12 @@ class Graded:
         singular: Mask = (self.level == len(self.place)).any(axis=1)
         return singular
 
+    @property
+    def unseen(self) -> Array:
+        """Projections onto the directions that no part sees, shape (b, d, d)."""
+        directions = self.basis * (self.level == len(self.place))[:, None, :]
+        return directions @ transposed(directions)
+
     def gain(self, part: int) -> Array:
         """Return c_i G^+ as it acts on the range of S_i.
 

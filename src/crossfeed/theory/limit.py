@@ -21,7 +21,7 @@ from crossfeed.errors import CrossfeedError, InvalidInput
 from crossfeed.theory.consensus import EntityBlock, Estimates, ReducedSystem, reduced_system
 from crossfeed.theory.constant_path import ConstantPath, Gains
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import Array, trace_sandwich
+from crossfeed.theory.kernels import Array, Mask, trace_sandwich
 from crossfeed.theory.moments import Conditional, Moments
 from crossfeed.theory.specification import Specification, Specified
 from crossfeed.theory.spectrum import (
@@ -34,6 +34,7 @@ from crossfeed.theory.spectrum import (
     stationary,
     unit_tolerance,
 )
+from crossfeed.theory.unbiased import unbiased_entities
 from crossfeed.theory.weights import SourceWeights
 
 # Relative misfit under which generated Grams count as a mix of private and public ones.
@@ -52,8 +53,9 @@ class Limit:
     Args:
         ecosystem: the ecosystem in question.
         radius: the spectral radius.
-        full_rank: shape (K,).
+        singular: True where G is singular under each of the weights that the limit remembers, shape (m, K).
         outcome: the moments in the limit, or the growth.
+        path: the pool in the limit, if there is one.
 
     Attributes:
         ecosystem: the ecosystem whose limit this is.
@@ -62,23 +64,41 @@ class Limit:
             where the pool's Gram matrix is ill-conditioned) count as one.
         growth: the law by which the estimates grow; None where the limit exists.
         full_rank: shape (K,), True where G_k has full rank, as Theorem 3 assumes: below a spectral radius of one such
-            an estimate is unbiased whatever the common truth, unless an entity it learns from is not.
+            an estimate is unbiased whatever the common truth, unless an entity it learns from is not (`unbiased`).
     """
 
     def __init__(
-        self, ecosystem: Specified, radius: float, full_rank: npt.NDArray[np.bool_], outcome: Moments | Growth
+        self,
+        ecosystem: Specified,
+        radius: float,
+        singular: Mask,
+        outcome: Moments | Growth,
+        path: ConstantPath | None,
     ) -> None:
         self.ecosystem = ecosystem
         self.specification = ecosystem.specification
         self.spectral_radius = radius
-        self.full_rank = full_rank
+        self.full_rank: Mask = ~singular[-1]
         self.growth = outcome if isinstance(outcome, Growth) else None
+        self._singular = singular
         self._outcome = outcome
+        self._path = path
 
     @property
     def converges(self) -> bool:
         """True if the mean and covariance of every entity's estimate have a finite limit."""
         return self.growth is None
+
+    @cached_property
+    def unbiased(self) -> Mask:
+        """Entities whose limiting mean is the truth, whatever truth all data have in common; shape (K,).
+
+        False for all where there is no limit. See `crossfeed.theory.unbiased`.
+        """
+        if self._path is None:
+            return np.zeros(self.specification.entities, dtype=np.bool_)
+        gains, tolerance = self._path.gains.by_weights[0], unit_tolerance(self.specification.pool_gram)
+        return unbiased_entities(self.specification, self._path.weights, gains, self._singular, tolerance)
 
     @cached_property
     def variance_growth(self) -> Array:
@@ -213,8 +233,10 @@ def limit_of(eco: Specified) -> Limit:
         weights.insert(0, spec.weights.at(0))
         reduced = reduced_system(spec, weights, estimates)
         long_run = boundary(matrix, _inputs(spec, reduced), accumulate, tolerance)
-    outcome = long_run if isinstance(long_run, Growth) else _read_outs(eco, weights, reduced, long_run)
-    return Limit(eco, radius, ~reduced.singular, outcome)
+    if isinstance(long_run, Growth):
+        return Limit(eco, radius, reduced.singular, long_run, None)
+    path = _settled_path(spec, weights, reduced, long_run)
+    return Limit(eco, radius, reduced.singular, Moments(eco, path), path)
 
 
 def _check_finite(matrix: Array) -> None:
@@ -227,13 +249,29 @@ def _check_finite(matrix: Array) -> None:
 
 def _inputs(spec: Specification, reduced: ReducedSystem) -> Inputs:
     forcing = reduced.spread[1, 1] + spec.fresh_fraction * spec.fresh_gram
-    return Inputs(noise=spec.pool_noise, forcing=forcing, initial=reduced.spread[0, 0])
+    return Inputs(noise=spec.pool_noise, forcing=forcing, initial=reduced.spread[0, 0], heard=_heard_in_full(spec))
 
 
-def _read_outs(eco: Specified, weights: list[SourceWeights], reduced: ReducedSystem, long_run: Stationary) -> Moments:
+def _heard_in_full(spec: Specification) -> float:
+    """Return the size of sum_j s_j^2 S_j S^+ S_j, S the real data that author j may fit: what real data could say."""
+    public = np.trace(spec.public)
+
+    def sums(rows: slice) -> float:
+        private, published = (np.trace(S, axis1=1, axis2=2) for S in spec.grams_of(rows))
+        each = np.divide(1.0, private, out=np.zeros_like(private), where=private > 0) + (
+            1.0 / public if public else 0.0
+        )
+        return float((spec.shares_of(rows) ** 2 * published**2 * each).sum())
+
+    return sum(map_blocks(sums, spec.entities, spec.dimension), 0.0)
+
+
+def _settled_path(
+    spec: Specification, weights: list[SourceWeights], reduced: ReducedSystem, long_run: Stationary
+) -> ConstantPath:
     gains = [long_run.lasting] if len(weights) == 1 else [long_run.initial, long_run.lasting]
     limit = Gains(np.array([gains]), long_run.noise[None], np.array([len(weights) - 1]))
-    return Moments(eco, ConstantPath(eco.specification, weights, reduced, limit))
+    return ConstantPath(spec, weights, reduced, limit)
 
 
 def _read_drift(spec: Specification, drift: Array) -> Array:

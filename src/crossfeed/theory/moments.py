@@ -21,7 +21,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,9 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.checks import vector
 from crossfeed.theory.consensus import EntityBlock, Estimates
 from crossfeed.theory.constant_path import constant_path
+from crossfeed.theory.dispersion import distances, mean_over_pairs, reference
 from crossfeed.theory.grams import gram_source, map_blocks
-from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted, weighted_sum
+from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted
 from crossfeed.theory.pool_path import BlockState, PoolPath
 from crossfeed.theory.scheduled_path import ScheduledPath
 from crossfeed.theory.specification import Specified
@@ -140,14 +141,21 @@ class Moments:
     def dispersion(self) -> Array:
         """Mean over pairs k != l of E |theta_tk - theta_tl|^2, shape (n,); zero for one entity.
 
-        It needs only sum_k E|theta_k|^2 and E|sum_k theta_k|^2, so no pair is ever formed.
+        See `crossfeed.theory.dispersion`.
         """
         count = len(self.path.state.mean)
         if self.specification.entities == 1:
             return np.zeros(count)
-        blocks = self._map(lambda block, rows: _sums(self, block, rows))
-        totals = [_total(per_block) for per_block in zip(*blocks, strict=True)]
-        return np.array([_mean_over_pairs(self, i, total) for i, total in enumerate(totals)])
+        first = self._read_block(slice(0, 1), lambda block, rows: reference(self.specification, self.path, block, rows))
+        blocks = self._map(
+            lambda block, rows: distances(self.specification, self.path, block, rows, first[block.index])
+        )
+        return np.array(
+            [
+                mean_over_pairs(self.specification, self.path, i, parts)
+                for i, parts in enumerate(zip(*blocks, strict=True))
+            ]
+        )
 
     def given(self, data: npt.ArrayLike) -> Conditional:
         """Return the law of the estimates given the real data, through the data's own least-squares estimates.
@@ -193,13 +201,13 @@ class Moments:
 
     def _map(self, read: Callable[[BlockState, slice], _Result]) -> list[list[_Result]]:
         """Apply a read-out to every block and requested generation: a list per block, in the order requested."""
-        spec, count = self.specification, len(self.path.state.mean)
+        spec = self.specification
+        return list(map_blocks(lambda rows: self._read_block(rows, read), spec.entities, spec.dimension))
 
-        def work(rows: slice) -> list[_Result]:
-            results = {block.index: read(block, rows) for block in self.path.walk(EntityBlock.read(spec, rows))}
-            return [results[i] for i in range(count)]
-
-        return list(map_blocks(work, spec.entities, spec.dimension))
+    def _read_block(self, rows: slice, read: Callable[[BlockState, slice], _Result]) -> list[_Result]:
+        block = EntityBlock.read(self.specification, rows)
+        results = {state.index: read(state, rows) for state in self.path.walk(block)}
+        return [results[i] for i in range(len(self.path.state.mean))]
 
     def _per_entity(self, read: Callable[[BlockState, slice], Array]) -> Array:
         return np.concatenate([np.array(block) for block in self._map(read)], axis=1)
@@ -306,54 +314,3 @@ def _block_norms(moments: Moments, block: BlockState, rows: slice, carried: Arra
     norms[np.arange(count), places] = np.linalg.norm(own, axis=(1, 2))
     norms[:, -1] = np.linalg.norm(shared, axis=(1, 2))
     return norms
-
-
-class _Sums(NamedTuple):
-    """Sums over entities behind the dispersion, at one generation.
-
-    Attributes:
-        squares: sum_k E |theta_k - theta*_0|^2.
-        offset: sum_k (E theta_k - theta*_0), shape (d,).
-        private: sum_k p_k^2 tr(F_k S~_k F_k').
-        public: sum_k q_k F_k, shape (d, d).
-        pool: sum_k a_k F_k, shape (d, d).
-        cross: sum_k p_k F_k C_k, shape (d, d).
-    """
-
-    squares: Array
-    offset: Array
-    private: Array
-    public: Array
-    pool: Array
-    cross: Array
-
-
-def _sums(moments: Moments, block: BlockState, rows: slice) -> _Sums:
-    spec, response = moments.specification, block.response
-    w, F = response.weights, response.inverses
-    estimates = Estimates.expected(spec)
-    offsets = _mean(moments, block, rows, estimates, moments.path.state.mean) - spec.truth_public
-    variance = _variance(moments, block)
-    return _Sums(
-        squares=variance.sum() + (offsets**2).sum(),
-        offset=offsets.sum(axis=0),
-        private=(w.private**2 * trace_sandwich(F.private, response.private)).sum(),
-        public=weighted_sum(w.public, F.public),
-        pool=weighted_sum(w.synthetic, F.pool),
-        cross=weighted_sum(w.private, F.private @ block.source),
-    )
-
-
-def _total(parts: Sequence[_Sums]) -> _Sums:
-    return _Sums(*(np.sum(values, axis=0) for values in zip(*parts, strict=True)))
-
-
-def _mean_over_pairs(moments: Moments, index: int, sums: _Sums) -> float:
-    """(K sum_k E|theta_k|^2 - E|sum_k theta_k|^2) 2 / (K (K - 1)), with theta*_0 as the origin."""
-    spec, state = moments.specification, moments.path.state
-    K, public, pool = spec.entities, sums.public, sums.pool
-    real = sums.private + np.trace(public @ spec.public @ public.T)
-    tied = np.trace((sums.cross + public @ state.public[index]) @ pool.T)
-    variance = spec.sigma**2 * (real + 2 * tied) + np.trace(pool @ state.covariance[index] @ pool.T)
-    pairs = K * sums.squares - variance - (sums.offset**2).sum()
-    return max(0.0, float(2 * pairs / (K * (K - 1))))

@@ -83,11 +83,14 @@ class Inputs:
         noise: N.
         forcing: spread of the real data under the lasting weights, and of the fresh data.
         initial: spread of the real data under the weights of generation 0.
+        heard: size of the spread of real data that are heard in full; what is a rounding error beside it counts as
+            none, however it compares with the rest of its own source.
     """
 
     noise: Array
     forcing: Array
     initial: Array
+    heard: float
 
 
 def spectral_radius(matrix: Array) -> float:
@@ -192,10 +195,14 @@ def boundary(matrix: Array, inputs: Inputs, accumulate: bool, tolerance: float) 
         The limit if one exists, or the growth.
     """
     unit = _unit_part(matrix, accumulate, tolerance)
-    if unit.size(inputs.forcing) <= tolerance * np.linalg.norm(inputs.initial):
-        # Data of weight w move an eigenvalue off one in proportion to w and enter the spread as its square: where the
-        # one counts as nothing, so does the other.
-        inputs = replace(inputs, forcing=np.zeros_like(inputs.forcing))
+    # Data of weight w move an eigenvalue off one in proportion to w and enter the spread as its square: where the one
+    # counts as nothing, so does the other. At generation 0 they move none, and only rounding is nothing.
+    full = max(inputs.heard, float(np.linalg.norm(inputs.initial)))
+    inputs = replace(
+        inputs,
+        forcing=_unless_below(tolerance * full, unit, inputs.forcing),
+        initial=_unless_below(_REACH_TOLERANCE * inputs.heard, unit, inputs.initial),
+    )
     reachable = _reachable(unit, inputs)
     growth = _growth(reachable, inputs, accumulate, tolerance)
     return _limit_beside(matrix, unit, reachable, inputs, accumulate) if growth is None else growth
@@ -228,6 +235,10 @@ class _InvariantSubspace:
         if self.size(source) <= _REACH_TOLERANCE * np.linalg.norm(source):
             return np.zeros_like(inside)
         return inside / np.linalg.norm(inside)
+
+
+def _unless_below(size: float, unit: _InvariantSubspace, source: Array) -> Array:
+    return source if unit.size(source) > size else np.zeros_like(source)
 
 
 def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _InvariantSubspace:

@@ -31,10 +31,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crossfeed.theory.graded import grade
+from crossfeed.theory.graded import Graded, grade
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import (
     Array,
+    Inverted,
     Mask,
     WeightedGram,
     definite_inverse,
@@ -44,7 +45,7 @@ from crossfeed.theory.kernels import (
     weighted,
     weighted_sum,
 )
-from crossfeed.theory.specification import Specification
+from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
 
 
@@ -74,6 +75,7 @@ class Response:
             and a F, each exact on the range of its own source (`crossfeed.theory.graded`).
         replies: R = F'S for each of the inverses, shape (b, d, d).
         singular: True where G is singular, shape (b,).
+        inflation: what rounding errors of G are multiplied by in F, shape (b,); see `definite_inverse`.
         graded: True if the inverses differ.
     """
 
@@ -83,6 +85,7 @@ class Response:
     inverses: BySource
     replies: BySource
     singular: Mask
+    inflation: Array
     graded: bool
 
     @property
@@ -134,13 +137,13 @@ class EntityBlock:
         generated: S, shape (b, d, d).
     """
 
-    specification: Specification
+    specification: Conditioned
     rows: slice
     private: Array
     generated: Array
 
     @classmethod
-    def read(cls, spec: Specification, rows: slice) -> EntityBlock:
+    def read(cls, spec: Conditioned, rows: slice) -> EntityBlock:
         """Read the Gram matrices of a run of entities.
 
         Args:
@@ -181,17 +184,37 @@ class EntityBlock:
             InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
         """
         spec, w, parts = self.specification, weights.block(self.rows), self.parts(weights)
-        inverse, suspects = definite_inverse(parts)
+        inverted = definite_inverse(parts)
+        inverse, suspects, inflation = inverted
         if suspects.any():
-            return self._respond_graded(parts, inverse, suspects)
+            return self._respond_graded(weights, inverted)
         inverses, reply = BySource(inverse, inverse, inverse), inverse @ self.generated
         share = spec.shares_of(self.rows)
-        return Response(w, share, self.private, inverses, BySource(reply, reply, reply), suspects, graded=False)
+        replies = BySource(reply, reply, reply)
+        return Response(w, share, self.private, inverses, replies, suspects, inflation, graded=False)
 
-    def _respond_graded(self, parts: Sequence[WeightedGram], inverse: Array, suspects: Mask) -> Response:
+    def graded(self, weights: SourceWeights, rows: Mask) -> Graded:
+        """Factor the sums G of some of the block's entities.
+
+        Args:
+            weights: p, q, a of the whole ecosystem, each of shape (1,) or (K,).
+            rows: shape (b,), True for the entities.
+
+        Returns:
+            Their factored sums.
+
+        Raises:
+            InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
+        """
+        spec = self.specification
+        outward = None if spec.coordinates is None else spec.coordinates.outward
+        return grade(selected(self.parts(weights), rows), spec.rounding, outward)
+
+    def _respond_graded(self, weights: SourceWeights, inverted: Inverted) -> Response:
         """Respond by gains where some entities' weights and ranks leave one inverse no digits."""
-        factored = grade(selected(parts, suspects))
-        inverse[suspects] = 0.0
+        parts, (inverse, suspects, inflation) = self.parts(weights), inverted
+        factored = self.graded(weights, suspects)
+        inverse[suspects], inflation[suspects] = 0.0, factored.inflation
         gains = [weighted(weight, inverse) for weight, _ in parts]
         for source, gain in enumerate(gains):
             gain[suspects] = factored.gain(source)
@@ -199,7 +222,8 @@ class EntityBlock:
         singular[suspects] = factored.singular
         inverses, replies = BySource(*gains), BySource(*(transposed(gain) @ self.generated for gain in gains))
         ones, share = np.ones(1), self.specification.shares_of(self.rows)
-        return Response(SourceWeights(ones, ones, ones), share, self.private, inverses, replies, singular, graded=True)
+        alike = SourceWeights(ones, ones, ones)
+        return Response(alike, share, self.private, inverses, replies, singular, inflation, graded=True)
 
 
 @dataclass(frozen=True)
@@ -215,7 +239,7 @@ class Estimates:
     public: Array
 
     @classmethod
-    def expected(cls, spec: Specification) -> Estimates:
+    def expected(cls, spec: Conditioned) -> Estimates:
         """Return the truths, whose projections are the estimates' means.
 
         Args:
@@ -224,7 +248,7 @@ class Estimates:
         Returns:
             The truths in place of estimates.
         """
-        return cls(spec.truths, spec.truth_public)
+        return cls(spec.truths_inside, spec.inside(spec.truth_public))
 
     def moment(self, block: EntityBlock) -> Array:
         """Return the moments of one block's private data.
@@ -251,14 +275,21 @@ class Coupling:
         matrix: A, shape (d, d).
         public: D_*, shape (d, d).
         drive: the real data's part of E z_{t+1}, shape (d,), fresh data included.
+        inflation: what rounding errors of the G_k are multiplied by, at most.
     """
 
     matrix: Array
     public: Array
     drive: Array
+    inflation: float
 
     def __add__(self, other: Coupling) -> Coupling:
-        return Coupling(self.matrix + other.matrix, self.public + other.public, self.drive + other.drive)
+        return Coupling(
+            matrix=self.matrix + other.matrix,
+            public=self.public + other.public,
+            drive=self.drive + other.drive,
+            inflation=max(self.inflation, other.inflation),
+        )
 
 
 def coupling_sums(block: EntityBlock, response: Response, estimates: Estimates) -> Coupling:
@@ -278,10 +309,11 @@ def coupling_sums(block: EntityBlock, response: Response, estimates: Estimates) 
         matrix=weighted_sum(share * w.synthetic, replies.pool).T,
         public=weighted_sum(share * w.public, replies.public).T,
         drive=replies.private.reshape(moments.size, -1).T @ moments.ravel(),
+        inflation=float(response.inflation.max()),
     )
 
 
-def with_shared_data(spec: Specification, private: Coupling, estimates: Estimates) -> Coupling:
+def with_shared_data(spec: Conditioned, private: Coupling, estimates: Estimates) -> Coupling:
     """Add the public and the fresh data's own part to a drive summed over entities.
 
     Args:
@@ -292,7 +324,7 @@ def with_shared_data(spec: Specification, private: Coupling, estimates: Estimate
     Returns:
         The whole coupling.
     """
-    fresh = spec.fresh_fraction * (spec.fresh_gram @ spec.truth_public)
+    fresh = spec.fresh_fraction * (spec.fresh_gram @ spec.inside(spec.truth_public))
     return replace(private, drive=private.drive + private.public @ (spec.public @ estimates.public) + fresh)
 
 
@@ -310,8 +342,13 @@ class ReducedSystem:
     spread: Array
     singular: Mask
 
+    @property
+    def inflation(self) -> float:
+        """What rounding errors of the G_k are multiplied by, at most."""
+        return max(coupling.inflation for coupling in self.couplings)
 
-def reduced_system(spec: Specification, weights: Sequence[SourceWeights], estimates: Estimates) -> ReducedSystem:
+
+def reduced_system(spec: Conditioned, weights: Sequence[SourceWeights], estimates: Estimates) -> ReducedSystem:
     """Sum all entities up for the pool, in one pass over their data.
 
     Args:
@@ -342,9 +379,7 @@ def reduced_system(spec: Specification, weights: Sequence[SourceWeights], estima
     return ReducedSystem(couplings, spread, np.concatenate([part[2] for part in parts], axis=1))
 
 
-def carried_spread(
-    spec: Specification, weights: Sequence[SourceWeights], reduced: ReducedSystem, gains: Array
-) -> Array:
+def carried_spread(spec: Conditioned, weights: Sequence[SourceWeights], reduced: ReducedSystem, gains: Array) -> Array:
     """Return the covariance over sigma^2 that the real data leave in a pool.
 
     It is sum_j W_j W_j' + W_* W_*', W = sum_u L_u D_u X~', as sum_uv L_u spread_uv L_v' is; but a large gain on a small

@@ -25,7 +25,7 @@ import numpy as np
 from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.kernels import Array, trace_sandwich, weighted, weighted_sum
 from crossfeed.theory.pool_path import BlockState, PoolPath
-from crossfeed.theory.specification import Specification
+from crossfeed.theory.specification import Conditioned
 
 
 class Reference(NamedTuple):
@@ -62,7 +62,7 @@ class Distances(NamedTuple):
     cross: Array
 
 
-def reference(spec: Specification, path: PoolPath, block: BlockState, rows: slice) -> Reference:
+def reference(spec: Conditioned, path: PoolPath, block: BlockState, rows: slice) -> Reference:
     """Return what the first entity of a block says of the shared data.
 
     Args:
@@ -77,7 +77,7 @@ def reference(spec: Specification, path: PoolPath, block: BlockState, rows: slic
     return Reference(*(each[0] for each in _readings(spec, path, block, rows)))
 
 
-def distances(spec: Specification, path: PoolPath, block: BlockState, rows: slice, first: Reference) -> Distances:
+def distances(spec: Conditioned, path: PoolPath, block: BlockState, rows: slice, first: Reference) -> Distances:
     """Sum one block's distances to the reference.
 
     Args:
@@ -92,7 +92,7 @@ def distances(spec: Specification, path: PoolPath, block: BlockState, rows: slic
     """
     state, index, response = path.state, block.index, block.response
     mean, public, pool = (each - other for each, other in zip(_readings(spec, path, block, rows), first, strict=True))
-    own = weighted(response.weights.private, response.inverses.private)
+    own = weighted(response.weights.private, spec.outwards(response.inverses.private))
     private, cross = trace_sandwich(own, response.private), own @ block.source
     tied = 2 * spec.sigma**2 * (cross + public @ state.public[index]) + pool @ state.covariance[index]
     variance = spec.sigma**2 * (private + trace_sandwich(public, spec.public)) + np.einsum("bij,bij->b", tied, pool)
@@ -107,7 +107,7 @@ def distances(spec: Specification, path: PoolPath, block: BlockState, rows: slic
     )
 
 
-def mean_over_pairs(spec: Specification, path: PoolPath, index: int, parts: Sequence[Distances]) -> float:
+def mean_over_pairs(spec: Conditioned, path: PoolPath, index: int, parts: Sequence[Distances]) -> float:
     """Return the dispersion at one generation.
 
     Args:
@@ -127,10 +127,11 @@ def mean_over_pairs(spec: Specification, path: PoolPath, index: int, parts: Sequ
     return max(0.0, float(2 * (K * sums.squares - together) / (K * (K - 1))))
 
 
-def _readings(spec: Specification, path: PoolPath, block: BlockState, rows: slice) -> tuple[Array, Array, Array]:
+def _readings(spec: Conditioned, path: PoolPath, block: BlockState, rows: slice) -> tuple[Array, Array, Array]:
     """Return each entity's mean, (b, d), and its gains on the public and the pool's moment, (b, d, d)."""
     estimates, response = Estimates.expected(spec), block.response
     own = np.einsum("bij,bj->bi", response.private, estimates.private[rows])
     mean = response.estimate(own, spec.public @ estimates.public, path.state.mean[block.index])
     w, F = response.weights, response.inverses
-    return mean, weighted(w.public, F.public), weighted(w.synthetic, F.pool)
+    public, pool = weighted(w.public, F.public), weighted(w.synthetic, F.pool)
+    return spec.outside(mean), spec.outwards(public), spec.outwards(pool)

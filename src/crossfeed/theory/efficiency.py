@@ -42,18 +42,21 @@ def pooled_mse(eco: Specified) -> Array:
 
     Source: paper, Section 5.
     """
-    spec = eco.specification
+    spec = eco.specification.conditioned
+    outward = None if spec.coordinates is None else spec.coordinates.outward
 
     def sums(rows: slice) -> tuple[Array, Array]:
         private = spec.private.block(rows)
-        return private.sum(axis=0), np.einsum("bij,bj->i", private, spec.truths[rows])
+        return private.sum(axis=0), np.einsum("bij,bj->i", private, spec.truths_inside[rows])
 
     parts = list(map_blocks(sums, spec.entities, spec.dimension))
     total = sum((part[0] for part in parts), spec.public)
-    moment = sum((part[1] for part in parts), spec.public @ spec.truth_public)
-    inverse = pseudo_inverse(total[None])[0]
-    bias = ((inverse @ moment - spec.truths) ** 2).sum(axis=1)
-    return spec.sigma**2 * np.trace(inverse) + _beyond_rounding(bias, spec)
+    moment = sum((part[1] for part in parts), spec.public @ spec.inside(spec.truth_public))
+    inverse = pseudo_inverse(total[None], spec.rounding, outward)[0]
+    bias = ((spec.outside(inverse @ moment) - spec.truths) ** 2).sum(axis=1)
+    variance = np.trace(spec.outwards(spec.outwards(inverse).T))
+    pooled: Array = spec.sigma**2 * variance + _beyond_rounding(bias, spec)
+    return pooled
 
 
 def limiting_mse(eco: Specified) -> Array:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,8 @@ Mask = npt.NDArray[np.bool_]
 #: A weight (b,) or (1,), not negative, and positive semi-definite matrices (b, d, d) or (d, d): one term of a sum.
 WeightedGram = tuple[Array, Array]
 
-#: Eigenvalues of a Gram matrix below this, relative to its trace, count as zero.
+#: Eigenvalues of a Gram matrix below this, relative to its trace, count as zero: one of a double's rounding errors, or
+#: so near to them that they have no digits.
 RANK_TOLERANCE = 1e-12
 
 # Above this condition number a Cholesky factorization may have passed on rounding errors alone.
@@ -176,17 +178,36 @@ def gram(rows: Array) -> Array:
         X'X, shape (b, d, d).
     """
     # The copy keeps the product off the rank-k update that BLAS takes for X'X, three times slower at these sizes.
-    return transposed(rows) @ rows.copy()
+    with np.errstate(over="ignore", invalid="ignore"):  # features in other units are taken where squares are no numbers
+        return transposed(rows) @ rows.copy()
 
 
-def definite_inverse(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
+class Inverted(NamedTuple):
+    """Inverses of a stack of positive semi-definite matrices G, and how far they can be trusted.
+
+    Attributes:
+        inverse: G^{-1}, shape (b, d, d).
+        suspects: True where rounding errors may have ruined it, shape (b,).
+        inflation: largest G_ii (G^{-1})_ii, shape (b,): the condition number up to a factor of d, after the columns of
+            the features are scaled to one size, on which a Cholesky factorization's accuracy does not depend.
+    """
+
+    inverse: Array
+    suspects: Mask
+    inflation: Array
+
+
+def definite_inverse(parts: Sequence[WeightedGram]) -> Inverted:
     """Invert G = sum_i c_i S_i by Cholesky factorization, for a stack of weighted positive semi-definite parts.
 
     Args:
         parts: pairs (c, S): c of shape (b,) or (1,), S of shape (b, d, d) or (d, d), the first one of shape (b, d, d).
 
     Returns:
-        G^{-1} of shape (b, d, d), and a mask of shape (b,): True where rounding errors may have ruined it.
+        The inverses; a stack that has no factorization is all suspect, and no number of it is set.
+
+    Reference: Demmel, On floating point errors in Cholesky, LAPACK Working Note 14 (1989): the accuracy is that of the
+    matrix scaled to a diagonal of ones.
     """
     # Parts shared by the whole stack are added up first, as single matrices.
     own, *others = (weighted(c, S) for c, S in parts)
@@ -195,15 +216,16 @@ def definite_inverse(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
         try:
             lower = np.asarray(np.linalg.cholesky(total), dtype=np.float64)
         except np.linalg.LinAlgError:
-            return np.empty_like(total), np.ones(len(total), dtype=np.bool_)
+            return Inverted(np.empty_like(total), np.ones(len(total), dtype=np.bool_), np.empty(len(total)))
         factor = inverse_lower(lower)
         # The product of the traces of G and G^{-1} bounds the condition number from above.
         bound = _squared_norm(lower) * _squared_norm(factor)
         inverse = transposed(factor) @ factor.copy()
+        products = np.einsum("bii,bii->bi", total, inverse)
     suspects = ~(bound <= _SUSPECT_CONDITION)
     if (bound > _UNEVEN_CONDITION).any():
         suspects |= (bound > _UNEVEN_CONDITION) & _uneven(parts)
-    return inverse, suspects
+    return Inverted(inverse, suspects, products.max(axis=1))
 
 
 def _uneven(parts: Sequence[WeightedGram]) -> Mask:

@@ -22,6 +22,7 @@ the Lyapunov equation by Smith, Matrix equation XA + BX = C, SIAM J. Appl. Math.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -52,7 +53,8 @@ class Growth:
             adds the same variance; "quadratic": variance grows as t^2; "power": errors grow as t^rate;
             "logarithmic": errors grow as log t; "oscillating": bounded, but turning for ever.
         rate: the factor or exponent named under `law`; 1 otherwise.
-        drift: covariance added to the pool per generation under the "linear" law, shape (d, d); None otherwise.
+        drift: covariance added to the pool per generation under the "linear" law, in the coordinates that solvers work
+            in, shape (d, d); None otherwise.
     """
 
     law: Law
@@ -105,22 +107,62 @@ def spectral_radius(matrix: Array) -> float:
     return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
-def unit_tolerance(pool_gram: Array) -> float:
-    """Return the distance from one within which an eigenvalue's modulus (or real part) counts as one.
+def unit_error(pool_gram: Array, inflation: float = 1.0) -> float:
+    """Return the rounding error of an eigenvalue one of A.
 
     At alpha = 1 the matrix A is exactly a projection onto the range of Sbar, but is computed through Sbar^{-1}, so its
-    unit eigenvalues carry an error of the order of Sbar's condition number.
+    unit eigenvalues carry an error of the order of Sbar's condition number; elsewhere of that of the G_k.
 
     Args:
         pool_gram: Sbar, shape (d, d).
+        inflation: what rounding errors of the G_k are multiplied by (`crossfeed.theory.kernels.Inverted`).
+
+    Returns:
+        The error.
+    """
+    values = np.linalg.eigvalsh(pool_gram)
+    inside = values[values > RANK_TOLERANCE * max(values[-1], np.finfo(float).tiny)]
+    condition = inside[-1] / inside[0] if len(inside) else 1.0
+    return float(16 * np.finfo(float).eps * max(condition, inflation))
+
+
+def unit_tolerance(error: float) -> float:
+    """Return the distance from one within which an eigenvalue's modulus (or real part) counts as one.
+
+    Args:
+        error: the rounding error of an eigenvalue one (`unit_error`).
 
     Returns:
         The tolerance, from 1e-10 to 1e-7.
     """
-    values = np.linalg.eigvalsh(pool_gram)
-    inside = values[values > RANK_TOLERANCE * max(values[-1], np.finfo(float).tiny)]
-    error = 16 * np.finfo(float).eps * (inside[-1] / inside[0] if len(inside) else 1.0)
     return float(np.clip(error, *_UNIT_TOLERANCE))
+
+
+def without_drift(matrix: Array, error: float) -> Array:
+    """Replace A on the eigenspace of the eigenvalue one by the identity, if rounding alone separates them.
+
+    Powers of A multiply a rounding error of a unit eigenvalue by their number: what is kept for ever would drift.
+
+    Args:
+        matrix: A, shape (d, d).
+        error: the rounding error of an eigenvalue one (`unit_error`).
+
+    Returns:
+        A, or the matrix without drift.
+    """
+
+    def is_one(value: complex) -> bool:
+        return abs(value - 1.0) <= error
+
+    if not any(map(is_one, np.linalg.eigvals(matrix))):
+        return matrix
+    unit = _invariant(matrix, is_one)
+    identity = np.eye(len(unit.block))
+    if np.abs(unit.block - identity).max(initial=0.0) > error:
+        return matrix
+    if len(unit.block) == len(matrix):
+        return identity
+    return matrix + np.real(unit.right @ (identity - unit.block) @ unit.left)
 
 
 def settles(matrix: Array, accumulate: bool, tolerance: float) -> bool:
@@ -243,12 +285,17 @@ def _unless_below(size: float, unit: _InvariantSubspace, source: Array) -> Array
 
 def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _InvariantSubspace:
     """Return the invariant subspace of the eigenvalues not below one."""
+    return _invariant(matrix, lambda value: bool(_size(value, accumulate) >= 1.0 - tolerance))
+
+
+def _invariant(matrix: Array, belongs: Callable[[complex], bool]) -> _InvariantSubspace:
+    """Return the invariant subspace of some of the eigenvalues."""
     from scipy.linalg import schur, solve_sylvester
 
-    def not_below_one(value: complex, imaginary: float = 0.0) -> bool:
-        return bool(_size(value + 1j * imaginary, accumulate) >= 1.0 - tolerance)
+    def chosen(value: complex, imaginary: float = 0.0) -> bool:
+        return belongs(value + 1j * imaginary)
 
-    triangle, vectors, count = schur(matrix, output="complex", sort=not_below_one)
+    triangle, vectors, count = schur(matrix, output="complex", sort=chosen)
     block, rest = triangle[:count, :count], triangle[count:, count:]
     right, other = vectors[:, :count], vectors[:, count:]
     left = right.conj().T

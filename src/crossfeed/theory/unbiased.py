@@ -19,15 +19,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from crossfeed.theory.consensus import EntityBlock
-from crossfeed.theory.graded import grade
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import RANK_TOLERANCE, Array, Mask, selected, weighted_sum
-from crossfeed.theory.specification import Specification
+from crossfeed.theory.kernels import RANK_TOLERANCE, Array, Mask, weighted_sum
+from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
 
 
 def unbiased_entities(
-    spec: Specification, weights: Sequence[SourceWeights], gains: Array, singular: Mask, tolerance: float
+    spec: Conditioned, weights: Sequence[SourceWeights], gains: Array, singular: Mask, tolerance: float
 ) -> Mask:
     """Return the entities whose limiting mean is the common truth, whatever it is.
 
@@ -41,12 +40,13 @@ def unbiased_entities(
     Returns:
         Shape (K,).
     """
+    full_rank: Mask = ~singular[-1]
     if not singular.any():
-        return ~singular[-1]
+        return full_rank
     missed = [_missed(spec, w, mask) for w, mask in zip(weights, singular, strict=True)]
     error = np.einsum("uij,ujk->ik", gains, np.array(missed))
     if np.linalg.norm(error) <= tolerance * np.linalg.norm(spec.pool_gram):
-        return ~singular[-1]
+        return full_rank
 
     def hear_none(rows: slice) -> Mask:
         response = EntityBlock.read(spec, rows).respond(weights[-1])
@@ -55,11 +55,11 @@ def unbiased_entities(
         return unharmed
 
     unharmed = np.concatenate(list(map_blocks(hear_none, spec.entities, spec.dimension)))
-    right: Mask = ~singular[-1] & unharmed
+    right: Mask = full_rank & unharmed
     return right
 
 
-def _missed(spec: Specification, weights: SourceWeights, singular: Mask) -> Array:
+def _missed(spec: Conditioned, weights: SourceWeights, singular: Mask) -> Array:
     """Return B, shape (d, d): what the authors publish of truths that their own estimates miss."""
 
     def sums(rows: slice) -> Array:
@@ -68,10 +68,11 @@ def _missed(spec: Specification, weights: SourceWeights, singular: Mask) -> Arra
             return np.zeros((spec.dimension, spec.dimension))
         block = EntityBlock.read(spec, rows)
         published = block.generated[lost]
-        unseen = grade(selected(block.parts(weights), lost)).unseen
-        product = published @ unseen
+        missed = block.graded(weights, lost).missed
+        product = published @ missed
         # Rounding in the projection enters the trace as its square.
-        met = np.einsum("bij,bji->b", unseen, product) > RANK_TOLERANCE * np.trace(published, axis1=1, axis2=2)
+        least = max(RANK_TOLERANCE, 4 * spec.rounding) * np.trace(published, axis1=1, axis2=2)
+        met = np.einsum("bji,bji->b", missed, product) > least
         share = np.broadcast_to(spec.shares_of(rows), lost.shape)[lost]
         return weighted_sum(share * met, product)
 

@@ -1,0 +1,62 @@
+"""Digits that rounding leaves of an answer, and the warning where they are few.
+
+A rounding error of a Gram matrix is multiplied by its condition number; half of the digits of that number are won where
+features are given (`crossfeed.theory.coordinates`). docs/theory.md has the measured errors beside this estimate.
+
+Reference: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed. (2002), Theorem 10.6.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+
+from crossfeed.errors import IllConditioned
+from crossfeed.theory.specification import Conditioned
+
+# Fewer digits than this are told.
+_ENOUGH = 6
+
+
+def digits(spec: Conditioned, inflation: float) -> int:
+    """Return how many decimal digits of an answer to rely on.
+
+    Args:
+        spec: the specification that was solved.
+        inflation: what rounding errors of its Gram matrices are multiplied by, at most
+            (`crossfeed.theory.kernels.Inverted`).
+
+    Returns:
+        A whole number from 0 to 15.
+    """
+    condition = max(inflation, 1.0 if spec.coordinates is None else spec.coordinates.condition)
+    return max(0, math.floor(-math.log10(min(condition, 1e16) * np.finfo(np.float64).eps)))
+
+
+def tell(spec: Conditioned, inflation: float) -> None:
+    """Warn where an answer has few digits.
+
+    Args:
+        spec: the specification that was solved.
+        inflation: as for `digits`.
+    """
+    left = digits(spec, inflation)
+    if left < _ENOUGH:
+        warnings.warn(few_digits(left), IllConditioned, stacklevel=4)
+
+
+def few_digits(left: int) -> str:
+    """Return what is said of an answer of few digits.
+
+    Args:
+        left: how many there are.
+
+    Returns:
+        A sentence without a full stop.
+    """
+    return (
+        f"some data are so near to dependent ones that rounding leaves about {left} digits of the errors; give "
+        "features in place of Gram matrices, or leave columns out that the others imply"
+    )

@@ -1,4 +1,4 @@
-"""The lifted system in sixty digits, from the very numbers of features or Gram matrices, where every G_k has full rank."""
+"""The limit in sixty digits, from the very numbers of features or Gram matrices, where every G_k has full rank."""
 
 from __future__ import annotations
 
@@ -65,10 +65,14 @@ class Precise:
             sum((M * S * theta for M, S, theta in zip(row[:-1], sources, truths, strict=True)), mp.zeros(d, 1))
             for row in estimates
         ]  # fmt: skip
-        mse = [_square(mean - theta) + _trace(row, spreads) for mean, theta, row in zip(means, truths, estimates)]
+        mse = [
+            _square(mean - theta) + _trace(row, spreads)
+            for mean, theta, row in zip(means, truths[:K], estimates, strict=True)
+        ]
         pairs = [(k, j) for k in range(K) for j in range(k)]
         apart = [
-            _square(means[k] - means[j]) + _trace([x - y for x, y in zip(estimates[k], estimates[j])], spreads)
+            _square(means[k] - means[j])
+            + _trace([x - y for x, y in zip(estimates[k], estimates[j], strict=True)], spreads)
             for k, j in pairs
         ]  # fmt: skip
         return np.array([float(x) for x in mse]), float(sum(apart) / max(1, len(pairs)))

@@ -17,7 +17,7 @@ from crossfeed.errors import IllConditioned
 from crossfeed.theory.specification import Conditioned
 
 # Fewer digits than this are told.
-_ENOUGH = 6
+_ENOUGH = 5
 
 
 def digits(spec: Conditioned, inflation: float) -> int:

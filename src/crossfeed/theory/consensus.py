@@ -184,7 +184,7 @@ class EntityBlock:
             InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
         """
         spec, w, parts = self.specification, weights.block(self.rows), self.parts(weights)
-        inverted = definite_inverse(parts)
+        inverted = definite_inverse(parts, spec.rounding)
         inverse, suspects, inflation = inverted
         if suspects.any():
             return self._respond_graded(weights, inverted)

@@ -5,9 +5,10 @@ digits that the given units would lose:
 
 * scales: W is diagonal, of powers of two, so that nothing is rounded. A column in units of 1e-6 then has a share of
   the trace like any other, and is not taken for rounding; nor is anything out of the range of numbers.
-* whitening: with R'R the Gram matrix of all features together, from a QR decomposition of the features, W = R^{-1}.
-  An error of 1e-16 in a Gram matrix costs as many digits as its condition number has; one in features costs half of
-  them. It needs features: from Gram matrices nothing is won, since their digits are gone.
+* whitening: with V D^2 V' the Gram matrix of all data together, W = V D^{-1}, so that this matrix becomes one. An error
+  of 1e-16 in a Gram matrix costs as many digits as its condition number has, once; solving with such matrices would
+  cost half as many again. Where features were given D and V are those of their QR decomposition, and Gram matrices are
+  formed of X W: errors of features cost half of those digits.
 
 What is least is the norm of theta in either (`crossfeed.theory.graded.Graded.missed`).
 
@@ -23,8 +24,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossfeed.errors import InvalidInput
 from crossfeed.theory.grams import FeatureMatrices, Grams, block_slices
-from crossfeed.theory.kernels import Array
+from crossfeed.theory.kernels import RANK_TOLERANCE, UNDECIDED, Array
 
 # Columns whose sizes are further apart than this are scaled, and sizes out of this range in all.
 _UNEVEN = 2.0**10
@@ -42,32 +44,50 @@ class Coordinates:
     Attributes:
         outward: W, shape (d, d).
         inward: W^{-1}, shape (d, d).
-        condition: condition number of the features that W makes one of; 1 for scales.
+        condition: what rounding errors of the data are multiplied by in these coordinates; 1 for scales.
+        rounding: size of eigenvalues of a Gram matrix in them, relative to its trace, that may be rounding errors of
+            the data.
     """
 
     outward: Array
     inward: Array
     condition: float = 1.0
+    rounding: float = 0.0
 
 
-def coordinates(gram: Array, sources: Sequence[Grams]) -> Coordinates | None:
+def coordinates(totals: Sequence[tuple[Grams, Array]]) -> Coordinates | None:
     """Choose coordinates for an ecosystem.
 
     Args:
-        gram: a sum of all its Gram matrices, shape (d, d).
-        sources: its Gram matrices.
+        totals: its sources of Gram matrices, each with a mean over its entities, shape (d, d).
 
     Returns:
         The coordinates; None where those given lose nothing.
+
+    Raises:
+        InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
     """
-    sizes = _sizes(gram, sources)
-    scales = _scales(sizes)
-    chosen = None if scales is None else Coordinates(np.diag(scales), np.diag(1.0 / scales))
-    columns = np.where(sizes > 0, sizes, 1.0)
-    equal = gram / columns / columns[:, None] if np.isfinite(gram).all() else np.zeros_like(gram)
-    if np.linalg.eigvalsh(equal)[0] > len(gram) * _DEPENDENT**2 or any(each.features is None for each in sources):
-        return chosen
-    return _whitening(columns, sources) or chosen
+    sources = [source for source, _ in totals]
+    with np.errstate(invalid="ignore"):  # sums of numbers out of range
+        sizes = _sizes(sum((total for _, total in totals), np.zeros_like(totals[0][1])), sources)
+        columns = np.where(sizes > 0, sizes, 1.0)
+        equal = [(source, total / columns / columns[:, None]) for source, total in totals]
+        traces = [float(np.trace(total)) for _, total in equal]
+    within = np.isfinite(traces).all()
+    # Each source counts alike: one of few data is not a weak direction.
+    parts = [(source, total, trace or 1.0) for (source, total), trace in zip(equal, traces, strict=True)]
+    if within:
+        values, directions = np.linalg.eigh(
+            sum((total / trace for _, total, trace in parts), np.zeros_like(parts[0][1]))
+        )
+        if values[0] > _DEPENDENT**2 * values[-1]:
+            return _scaled(sizes)
+    if all(source.features is not None for source in sources):
+        rows = [(source, trace if within else 1.0) for source, _, trace in parts]
+        return _whitening(*_singular(columns, rows), columns, sources) or _scaled(sizes)
+    if not within:
+        return _scaled(sizes)
+    return _whitening(_square_roots(values, sources), directions.T, columns, sources) or _scaled(sizes)
 
 
 def _sizes(gram: Array, sources: Sequence[Grams]) -> Array:
@@ -84,33 +104,54 @@ def _sizes(gram: Array, sources: Sequence[Grams]) -> Array:
     return sizes
 
 
-def _scales(sizes: Array) -> Array | None:
+def _scaled(sizes: Array) -> Coordinates | None:
     present = sizes[sizes > 0]
     if not present.size:
         return None
     low, high = present.min(), present.max()
     if high < _UNEVEN * low and low > _RANGE[0] and high < _RANGE[1]:
         return None
-    scales: Array = np.exp2(-np.round(np.log2(np.where(sizes > 0, sizes, high))))
-    return scales
+    scales = np.exp2(-np.round(np.log2(np.where(sizes > 0, sizes, high))))
+    return Coordinates(np.diag(scales), np.diag(1.0 / scales))
 
 
-def _whitening(columns: Array, sources: Sequence[Grams]) -> Coordinates | None:
+def _singular(columns: Array, rows: Sequence[tuple[Grams, float]]) -> tuple[Array, Array]:
+    """Return the singular values of all features together, zero for what is rounding, and their directions in rows."""
     d = len(columns)
     triangle: Array = np.zeros((0, d))
-    for block in _features(sources):
-        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, *(X / columns for X in block)]), mode="r"))
+    for source, trace in rows:
+        for block in _features([source]):
+            scaled = [X / (columns * np.sqrt(trace)) for X in block]
+            triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, *scaled]), mode="r"))
     _, values, directions = np.linalg.svd(triangle)
     sizes = np.zeros(d)
     sizes[: len(values)] = values
-    unit = max(each.unit for each in sources)
-    seen = sizes > 16 * np.sqrt(d) * unit * sizes[0]
-    if sizes[seen].min(initial=sizes[0]) > _DEPENDENT * sizes[0]:
+    noise = 16 * np.sqrt(d) * max(source.unit for source, _ in rows) * sizes[0]
+    return np.where(sizes > noise, sizes, 0.0), directions
+
+
+def _square_roots(values: Array, sources: Sequence[Grams]) -> Array:
+    """Return the same from eigenvalues of Gram matrices."""
+    noise = max(each.rounding for each in sources) * values.sum()
+    if ((values > noise) & (values <= max(RANK_TOLERANCE * values.sum(), 4 * noise))).any():
+        raise InvalidInput(UNDECIDED)
+    roots: Array = np.sqrt(np.where(values > noise, values, 0.0))
+    return roots
+
+
+def _whitening(sizes: Array, directions: Array, columns: Array, sources: Sequence[Grams]) -> Coordinates | None:
+    seen = sizes > 0
+    least, most = sizes[seen].min(initial=sizes.max()), sizes.max()
+    if least > _DEPENDENT * most:
         return None
     # Directions that no feature has keep their size. Each entity's Gram is about one, and not all of them together.
-    scale = np.where(seen, sizes, sizes[0]) / np.sqrt(sum(each.entities for each in sources))
+    scale = np.where(seen, sizes, most)
     outward, inward = directions.T / scale / columns[:, None], scale[:, None] * directions * columns
-    return Coordinates(outward, inward, float(sizes[0] / sizes[seen].min()))
+    ratio = float(most / least)
+    if all(each.features is not None for each in sources):
+        unit = max(each.unit for each in sources)
+        return Coordinates(outward, inward, ratio, len(columns) * (2 * unit * ratio) ** 2)
+    return Coordinates(outward, inward, ratio**2, max(each.rounding for each in sources) * ratio**2)
 
 
 def _features(sources: Sequence[Grams]) -> Iterator[FeatureMatrices]:

@@ -34,6 +34,7 @@ import numpy.typing as npt
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import (
     RANK_TOLERANCE,
+    UNDECIDED,
     Array,
     Mask,
     WeightedGram,
@@ -46,11 +47,6 @@ from crossfeed.theory.kernels import (
 
 # Binary logarithm of the smallest ratio of two weights that follow each other in size.
 _FAINTEST = -100.0
-
-_UNDECIDED = (
-    "some Gram matrices are so near to singular ones that rounding decides what they determine; give features in place "
-    "of Gram matrices (LinearEcosystem.from_features), in double precision, or leave columns out that the others imply"
-)
 
 # Binary logarithms of the sizes of G for which both G and its inverse are numbers.
 _SCALES = (-500.0, 500.0)
@@ -67,7 +63,7 @@ class Graded:
         place: shape (parts, b), each part's place in the order of weights.
         weight: shape (parts, b), each part's weight in B over its trace.
         scale: shape (b,), binary logarithm of the heaviest part's weight in G times its trace.
-        inflation: shape (b,), largest B_ii (B^{-1})_ii: what rounding errors of the factor are multiplied by.
+        inflation: shape (b,), largest c (B^{-1})_ii, c the weight of the level: what rounding errors are multiplied by.
         outward: W, where the norm that is least among estimates phi is that of W phi; None: the identity.
     """
 
@@ -202,7 +198,7 @@ def inverse_of_sum(
     Raises:
         InvalidInput: if the Gram matrices are so near to singular ones that rounding decides.
     """
-    inverse, suspects, _ = definite_inverse(parts)
+    inverse, suspects, _ = definite_inverse(parts, rounding or 0.0)
     singular = np.zeros(len(inverse), dtype=np.bool_)
     if suspects.any():
         factored = grade(selected(parts, suspects), rounding, outward)
@@ -235,14 +231,14 @@ def _levels(ordered: Array, noise: float) -> tuple[Array, npt.NDArray[np.intp]]:
         taken = np.where(values < -0.5, np.rint(-values) - 1, none).astype(np.intp)
         seen = values > max(RANK_TOLERANCE, 4 * noise)
         if ((values > noise) & ~seen).any():
-            raise InvalidInput(_UNDECIDED)
+            raise InvalidInput(UNDECIDED)
         level = np.where(seen, place, taken)
     order = np.argsort(level, axis=1, kind="stable")
     return np.take_along_axis(basis, order[:, None, :], axis=2), np.take_along_axis(level, order, axis=1)
 
 
 def _factor(basis: Array, level: npt.NDArray[np.intp], ordered: Array, weights: Array) -> tuple[Array, Array]:
-    """Return Y = L^{-1} of the graded matrix B, and the largest B_ii (B^{-1})_ii."""
+    """Return Y = L^{-1} of the graded matrix B, and what rounding errors are multiplied by in it."""
     reached = level < len(ordered)
     total = np.zeros_like(basis)
     for place, (weight, part) in enumerate(zip(weights, ordered, strict=True)):
@@ -254,7 +250,8 @@ def _factor(basis: Array, level: npt.NDArray[np.intp], ordered: Array, weights: 
     try:
         lower = np.asarray(np.linalg.cholesky(total), dtype=np.float64)
     except np.linalg.LinAlgError as error:
-        raise InvalidInput(_UNDECIDED) from error
+        raise InvalidInput(UNDECIDED) from error
     factor = inverse_lower(lower)
-    inflation = (total[:, order, order] * (factor**2).sum(axis=1)).max(axis=1)
-    return factor * reached[:, :, None], inflation
+    # Parts have a trace of one: what rounds in a direction is the heaviest part that sees it.
+    heaviest = np.where(reached, np.take_along_axis(weights.T, np.minimum(level, len(ordered) - 1), axis=1), 0.0)
+    return factor * reached[:, :, None], (heaviest * (factor**2).sum(axis=1)).max(axis=1)

@@ -72,7 +72,8 @@ class Grams:
     @property
     def unit(self) -> float:
         """Rounding unit of the numbers that were given, and no less than that of a double."""
-        return max(rounding_unit(self._dtype() if callable(self._dtype) else self._dtype), rounding_unit(np.float64))
+        given = np.dtype(self._dtype() if callable(self._dtype) else self._dtype)
+        return max(rounding_unit(given), rounding_unit(np.dtype(np.float64)))
 
     @property
     def rounding(self) -> float:
@@ -81,7 +82,7 @@ class Grams:
         Errors of features enter their Gram as squares.
         """
         own = self.unit if self.features is None else self.unit**2 / 2
-        return self.dimension * 8 * max(own, rounding_unit(np.float64))
+        return self.dimension * 8 * max(own, rounding_unit(np.dtype(np.float64)))
 
     def seen_in(self, outward: Array) -> Grams:
         """Return the Gram matrices of the features X W, which multiply phi where theta = W phi.
@@ -142,7 +143,8 @@ class Grams:
         return self.block(slice(0, self.entities))
 
 
-def rounding_unit(dtype: npt.DTypeLike) -> float:
+@cache
+def rounding_unit(dtype: np.dtype[Any]) -> float:
     """Return the relative distance between numbers of a type.
 
     Args:
@@ -151,8 +153,7 @@ def rounding_unit(dtype: npt.DTypeLike) -> float:
     Returns:
         The distance; zero for whole numbers.
     """
-    kind: np.dtype[Any] = np.dtype(dtype)
-    return float(np.finfo(kind).eps) if kind.kind == "f" else 0.0
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
 
 
 def grams_of(features: FeatureMatrices) -> Array:

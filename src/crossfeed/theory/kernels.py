@@ -36,8 +36,20 @@ WeightedGram = tuple[Array, Array]
 #: so near to them that they have no digits.
 RANK_TOLERANCE = 1e-12
 
+#: What is said of a matrix with an eigenvalue between a rounding error and a rank.
+UNDECIDED = (
+    "some Gram matrices are so near to singular ones that rounding decides what they determine; give features in place "
+    "of Gram matrices (LinearEcosystem.from_features), in double precision, or leave columns out that the others imply"
+)
+
 # Above this condition number a Cholesky factorization may have passed on rounding errors alone.
 _SUSPECT_CONDITION = 1e10
+
+# So it does above this share of the condition number at which the numbers that were given are rounding errors.
+_NEAR_ROUNDING = 0.01
+
+# Traces of G whose squares, and those of the inverse, are numbers with all their digits.
+_SQUARABLE = (1e-130, 1e130)
 
 # Parts whose sizes are further apart than the first number are not added up where the condition number exceeds the
 # second: the error of what the lightest part decides would grow as the inverse square of its size.
@@ -197,11 +209,12 @@ class Inverted(NamedTuple):
     inflation: Array
 
 
-def definite_inverse(parts: Sequence[WeightedGram]) -> Inverted:
+def definite_inverse(parts: Sequence[WeightedGram], rounding: float = 0.0) -> Inverted:
     """Invert G = sum_i c_i S_i by Cholesky factorization, for a stack of weighted positive semi-definite parts.
 
     Args:
         parts: pairs (c, S): c of shape (b,) or (1,), S of shape (b, d, d) or (d, d), the first one of shape (b, d, d).
+        rounding: eigenvalues of an S, relative to its trace, that may be rounding errors; zero: those of doubles.
 
     Returns:
         The inverses; a stack that has no factorization is all suspect, and no number of it is set.
@@ -219,10 +232,12 @@ def definite_inverse(parts: Sequence[WeightedGram]) -> Inverted:
             return Inverted(np.empty_like(total), np.ones(len(total), dtype=np.bool_), np.empty(len(total)))
         factor = inverse_lower(lower)
         # The product of the traces of G and G^{-1} bounds the condition number from above.
-        bound = _squared_norm(lower) * _squared_norm(factor)
+        size = _squared_norm(lower)
+        bound = size * _squared_norm(factor)
         inverse = transposed(factor) @ factor.copy()
         products = np.einsum("bii,bii->bi", total, inverse)
-    suspects = ~(bound <= _SUSPECT_CONDITION)
+    suspects = ~(bound <= min(_SUSPECT_CONDITION, _NEAR_ROUNDING / rounding if rounding else np.inf))
+    suspects |= ~((size > _SQUARABLE[0]) & (size < _SQUARABLE[1]))
     if (bound > _UNEVEN_CONDITION).any():
         suspects |= (bound > _UNEVEN_CONDITION) & _uneven(parts)
     return Inverted(inverse, suspects, products.max(axis=1))

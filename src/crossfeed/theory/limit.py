@@ -21,7 +21,7 @@ from crossfeed.errors import CrossfeedError, InvalidInput
 from crossfeed.theory.accuracy import digits, tell
 from crossfeed.theory.consensus import EntityBlock, Estimates, ReducedSystem, reduced_system
 from crossfeed.theory.constant_path import ConstantPath, Gains
-from crossfeed.theory.grams import map_blocks
+from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, Mask, trace_sandwich
 from crossfeed.theory.moments import Conditional, Moments
 from crossfeed.theory.specification import Conditioned, Specified
@@ -55,6 +55,7 @@ class Limit:
     Args:
         ecosystem: the ecosystem in question.
         radius: the spectral radius.
+        tolerance: distance from one within which an eigenvalue counts as one.
         reduced: the reduced system, under the m weights that the limit remembers.
         outcome: the moments in the limit, or the growth.
         path: the pool in the limit, if there is one.
@@ -74,6 +75,7 @@ class Limit:
         self,
         ecosystem: Specified,
         radius: float,
+        tolerance: float,
         reduced: ReducedSystem,
         outcome: Moments | Growth,
         path: ConstantPath | None,
@@ -85,6 +87,7 @@ class Limit:
         self.digits = digits(self.specification, reduced.inflation)
         self.growth = outcome if isinstance(outcome, Growth) else None
         self._singular = reduced.singular
+        self._tolerance = tolerance
         self._outcome = outcome
         self._path = path
 
@@ -101,8 +104,8 @@ class Limit:
         """
         if self._path is None:
             return np.zeros(self.specification.entities, dtype=np.bool_)
-        gains, tolerance = self._path.gains.by_weights[0], unit_tolerance(unit_error(self.specification.pool_gram))
-        return unbiased_entities(self.specification, self._path.weights, gains, self._singular, tolerance)
+        gains = self._path.gains.by_weights[0]
+        return unbiased_entities(self.specification, self._path.weights, gains, self._singular, self._tolerance)
 
     @cached_property
     def variance_growth(self) -> Array:
@@ -159,11 +162,12 @@ class Limit:
         """Frobenius norms of the blocks of lim M_t, shape (K, K + 1): private sources first, public last."""
         return _only(self._moments.gain_norms)
 
-    def mspe(self, grams: npt.ArrayLike | None = None, truths: npt.ArrayLike | None = None) -> Array:
+    def mspe(self, grams: npt.ArrayLike | Grams | None = None, truths: npt.ArrayLike | None = None) -> Array:
         """Return the limit of the mean squared prediction errors of every entity on every task.
 
         Args:
-            grams: X_m'X_m of M tasks, shape (M, d, d); default: every entity's private Gram.
+            grams: X_m'X_m of M tasks, shape (M, d, d), or `crossfeed.theory.sources.feature_source` of their features;
+                default: every entity's private Gram.
             truths: theta*_m, shape (M, d); default: every entity's truth, or the public truth where `grams` is given.
 
         Returns:
@@ -248,9 +252,9 @@ def limit_of(eco: Specified) -> Limit:
         reduced = reduced_system(spec, weights, estimates)
         long_run = boundary(matrix, _inputs(spec, reduced), accumulate, tolerance)
     if isinstance(long_run, Growth):
-        return Limit(eco, radius, reduced, long_run, None)
+        return Limit(eco, radius, tolerance, reduced, long_run, None)
     path = _settled_path(spec, weights, reduced, long_run)
-    return Limit(eco, radius, reduced, Moments(eco, path), path)
+    return Limit(eco, radius, tolerance, reduced, Moments(eco, path), path)
 
 
 def _check_finite(matrix: Array) -> None:

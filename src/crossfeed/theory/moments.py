@@ -32,7 +32,7 @@ from crossfeed.theory.checks import vector
 from crossfeed.theory.consensus import BySource, EntityBlock, Estimates
 from crossfeed.theory.constant_path import constant_path
 from crossfeed.theory.dispersion import distances, mean_over_pairs, reference
-from crossfeed.theory.grams import map_blocks
+from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted
 from crossfeed.theory.pool_path import BlockState, PoolPath
 from crossfeed.theory.scheduled_path import ScheduledPath
@@ -119,11 +119,12 @@ class Moments:
 
         return self._per_entity(errors)
 
-    def mspe(self, grams: npt.ArrayLike | None = None, truths: npt.ArrayLike | None = None) -> Array:
+    def mspe(self, grams: npt.ArrayLike | Grams | None = None, truths: npt.ArrayLike | None = None) -> Array:
         """Return the mean squared prediction error of every entity on every task, E |X_m (theta_tk - theta*_m)|^2.
 
         Args:
-            grams: X_m'X_m of M tasks, shape (M, d, d); default: every entity's private Gram.
+            grams: X_m'X_m of M tasks, shape (M, d, d), or `crossfeed.theory.sources.feature_source` of their features;
+                default: every entity's private Gram.
             truths: theta*_m, shape (M, d); default: every entity's truth, or the public truth where `grams` is given.
 
         Returns:
@@ -210,7 +211,7 @@ class Moments:
             )
         )
 
-    def _tasks(self, grams: npt.ArrayLike | None, truths: npt.ArrayLike | None) -> tuple[Array, Array]:
+    def _tasks(self, grams: npt.ArrayLike | Grams | None, truths: npt.ArrayLike | None) -> tuple[Array, Array]:
         spec = self.specification
         source = None if grams is None else gram_source(grams, "grams", None, spec.dimension)
         if source is None:
@@ -337,9 +338,12 @@ def _block_norms(moments: Moments, block: BlockState, rows: slice, carried: Arra
     """
     spec, w = moments.specification, block.response.weights
     F = BySource(*map(spec.outwards, block.response.inverses))
+    # Squares of gains in units that are far from one may be no numbers.
+    unit = float(np.abs(F.pool).max(initial=0.0)) or 1.0
+    pool, told = F.pool / unit, carried * unit
     count, width = len(F.pool), carried.shape[-1] ** 2
     places = rows.start + np.arange(count)
-    squares = (transposed(F.pool) @ F.pool).reshape(count, width) @ (transposed(carried) @ carried).reshape(-1, width).T
+    squares = (transposed(pool) @ pool).reshape(count, width) @ (transposed(told) @ told).reshape(-1, width).T
     norms: Array = np.sqrt(np.broadcast_to(w.synthetic**2, (count,))[:, None] * np.maximum(squares, 0.0))
     own = weighted(w.private, F.private @ transposed(spec.inwards(block.response.private)))
     shared = weighted(w.public, F.public @ spec.inwards(spec.public).T)

@@ -111,15 +111,16 @@ class Specification:
         sources = {"private": self.private, "public_source": self.public_source, "generated": self.generated}
         if self.fresh_source is not None:
             sources["fresh_source"] = self.fresh_source
-        distinct = list({id(each): each for each in sources.values()}.values())
-        shared = sum((each.all()[0] for each in distinct if each.entities == 1), self._pool_sums[2])
+        distinct = {id(each): each for each in sources.values()}
+        means = {id(self.generated): self._pool_sums[2], id(self.private): self._pool_sums[3]}
+        totals = [(each, means[key] if key in means else each.all()[0]) for key, each in distinct.items()]
         given = {field.name: getattr(self, field.name) for field in fields(Specification)}
-        chosen = coordinates(shared, distinct)
+        chosen = coordinates(totals)
         if chosen is None:
             same = Conditioned(**given, coordinates=None)
             same.__dict__["_pool_sums"] = self._pool_sums
             return same
-        seen = {id(each): each.seen_in(chosen.outward) for each in distinct}
+        seen = {key: each.seen_in(chosen.outward) for key, each in distinct.items()}
         return Conditioned(**given | {name: seen[id(each)] for name, each in sources.items()}, coordinates=chosen)
 
     def with_weights(self, alpha: Weight, beta: Weight) -> Specification:
@@ -188,21 +189,23 @@ class Specification:
         return self.sigma_generated**2 * self._pool_sums[1] + fresh
 
     @cached_property
-    def _pool_sums(self) -> tuple[Array, Array, Array]:
-        """Sbar, sum_j (1 - phi)^2 w_j^2 S_j, and the mean over entities of S_j + S~_j."""
+    def _pool_sums(self) -> tuple[Array, Array, Array, Array]:
+        """Sbar, sum_j (1 - phi)^2 w_j^2 S_j, and the means over entities of S_j and S~_j."""
 
-        def sums(rows: slice) -> tuple[Array, Array, Array]:
+        def sums(rows: slice) -> tuple[Array, Array, Array, Array]:
             share, (private, generated) = self.shares_of(rows), self.grams_of(rows)
             with np.errstate(over="ignore", invalid="ignore"):  # units may be out of the range of numbers
-                every = weighted_sum(np.ones(1), generated)
-                if private is not generated:
-                    every = every + weighted_sum(np.ones(1), private)
-                return weighted_sum(share, generated), weighted_sum(share**2, generated), every
+                published = weighted_sum(np.ones(1), generated)
+                held = published if private is generated else weighted_sum(np.ones(1), private)
+                if len(share) == 1:
+                    return share[0] * published, share[0] ** 2 * published, published, held
+                return weighted_sum(share, generated), weighted_sum(share**2, generated), published, held
 
         parts = list(map_blocks(sums, self.entities, self.dimension))
         zero = np.zeros((self.dimension, self.dimension))
         mean = sum((part[0] for part in parts), self.fresh_fraction * self.fresh_gram)
-        return mean, sum((part[1] for part in parts), zero), sum((part[2] for part in parts), zero) / self.entities
+        squares, published, held = (sum((part[i] for part in parts), zero) for i in (1, 2, 3))
+        return mean, squares, published / self.entities, held / self.entities
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +276,7 @@ class Conditioned(Specification):
         """
         return moments if self.coordinates is None else self.coordinates.inward.T @ moments
 
-    @property
+    @cached_property
     def rounding(self) -> float:
         """Size of eigenvalues of a Gram matrix, relative to its trace, that may be rounding errors.
 
@@ -283,10 +286,7 @@ class Conditioned(Specification):
         sources = [self.private, self.public_source, self.generated]
         sources += [] if self.fresh_source is None else [self.fresh_source]
         given = max(each.rounding for each in sources)
-        if self.coordinates is None:
-            return given
-        unit = max(each.unit for each in sources)
-        return max(given, self.dimension * (2 * unit * self.coordinates.condition) ** 2)
+        return given if self.coordinates is None else max(given, self.coordinates.rounding)
 
 
 class Specified(Protocol):

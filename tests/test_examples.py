@@ -100,3 +100,11 @@ def test_many_models(found, monkeypatch):
         "K = 3, similarity, first",
         "K = 3, similarity, last",
     }
+
+
+def test_ill_conditioned(found):
+    pytest.importorskip("mpmath", reason="the exact twin needs mpmath, which torch brings")
+    numbers = found("ill_conditioned", seeds=2, step=2)
+    assert numbers["condition 1e+14: features given"] < 1e-8
+    assert numbers["condition 1e+10: Gram matrices given"] < 1e-5 < numbers["condition 1e+10: lifted system in doubles"]
+    assert 1e10 < numbers["Gram matrices: refused from here"] <= 1e14

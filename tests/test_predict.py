@@ -76,7 +76,7 @@ FIELDS = {
     "proportional": ({"alpha": "proportional"}, {"alpha": lambda t: t / (t + 1)}),
     "own weights": (
         {"entities": own_weights(alpha=0.1, beta=[0.5, 0.6])},
-        {"alpha": [0.4, 0.1, 0.4], "beta": lambda t: [0.3, 0.5 if t < 2 else 0.6, 0.3]},
+        {"alpha": np.array([0.4, 0.1, 0.4]), "beta": lambda t: [0.3, 0.5 if t < 2 else 0.6, 0.3]},
     ),
     "accumulated": ({"history": "accumulate"}, {"history": "accumulate"}),
     "replace": ({"update": "replace", "alpha": None}, {"alpha": 1.0}),

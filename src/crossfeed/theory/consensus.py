@@ -344,7 +344,7 @@ class ReducedSystem:
 
     @property
     def inflation(self) -> float:
-        """What rounding errors of the G_k are multiplied by, at most."""
+        """Factor by which rounding errors of the G_k are multiplied, at most."""
         return max(coupling.inflation for coupling in self.couplings)
 
 

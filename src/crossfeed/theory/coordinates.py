@@ -34,7 +34,7 @@ _RANGE = (2.0**-200, 2.0**200)
 
 # Features whose scaled columns are nearer to dependent ones than this are whitened: their Gram's condition number is
 # the inverse of the square.
-_DEPENDENT = 1e-3
+_DEPENDENT = 1e-2
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from crossfeed.theory.specification import Conditioned
 
 
 class Reference(NamedTuple):
-    """What entity 0 says of the data that all share, at one generation.
+    """The reference at one generation: entity 0's view of the data that all share.
 
     Attributes:
         mean: E theta_0, shape (d,).

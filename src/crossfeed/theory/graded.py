@@ -84,7 +84,7 @@ class Graded:
 
     @cached_property
     def missed(self) -> Array:
-        """What an estimate of least norm misses of a parameter, shape (b, d, d).
+        """Map from a parameter to the part that an estimate of least norm misses, shape (b, d, d).
 
         It is the projection onto the directions that no part sees, along those that are orthogonal to them (in the
         norm that is least).

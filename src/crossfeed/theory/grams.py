@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from crossfeed.theory.kernels import Array, gram
+from crossfeed.theory.kernels import Array, gram, transposed
 
 #: Features of a run of entities: a stack (b, n, d), or a list of b matrices (n_k, d).
 FeatureMatrices: TypeAlias = "Array | list[Array]"
@@ -101,7 +101,11 @@ class Grams:
             return given @ outward if isinstance(given, np.ndarray) else [X @ outward for X in given]
 
         def load(rows: slice) -> Array:
-            return outward.T @ self.block(rows) @ outward if features is None else grams_of(transformed(rows))
+            if features is not None:
+                return grams_of(transformed(rows))
+            seen = outward.T @ self.block(rows) @ outward
+            # A factorization reads one triangle, products read both: what differs by rounding would not cancel.
+            return (seen + transposed(seen)) / 2
 
         source = Grams(
             load, self.entities, self.dimension, None if features is None else transformed, dtype=self._dtype

@@ -1,4 +1,4 @@
-"""What users give in place of Gram matrices, read and checked: matrices, features, lists of them, loaders of blocks.
+"""Gram matrices as users give them, read and checked: matrices, features, lists of either, loaders of blocks.
 
 Source: the Gram matrices are those of the paper, Section 5.
 """

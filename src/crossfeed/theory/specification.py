@@ -215,6 +215,19 @@ class Conditioned(Specification):
     Truths stay those of theta, as they were given.
 
     Attributes:
+        private: Gram matrices S~ of the private data, one (d, d) per entity.
+        public_source: S_*, as a source of one matrix.
+        generated: Gram matrices S of the published rows; the same object as `private` where those are the private rows.
+        fresh_source: S_F, as a source of one matrix, or None.
+        fresh_fraction: phi, in [0, 1].
+        weights: alpha and beta over the generations.
+        shares: w, shape (K,), or (1,) where they are equal.
+        sigma: noise standard deviation of human data.
+        sigma_generated: noise standard deviation of generated data.
+        history: "latest" or "accumulate".
+        truths: theta*_k, shape (K, d).
+        truth_public: theta*_0, shape (d,).
+        truth_given: False if the truths are unknown and stand at zero; only unbiased estimates then have a known error.
         coordinates: W; None where it is the identity.
     """
 

@@ -44,19 +44,9 @@ def tell(spec: Conditioned, inflation: float) -> None:
     """
     left = digits(spec, inflation)
     if left < _ENOUGH:
-        warnings.warn(few_digits(left), IllConditioned, stacklevel=4)
-
-
-def few_digits(left: int) -> str:
-    """Return what is said of an answer of few digits.
-
-    Args:
-        left: how many there are.
-
-    Returns:
-        A sentence without a full stop.
-    """
-    return (
-        f"some data are so near to dependent ones that rounding leaves about {left} digits of the errors; give "
-        "features in place of Gram matrices, or leave columns out that the others imply"
-    )
+        features = "" if spec.private.features else "give features in place of Gram matrices, or "
+        text = (
+            f"some data are so near to dependent ones that rounding leaves about {left} digits of the errors; "
+            f"{features}leave columns out that the others imply"
+        )
+        warnings.warn(text, IllConditioned, stacklevel=4)

@@ -400,12 +400,12 @@ def carried_spread(spec: Conditioned, weights: Sequence[SourceWeights], reduced:
 
     def sums(rows: slice) -> Array:
         block = EntityBlock.read(spec, rows)
-        root, responses = square_root(block.private), [block.respond(w) for w in weights]
+        root, responses = square_root(block.private, spec.rounding), [block.respond(w) for w in weights]
         published = [weighted(each.gain, transposed(each.replies.private) @ root) for each in responses]
         carried = reduce(add, map(np.matmul, gains, published))
         return weighted_sum(np.ones(1), carried @ transposed(carried))
 
-    root = square_root(spec.public[None])[0]
+    root = square_root(spec.public[None], spec.rounding)[0]
     public = reduce(add, (gain @ (each.public @ root) for gain, each in zip(gains, reduced.couplings, strict=True)))
     return reduce(add, map_blocks(sums, spec.entities, spec.dimension), public @ public.T)
 

@@ -162,6 +162,6 @@ def constant_path(spec: Conditioned, generations: Sequence[int]) -> ConstantPath
     """
     weights = [spec.weights.at(0), spec.weights.at(1)]
     reduced = reduced_system(spec, weights, Estimates.expected(spec))
-    error = unit_error(spec.pool_gram, reduced.couplings[1].inflation)
+    error = unit_error(spec.pool_gram, reduced.couplings[1].inflation, spec.rounding)
     matrix = without_drift(reduced.couplings[1].matrix, error)
     return ConstantPath(spec, weights, reduced, finite_gains(spec, matrix, generations))

@@ -26,7 +26,7 @@ import numpy as np
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.grams import FeatureMatrices, Grams, block_slices
-from crossfeed.theory.kernels import RANK_TOLERANCE, UNDECIDED, Array
+from crossfeed.theory.kernels import UNDECIDED, Array, rank_tolerance
 
 # Columns whose sizes are further apart than this are scaled, and sizes out of this range in all.
 _UNEVEN = 2.0**10
@@ -132,10 +132,10 @@ def _singular(columns: Array, rows: Sequence[tuple[Grams, float]]) -> tuple[Arra
 
 def _square_roots(values: Array, sources: Sequence[Grams]) -> Array:
     """Return the same from eigenvalues of Gram matrices."""
-    noise = max(each.rounding for each in sources) * values.sum()
-    if ((values > noise) & (values <= max(RANK_TOLERANCE * values.sum(), 4 * noise))).any():
+    noise, trace = max(each.rounding for each in sources), values.sum()
+    if ((values > noise * trace) & (values <= rank_tolerance(noise) * trace)).any():
         raise InvalidInput(UNDECIDED)
-    roots: Array = np.sqrt(np.where(values > noise, values, 0.0))
+    roots: Array = np.sqrt(np.where(values > noise * trace, values, 0.0))
     return roots
 
 

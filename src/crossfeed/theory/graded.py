@@ -33,13 +33,13 @@ import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import (
-    RANK_TOLERANCE,
     UNDECIDED,
     Array,
     Mask,
     WeightedGram,
     definite_inverse,
     inverse_lower,
+    rank_tolerance,
     selected,
     transposed,
     weighted,
@@ -229,7 +229,7 @@ def _levels(ordered: Array, noise: float) -> tuple[Array, npt.NDArray[np.intp]]:
         values, vectors = np.linalg.eigh(inside)
         basis = basis @ vectors
         taken = np.where(values < -0.5, np.rint(-values) - 1, none).astype(np.intp)
-        seen = values > max(RANK_TOLERANCE, 4 * noise)
+        seen = values > rank_tolerance(noise)
         if ((values > noise) & ~seen).any():
             raise InvalidInput(UNDECIDED)
         level = np.where(seen, place, taken)

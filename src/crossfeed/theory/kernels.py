@@ -263,17 +263,30 @@ def selected(parts: Sequence[WeightedGram], rows: Mask) -> list[WeightedGram]:
     return [(c[rows] if len(c) > 1 else c, S[rows] if S.ndim == 3 and len(S) > 1 else S) for c, S in parts]
 
 
-def square_root(matrices: Array) -> Array:
+def rank_tolerance(rounding: float) -> float:
+    """Return the eigenvalue of a Gram matrix, relative to its trace, from which on it counts.
+
+    Args:
+        rounding: that which may be a rounding error of what was given.
+
+    Returns:
+        The tolerance: far enough above rounding that numbers in between are no accident.
+    """
+    return max(RANK_TOLERANCE, 4 * rounding)
+
+
+def square_root(matrices: Array, rounding: float) -> Array:
     """Factor positive semi-definite matrices as S = X'X.
 
     Args:
         matrices: S, shape (b, d, d).
+        rounding: eigenvalues, relative to the trace, that may be rounding errors.
 
     Returns:
         X', shape (b, d, d); zero in directions where S is only rounding.
     """
     values, vectors = np.linalg.eigh(matrices)
-    inside = values > RANK_TOLERANCE * values.sum(axis=1, keepdims=True)
+    inside = values > rank_tolerance(rounding) * values.sum(axis=1, keepdims=True)
     root: Array = vectors * np.sqrt(np.where(inside, values, 0.0))[:, None, :]
     return root
 

@@ -241,7 +241,7 @@ def limit_of(eco: Specified) -> Limit:
     matrix = reduced.couplings[0].matrix
     _check_finite(matrix)
     tell(spec, reduced.inflation)
-    error = unit_error(spec.pool_gram, reduced.inflation)
+    error = unit_error(spec.pool_gram, reduced.inflation, spec.rounding)
     radius, tolerance = spectral_radius(matrix), unit_tolerance(error)
     long_run: Stationary | Growth
     if settles(matrix, accumulate, tolerance):

@@ -102,7 +102,7 @@ class ScheduledPath:
         return [with_shared_data(spec, total, estimates) for total in totals]
 
     def _step(self, coupling: Coupling, generation: int) -> Array:
-        error = unit_error(self._spec.pool_gram, coupling.inflation)
+        error = unit_error(self._spec.pool_gram, coupling.inflation, self._spec.rounding)
         return pool_step(self._spec, without_drift(coupling.matrix, error), generation)
 
     def _means(self, couplings: Sequence[Coupling]) -> Array:

@@ -29,7 +29,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from crossfeed.theory.kernels import RANK_TOLERANCE, Array
+from crossfeed.theory.kernels import Array, rank_tolerance
 
 # Eigenvalues and Schur forms: complex, or real where the library finds that they are.
 ComplexArray = npt.NDArray[np.complexfloating[Any, Any]]
@@ -107,7 +107,7 @@ def spectral_radius(matrix: Array) -> float:
     return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
-def unit_error(pool_gram: Array, inflation: float = 1.0) -> float:
+def unit_error(pool_gram: Array, inflation: float, rounding: float) -> float:
     """Return the rounding error of an eigenvalue one of A.
 
     At alpha = 1 the matrix A is exactly a projection onto the range of Sbar, but is computed through Sbar^{-1}, so its
@@ -116,12 +116,13 @@ def unit_error(pool_gram: Array, inflation: float = 1.0) -> float:
     Args:
         pool_gram: Sbar, shape (d, d).
         inflation: what rounding errors of the G_k are multiplied by (`crossfeed.theory.kernels.Inverted`).
+        rounding: eigenvalues of Sbar, relative to its trace, that may be rounding errors.
 
     Returns:
         The error.
     """
     values = np.linalg.eigvalsh(pool_gram)
-    inside = values[values > RANK_TOLERANCE * max(values[-1], np.finfo(float).tiny)]
+    inside = values[values > rank_tolerance(rounding) * max(values[-1], np.finfo(float).tiny)]
     condition = inside[-1] / inside[0] if len(inside) else 1.0
     return float(16 * np.finfo(float).eps * max(condition, inflation))
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from crossfeed.theory.consensus import EntityBlock
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import RANK_TOLERANCE, Array, Mask, weighted_sum
+from crossfeed.theory.kernels import Array, Mask, rank_tolerance, weighted_sum
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
 
@@ -71,7 +71,7 @@ def _missed(spec: Conditioned, weights: SourceWeights, singular: Mask) -> Array:
         missed = block.graded(weights, lost).missed
         product = published @ missed
         # Rounding in the projection enters the trace as its square.
-        least = max(RANK_TOLERANCE, 4 * spec.rounding) * np.trace(published, axis1=1, axis2=2)
+        least = rank_tolerance(spec.rounding) * np.trace(published, axis1=1, axis2=2)
         met = np.einsum("bji,bji->b", missed, product) > least
         share = np.broadcast_to(spec.shares_of(rows), lost.shape)[lost]
         return weighted_sum(share * met, product)

@@ -167,6 +167,24 @@ def test_where_no_digit_is_left_grams_are_refused(condition, seed):
         LinearEcosystem(private, public).limit()
 
 
+@pytest.mark.parametrize("apart", [1e-4, 1e-6, 1e-8, 1e-10])
+@pytest.mark.parametrize(("alpha", "beta"), [(0.0, 1.0), (0.9, 1.0), (0.5, 0.5)])
+def test_one_entity_of_nearly_dependent_data_is_right_or_refused(apart, alpha, beta):
+    """The others' data do not make its own better: never a direction less without a word."""
+    private, public = drawn(2, K=1)
+    private[0, :, 3] = private[0, :, 2] + apart * private[0, :, 3]
+    wanted, _ = Precise(grams(private), grams([public])[0], grams(private), alpha, beta).limit()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IllConditioned)
+        try:
+            limit = LinearEcosystem.from_features(private, public, alpha=alpha, beta=beta).limit()
+        except InvalidInput:
+            assert apart < 1e-4
+            assert beta == 1.0
+            return
+    assert limit.mse == pytest.approx(wanted, rel=10.0 ** (1 - limit.digits))
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("of", ["grams", "features"])
 def test_rounding_of_single_precision_is_no_direction(seed, of):

@@ -1,7 +1,9 @@
 """Digits that rounding leaves of an answer, and the warning where they are few.
 
 A rounding error of a Gram matrix is multiplied by its condition number; half of the digits of that number are won where
-features are given (`crossfeed.theory.coordinates`). docs/theory.md has the measured errors beside this estimate.
+features are given (`crossfeed.theory.coordinates`). Where one entity's data are nearly dependent and the others' are
+not, those coordinates do not help, and half as many digits again are lost between the entity and the pool.
+docs/theory.md has measured errors.
 
 Reference: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed. (2002), Theorem 10.6.
 """
@@ -13,7 +15,8 @@ import warnings
 
 import numpy as np
 
-from crossfeed.errors import IllConditioned
+from crossfeed.errors import IllConditioned, InvalidInput
+from crossfeed.theory.kernels import UNDECIDED
 from crossfeed.theory.specification import Conditioned
 
 # Fewer digits than this are told.
@@ -31,7 +34,7 @@ def digits(spec: Conditioned, inflation: float) -> int:
     Returns:
         A whole number from 0 to 15.
     """
-    condition = max(inflation, 1.0 if spec.coordinates is None else spec.coordinates.condition)
+    condition = max(inflation**1.5, 1.0 if spec.coordinates is None else spec.coordinates.condition)
     return max(0, math.floor(-math.log10(min(condition, 1e16) * np.finfo(np.float64).eps)))
 
 
@@ -41,8 +44,13 @@ def tell(spec: Conditioned, inflation: float) -> None:
     Args:
         spec: the specification that was solved.
         inflation: as for `digits`.
+
+    Raises:
+        InvalidInput: if it has none.
     """
     left = digits(spec, inflation)
+    if left == 0:
+        raise InvalidInput(UNDECIDED)
     if left < _ENOUGH:
         features = "" if spec.private.features else "give features in place of Gram matrices, or "
         text = (

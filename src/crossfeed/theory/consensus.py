@@ -31,9 +31,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crossfeed.errors import InvalidInput
 from crossfeed.theory.graded import Graded, grade
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import (
+    UNDECIDED,
     Array,
     Inverted,
     Mask,
@@ -220,8 +222,11 @@ class EntityBlock:
             gain[suspects] = factored.gain(source)
         singular = np.zeros_like(suspects)
         singular[suspects] = factored.singular
+        spec = self.specification
+        if (singular & (spec.private.obscured[self.rows] | spec.public_source.obscured[0])).any():
+            raise InvalidInput(UNDECIDED)
         inverses, replies = BySource(*gains), BySource(*(transposed(gain) @ self.generated for gain in gains))
-        ones, share = np.ones(1), self.specification.shares_of(self.rows)
+        ones, share = np.ones(1), spec.shares_of(self.rows)
         alike = SourceWeights(ones, ones, ones)
         return Response(alike, share, self.private, inverses, replies, singular, inflation, graded=True)
 

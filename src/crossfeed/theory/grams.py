@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from crossfeed.theory.kernels import Array, gram, transposed
+from crossfeed.theory.kernels import Array, Mask, directions_of, gram, rank_tolerance, transposed
 
 #: Features of a run of entities: a stack (b, n, d), or a list of b matrices (n_k, d).
 FeatureMatrices: TypeAlias = "Array | list[Array]"
@@ -83,6 +83,23 @@ class Grams:
         """
         own = self.unit if self.features is None else self.unit**2 / 2
         return self.dimension * 8 * max(own, rounding_unit(np.dtype(np.float64)))
+
+    @cached_property
+    def obscured(self) -> Mask:
+        """Entities whose features have directions that are lost among the rounding errors of their Gram, shape (K,)."""
+        features = self.features
+        if features is None:
+            return np.zeros(self.entities, dtype=np.bool_)
+
+        def masks(rows: slice) -> Mask:
+            values, given = np.linalg.eigvalsh(self.block(rows)), features(rows)
+            seen = (values > rank_tolerance(self.rounding) * values.sum(axis=1, keepdims=True)).sum(axis=1)
+            stacks = [given] if isinstance(given, np.ndarray) else [X[None] for X in given]
+            held = np.concatenate([(directions_of(X, self.unit) > 0).sum(axis=1) for X in stacks])
+            lost: Mask = held > seen
+            return lost
+
+        return np.concatenate([masks(rows) for rows in block_slices(self.entities, self.dimension)])
 
     def seen_in(self, outward: Array) -> Grams:
         """Return the Gram matrices of the features X W, which multiply phi where theta = W phi.

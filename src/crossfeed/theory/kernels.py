@@ -263,6 +263,22 @@ def selected(parts: Sequence[WeightedGram], rows: Mask) -> list[WeightedGram]:
     return [(c[rows] if len(c) > 1 else c, S[rows] if S.ndim == 3 and len(S) > 1 else S) for c, S in parts]
 
 
+def directions_of(rows: Array, unit: float) -> Array:
+    """Return singular values of features that are no rounding errors.
+
+    Args:
+        rows: X, shape (..., n, d).
+        unit: rounding unit of the numbers that were given.
+
+    Returns:
+        Their singular values, shape (..., min(n, d)), zero for what is rounding.
+    """
+    values = np.linalg.svdvals(rows)
+    noise = 16 * np.sqrt(rows.shape[-1]) * unit * values.max(axis=-1, initial=0.0, keepdims=True)
+    seen: Array = np.where(values > noise, values, 0.0)
+    return seen
+
+
 def rank_tolerance(rounding: float) -> float:
     """Return the eigenvalue of a Gram matrix, relative to its trace, from which on it counts.
 

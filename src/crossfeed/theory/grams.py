@@ -95,6 +95,9 @@ class Grams:
             values, given = np.linalg.eigvalsh(self.block(rows)), features(rows)
             seen = (values > rank_tolerance(self.rounding) * values.sum(axis=1, keepdims=True)).sum(axis=1)
             stacks = [given] if isinstance(given, np.ndarray) else [X[None] for X in given]
+            most = np.concatenate([np.full(len(X), min(X.shape[1:])) for X in stacks])
+            if (seen == most).all():
+                return np.zeros(len(seen), dtype=np.bool_)
             held = np.concatenate([(directions_of(X, self.unit) > 0).sum(axis=1) for X in stacks])
             lost: Mask = held > seen
             return lost

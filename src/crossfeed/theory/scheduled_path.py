@@ -43,7 +43,10 @@ class ScheduledPath:
         self._generations = generations
         self._weights = [spec.weights.at(t) for t in range(max(generations) + 1)]
         couplings = self._couplings(Estimates.expected(spec))
-        self._steps = [self._step(coupling, t) for t, coupling in enumerate(couplings, start=1)]
+        inflation = max((coupling.inflation for coupling in couplings), default=1.0)
+        error = unit_error(spec.pool_gram, inflation, spec.rounding)
+        matrices = [without_drift(coupling.matrix, error) for coupling in couplings]
+        self._steps = [pool_step(spec, matrix, t) for t, matrix in enumerate(matrices, start=1)]
         noise, publics = self._noise_and_public(couplings)
         private, self.inflation = self._spread()
         spread = private + publics @ spec.public @ transposed(publics)
@@ -100,10 +103,6 @@ class ScheduledPath:
         parts = map_blocks(sums, spec.entities, spec.dimension)
         totals = reduce(lambda left, right: list(map(add, left, right)), parts)
         return [with_shared_data(spec, total, estimates) for total in totals]
-
-    def _step(self, coupling: Coupling, generation: int) -> Array:
-        error = unit_error(self._spec.pool_gram, coupling.inflation, self._spec.rounding)
-        return pool_step(self._spec, without_drift(coupling.matrix, error), generation)
 
     def _means(self, couplings: Sequence[Coupling]) -> Array:
         means = [np.zeros(self._spec.dimension)]

@@ -41,7 +41,7 @@ def unbiased_entities(
         Shape (K,).
     """
     full_rank: Mask = ~singular[-1]
-    if not singular.any():
+    if not singular.any() or not full_rank.any():
         return full_rank
     missed = [_missed(spec, w, mask) for w, mask in zip(weights, singular, strict=True)]
     error = np.einsum("uij,ujk->ik", gains, np.array(missed))

@@ -19,9 +19,10 @@ from operator import add
 import numpy as np
 import numpy.typing as npt
 
-from crossfeed.theory.consensus import Coupling, EntityBlock, Estimates, ReducedSystem, carried_spread, reduced_system
+from crossfeed.theory.consensus import Coupling, Estimates, ReducedSystem, carried_spread, reduced_system
 from crossfeed.theory.kernels import Array, times_transposed, transposed
 from crossfeed.theory.pool_path import BlockState, PoolState, newest_share, next_noise, pool_step
+from crossfeed.theory.response import EntityBlock
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.spectrum import unit_error, without_drift
 from crossfeed.theory.weights import SourceWeights

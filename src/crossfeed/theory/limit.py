@@ -19,11 +19,12 @@ import numpy.typing as npt
 
 from crossfeed.errors import CrossfeedError, InvalidInput
 from crossfeed.theory.accuracy import digits, tell
-from crossfeed.theory.consensus import EntityBlock, Estimates, ReducedSystem, reduced_system
+from crossfeed.theory.consensus import Estimates, ReducedSystem, reduced_system
 from crossfeed.theory.constant_path import ConstantPath, Gains
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, Mask, trace_sandwich
 from crossfeed.theory.moments import Conditional, Moments
+from crossfeed.theory.response import EntityBlock
 from crossfeed.theory.specification import Conditioned, Specified
 from crossfeed.theory.spectrum import (
     Growth,

@@ -29,12 +29,13 @@ import numpy.typing as npt
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.accuracy import digits, tell
 from crossfeed.theory.checks import vector
-from crossfeed.theory.consensus import BySource, EntityBlock, Estimates
+from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.constant_path import constant_path
 from crossfeed.theory.dispersion import distances, mean_over_pairs, reference
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted
 from crossfeed.theory.pool_path import BlockState, PoolPath
+from crossfeed.theory.response import BySource, EntityBlock
 from crossfeed.theory.scheduled_path import ScheduledPath
 from crossfeed.theory.sources import gram_source
 from crossfeed.theory.specification import Specified

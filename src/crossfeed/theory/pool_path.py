@@ -14,8 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
-from crossfeed.theory.consensus import EntityBlock, Estimates, Response
+from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.kernels import Array
+from crossfeed.theory.response import EntityBlock, Response
 from crossfeed.theory.specification import Conditioned
 
 

@@ -14,10 +14,11 @@ from operator import add
 
 import numpy as np
 
-from crossfeed.theory.consensus import Coupling, EntityBlock, Estimates, Response, coupling_sums, with_shared_data
+from crossfeed.theory.consensus import Coupling, Estimates, coupling_sums, with_shared_data
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array, times_transposed, transposed, weighted_sum
 from crossfeed.theory.pool_path import BlockState, PoolState, newest_share, next_noise, pool_step
+from crossfeed.theory.response import EntityBlock, Response
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.spectrum import unit_error, without_drift
 

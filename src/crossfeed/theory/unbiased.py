@@ -18,9 +18,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crossfeed.theory.consensus import EntityBlock
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array, Mask, rank_tolerance, weighted_sum
+from crossfeed.theory.response import EntityBlock
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
 

@@ -123,3 +123,11 @@ def test_public_files(tmp_path, monkeypatch, capsys):
     assert "items: {'train': 54, 'validation': 3, 'test': 3}" in told
     assert "one step: done" in told
     assert told.count("not in") == len(module.FILES) - 1
+
+
+def test_ill_conditioned(found):
+    pytest.importorskip("mpmath", reason="the exact twin needs mpmath, which torch brings")
+    numbers = found("ill_conditioned", seeds=2, step=2)
+    assert numbers["condition 1e+14: features given"] < 1e-8
+    assert numbers["condition 1e+10: Gram matrices given"] < 1e-5 < numbers["condition 1e+10: lifted system in doubles"]
+    assert 1e10 < numbers["Gram matrices: refused from here"] <= 1e14

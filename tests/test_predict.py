@@ -77,7 +77,7 @@ FIELDS = {
     "proportional": ({"alpha": "proportional"}, {"alpha": lambda t: t / (t + 1)}),
     "own weights": (
         {"entities": own_weights(alpha=0.1, beta=[0.5, 0.6])},
-        {"alpha": [0.4, 0.1, 0.4], "beta": lambda t: [0.3, 0.5 if t < 2 else 0.6, 0.3]},
+        {"alpha": np.array([0.4, 0.1, 0.4]), "beta": lambda t: [0.3, 0.5 if t < 2 else 0.6, 0.3]},
     ),
     "accumulated": ({"history": "accumulate"}, {"history": "accumulate"}),
     "replace": ({"update": "replace", "alpha": None}, {"alpha": 1.0}),
@@ -462,6 +462,27 @@ def test_predict_prints_writes_and_speaks_json(command, tmp_path):
     data = json.loads(plain.out)
     assert len(data["records"]) == pq.read_table(folder / "records.parquet").num_rows
     assert {row["law"] for row in data["limit"]} == {"limit", "linear"}
+
+
+def test_few_digits_are_a_note_beside_the_numbers(command, tmp_path):
+    """Said once, on stderr: the numbers stay what a program can read."""
+    rng = np.random.default_rng(0)
+    for name in "abp":
+        rows = rng.standard_normal((8, 3))
+        rows[:, 2] = rows[:, 1] + 1e-11 * rows[:, 2]
+        np.savez(tmp_path / f"{name}.npz", features=rows)
+    (tmp_path / "x.yaml").write_text(
+        "name: near\necosystem: {entities: [{name: a, private: a}, {name: b, private: b}], alpha: 0.5, beta: 0.5}\n"
+        "learner: {kind: linear}\ntasks:\n  a: {source: regression, features: a.npz}\n"
+        "  b: {source: regression, features: b.npz}\npublic: {source: regression, features: p.npz}\n"
+        "grid: {ecosystem.alpha: [0.2, 0.5]}\ngenerations: 1\n"
+    )
+    answer = command("predict", "x.yaml", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.err.count("Note: ") == 1
+    assert "4 digits of the errors; leave columns out" in answer.err
+    found = {row["metric"]: row["value"] for row in json.loads(answer.out)["limit"]}
+    assert found["spectral_radius"] < 1
 
 
 @pytest.mark.usefixtures("nash_known")

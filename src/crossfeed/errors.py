@@ -14,6 +14,8 @@
     ├── WorkerFailure           an error in a worker process, or the loss of the process
     └── theory.NoLimit          a limit that does not exist; it names the law of growth
 
+    IllConditioned (a warning)  numbers that rounding leaves few digits of
+
 A message states the value received and a value that can be used. The command line prints it as one paragraph and
 exits with code 2, except `Diverged` and `WorkerFailure`, which end one cell and are kept in the run.
 """
@@ -29,6 +31,10 @@ class InvalidInput(CrossfeedError, ValueError):
 
 class InvalidDescription(InvalidInput):
     """A description of an ecosystem or experiment that cannot be understood."""
+
+
+class IllConditioned(UserWarning):
+    """A warning: rounding leaves few digits of numbers of exact theory; the message tells how many."""
 
 
 class DataUnavailable(CrossfeedError):

@@ -167,8 +167,8 @@ def test_lemma_1_needs_weights_in_common():
     eco = LinearEcosystem.from_features(
         features,
         public,
-        alpha=[0.8722, 0.98, 0.1521],
-        beta=[0.9865, 0.008, 0.0008],
+        alpha=np.array([0.8722, 0.98, 0.1521]),
+        beta=np.array([0.9865, 0.008, 0.0008]),
         shares=[0.0077, 0.7006, 0.2917],
     )
     assert lemma_1(eco) == 1.0

@@ -110,7 +110,7 @@ def test_influence_is_the_block_norms_of_the_lifted_map(description):
     eco, twin = twins(description)
     K, d = eco.entities, eco.dimension
     blocks = np.array([M for M, _, _ in twin.propagate(GENERATIONS)]).reshape(-1, K, d, K + 1, d)
-    assert_close(eco.influence(GENERATIONS), np.sqrt((blocks**2).sum(axis=(2, 4))))
+    assert_close(eco.moments(GENERATIONS).gain_norms, np.sqrt((blocks**2).sum(axis=(2, 4))))
 
 
 @settings(max_examples=40, deadline=None)

@@ -19,7 +19,7 @@ CASES = {
     "paper": {},
     "alpha 1": {"alpha": 1.0},
     "beta 1": {"alpha": 0.3, "beta": 1.0},
-    "own weights": {"alpha": [0.2, 0.9], "beta": [0.8, 0.3], "initial_beta": 0.6},
+    "own weights": {"alpha": np.array([0.2, 0.9]), "beta": np.array([0.8, 0.3]), "initial_beta": 0.6},
     "shares": {"shares": [0.85, 0.15], "sigma_generated": 0.4},
     "accumulate": {"history": "accumulate", "alpha": 0.8},
     "fresh": {"fresh_fraction": 0.4, "alpha": 0.9},
@@ -94,7 +94,7 @@ def test_the_workflow_agrees_with_the_moments(case, rank):
     sigma = 0.8
     states = simulate(rng, X, truths, truth_public, sigma, options)
     eco = LinearEcosystem.from_features(
-        X["private"], X["public"], X["generated"], X["fresh"],
+        X["private"], X["public"], X["generated"], X["fresh"] if "fresh_fraction" in options else None,
         sigma=sigma, truths=truths, truth_public=truth_public, **options,
     )  # fmt: skip
     moments = eco.moments(range(GENERATIONS))

@@ -149,6 +149,20 @@ def test_gains_are_those_of_exact_arithmetic(seed, weights, rows):
     assert found.singular[0] == (rank < 4)
 
 
+def test_weights_whose_squares_have_no_digits_are_weights():
+    """Without public data only the ratio of the two other sources' weights counts, 1e-3 here."""
+    rng = np.random.default_rng(0)
+    private, generated = rng.standard_normal((2, 2, 3)), rng.standard_normal((2, 2, 3))
+    tiny, plain = (
+        LinearEcosystem.from_features(
+            private, np.zeros((1, 3)), generated, alpha=alpha, beta=beta, initial_beta=1.0
+        ).moments(GENERATIONS)
+        for alpha, beta in ((1e-156, 1e-159), (0.5, 1e-3))
+    )
+    assert tiny.variance == pytest.approx(plain.variance, rel=1e-9)
+    assert tiny.dispersion == pytest.approx(plain.dispersion, rel=1e-9)
+
+
 def test_a_learner_fits_what_a_small_weight_decides():
     heavy, light = np.array([[3.0, 1.0, 0.0], [1.0, 1.0, 0.0]]), np.array([[1.0, 2.0, 3.0]])
     theta = np.array([1.0, -2.0, 0.5])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +26,7 @@ from crossfeed.cli.app import (
     say_files,
     terminal,
 )
-from crossfeed.errors import InvalidInput
+from crossfeed.errors import IllConditioned, InvalidInput
 
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
@@ -59,7 +61,8 @@ def predict(
     from crossfeed.reporting.theory.tables import render_prediction
 
     experiment = read_experiment(source, overrides)
-    prediction = predict_experiment(experiment)
+    with _told():
+        prediction = predict_experiment(experiment)
     if as_json:
         print_json(prediction_data(prediction))
     else:
@@ -97,7 +100,8 @@ def plan(
     from crossfeed.reporting.theory.tables import render_plan
 
     experiment = read_experiment(source, overrides)
-    planned = plan_experiment(experiment, objective)
+    with _told():
+        planned = plan_experiment(experiment, objective)
     if as_json:
         print_json(plan_data(planned))
     else:
@@ -120,6 +124,19 @@ def _plan_measured(source: str, objective: str, overrides: list[str] | None, out
         render_measured_plan(planned, terminal())
     run = planned.run
     _write_files(lambda folder: write_measured_plan(planned, folder), out, "plans", run.experiment, as_json)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Print the theory's warnings on stderr, each once and as a sentence."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", IllConditioned)
+        yield
+    for text in dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, IllConditioned)):
+        typer.echo(f"Note: {text}.", err=True)
+    for each in caught:
+        if not issubclass(each.category, IllConditioned):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def _write_files(

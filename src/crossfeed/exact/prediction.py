@@ -22,6 +22,8 @@ from crossfeed.protocols import Array
 from crossfeed.records import with_coordinates
 from crossfeed.tasks.regression import RegressionTask
 from crossfeed.theory import Limit, LinearEcosystem
+from crossfeed.theory.grams import Grams
+from crossfeed.theory.sources import feature_source
 
 __all__ = ["Prediction", "long_run", "predict"]
 
@@ -128,9 +130,9 @@ def _cell_tables(cell: Cell, data: RegressionData) -> tuple[pd.DataFrame, pd.Dat
 
 @dataclass(frozen=True)
 class _Tasks:
-    """Tasks that prediction errors are measured on: Grams (M, d, d), truths (M, d), numbers of rows (M,)."""
+    """Tasks of prediction errors: M Grams with their features, truths (M, d), numbers of rows (M,)."""
 
-    grams: Array
+    grams: Grams
     truths: Array
     rows: Array
 
@@ -138,7 +140,7 @@ class _Tasks:
     def of(cls, data: Mapping[str, RegressionTask]) -> _Tasks:
         """Stack tasks, in order."""
         features = [each.features for each in data.values()]
-        grams = np.array([X.T @ X for X in features])
+        grams = feature_source(features, "tasks", None, features[0].shape[1])
         truths = np.array([each.truth for each in data.values()])
         return cls(grams, truths, np.array([float(len(X)) for X in features]))
 

@@ -27,169 +27,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from crossfeed.theory.graded import grade
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import (
     Array,
     Mask,
-    WeightedGram,
-    definite_inverse,
-    selected,
     square_root,
     transposed,
     weighted,
     weighted_sum,
 )
-from crossfeed.theory.specification import Specification
+from crossfeed.theory.response import EntityBlock, Response
+from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
-
-
-class BySource(NamedTuple):
-    """One stack of matrices (b, d, d) for each source of a training set.
-
-    Attributes:
-        private: of the entity's private data.
-        public: of the public data.
-        pool: of the pool.
-    """
-
-    private: Array
-    public: Array
-    pool: Array
-
-
-@dataclass(frozen=True)
-class Response:
-    """The estimates of one block of entities as functions of the sources' data, under fixed weights.
-
-    Attributes:
-        weights: p, q, a of the block; ones where the inverses contain them.
-        share: s, the block's (1 - phi) w_j, shape (1,) or (b,).
-        private: S~, shape (b, d, d).
-        inverses: F = G^+ as it acts on each source's moment, three times the same (b, d, d); or, if `graded`, p F, q F
-            and a F, each exact on the range of its own source (`crossfeed.theory.graded`).
-        replies: R = F'S for each of the inverses, shape (b, d, d).
-        singular: True where G is singular, shape (b,).
-        graded: True if the inverses differ.
-    """
-
-    weights: SourceWeights
-    share: Array
-    private: Array
-    inverses: BySource
-    replies: BySource
-    singular: npt.NDArray[np.bool_]
-    graded: bool
-
-    @property
-    def gain(self) -> Array:
-        """Weight s p of an entity's own data in the pool, shape (1,) or (b,)."""
-        return self.share * self.weights.private
-
-    def source(self) -> Array:
-        """Return what one generation adds to the covariance of a source with the pool.
-
-        Returns:
-            s p S~ R, shape (b, d, d).
-        """
-        product = self.private @ self.replies.private
-        product *= self.gain[:, None, None]
-        return product
-
-    def estimate(self, private: Array, public: Array, pool: Array) -> Array:
-        """Return the estimates under given moments of the data.
-
-        Args:
-            private: x, shape (b, d).
-            public: y, shape (d,).
-            pool: z, shape (d,).
-
-        Returns:
-            F (p x + q y + a z), shape (b, d).
-        """
-        w, F = self.weights, self.inverses
-        moments = w.private[:, None] * private, w.public[:, None] * public, w.synthetic[:, None] * pool
-        if not self.graded:
-            return _times(F.private, moments[0] + moments[1] + moments[2])
-        return _times(F.private, moments[0]) + _times(F.public, moments[1]) + _times(F.pool, moments[2])
-
-
-def _times(matrices: Array, vectors: Array) -> Array:
-    product: Array = np.einsum("bij,bj->bi", matrices, np.broadcast_to(vectors, matrices.shape[:2]))
-    return product
-
-
-@dataclass(frozen=True)
-class EntityBlock:
-    """Data of one block of entities, read once and used under any number of weights.
-
-    Attributes:
-        specification: the ecosystem's specification.
-        rows: slice(start, stop) of entity numbers, b of them.
-        private: S~, shape (b, d, d).
-        generated: S, shape (b, d, d).
-    """
-
-    specification: Specification
-    rows: slice
-    private: Array
-    generated: Array
-
-    @classmethod
-    def read(cls, spec: Specification, rows: slice) -> EntityBlock:
-        """Read the Gram matrices of a run of entities.
-
-        Args:
-            spec: the ecosystem's specification.
-            rows: slice(start, stop) of entity numbers.
-
-        Returns:
-            The block.
-
-        Raises:
-            InvalidInput: if a block loader returns another shape, or numbers that are not finite.
-        """
-        private, generated = spec.grams_of(rows)
-        return cls(spec, rows, private, generated)
-
-    def respond(self, weights: SourceWeights) -> Response:
-        """Return the block's response under given weights.
-
-        Args:
-            weights: p, q, a of the whole ecosystem, each of shape (1,) or (K,).
-
-        Returns:
-            The response of the block's b entities.
-
-        Raises:
-            InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
-        """
-        spec, w = self.specification, weights.block(self.rows)
-        parts = [(w.private, self.private), (w.public, spec.public), (w.synthetic, spec.pool_gram)]
-        inverse, suspects = definite_inverse(parts)
-        if suspects.any():
-            return self._respond_graded(parts, inverse, suspects)
-        inverses, reply = BySource(inverse, inverse, inverse), inverse @ self.generated
-        share = spec.shares_of(self.rows)
-        return Response(w, share, self.private, inverses, BySource(reply, reply, reply), suspects, graded=False)
-
-    def _respond_graded(self, parts: Sequence[WeightedGram], inverse: Array, suspects: Mask) -> Response:
-        """Respond by gains where some entities' weights and ranks leave one inverse no digits."""
-        factored = grade(selected(parts, suspects))
-        inverse[suspects] = 0.0
-        gains = [weighted(weight, inverse) for weight, _ in parts]
-        for source, gain in enumerate(gains):
-            gain[suspects] = factored.gain(source)
-        singular = np.zeros_like(suspects)
-        singular[suspects] = factored.singular
-        inverses, replies = BySource(*gains), BySource(*(transposed(gain) @ self.generated for gain in gains))
-        ones, share = np.ones(1), self.specification.shares_of(self.rows)
-        return Response(SourceWeights(ones, ones, ones), share, self.private, inverses, replies, singular, graded=True)
 
 
 @dataclass(frozen=True)
@@ -205,7 +57,7 @@ class Estimates:
     public: Array
 
     @classmethod
-    def expected(cls, spec: Specification) -> Estimates:
+    def expected(cls, spec: Conditioned) -> Estimates:
         """Return the truths, whose projections are the estimates' means.
 
         Args:
@@ -214,7 +66,7 @@ class Estimates:
         Returns:
             The truths in place of estimates.
         """
-        return cls(spec.truths, spec.truth_public)
+        return cls(spec.truths_inside, spec.inside(spec.truth_public))
 
     def moment(self, block: EntityBlock) -> Array:
         """Return the moments of one block's private data.
@@ -241,14 +93,21 @@ class Coupling:
         matrix: A, shape (d, d).
         public: D_*, shape (d, d).
         drive: the real data's part of E z_{t+1}, shape (d,), fresh data included.
+        inflation: what rounding errors of the G_k are multiplied by, at most.
     """
 
     matrix: Array
     public: Array
     drive: Array
+    inflation: float
 
     def __add__(self, other: Coupling) -> Coupling:
-        return Coupling(self.matrix + other.matrix, self.public + other.public, self.drive + other.drive)
+        return Coupling(
+            matrix=self.matrix + other.matrix,
+            public=self.public + other.public,
+            drive=self.drive + other.drive,
+            inflation=max(self.inflation, other.inflation),
+        )
 
 
 def coupling_sums(block: EntityBlock, response: Response, estimates: Estimates) -> Coupling:
@@ -268,10 +127,11 @@ def coupling_sums(block: EntityBlock, response: Response, estimates: Estimates) 
         matrix=weighted_sum(share * w.synthetic, replies.pool).T,
         public=weighted_sum(share * w.public, replies.public).T,
         drive=replies.private.reshape(moments.size, -1).T @ moments.ravel(),
+        inflation=float(response.inflation.max()),
     )
 
 
-def with_shared_data(spec: Specification, private: Coupling, estimates: Estimates) -> Coupling:
+def with_shared_data(spec: Conditioned, private: Coupling, estimates: Estimates) -> Coupling:
     """Add the public and the fresh data's own part to a drive summed over entities.
 
     Args:
@@ -282,7 +142,7 @@ def with_shared_data(spec: Specification, private: Coupling, estimates: Estimate
     Returns:
         The whole coupling.
     """
-    fresh = spec.fresh_fraction * (spec.fresh_gram @ spec.truth_public)
+    fresh = spec.fresh_fraction * (spec.fresh_gram @ spec.inside(spec.truth_public))
     return replace(private, drive=private.drive + private.public @ (spec.public @ estimates.public) + fresh)
 
 
@@ -293,15 +153,20 @@ class ReducedSystem:
     Attributes:
         couplings: the pool's step under each.
         spread: sum_j D_uj S~_j D_vj' + D_u* S_* D_v*' for weights u, v, shape (m, m, d, d).
-        singular: entities whose G is singular under the last weights, shape (K,).
+        singular: entities whose G is singular under each of the weights, shape (m, K).
     """
 
     couplings: list[Coupling]
     spread: Array
-    singular: npt.NDArray[np.bool_]
+    singular: Mask
+
+    @property
+    def inflation(self) -> float:
+        """Factor by which rounding errors of the G_k are multiplied, at most."""
+        return max(coupling.inflation for coupling in self.couplings)
 
 
-def reduced_system(spec: Specification, weights: Sequence[SourceWeights], estimates: Estimates) -> ReducedSystem:
+def reduced_system(spec: Conditioned, weights: Sequence[SourceWeights], estimates: Estimates) -> ReducedSystem:
     """Sum all entities up for the pool, in one pass over their data.
 
     Args:
@@ -316,11 +181,11 @@ def reduced_system(spec: Specification, weights: Sequence[SourceWeights], estima
         InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
     """
 
-    def sums(rows: slice) -> tuple[list[Coupling], Array, npt.NDArray[np.bool_]]:
+    def sums(rows: slice) -> tuple[list[Coupling], Array, Mask]:
         block = EntityBlock.read(spec, rows)
         responses = [block.respond(w) for w in weights]
         couplings = [coupling_sums(block, response, estimates) for response in responses]
-        return couplings, _spread(responses), responses[-1].singular
+        return couplings, _spread(responses), np.array([response.singular for response in responses])
 
     parts = list(map_blocks(sums, spec.entities, spec.dimension))
     couplings = [
@@ -329,12 +194,10 @@ def reduced_system(spec: Specification, weights: Sequence[SourceWeights], estima
     publics = np.array([coupling.public for coupling in couplings])
     public = publics[:, None] @ spec.public @ transposed(publics)[None]
     spread = np.sum([part[1] for part in parts], axis=0) + public
-    return ReducedSystem(couplings, spread, np.concatenate([part[2] for part in parts]))
+    return ReducedSystem(couplings, spread, np.concatenate([part[2] for part in parts], axis=1))
 
 
-def carried_spread(
-    spec: Specification, weights: Sequence[SourceWeights], reduced: ReducedSystem, gains: Array
-) -> Array:
+def carried_spread(spec: Conditioned, weights: Sequence[SourceWeights], reduced: ReducedSystem, gains: Array) -> Array:
     """Return the covariance over sigma^2 that the real data leave in a pool.
 
     It is sum_j W_j W_j' + W_* W_*', W = sum_u L_u D_u X~', as sum_uv L_u spread_uv L_v' is; but a large gain on a small
@@ -355,12 +218,12 @@ def carried_spread(
 
     def sums(rows: slice) -> Array:
         block = EntityBlock.read(spec, rows)
-        root, responses = square_root(block.private), [block.respond(w) for w in weights]
+        root, responses = square_root(block.private, spec.rounding), [block.respond(w) for w in weights]
         published = [weighted(each.gain, transposed(each.replies.private) @ root) for each in responses]
         carried = reduce(add, map(np.matmul, gains, published))
         return weighted_sum(np.ones(1), carried @ transposed(carried))
 
-    root = square_root(spec.public[None])[0]
+    root = square_root(spec.public[None], spec.rounding)[0]
     public = reduce(add, (gain @ (each.public @ root) for gain, each in zip(gains, reduced.couplings, strict=True)))
     return reduce(add, map_blocks(sums, spec.entities, spec.dimension), public @ public.T)
 

@@ -19,10 +19,12 @@ from operator import add
 import numpy as np
 import numpy.typing as npt
 
-from crossfeed.theory.consensus import Coupling, EntityBlock, Estimates, ReducedSystem, carried_spread, reduced_system
+from crossfeed.theory.consensus import Coupling, Estimates, ReducedSystem, carried_spread, reduced_system
 from crossfeed.theory.kernels import Array, times_transposed, transposed
 from crossfeed.theory.pool_path import BlockState, PoolState, newest_share, next_noise, pool_step
-from crossfeed.theory.specification import Specification
+from crossfeed.theory.response import EntityBlock
+from crossfeed.theory.specification import Conditioned
+from crossfeed.theory.spectrum import unit_error, without_drift
 from crossfeed.theory.weights import SourceWeights
 
 # Gains above this are taken on each entity's data before these are squared, at the price of another pass.
@@ -44,7 +46,7 @@ class Gains:
     in_force: npt.NDArray[np.intp]
 
 
-def finite_gains(spec: Specification, matrix: Array, generations: Sequence[int]) -> Gains:
+def finite_gains(spec: Conditioned, matrix: Array, generations: Sequence[int]) -> Gains:
     """Run L and Gamma up to the last requested generation, O(d^3) each.
 
     Args:
@@ -84,13 +86,17 @@ class ConstantPath:
         gains: the pool as a function of what was published under each.
 
     Attributes:
+        weights: the m weights.
+        gains: the pool as a function of what was published under each.
         state: the pool at the n generations of `gains`.
+        inflation: what rounding errors of the entities' Gram matrices are multiplied by, at most.
     """
 
     def __init__(
-        self, spec: Specification, weights: Sequence[SourceWeights], reduced: ReducedSystem, gains: Gains
+        self, spec: Conditioned, weights: Sequence[SourceWeights], reduced: ReducedSystem, gains: Gains
     ) -> None:
-        self._spec, self._weights, self._gains = spec, weights, gains
+        self._spec, self.weights, self.gains = spec, weights, gains
+        self.inflation = reduced.inflation
         L = gains.by_weights
         publics = np.array([coupling.public for coupling in reduced.couplings])
         if np.abs(L).max() > _STEEP:
@@ -116,11 +122,11 @@ class ConstantPath:
         Raises:
             InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
         """
-        responses = [block.respond(w) for w in self._weights]
+        responses = [block.respond(w) for w in self.weights]
         sources = [response.source() for response in responses]
-        for i, gains in enumerate(self._gains.by_weights):
+        for i, gains in enumerate(self.gains.by_weights):
             parts = [times_transposed(s, gain) for s, gain in zip(sources, gains, strict=True)]
-            yield BlockState(i, responses[self._gains.in_force[i]], reduce(add, parts))
+            yield BlockState(i, responses[self.gains.in_force[i]], reduce(add, parts))
 
     def mean_given(self, estimates: Estimates) -> Array:
         """Return the pool's mean under given estimates of the real data.
@@ -133,7 +139,7 @@ class ConstantPath:
 
         Source: paper, Theorem 1.
         """
-        return _driven(self._gains.by_weights, reduced_system(self._spec, self._weights, estimates).couplings)
+        return _driven(self.gains.by_weights, reduced_system(self._spec, self.weights, estimates).couplings)
 
 
 def _driven(gains: Array, couplings: Sequence[Coupling]) -> Array:
@@ -142,7 +148,7 @@ def _driven(gains: Array, couplings: Sequence[Coupling]) -> Array:
     return driven
 
 
-def constant_path(spec: Specification, generations: Sequence[int]) -> ConstantPath:
+def constant_path(spec: Conditioned, generations: Sequence[int]) -> ConstantPath:
     """Solve for the pool of an ecosystem with constant weights.
 
     Args:
@@ -157,4 +163,6 @@ def constant_path(spec: Specification, generations: Sequence[int]) -> ConstantPa
     """
     weights = [spec.weights.at(0), spec.weights.at(1)]
     reduced = reduced_system(spec, weights, Estimates.expected(spec))
-    return ConstantPath(spec, weights, reduced, finite_gains(spec, reduced.couplings[1].matrix, generations))
+    error = unit_error(spec.pool_gram, reduced.couplings[1].inflation, spec.rounding)
+    matrix = without_drift(reduced.couplings[1].matrix, error)
+    return ConstantPath(spec, weights, reduced, finite_gains(spec, matrix, generations))

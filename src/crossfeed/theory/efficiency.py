@@ -6,19 +6,26 @@
 one for an entity that loses nothing by never seeing the others' data. Both errors are measured against entity
 k's own truth.
 
+Where all data follow one truth and determine it, no unbiased estimate is better than the pooled one, and the efficiency
+lies in [0, 1]. A biased limit may be better, and where truths differ pooling is no ideal: its one estimate lies between
+the truths, and the number states how many times larger its error is than the entity's. It is above one for an entity
+that is better off as it is than with one model for all, and infinite where such an entity makes no error at all.
+
 Reference: paper, Section 5 (MSE and relative efficiency), Figure 2.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from crossfeed.theory.graded import pseudo_inverse
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array
-from crossfeed.theory.limit import Limit, limit_of
-from crossfeed.theory.specification import Specified
+from crossfeed.theory.limit import limit_of
+from crossfeed.theory.specification import Specification, Specified
+
+# Share of a truth's square below which a squared bias is rounding.
+_BIAS_TOLERANCE = 1e-20
 
 
 def pooled_mse(eco: Specified) -> Array:
@@ -35,17 +42,20 @@ def pooled_mse(eco: Specified) -> Array:
 
     Source: paper, Section 5.
     """
-    spec = eco.specification
+    spec = eco.specification.conditioned
+    outward = None if spec.coordinates is None else spec.coordinates.outward
 
     def sums(rows: slice) -> tuple[Array, Array]:
         private = spec.private.block(rows)
-        return private.sum(axis=0), np.einsum("bij,bj->i", private, spec.truths[rows])
+        return private.sum(axis=0), np.einsum("bij,bj->i", private, spec.truths_inside[rows])
 
     parts = list(map_blocks(sums, spec.entities, spec.dimension))
     total = sum((part[0] for part in parts), spec.public)
-    moment = sum((part[1] for part in parts), spec.public @ spec.truth_public)
-    inverse = pseudo_inverse(total[None])[0]
-    pooled: Array = spec.sigma**2 * np.trace(inverse) + ((inverse @ moment - spec.truths) ** 2).sum(axis=1)
+    moment = sum((part[1] for part in parts), spec.public @ spec.inside(spec.truth_public))
+    inverse = pseudo_inverse(total[None], spec.rounding, outward)[0]
+    bias = ((spec.outside(inverse @ moment) - spec.truths) ** 2).sum(axis=1)
+    variance = np.trace(spec.outwards(spec.outwards(inverse).T))
+    pooled: Array = spec.sigma**2 * variance + _beyond_rounding(bias, spec)
     return pooled
 
 
@@ -66,22 +76,25 @@ def limiting_mse(eco: Specified) -> Array:
 
     Source: paper, Theorem 3.
     """
-    limit = limit_of(eco)
+    spec, limit = eco.specification, limit_of(eco)
     if not limit.converges:
-        return np.full(limit.specification.entities, np.inf)
-    known = np.ones(limit.specification.entities, dtype=bool) if eco.specification.truth_given else _unbiased(limit)
-    return np.where(known, limit.mse, np.inf)
+        return np.full(spec.entities, np.inf)
+    known = np.ones(spec.entities, dtype=bool) if spec.truth_given else limit.unbiased
+    return np.where(known, limit.variance + _beyond_rounding(limit.bias_squared, spec), np.inf)
 
 
 def relative_efficiency(eco: Specified) -> Array:
     """Return the efficiency of each entity's limit; the function behind `LinearEcosystem.relative_efficiency`.
+
+    A squared bias below 1e-20 of the truth's square is rounding and counts as zero, in both errors.
 
     Args:
         eco: a `LinearEcosystem` with constant weights.
 
     Returns:
         Shape (K,); 0 where there is no limit, or where the limit is biased and no truth was given (see
-        `limiting_mse`); 1 where nothing is left to lose (both errors are zero).
+        `limiting_mse`); infinite where the limit has no error and pooling has one; 1 where neither has (nothing is
+        left to lose). Above 1 only where truths differ or the limit is biased.
 
     Raises:
         InvalidInput: if alpha or beta is a function of the generation.
@@ -89,20 +102,10 @@ def relative_efficiency(eco: Specified) -> Array:
     Source: paper, Section 5, Figure 2.
     """
     best, reached = pooled_mse(eco), limiting_mse(eco)
-    return np.where(reached > 0, best / np.where(reached > 0, reached, 1.0), 1.0)
+    efficiency: Array = np.divide(best, reached, out=np.where(best > 0, np.inf, 1.0), where=reached > 0)
+    return efficiency
 
 
-def _unbiased(limit: Limit) -> npt.NDArray[np.bool_]:
-    """Entities whose limiting mean is the common truth, whatever it is.
-
-    Below a spectral radius of one, full-rank G_k suffices where every author of the pool keeps z unbiased: an entity
-    that trains on the pool (a_j > 0) does, one that does not must have full rank itself.
-    """
-    spec = limit.specification
-    if limit.spectral_radius >= 1.0:
-        return np.zeros(spec.entities, dtype=bool)
-    synthetic = np.broadcast_to(spec.weights.at(1).synthetic, (spec.entities,))
-    author = np.broadcast_to(spec.shares, (spec.entities,)) > 0
-    sound = bool((limit.full_rank | (synthetic > 0) | ~author).all())
-    unbiased: npt.NDArray[np.bool_] = limit.full_rank & (sound | (synthetic == 0))
-    return unbiased
+def _beyond_rounding(bias_squared: Array, spec: Specification) -> Array:
+    sizes = (spec.truths**2).sum(axis=1).max(initial=(spec.truth_public**2).sum())
+    return np.where(bias_squared > _BIAS_TOLERANCE * sizes, bias_squared, 0.0)

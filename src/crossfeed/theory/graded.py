@@ -26,18 +26,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import (
-    RANK_TOLERANCE,
+    UNDECIDED,
     Array,
     Mask,
     WeightedGram,
     definite_inverse,
     inverse_lower,
+    rank_tolerance,
     selected,
     transposed,
     weighted,
@@ -61,6 +63,8 @@ class Graded:
         place: shape (parts, b), each part's place in the order of weights.
         weight: shape (parts, b), each part's weight in B over its trace.
         scale: shape (b,), binary logarithm of the heaviest part's weight in G times its trace.
+        inflation: shape (b,), largest c (B^{-1})_ii, c the weight of the level: what rounding errors are multiplied by.
+        outward: W, where the norm that is least among estimates phi is that of W phi; None: the identity.
     """
 
     basis: Array
@@ -69,12 +73,31 @@ class Graded:
     place: npt.NDArray[np.intp]
     weight: Array
     scale: Array
+    inflation: Array
+    outward: Array | None
 
     @property
     def singular(self) -> Mask:
         """True where G is singular, shape (b,)."""
         singular: Mask = (self.level == len(self.place)).any(axis=1)
         return singular
+
+    @cached_property
+    def missed(self) -> Array:
+        """Map from a parameter to the part that an estimate of least norm misses, shape (b, d, d).
+
+        It is the projection onto the directions that no part sees, along those that are orthogonal to them (in the
+        norm that is least).
+        """
+        unseen = self.level == len(self.place)
+        directions = self.basis * unseen[:, None, :]
+        if self.outward is None:
+            return np.asarray(directions @ transposed(directions))
+        along: Array = np.zeros_like(directions)
+        for k in np.flatnonzero(unseen.any(axis=1)):
+            basis = self.basis[k][:, unseen[k]]
+            along[k] = basis @ np.linalg.lstsq(self.outward @ basis, self.outward, rcond=None)[0]
+        return along
 
     def gain(self, part: int) -> Array:
         """Return c_i G^+ as it acts on the range of S_i.
@@ -94,18 +117,24 @@ class Graded:
         Returns:
             G^+, shape (b, d, d).
         """
-        return weighted(np.exp2(-self.scale), self._read(self.factor))
+        inverse = self._read(self.factor)
+        if self.outward is not None:
+            inverse = inverse - inverse @ transposed(self.missed)
+        return weighted(np.exp2(-self.scale), inverse)
 
     def _read(self, factor: Array) -> Array:
-        return self.basis @ (transposed(self.factor) @ factor) @ transposed(self.basis)
+        inverse: Array = self.basis @ (transposed(self.factor) @ factor) @ transposed(self.basis)
+        return inverse if self.outward is None else inverse - self.missed @ inverse
 
 
-def grade(parts: Sequence[WeightedGram]) -> Graded:
+def grade(parts: Sequence[WeightedGram], rounding: float | None = None, outward: Array | None = None) -> Graded:
     """Factor a sum of weighted Gram matrices.
 
     Args:
         parts: pairs (c, S): c of shape (b,) or (1,), not negative; S of shape (b, d, d) or (d, d), the first one of
             shape (b, d, d).
+        rounding: eigenvalues of an S_i, relative to its trace, that may be rounding errors; default: those of doubles.
+        outward: W, shape (d, d), where the norm that is least among estimates phi is that of W phi; default: identity.
 
     Returns:
         The factored sums.
@@ -114,6 +143,7 @@ def grade(parts: Sequence[WeightedGram]) -> Graded:
         InvalidInput: if the Gram matrices are so near to singular ones that rounding decides.
     """
     count, d, _ = parts[0][1].shape
+    noise = 8 * d * float(np.finfo(np.float64).eps) if rounding is None else rounding
     stacks = np.array([np.broadcast_to(S, (count, d, d)) for _, S in parts])
     traces = np.trace(stacks, axis1=2, axis2=3)
     weights = np.array([np.broadcast_to(c, (count,)) for c, _ in parts])
@@ -126,17 +156,20 @@ def grade(parts: Sequence[WeightedGram]) -> Graded:
     place = np.argsort(order, axis=0, kind="stable")
     heights = _heights(np.take_along_axis(logs, order, axis=0))
     ordered = np.take_along_axis(stacks * unit[:, :, None, None], order[:, :, None, None], axis=0)
-    basis, level = _levels(ordered)
-    factor = _factor(basis, level, ordered, np.exp2(heights))
+    basis, level = _levels(ordered, noise)
+    factor, inflation = _factor(basis, level, ordered, np.exp2(heights))
     weight = np.exp2(np.take_along_axis(heights, place, axis=0)) * unit
-    return Graded(basis, level, factor, place, weight, np.clip(logs.max(axis=0), *_SCALES))
+    scale = np.clip(logs.max(axis=0), *_SCALES)
+    return Graded(basis, level, factor, place, weight, scale, inflation, outward)
 
 
-def pseudo_inverse(matrices: Array) -> Array:
+def pseudo_inverse(matrices: Array, rounding: float | None = None, outward: Array | None = None) -> Array:
     """Invert a stack of positive semi-definite matrices on their ranges.
 
     Args:
         matrices: shape (b, d, d).
+        rounding: as for `grade`.
+        outward: as for `grade`.
 
     Returns:
         Pseudo-inverses, shape (b, d, d).
@@ -144,15 +177,19 @@ def pseudo_inverse(matrices: Array) -> Array:
     Raises:
         InvalidInput: if the matrices are so near to singular ones of another rank that rounding decides.
     """
-    return inverse_of_sum([(np.ones(1), matrices)])[0]
+    return inverse_of_sum([(np.ones(1), matrices)], rounding, outward)[0]
 
 
-def inverse_of_sum(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
+def inverse_of_sum(
+    parts: Sequence[WeightedGram], rounding: float | None = None, outward: Array | None = None
+) -> tuple[Array, Mask]:
     """Invert G = sum_i c_i S_i on its range, for a stack of weighted positive semi-definite parts.
 
     Args:
         parts: pairs (c, S): c of shape (b,) or (1,), not negative; S of shape (b, d, d) or (d, d), the first one of
             shape (b, d, d).
+        rounding: as for `grade`.
+        outward: as for `grade`.
 
     Returns:
         G^+ of shape (b, d, d), and a mask of shape (b,): True where G is singular (rank decided by the parts'
@@ -161,10 +198,10 @@ def inverse_of_sum(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
     Raises:
         InvalidInput: if the Gram matrices are so near to singular ones that rounding decides.
     """
-    inverse, suspects = definite_inverse(parts)
+    inverse, suspects, _ = definite_inverse(parts, rounding or 0.0)
     singular = np.zeros(len(inverse), dtype=np.bool_)
     if suspects.any():
-        factored = grade(selected(parts, suspects))
+        factored = grade(selected(parts, suspects), rounding, outward)
         inverse[suspects], singular[suspects] = factored.inverse(), factored.singular
     return inverse, singular
 
@@ -178,7 +215,7 @@ def _heights(logs: Array) -> Array:
     return heights
 
 
-def _levels(ordered: Array) -> tuple[Array, npt.NDArray[np.intp]]:
+def _levels(ordered: Array, noise: float) -> tuple[Array, npt.NDArray[np.intp]]:
     """Return Z and the level of each of its columns, in order of level."""
     none, count, d, _ = ordered.shape
     basis, level = np.broadcast_to(np.eye(d), (count, d, d)), np.full((count, d), none)
@@ -192,13 +229,16 @@ def _levels(ordered: Array) -> tuple[Array, npt.NDArray[np.intp]]:
         values, vectors = np.linalg.eigh(inside)
         basis = basis @ vectors
         taken = np.where(values < -0.5, np.rint(-values) - 1, none).astype(np.intp)
-        level = np.where(values > RANK_TOLERANCE, place, taken)
+        seen = values > rank_tolerance(noise)
+        if ((values > noise) & ~seen).any():
+            raise InvalidInput(UNDECIDED)
+        level = np.where(seen, place, taken)
     order = np.argsort(level, axis=1, kind="stable")
     return np.take_along_axis(basis, order[:, None, :], axis=2), np.take_along_axis(level, order, axis=1)
 
 
-def _factor(basis: Array, level: npt.NDArray[np.intp], ordered: Array, weights: Array) -> Array:
-    """Return Y = L^{-1} of the graded matrix."""
+def _factor(basis: Array, level: npt.NDArray[np.intp], ordered: Array, weights: Array) -> tuple[Array, Array]:
+    """Return Y = L^{-1} of the graded matrix B, and what rounding errors are multiplied by in it."""
     reached = level < len(ordered)
     total = np.zeros_like(basis)
     for place, (weight, part) in enumerate(zip(weights, ordered, strict=True)):
@@ -210,8 +250,8 @@ def _factor(basis: Array, level: npt.NDArray[np.intp], ordered: Array, weights: 
     try:
         lower = np.asarray(np.linalg.cholesky(total), dtype=np.float64)
     except np.linalg.LinAlgError as error:
-        raise InvalidInput(
-            "some Gram matrices are so near to singular ones that rounding decides what they determine; give features "
-            "of a clear rank, or all of one scale"
-        ) from error
-    return inverse_lower(lower) * reached[:, :, None]
+        raise InvalidInput(UNDECIDED) from error
+    factor = inverse_lower(lower)
+    # Parts have a trace of one: what rounds in a direction is the heaviest part that sees it.
+    heaviest = np.where(reached, np.take_along_axis(weights.T, np.minimum(level, len(ordered) - 1), axis=1), 0.0)
+    return factor * reached[:, :, None], (heaviest * (factor**2).sum(axis=1)).max(axis=1)

@@ -9,6 +9,9 @@ and the influence of source j on entity k is the share of its coefficient's Frob
 
     I_kj = |M_t,kj|_F / sum_i |M_t,ki|_F.
 
+It is the same number under every name: `LinearEcosystem.influence`, `Moments.influence`, `Limit.influence`, and
+`influence_shares` of one generation or the limit.
+
 The coefficient is that of the source's estimate, not of its single labels: a source that is copied row by row has the
 same estimate, and only its weight in the loss may change its influence. Fresh human data are no source here: their
 labels are new at each generation and are not among the K + 1.
@@ -17,8 +20,6 @@ Reference: paper, Theorem 1 (the blocks of M_t) and Theorem 3 (their limit).
 """
 
 from __future__ import annotations
-
-import numpy as np
 
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.linear import LinearEcosystem
@@ -41,7 +42,5 @@ def influence_shares(eco: LinearEcosystem, generation: int | None = None) -> Arr
 
     Source: paper, Theorems 1 and 3; the shares are not in the paper.
     """
-    norms = eco.limit().influence if generation is None else eco.influence([generation])[0]
-    whole = norms.sum(axis=1, keepdims=True)
-    shares: Array = np.divide(norms, whole, out=np.zeros_like(norms), where=whole > 0)
+    shares: Array = eco.limit().influence if generation is None else eco.influence([generation])[0]
     return shares

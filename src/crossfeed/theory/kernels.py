@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +32,24 @@ Mask = npt.NDArray[np.bool_]
 #: A weight (b,) or (1,), not negative, and positive semi-definite matrices (b, d, d) or (d, d): one term of a sum.
 WeightedGram = tuple[Array, Array]
 
-#: Eigenvalues of a Gram matrix below this, relative to its trace, count as zero.
+#: Eigenvalues of a Gram matrix below this, relative to its trace, count as zero: one of a double's rounding errors, or
+#: so near to them that they have no digits.
 RANK_TOLERANCE = 1e-12
+
+#: What is said of a matrix with an eigenvalue between a rounding error and a rank.
+UNDECIDED = (
+    "some Gram matrices are so near to singular ones that rounding decides what they determine; give features in place "
+    "of Gram matrices (LinearEcosystem.from_features), in double precision, or leave columns out that the others imply"
+)
 
 # Above this condition number a Cholesky factorization may have passed on rounding errors alone.
 _SUSPECT_CONDITION = 1e10
+
+# So it does above this share of the condition number at which the numbers that were given are rounding errors.
+_NEAR_ROUNDING = 0.01
+
+# Traces of G whose squares, and those of the inverse, are numbers with all their digits.
+_SQUARABLE = (1e-130, 1e130)
 
 # Parts whose sizes are further apart than the first number are not added up where the condition number exceeds the
 # second: the error of what the lightest part decides would grow as the inverse square of its size.
@@ -176,17 +190,37 @@ def gram(rows: Array) -> Array:
         X'X, shape (b, d, d).
     """
     # The copy keeps the product off the rank-k update that BLAS takes for X'X, three times slower at these sizes.
-    return transposed(rows) @ rows.copy()
+    with np.errstate(over="ignore", invalid="ignore"):  # features in other units are taken where squares are no numbers
+        return transposed(rows) @ rows.copy()
 
 
-def definite_inverse(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
+class Inverted(NamedTuple):
+    """Inverses of a stack of positive semi-definite matrices G, and how far they can be trusted.
+
+    Attributes:
+        inverse: G^{-1}, shape (b, d, d).
+        suspects: True where rounding errors may have ruined it, shape (b,).
+        inflation: largest G_ii (G^{-1})_ii, shape (b,): the condition number up to a factor of d, after the columns of
+            the features are scaled to one size, on which a Cholesky factorization's accuracy does not depend.
+    """
+
+    inverse: Array
+    suspects: Mask
+    inflation: Array
+
+
+def definite_inverse(parts: Sequence[WeightedGram], rounding: float = 0.0) -> Inverted:
     """Invert G = sum_i c_i S_i by Cholesky factorization, for a stack of weighted positive semi-definite parts.
 
     Args:
         parts: pairs (c, S): c of shape (b,) or (1,), S of shape (b, d, d) or (d, d), the first one of shape (b, d, d).
+        rounding: eigenvalues of an S, relative to its trace, that may be rounding errors; zero: those of doubles.
 
     Returns:
-        G^{-1} of shape (b, d, d), and a mask of shape (b,): True where rounding errors may have ruined it.
+        The inverses; a stack that has no factorization is all suspect, and no number of it is set.
+
+    Reference: Demmel, On floating point errors in Cholesky, LAPACK Working Note 14 (1989): the accuracy is that of the
+    matrix scaled to a diagonal of ones.
     """
     # Parts shared by the whole stack are added up first, as single matrices.
     own, *others = (weighted(c, S) for c, S in parts)
@@ -195,15 +229,18 @@ def definite_inverse(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
         try:
             lower = np.asarray(np.linalg.cholesky(total), dtype=np.float64)
         except np.linalg.LinAlgError:
-            return np.empty_like(total), np.ones(len(total), dtype=np.bool_)
+            return Inverted(np.empty_like(total), np.ones(len(total), dtype=np.bool_), np.empty(len(total)))
         factor = inverse_lower(lower)
         # The product of the traces of G and G^{-1} bounds the condition number from above.
-        bound = _squared_norm(lower) * _squared_norm(factor)
+        size = _squared_norm(lower)
+        bound = size * _squared_norm(factor)
         inverse = transposed(factor) @ factor.copy()
-    suspects = ~(bound <= _SUSPECT_CONDITION)
+        products = np.einsum("bii,bii->bi", total, inverse)
+    suspects = ~(bound <= min(_SUSPECT_CONDITION, _NEAR_ROUNDING / rounding if rounding else np.inf))
+    suspects |= ~((size > _SQUARABLE[0]) & (size < _SQUARABLE[1]))
     if (bound > _UNEVEN_CONDITION).any():
         suspects |= (bound > _UNEVEN_CONDITION) & _uneven(parts)
-    return inverse, suspects
+    return Inverted(inverse, suspects, products.max(axis=1))
 
 
 def _uneven(parts: Sequence[WeightedGram]) -> Mask:
@@ -226,17 +263,46 @@ def selected(parts: Sequence[WeightedGram], rows: Mask) -> list[WeightedGram]:
     return [(c[rows] if len(c) > 1 else c, S[rows] if S.ndim == 3 and len(S) > 1 else S) for c, S in parts]
 
 
-def square_root(matrices: Array) -> Array:
+def directions_of(rows: Array, unit: float) -> Array:
+    """Return singular values of features that are no rounding errors.
+
+    Args:
+        rows: X, shape (..., n, d).
+        unit: rounding unit of the numbers that were given.
+
+    Returns:
+        Their singular values, shape (..., min(n, d)), zero for what is rounding.
+    """
+    values = np.linalg.svdvals(rows)
+    noise = 16 * np.sqrt(rows.shape[-1]) * unit * values.max(axis=-1, initial=0.0, keepdims=True)
+    seen: Array = np.where(values > noise, values, 0.0)
+    return seen
+
+
+def rank_tolerance(rounding: float) -> float:
+    """Return the eigenvalue of a Gram matrix, relative to its trace, from which on it counts.
+
+    Args:
+        rounding: that which may be a rounding error of what was given.
+
+    Returns:
+        The tolerance: far enough above rounding that numbers in between are no accident.
+    """
+    return max(RANK_TOLERANCE, 4 * rounding)
+
+
+def square_root(matrices: Array, rounding: float) -> Array:
     """Factor positive semi-definite matrices as S = X'X.
 
     Args:
         matrices: S, shape (b, d, d).
+        rounding: eigenvalues, relative to the trace, that may be rounding errors.
 
     Returns:
         X', shape (b, d, d); zero in directions where S is only rounding.
     """
     values, vectors = np.linalg.eigh(matrices)
-    inside = values > RANK_TOLERANCE * values.sum(axis=1, keepdims=True)
+    inside = values > rank_tolerance(rounding) * values.sum(axis=1, keepdims=True)
     root: Array = vectors * np.sqrt(np.where(inside, values, 0.0))[:, None, :]
     return root
 

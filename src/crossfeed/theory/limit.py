@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import CrossfeedError, InvalidInput
-from crossfeed.theory.consensus import EntityBlock, Estimates, ReducedSystem, reduced_system
+from crossfeed.theory.accuracy import digits, tell
+from crossfeed.theory.consensus import Estimates, ReducedSystem, reduced_system
 from crossfeed.theory.constant_path import ConstantPath, Gains
-from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import Array, trace_sandwich
+from crossfeed.theory.grams import Grams, map_blocks
+from crossfeed.theory.kernels import Array, Mask, trace_sandwich
 from crossfeed.theory.moments import Conditional, Moments
-from crossfeed.theory.specification import Specification, Specified
+from crossfeed.theory.response import EntityBlock
+from crossfeed.theory.specification import Conditioned, Specified
 from crossfeed.theory.spectrum import (
     Growth,
     Inputs,
@@ -32,8 +34,10 @@ from crossfeed.theory.spectrum import (
     settles,
     spectral_radius,
     stationary,
+    unit_error,
     unit_tolerance,
 )
+from crossfeed.theory.unbiased import unbiased_entities
 from crossfeed.theory.weights import SourceWeights
 
 # Relative misfit under which generated Grams count as a mix of private and public ones.
@@ -52,33 +56,57 @@ class Limit:
     Args:
         ecosystem: the ecosystem in question.
         radius: the spectral radius.
-        full_rank: shape (K,).
+        tolerance: distance from one within which an eigenvalue counts as one.
+        reduced: the reduced system, under the m weights that the limit remembers.
         outcome: the moments in the limit, or the growth.
+        path: the pool in the limit, if there is one.
 
     Attributes:
         ecosystem: the ecosystem whose limit this is.
-        specification: its specification.
+        specification: its specification, in the coordinates that solvers work in.
         spectral_radius: of the lifted Q; below one ensures a limit. Eigenvalues within 1e-10 of one (1e-7 at most,
             where the pool's Gram matrix is ill-conditioned) count as one.
         growth: the law by which the estimates grow; None where the limit exists.
         full_rank: shape (K,), True where G_k has full rank, as Theorem 3 assumes: below a spectral radius of one such
-            an estimate is unbiased whatever the common truth, unless an entity it learns from is not.
+            an estimate is unbiased whatever the common truth, unless an entity it learns from is not (`unbiased`).
+        digits: how many decimal digits of its numbers rounding leaves, about; near a spectral radius of one fewer.
     """
 
     def __init__(
-        self, ecosystem: Specified, radius: float, full_rank: npt.NDArray[np.bool_], outcome: Moments | Growth
+        self,
+        ecosystem: Specified,
+        radius: float,
+        tolerance: float,
+        reduced: ReducedSystem,
+        outcome: Moments | Growth,
+        path: ConstantPath | None,
     ) -> None:
         self.ecosystem = ecosystem
-        self.specification = ecosystem.specification
+        self.specification = ecosystem.specification.conditioned
         self.spectral_radius = radius
-        self.full_rank = full_rank
+        self.full_rank: Mask = ~reduced.singular[-1]
+        self.digits = digits(self.specification, reduced.inflation)
         self.growth = outcome if isinstance(outcome, Growth) else None
+        self._singular = reduced.singular
+        self._tolerance = tolerance
         self._outcome = outcome
+        self._path = path
 
     @property
     def converges(self) -> bool:
         """True if the mean and covariance of every entity's estimate have a finite limit."""
         return self.growth is None
+
+    @cached_property
+    def unbiased(self) -> Mask:
+        """Entities whose limiting mean is the truth, whatever truth all data have in common; shape (K,).
+
+        False for all where there is no limit. See `crossfeed.theory.unbiased`.
+        """
+        if self._path is None:
+            return np.zeros(self.specification.entities, dtype=np.bool_)
+        gains = self._path.gains.by_weights[0]
+        return unbiased_entities(self.specification, self._path.weights, gains, self._singular, self._tolerance)
 
     @cached_property
     def variance_growth(self) -> Array:
@@ -127,14 +155,20 @@ class Limit:
 
     @property
     def influence(self) -> Array:
-        """Frobenius norms of the blocks of lim M_t, shape (K, K + 1): private sources first, public last."""
+        """Share of each entity's expected prediction that comes from each source, shape (K, K + 1), public last."""
         return _only(self._moments.influence)
 
-    def mspe(self, grams: npt.ArrayLike | None = None, truths: npt.ArrayLike | None = None) -> Array:
+    @property
+    def gain_norms(self) -> Array:
+        """Frobenius norms of the blocks of lim M_t, shape (K, K + 1): private sources first, public last."""
+        return _only(self._moments.gain_norms)
+
+    def mspe(self, grams: npt.ArrayLike | Grams | None = None, truths: npt.ArrayLike | None = None) -> Array:
         """Return the limit of the mean squared prediction errors of every entity on every task.
 
         Args:
-            grams: X_m'X_m of M tasks, shape (M, d, d); default: every entity's private Gram.
+            grams: X_m'X_m of M tasks, shape (M, d, d), or `crossfeed.theory.sources.feature_source` of their features;
+                default: every entity's private Gram.
             truths: theta*_m, shape (M, d); default: every entity's truth, or the public truth where `grams` is given.
 
         Returns:
@@ -191,9 +225,12 @@ def limit_of(eco: Specified) -> Limit:
     Raises:
         InvalidInput: if alpha or beta is a function of the generation, or numbers overflow.
 
+    Warns:
+        IllConditioned: if rounding leaves few digits.
+
     Source: paper, Theorem 3.
     """
-    spec = eco.specification
+    spec = eco.specification.conditioned
     if not spec.weights.constant:
         raise InvalidInput(
             "a limit needs constant weights, and alpha or beta is a function of the generation; give numbers, or "
@@ -204,7 +241,9 @@ def limit_of(eco: Specified) -> Limit:
     reduced = reduced_system(spec, weights, estimates)
     matrix = reduced.couplings[0].matrix
     _check_finite(matrix)
-    radius, tolerance = spectral_radius(matrix), unit_tolerance(spec.pool_gram)
+    tell(spec, reduced.inflation)
+    error = unit_error(spec.pool_gram, reduced.inflation, spec.rounding)
+    radius, tolerance = spectral_radius(matrix), unit_tolerance(error)
     long_run: Stationary | Growth
     if settles(matrix, accumulate, tolerance):
         long_run = stationary(matrix, spec.pool_noise, accumulate)
@@ -213,8 +252,10 @@ def limit_of(eco: Specified) -> Limit:
         weights.insert(0, spec.weights.at(0))
         reduced = reduced_system(spec, weights, estimates)
         long_run = boundary(matrix, _inputs(spec, reduced), accumulate, tolerance)
-    outcome = long_run if isinstance(long_run, Growth) else _read_outs(eco, weights, reduced, long_run)
-    return Limit(eco, radius, ~reduced.singular, outcome)
+    if isinstance(long_run, Growth):
+        return Limit(eco, radius, tolerance, reduced, long_run, None)
+    path = _settled_path(spec, weights, reduced, long_run)
+    return Limit(eco, radius, tolerance, reduced, Moments(eco, path), path)
 
 
 def _check_finite(matrix: Array) -> None:
@@ -225,21 +266,37 @@ def _check_finite(matrix: Array) -> None:
         )
 
 
-def _inputs(spec: Specification, reduced: ReducedSystem) -> Inputs:
+def _inputs(spec: Conditioned, reduced: ReducedSystem) -> Inputs:
     forcing = reduced.spread[1, 1] + spec.fresh_fraction * spec.fresh_gram
-    return Inputs(noise=spec.pool_noise, forcing=forcing, initial=reduced.spread[0, 0])
+    return Inputs(noise=spec.pool_noise, forcing=forcing, initial=reduced.spread[0, 0], heard=_heard_in_full(spec))
 
 
-def _read_outs(eco: Specified, weights: list[SourceWeights], reduced: ReducedSystem, long_run: Stationary) -> Moments:
+def _heard_in_full(spec: Conditioned) -> float:
+    """Return the size of sum_j s_j^2 S_j S^+ S_j, S the real data that author j may fit: what real data could say."""
+    public = np.trace(spec.public)
+
+    def sums(rows: slice) -> float:
+        private, published = (np.trace(S, axis1=1, axis2=2) for S in spec.grams_of(rows))
+        each = np.divide(1.0, private, out=np.zeros_like(private), where=private > 0) + (
+            1.0 / public if public else 0.0
+        )
+        return float((spec.shares_of(rows) ** 2 * published**2 * each).sum())
+
+    return sum(map_blocks(sums, spec.entities, spec.dimension), 0.0)
+
+
+def _settled_path(
+    spec: Conditioned, weights: list[SourceWeights], reduced: ReducedSystem, long_run: Stationary
+) -> ConstantPath:
     gains = [long_run.lasting] if len(weights) == 1 else [long_run.initial, long_run.lasting]
     limit = Gains(np.array([gains]), long_run.noise[None], np.array([len(weights) - 1]))
-    return Moments(eco, ConstantPath(eco.specification, weights, reduced, limit))
+    return ConstantPath(spec, weights, reduced, limit)
 
 
-def _read_drift(spec: Specification, drift: Array) -> Array:
+def _read_drift(spec: Conditioned, drift: Array) -> Array:
     def rates(rows: slice) -> Array:
         response = EntityBlock.read(spec, rows).respond(spec.weights.at(1))
-        return response.weights.synthetic**2 * trace_sandwich(response.inverses.pool, drift)
+        return response.weights.synthetic**2 * trace_sandwich(spec.outwards(response.inverses.pool), drift)
 
     return np.concatenate(list(map_blocks(rates, spec.entities, spec.dimension)))
 
@@ -259,7 +316,7 @@ def lemma_1(eco: Specified) -> float | None:
 
     Source: paper, Lemma 1.
     """
-    spec = eco.specification
+    spec = eco.specification.conditioned
 
     def products(rows: slice) -> Array:
         private, generated = spec.grams_of(rows)

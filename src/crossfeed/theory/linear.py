@@ -17,17 +17,11 @@ import numpy.typing as npt
 
 from crossfeed.theory.checks import noise_level, public_truth, share_vector, truth_vectors
 from crossfeed.theory.efficiency import relative_efficiency
-from crossfeed.theory.grams import (
-    Grams,
-    PerEntity,
-    feature_source,
-    gram_source,
-    one_feature_gram,
-    one_gram,
-)
+from crossfeed.theory.grams import Grams
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.limit import Limit, limit_of
 from crossfeed.theory.moments import Moments, trajectory
+from crossfeed.theory.sources import PerEntity, feature_source, gram_source, one_feature_gram, one_gram
 from crossfeed.theory.specification import History, Specification, known_history
 from crossfeed.theory.weights import SourceWeights, TrainingWeights, Weight, WeightSchedule, fresh_share
 
@@ -54,7 +48,7 @@ class Options(TypedDict, total=False):
     shares: npt.ArrayLike | None
     sigma: float
     sigma_generated: float | None
-    fresh_fraction: float
+    fresh_fraction: float | None
     history: History
     truths: npt.ArrayLike | None
     truth_public: npt.ArrayLike | None
@@ -70,14 +64,15 @@ class LinearEcosystem:
             start..stop-1, called once per block and pass (it must return the same numbers every time).
         public: S_*, shape (d, d).
         generated: Gram matrices of the rows each entity publishes, as `private`; default: the private ones.
-        alpha: synthetic weight: a number, (K,), or a function of the generation t >= 1 returning either.
+        alpha: synthetic weight: a number, a numpy array (K,) of one for each entity, or a function of the generation
+            t >= 1 returning either. (No list: in a description a list holds one number for each generation.)
         beta: private share of the real data, likewise; also evaluated at t = 0 unless `initial_beta` is given.
         initial_beta: beta at generation 0: a number or (K,).
         shares: w, shape (K,), summing to one: each entity's share of the published pool; default: 1/K each.
         sigma: noise standard deviation of human data, private, public and fresh.
         sigma_generated: noise standard deviation of generated data; default: `sigma`; 0 is greedy decoding.
         fresh: S_F, shape (d, d): Gram of the fresh human rows in each newly collected pool.
-        fresh_fraction: phi, weight of the fresh human rows in the pool, in [0, 1].
+        fresh_fraction: phi, weight of the fresh human rows in the pool, in [0, 1]; needed where `fresh` is given.
         history: "latest" trains on the newest generation only, "accumulate" on all generations so far.
         truths: theta*_k, shape (K, d): the parameters that each entity's private labels follow; default:
             `truth_public` for all.
@@ -96,7 +91,7 @@ class LinearEcosystem:
     def __init__(
         self,
         private: PerEntity,
-        public: npt.ArrayLike,
+        public: npt.ArrayLike | Grams,
         generated: PerEntity | None = None,
         alpha: Weight = 0.5,
         beta: Weight = 0.5,
@@ -104,22 +99,22 @@ class LinearEcosystem:
         shares: npt.ArrayLike | None = None,
         sigma: float = 1.0,
         sigma_generated: float | None = None,
-        fresh: npt.ArrayLike | None = None,
-        fresh_fraction: float = 0.0,
+        fresh: npt.ArrayLike | Grams | None = None,
+        fresh_fraction: float | None = None,
         history: History = "latest",
         truths: npt.ArrayLike | None = None,
         truth_public: npt.ArrayLike | None = None,
         entities: int | None = None,
     ) -> None:
         public_gram = one_gram(public, "public")
-        d = len(public_gram)
+        d = public_gram.dimension
         source = gram_source(private, "private", entities, d)
         K = source.entities
         self.specification = Specification(
             private=source,
-            public=public_gram,
+            public_source=public_gram,
             generated=source if generated is None else gram_source(generated, "generated", K, d),
-            fresh=None if fresh is None else one_gram(fresh, "fresh", d),
+            fresh_source=None if fresh is None else one_gram(fresh, "fresh", d),
             fresh_fraction=fresh_share(fresh_fraction, given=fresh is not None),
             weights=TrainingWeights.read(alpha, beta, initial_beta, K),
             shares=share_vector(shares, K),
@@ -160,7 +155,7 @@ class LinearEcosystem:
             InvalidInput: naming the argument, what was received and what to give.
         """
         public_gram = one_feature_gram(public, "public")
-        d = len(public_gram)
+        d = public_gram.dimension
         source = feature_source(private, "private", entities, d)
         return cls(
             private=source,
@@ -223,6 +218,7 @@ class LinearEcosystem:
 
         Returns:
             Shape (K,); one for an entity that loses nothing by never seeing the others' data, zero without a limit.
+            Where truths differ it may be above one, and infinite: one estimate for all truths is no ideal then.
 
         Raises:
             InvalidInput: if alpha or beta is a function of the generation.
@@ -232,18 +228,20 @@ class LinearEcosystem:
         return relative_efficiency(self)
 
     def influence(self, generations: Sequence[int] | npt.ArrayLike) -> Array:
-        """Return the norms of the coefficients by which each entity's mean depends on each source's estimate.
+        """Return the share of each entity's expected prediction that comes from each source.
 
         Args:
             generations: whole numbers >= 0.
 
         Returns:
-            Shape (n, K, K + 1): Frobenius norms of the d x d blocks of M_t, private sources first, public last.
+            Shape (n, K, K + 1), private sources first, public last; rows sum to one, or are zero for an entity that has
+            learnt from no source (see `crossfeed.theory.influence`). The norms that they are shares of are
+            `Moments.gain_norms`.
 
         Raises:
             InvalidInput: as `moments`.
 
-        Source: paper, Theorem 1.
+        Source: paper, Theorem 1; the shares are not in the paper.
         """
         return self.moments(generations).influence
 
@@ -266,6 +264,16 @@ class LinearEcosystem:
     def public(self) -> Array:
         """S_*, shape (d, d)."""
         return self.specification.public
+
+    @property
+    def public_source(self) -> Grams:
+        """S_*, as a source of one matrix; it has the features, where those were given."""
+        return self.specification.public_source
+
+    @property
+    def fresh_source(self) -> Grams | None:
+        """S_F, as a source of one matrix; None without fresh data."""
+        return self.specification.fresh_source
 
     @property
     def generated(self) -> Grams:

@@ -21,19 +21,23 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
+from crossfeed.theory.accuracy import digits, tell
 from crossfeed.theory.checks import vector
-from crossfeed.theory.consensus import EntityBlock, Estimates
+from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.constant_path import constant_path
-from crossfeed.theory.grams import gram_source, map_blocks
-from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted, weighted_sum
+from crossfeed.theory.dispersion import distances, mean_over_pairs, reference
+from crossfeed.theory.grams import Grams, map_blocks
+from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted
 from crossfeed.theory.pool_path import BlockState, PoolPath
+from crossfeed.theory.response import BySource, EntityBlock
 from crossfeed.theory.scheduled_path import ScheduledPath
+from crossfeed.theory.sources import gram_source
 from crossfeed.theory.specification import Specified
 
 _Result = TypeVar("_Result")
@@ -61,25 +65,31 @@ class Moments:
 
     Attributes:
         ecosystem: the ecosystem whose moments these are.
-        specification: its specification.
+        specification: its specification, in the coordinates that solvers work in.
         path: the pool along the generations.
     """
 
     def __init__(self, ecosystem: Specified, path: PoolPath) -> None:
         self.ecosystem = ecosystem
-        self.specification = ecosystem.specification
+        self.specification = ecosystem.specification.conditioned
         self.path = path
+
+    @property
+    def digits(self) -> int:
+        """Number of decimal digits of these moments that rounding leaves, about."""
+        return digits(self.specification, self.path.inflation)
 
     @cached_property
     def mean(self) -> Array:
         """E theta_tk, shape (n, K, d)."""
         estimates = Estimates.expected(self.specification)
-        return self._per_entity(lambda block, rows: _mean(self, block, rows, estimates, self.path.state.mean))
+        pool, spec = self.path.state.mean, self.specification
+        return self._per_entity(lambda block, rows: spec.outside(_mean(self, block, rows, estimates, pool)))
 
     @cached_property
     def covariance(self) -> Array:
         """Cov theta_tk of each entity, shape (n, K, d, d)."""
-        return self._per_entity(lambda block, _: _covariance(self, block))
+        return self._per_entity(lambda block, _: _covariance(self, block, self.specification.outwards))
 
     @property
     def mse(self) -> Array:
@@ -104,17 +114,18 @@ class Moments:
             variance = _variance(self, block)
             if not self.specification.truth_given:  # the truth is zero, and so is every mean
                 return np.stack([np.zeros_like(variance), variance], axis=-1)
-            mean = _mean(self, block, rows, estimates, self.path.state.mean)
+            mean = self.specification.outside(_mean(self, block, rows, estimates, self.path.state.mean))
             bias = ((mean - self.specification.truths[rows]) ** 2).sum(axis=1)
             return np.stack([bias, variance], axis=-1)
 
         return self._per_entity(errors)
 
-    def mspe(self, grams: npt.ArrayLike | None = None, truths: npt.ArrayLike | None = None) -> Array:
+    def mspe(self, grams: npt.ArrayLike | Grams | None = None, truths: npt.ArrayLike | None = None) -> Array:
         """Return the mean squared prediction error of every entity on every task, E |X_m (theta_tk - theta*_m)|^2.
 
         Args:
-            grams: X_m'X_m of M tasks, shape (M, d, d); default: every entity's private Gram.
+            grams: X_m'X_m of M tasks, shape (M, d, d), or `crossfeed.theory.sources.feature_source` of their features;
+                default: every entity's private Gram.
             truths: theta*_m, shape (M, d); default: every entity's truth, or the public truth where `grams` is given.
 
         Returns:
@@ -124,11 +135,12 @@ class Moments:
             InvalidInput: if a shape does not fit, a number is not finite, or a task's matrix is no Gram matrix.
         """
         tasks, targets = self._tasks(grams, truths)
+        # In the solvers' coordinates, where strong directions of a task do not drown in the variance of weak ones.
         flat = tasks.reshape(len(tasks), -1).T
         estimates = Estimates.expected(self.specification)
 
         def errors(block: BlockState, rows: slice) -> Array:
-            covariance = _covariance(self, block)
+            covariance = _covariance(self, block, lambda gains: gains)
             off = _mean(self, block, rows, estimates, self.path.state.mean) - targets[:, None]
             bias: Array = ((off @ tasks) * off).sum(axis=2).T
             bias += covariance.reshape(len(covariance), -1) @ flat
@@ -140,14 +152,21 @@ class Moments:
     def dispersion(self) -> Array:
         """Mean over pairs k != l of E |theta_tk - theta_tl|^2, shape (n,); zero for one entity.
 
-        It needs only sum_k E|theta_k|^2 and E|sum_k theta_k|^2, so no pair is ever formed.
+        See `crossfeed.theory.dispersion`.
         """
         count = len(self.path.state.mean)
         if self.specification.entities == 1:
             return np.zeros(count)
-        blocks = self._map(lambda block, rows: _sums(self, block, rows))
-        totals = [_total(per_block) for per_block in zip(*blocks, strict=True)]
-        return np.array([_mean_over_pairs(self, i, total) for i, total in enumerate(totals)])
+        first = self._read_block(slice(0, 1), lambda block, rows: reference(self.specification, self.path, block, rows))
+        blocks = self._map(
+            lambda block, rows: distances(self.specification, self.path, block, rows, first[block.index])
+        )
+        return np.array(
+            [
+                mean_over_pairs(self.specification, self.path, i, parts)
+                for i, parts in enumerate(zip(*blocks, strict=True))
+            ]
+        )
 
     def given(self, data: npt.ArrayLike) -> Conditional:
         """Return the law of the estimates given the real data, through the data's own least-squares estimates.
@@ -165,41 +184,55 @@ class Moments:
         """
         spec = self.specification
         array = vector(data, "data", (spec.entities + 1, spec.dimension))
-        estimates = Estimates(array[:-1], array[-1])
+        estimates = Estimates(spec.inside(array[:-1]), spec.inside(array[-1]))
         pool = self.path.mean_given(estimates)
         return Conditional(
-            mean=self._per_entity(lambda block, rows: _mean(self, block, rows, estimates, pool)),
+            mean=self._per_entity(lambda block, rows: spec.outside(_mean(self, block, rows, estimates, pool))),
             covariance=self._per_entity(lambda block, _: _noise(self, block)),
         )
 
-    @cached_property
+    @property
     def influence(self) -> Array:
+        """Share of each entity's expected prediction that comes from each source, shape (n, K, K + 1).
+
+        Private sources first, public last; see `crossfeed.theory.influence`.
+        """
+        whole = self.gain_norms.sum(axis=2, keepdims=True)
+        shares: Array = np.divide(self.gain_norms, whole, out=np.zeros_like(self.gain_norms), where=whole > 0)
+        return shares
+
+    @cached_property
+    def gain_norms(self) -> Array:
         """Frobenius norms of the blocks of M_t, shape (n, K, K + 1): private sources first, public last."""
-        public = self.path.state.public
+        public, inward = self.path.state.public, self.specification.inwards
         carried = self._per_entity(lambda block, _: block.source)
         return self._per_entity(
             lambda block, rows: _block_norms(
-                self, block, rows, np.vstack([carried[block.index], public[block.index][None]])
+                self, block, rows, inward(np.vstack([carried[block.index], public[block.index][None]]))
             )
         )
 
-    def _tasks(self, grams: npt.ArrayLike | None, truths: npt.ArrayLike | None) -> tuple[Array, Array]:
+    def _tasks(self, grams: npt.ArrayLike | Grams | None, truths: npt.ArrayLike | None) -> tuple[Array, Array]:
         spec = self.specification
-        tasks = spec.private.all() if grams is None else gram_source(grams, "grams", None, spec.dimension).all()
+        source = None if grams is None else gram_source(grams, "grams", None, spec.dimension)
+        if source is None:
+            tasks = spec.private.all()
+        else:
+            tasks = source.all() if spec.coordinates is None else source.seen_in(spec.coordinates.outward).all()
         shape = (len(tasks), spec.dimension)
         if truths is not None:
-            return tasks, vector(truths, "truths", shape)
-        return tasks, spec.truths if grams is None else np.broadcast_to(spec.truth_public, shape)
+            return tasks, spec.inside(vector(truths, "truths", shape))
+        return tasks, spec.truths_inside if grams is None else np.broadcast_to(spec.inside(spec.truth_public), shape)
 
     def _map(self, read: Callable[[BlockState, slice], _Result]) -> list[list[_Result]]:
         """Apply a read-out to every block and requested generation: a list per block, in the order requested."""
-        spec, count = self.specification, len(self.path.state.mean)
+        spec = self.specification
+        return list(map_blocks(lambda rows: self._read_block(rows, read), spec.entities, spec.dimension))
 
-        def work(rows: slice) -> list[_Result]:
-            results = {block.index: read(block, rows) for block in self.path.walk(EntityBlock.read(spec, rows))}
-            return [results[i] for i in range(count)]
-
-        return list(map_blocks(work, spec.entities, spec.dimension))
+    def _read_block(self, rows: slice, read: Callable[[BlockState, slice], _Result]) -> list[_Result]:
+        block = EntityBlock.read(self.specification, rows)
+        results = {state.index: read(state, rows) for state in self.path.walk(block)}
+        return [results[i] for i in range(len(self.path.state.mean))]
 
     def _per_entity(self, read: Callable[[BlockState, slice], Array]) -> Array:
         return np.concatenate([np.array(block) for block in self._map(read)], axis=1)
@@ -218,10 +251,15 @@ def trajectory(eco: Specified, generations: Sequence[int] | npt.ArrayLike) -> Mo
     Raises:
         InvalidInput: if `generations` is empty or holds anything but whole numbers >= 0.
 
+    Warns:
+        IllConditioned: if rounding leaves few digits.
+
     Source: paper, Theorems 1 and 2.
     """
-    spec, times = eco.specification, _generations(generations)
-    return Moments(eco, constant_path(spec, times) if spec.weights.constant else ScheduledPath(spec, times))
+    spec, times = eco.specification.conditioned, _generations(generations)
+    path = constant_path(spec, times) if spec.weights.constant else ScheduledPath(spec, times)
+    tell(spec, path.inflation)
+    return Moments(eco, path)
 
 
 def _generations(value: Sequence[int] | npt.ArrayLike) -> list[int]:
@@ -242,24 +280,29 @@ def _mean(moments: Moments, block: BlockState, rows: slice, estimates: Estimates
     return response.estimate(private, spec.public @ estimates.public, pool[block.index])
 
 
-def _covariance(moments: Moments, block: BlockState) -> Array:
-    """Cov theta, shape (b, d, d)."""
+def _covariance(moments: Moments, block: BlockState, seen: Callable[[Array], Array]) -> Array:
+    """Covariance of the estimates, of which `seen` takes the gains to where they are looked at; shape (b, d, d)."""
     if block.response.graded:
-        return _graded_covariance(moments, block)
-    return sandwich(block.response.inverses.pool, _middle(moments, block))
+        return _graded_covariance(moments, block, seen)
+    return sandwich(seen(block.response.inverses.pool), _middle(moments, block))
 
 
 def _variance(moments: Moments, block: BlockState) -> Array:
     """Trace of Cov theta, shape (b,)."""
+    outwards = moments.specification.outwards
     if block.response.graded:
-        trace: Array = np.trace(_graded_covariance(moments, block), axis1=1, axis2=2)
+        trace: Array = np.trace(_graded_covariance(moments, block, outwards), axis1=1, axis2=2)
         return trace
-    return trace_sandwich(block.response.inverses.pool, _middle(moments, block))
+    return trace_sandwich(outwards(block.response.inverses.pool), _middle(moments, block))
 
 
-def _graded_covariance(moments: Moments, block: BlockState) -> Array:
-    """Cov theta where every source has an inverse of its own, the weights included."""
-    F, state, variance = block.response.inverses, moments.path.state, moments.specification.sigma**2
+def _graded_covariance(moments: Moments, block: BlockState, seen: Callable[[Array], Array]) -> Array:
+    """The covariance where every source has an inverse of its own, the weights included."""
+    F, state, variance = (
+        BySource(*map(seen, block.response.inverses)),
+        moments.path.state,
+        moments.specification.sigma**2,
+    )
     to_pool, public, index = transposed(F.pool), moments.specification.public, block.index
     product = F.private @ (block.response.private @ transposed(F.private) + 2 * block.source @ to_pool)
     product += F.public @ (public @ transposed(F.public) + 2 * state.public[index] @ to_pool)
@@ -283,9 +326,9 @@ def _middle(moments: Moments, block: BlockState) -> Array:
 
 def _noise(moments: Moments, block: BlockState) -> Array:
     """Cov theta given the real data, shape (b, d, d)."""
-    response = block.response
+    response, noise = block.response, moments.path.state.noise[block.index]
     return weighted(
-        response.weights.synthetic**2, sandwich(response.inverses.pool, moments.path.state.noise[block.index])
+        response.weights.synthetic**2, sandwich(moments.specification.outwards(response.inverses.pool), noise)
     )
 
 
@@ -294,66 +337,19 @@ def _block_norms(moments: Moments, block: BlockState, rows: slice, carried: Arra
 
     |F C_j'|^2 = <F F, C_j' C_j>, so that all blocks but those two cost one matrix product for all entities.
     """
-    F, w = block.response.inverses, block.response.weights
+    spec, w = moments.specification, block.response.weights
+    F = BySource(*map(spec.outwards, block.response.inverses))
+    # Squares of gains in units that are far from one may be no numbers.
+    unit = float(np.abs(F.pool).max(initial=0.0)) or 1.0
+    pool, told = F.pool / unit, carried * unit
     count, width = len(F.pool), carried.shape[-1] ** 2
     places = rows.start + np.arange(count)
-    squares = (transposed(F.pool) @ F.pool).reshape(count, width) @ (transposed(carried) @ carried).reshape(-1, width).T
+    squares = (transposed(pool) @ pool).reshape(count, width) @ (transposed(told) @ told).reshape(-1, width).T
     norms: Array = np.sqrt(np.broadcast_to(w.synthetic**2, (count,))[:, None] * np.maximum(squares, 0.0))
-    own = weighted(w.private, F.private @ block.response.private)
-    shared = weighted(w.public, F.public @ moments.specification.public)
+    own = weighted(w.private, F.private @ transposed(spec.inwards(block.response.private)))
+    shared = weighted(w.public, F.public @ spec.inwards(spec.public).T)
     own += weighted(w.synthetic, F.pool @ transposed(carried[places]))
     shared += weighted(w.synthetic, F.pool @ transposed(carried[-1:]))
     norms[np.arange(count), places] = np.linalg.norm(own, axis=(1, 2))
     norms[:, -1] = np.linalg.norm(shared, axis=(1, 2))
     return norms
-
-
-class _Sums(NamedTuple):
-    """Sums over entities behind the dispersion, at one generation.
-
-    Attributes:
-        squares: sum_k E |theta_k - theta*_0|^2.
-        offset: sum_k (E theta_k - theta*_0), shape (d,).
-        private: sum_k p_k^2 tr(F_k S~_k F_k').
-        public: sum_k q_k F_k, shape (d, d).
-        pool: sum_k a_k F_k, shape (d, d).
-        cross: sum_k p_k F_k C_k, shape (d, d).
-    """
-
-    squares: Array
-    offset: Array
-    private: Array
-    public: Array
-    pool: Array
-    cross: Array
-
-
-def _sums(moments: Moments, block: BlockState, rows: slice) -> _Sums:
-    spec, response = moments.specification, block.response
-    w, F = response.weights, response.inverses
-    estimates = Estimates.expected(spec)
-    offsets = _mean(moments, block, rows, estimates, moments.path.state.mean) - spec.truth_public
-    variance = _variance(moments, block)
-    return _Sums(
-        squares=variance.sum() + (offsets**2).sum(),
-        offset=offsets.sum(axis=0),
-        private=(w.private**2 * trace_sandwich(F.private, response.private)).sum(),
-        public=weighted_sum(w.public, F.public),
-        pool=weighted_sum(w.synthetic, F.pool),
-        cross=weighted_sum(w.private, F.private @ block.source),
-    )
-
-
-def _total(parts: Sequence[_Sums]) -> _Sums:
-    return _Sums(*(np.sum(values, axis=0) for values in zip(*parts, strict=True)))
-
-
-def _mean_over_pairs(moments: Moments, index: int, sums: _Sums) -> float:
-    """(K sum_k E|theta_k|^2 - E|sum_k theta_k|^2) 2 / (K (K - 1)), with theta*_0 as the origin."""
-    spec, state = moments.specification, moments.path.state
-    K, public, pool = spec.entities, sums.public, sums.pool
-    real = sums.private + np.trace(public @ spec.public @ public.T)
-    tied = np.trace((sums.cross + public @ state.public[index]) @ pool.T)
-    variance = spec.sigma**2 * (real + 2 * tied) + np.trace(pool @ state.covariance[index] @ pool.T)
-    pairs = K * sums.squares - variance - (sums.offset**2).sum()
-    return max(0.0, float(2 * pairs / (K * (K - 1))))

@@ -14,9 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
-from crossfeed.theory.consensus import EntityBlock, Estimates, Response
+from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.kernels import Array
-from crossfeed.theory.specification import Specification
+from crossfeed.theory.response import EntityBlock, Response
+from crossfeed.theory.specification import Conditioned
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,11 @@ class PoolPath(Protocol):
 
     Attributes:
         state: its moments.
+        inflation: what rounding errors of the entities' Gram matrices are multiplied by, at most.
     """
 
     state: PoolState
+    inflation: float
 
     def walk(self, block: EntityBlock) -> Iterator[BlockState]:
         """Walk one block of entities through the requested generations.
@@ -83,7 +86,7 @@ class PoolPath(Protocol):
         ...
 
 
-def newest_share(spec: Specification, generation: int) -> float:
+def newest_share(spec: Conditioned, generation: int) -> float:
     """Return g_t, the weight of generation t's own data in the pool.
 
     Args:
@@ -96,7 +99,7 @@ def newest_share(spec: Specification, generation: int) -> float:
     return 1.0 if spec.history == "latest" else 1.0 / generation
 
 
-def pool_step(spec: Specification, matrix: Array, generation: int) -> Array:
+def pool_step(spec: Conditioned, matrix: Array, generation: int) -> Array:
     """Return the step H = (1 - g) I + g A that leads to the pool of generation t.
 
     Args:
@@ -111,7 +114,7 @@ def pool_step(spec: Specification, matrix: Array, generation: int) -> Array:
     return (1.0 - g) * np.eye(spec.dimension) + g * matrix
 
 
-def next_noise(spec: Specification, step: Array, noise: Array, generation: int) -> Array:
+def next_noise(spec: Conditioned, step: Array, noise: Array, generation: int) -> Array:
     """Return Gamma of generation t from that of t - 1.
 
     Args:

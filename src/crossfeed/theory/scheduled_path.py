@@ -14,11 +14,13 @@ from operator import add
 
 import numpy as np
 
-from crossfeed.theory.consensus import Coupling, EntityBlock, Estimates, Response, coupling_sums, with_shared_data
+from crossfeed.theory.consensus import Coupling, Estimates, coupling_sums, with_shared_data
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array, times_transposed, transposed, weighted_sum
 from crossfeed.theory.pool_path import BlockState, PoolState, newest_share, next_noise, pool_step
-from crossfeed.theory.specification import Specification
+from crossfeed.theory.response import EntityBlock, Response
+from crossfeed.theory.specification import Conditioned
+from crossfeed.theory.spectrum import unit_error, without_drift
 
 
 class ScheduledPath:
@@ -30,20 +32,25 @@ class ScheduledPath:
 
     Attributes:
         state: the pool at these generations.
+        inflation: what rounding errors of the entities' Gram matrices are multiplied by, at most.
 
     Raises:
         InvalidInput: if a schedule's function returns anything but fractions, or Gram matrices are so near to singular
             ones that rounding decides.
     """
 
-    def __init__(self, spec: Specification, generations: Sequence[int]) -> None:
+    def __init__(self, spec: Conditioned, generations: Sequence[int]) -> None:
         self._spec = spec
         self._generations = generations
         self._weights = [spec.weights.at(t) for t in range(max(generations) + 1)]
         couplings = self._couplings(Estimates.expected(spec))
-        self._steps = [pool_step(spec, c.matrix, t) for t, c in enumerate(couplings, start=1)]
+        inflation = max((coupling.inflation for coupling in couplings), default=1.0)
+        error = unit_error(spec.pool_gram, inflation, spec.rounding)
+        matrices = [without_drift(coupling.matrix, error) for coupling in couplings]
+        self._steps = [pool_step(spec, matrix, t) for t, matrix in enumerate(matrices, start=1)]
         noise, publics = self._noise_and_public(couplings)
-        spread = self._spread() + publics @ spec.public @ transposed(publics)
+        private, self.inflation = self._spread()
+        spread = private + publics @ spec.public @ transposed(publics)
         at = list(generations)
         self.state = PoolState(
             mean=self._means(couplings)[at],
@@ -123,20 +130,24 @@ class ScheduledPath:
                 g = newest_share(self._spec, t)
                 source = times_transposed(source, self._steps[t - 1]) + g * response.source()
 
-    def _spread(self) -> Array:
-        """Run sum_j W_tj S~_j W_tj', W_tj the gain of source j in zbar_t, shape (T + 1, d, d)."""
+    def _spread(self) -> tuple[Array, float]:
+        """Run sum_j W_tj S~_j W_tj', W_tj the gain of source j in zbar_t, (T + 1, d, d); return the inflation, too."""
         spec = self._spec
 
-        def sums(rows: slice) -> Array:
-            walk = self._every_generation(EntityBlock.read(spec, rows))
-            return np.array([_spread_terms(response, source) for response, source in walk])
+        def sums(rows: slice) -> tuple[Array, float]:
+            terms, inflation = [], 0.0
+            for response, source in self._every_generation(EntityBlock.read(spec, rows)):
+                terms.append(_spread_terms(response, source))
+                inflation = max(inflation, float(response.inflation.max()))
+            return np.array(terms), inflation
 
-        terms = reduce(add, map_blocks(sums, spec.entities, spec.dimension))
+        parts = list(map_blocks(sums, spec.entities, spec.dimension))
+        terms = reduce(add, [part[0] for part in parts])
         spread = [np.zeros((spec.dimension, spec.dimension))]
         for t, (step, (cross, own)) in enumerate(zip(self._steps, terms, strict=False), start=1):
             g, forward = newest_share(spec, t), step @ cross
             spread.append(step @ spread[-1] @ step.T + g * (forward + forward.T) + g**2 * own)
-        return np.array(spread)
+        return np.array(spread), max(part[1] for part in parts)
 
 
 def _spread_terms(response: Response, source: Array) -> tuple[Array, Array]:

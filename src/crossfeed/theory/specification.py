@@ -19,13 +19,14 @@ and own truths go beyond it.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal, Protocol, get_args
 
 import numpy as np
 
 from crossfeed.errors import InvalidInput
+from crossfeed.theory.coordinates import Coordinates, coordinates
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, weighted_sum
 from crossfeed.theory.weights import TrainingWeights, Weight, rows_of
@@ -56,9 +57,9 @@ class Specification:
 
     Attributes:
         private: Gram matrices S~ of the private data, one (d, d) per entity.
-        public: S_*, shape (d, d).
+        public_source: S_*, as a source of one matrix.
         generated: Gram matrices S of the published rows; the same object as `private` where those are the private rows.
-        fresh: S_F, shape (d, d), or None.
+        fresh_source: S_F, as a source of one matrix, or None.
         fresh_fraction: phi, in [0, 1].
         weights: alpha and beta over the generations.
         shares: w, shape (K,), or (1,) where they are equal.
@@ -71,9 +72,9 @@ class Specification:
     """
 
     private: Grams
-    public: Array
+    public_source: Grams
     generated: Grams
-    fresh: Array | None
+    fresh_source: Grams | None
     fresh_fraction: float
     weights: TrainingWeights
     shares: Array
@@ -92,7 +93,35 @@ class Specification:
     @property
     def dimension(self) -> int:
         """Dimension d of the parameters."""
-        return len(self.public)
+        return self.private.dimension
+
+    @cached_property
+    def public(self) -> Array:
+        """S_*, shape (d, d)."""
+        return np.asarray(self.public_source.all()[0])
+
+    @cached_property
+    def fresh(self) -> Array | None:
+        """S_F, shape (d, d), or None."""
+        return None if self.fresh_source is None else self.fresh_source.all()[0]
+
+    @cached_property
+    def conditioned(self) -> Conditioned:
+        """The same ecosystem as solvers take it, in coordinates that keep digits (`crossfeed.theory.coordinates`)."""
+        sources = {"private": self.private, "public_source": self.public_source, "generated": self.generated}
+        if self.fresh_source is not None:
+            sources["fresh_source"] = self.fresh_source
+        distinct = {id(each): each for each in sources.values()}
+        means = {id(self.generated): self._pool_sums[2], id(self.private): self._pool_sums[3]}
+        totals = [(each, means[key] if key in means else each.all()[0]) for key, each in distinct.items()]
+        given = {field.name: getattr(self, field.name) for field in fields(Specification)}
+        chosen = coordinates(totals)
+        if chosen is None:
+            same = Conditioned(**given, coordinates=None)
+            same.__dict__["_pool_sums"] = self._pool_sums
+            return same
+        seen = {key: each.seen_in(chosen.outward) for key, each in distinct.items()}
+        return Conditioned(**given | {name: seen[id(each)] for name, each in sources.items()}, coordinates=chosen)
 
     def with_weights(self, alpha: Weight, beta: Weight) -> Specification:
         """Return the same specification under other training weights, with all sums that do not depend on them.
@@ -107,8 +136,11 @@ class Specification:
         Raises:
             InvalidInput: if a shape is another, or a number is outside [0, 1].
         """
-        other = copy.copy(self)
-        object.__setattr__(other, "weights", self.weights.changed(alpha, beta, self.entities))
+        weights, data = self.weights.changed(alpha, beta, self.entities), self.conditioned
+        other, inside = copy.copy(self), copy.copy(data)
+        for each in (other, inside):
+            object.__setattr__(each, "weights", weights)
+        other.__dict__["conditioned"] = inside
         return other
 
     def shares_of(self, rows: slice) -> Array:
@@ -157,14 +189,117 @@ class Specification:
         return self.sigma_generated**2 * self._pool_sums[1] + fresh
 
     @cached_property
-    def _pool_sums(self) -> tuple[Array, Array]:
-        def sums(rows: slice) -> tuple[Array, Array]:
-            share, generated = self.shares_of(rows), self.generated.block(rows)
-            return weighted_sum(share, generated), weighted_sum(share**2, generated)
+    def _pool_sums(self) -> tuple[Array, Array, Array, Array]:
+        """Sbar, sum_j (1 - phi)^2 w_j^2 S_j, and the means over entities of S_j and S~_j."""
+
+        def sums(rows: slice) -> tuple[Array, Array, Array, Array]:
+            share, (private, generated) = self.shares_of(rows), self.grams_of(rows)
+            with np.errstate(over="ignore", invalid="ignore"):  # units may be out of the range of numbers
+                published = weighted_sum(np.ones(1), generated)
+                held = published if private is generated else weighted_sum(np.ones(1), private)
+                if len(share) == 1:
+                    return share[0] * published, share[0] ** 2 * published, published, held
+                return weighted_sum(share, generated), weighted_sum(share**2, generated), published, held
 
         parts = list(map_blocks(sums, self.entities, self.dimension))
+        zero = np.zeros((self.dimension, self.dimension))
         mean = sum((part[0] for part in parts), self.fresh_fraction * self.fresh_gram)
-        return mean, sum((part[1] for part in parts), np.zeros_like(mean))
+        squares, published, held = (sum((part[i] for part in parts), zero) for i in (1, 2, 3))
+        return mean, squares, published / self.entities, held / self.entities
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioned(Specification):
+    """A specification in the coordinates that solvers work in: Gram matrices are of phi, theta = W phi.
+
+    Truths stay those of theta, as they were given.
+
+    Attributes:
+        private: Gram matrices S~ of the private data, one (d, d) per entity.
+        public_source: S_*, as a source of one matrix.
+        generated: Gram matrices S of the published rows; the same object as `private` where those are the private rows.
+        fresh_source: S_F, as a source of one matrix, or None.
+        fresh_fraction: phi, in [0, 1].
+        weights: alpha and beta over the generations.
+        shares: w, shape (K,), or (1,) where they are equal.
+        sigma: noise standard deviation of human data.
+        sigma_generated: noise standard deviation of generated data.
+        history: "latest" or "accumulate".
+        truths: theta*_k, shape (K, d).
+        truth_public: theta*_0, shape (d,).
+        truth_given: False if the truths are unknown and stand at zero; only unbiased estimates then have a known error.
+        coordinates: W; None where it is the identity.
+    """
+
+    coordinates: Coordinates | None
+
+    @property
+    def conditioned(self) -> Conditioned:
+        """The specification itself."""
+        return self
+
+    @cached_property
+    def truths_inside(self) -> Array:
+        """theta*_k in these coordinates, shape (K, d); one row repeated with stride zero where all are one."""
+        if self.truths.strides[0] == 0:
+            return np.broadcast_to(self.inside(self.truths[0]), self.truths.shape)
+        return self.inside(self.truths)
+
+    def inside(self, parameters: Array) -> Array:
+        """Return phi = W^{-1} theta.
+
+        Args:
+            parameters: theta, shape (..., d).
+
+        Returns:
+            The same shape.
+        """
+        return parameters if self.coordinates is None else parameters @ self.coordinates.inward.T
+
+    def outside(self, parameters: Array) -> Array:
+        """Return theta = W phi.
+
+        Args:
+            parameters: phi, shape (..., d).
+
+        Returns:
+            The same shape.
+        """
+        return parameters if self.coordinates is None else parameters @ self.coordinates.outward.T
+
+    def outwards(self, gains: Array) -> Array:
+        """Return the gains on theta, W F.
+
+        Args:
+            gains: F, gains on phi, shape (..., d, d).
+
+        Returns:
+            The same shape.
+        """
+        return gains if self.coordinates is None else self.coordinates.outward @ gains
+
+    def inwards(self, moments: Array) -> Array:
+        """Return S W^{-1}, the gain on a moment's own estimate of theta, transposed.
+
+        Args:
+            moments: S', the gains on the estimate of phi, transposed, shape (..., d, d).
+
+        Returns:
+            W^{-1}' S', the same shape.
+        """
+        return moments if self.coordinates is None else self.coordinates.inward.T @ moments
+
+    @cached_property
+    def rounding(self) -> float:
+        """Size of eigenvalues of a Gram matrix, relative to its trace, that may be rounding errors.
+
+        It is that of the least exact of the data. Whitening enlarges errors of features in directions of which little
+        is known.
+        """
+        sources = [self.private, self.public_source, self.generated]
+        sources += [] if self.fresh_source is None else [self.fresh_source]
+        given = max(each.rounding for each in sources)
+        return given if self.coordinates is None else max(given, self.coordinates.rounding)
 
 
 class Specified(Protocol):

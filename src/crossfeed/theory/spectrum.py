@@ -22,13 +22,14 @@ the Lyapunov equation by Smith, Matrix equation XA + BX = C, SIAM J. Appl. Math.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from crossfeed.theory.kernels import RANK_TOLERANCE, Array
+from crossfeed.theory.kernels import Array, rank_tolerance
 
 # Eigenvalues and Schur forms: complex, or real where the library finds that they are.
 ComplexArray = npt.NDArray[np.complexfloating[Any, Any]]
@@ -52,7 +53,8 @@ class Growth:
             adds the same variance; "quadratic": variance grows as t^2; "power": errors grow as t^rate;
             "logarithmic": errors grow as log t; "oscillating": bounded, but turning for ever.
         rate: the factor or exponent named under `law`; 1 otherwise.
-        drift: covariance added to the pool per generation under the "linear" law, shape (d, d); None otherwise.
+        drift: covariance added to the pool per generation under the "linear" law, in the coordinates that solvers work
+            in, shape (d, d); None otherwise.
     """
 
     law: Law
@@ -83,11 +85,14 @@ class Inputs:
         noise: N.
         forcing: spread of the real data under the lasting weights, and of the fresh data.
         initial: spread of the real data under the weights of generation 0.
+        heard: size of the spread of real data that are heard in full; what is a rounding error beside it counts as
+            none, however it compares with the rest of its own source.
     """
 
     noise: Array
     forcing: Array
     initial: Array
+    heard: float
 
 
 def spectral_radius(matrix: Array) -> float:
@@ -102,22 +107,65 @@ def spectral_radius(matrix: Array) -> float:
     return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
-def unit_tolerance(pool_gram: Array) -> float:
-    """Return the distance from one within which an eigenvalue's modulus (or real part) counts as one.
+def unit_error(pool_gram: Array, inflation: float, rounding: float) -> float:
+    """Return the rounding error of an eigenvalue one of A.
 
     At alpha = 1 the matrix A is exactly a projection onto the range of Sbar, but is computed through Sbar^{-1}, so its
-    unit eigenvalues carry an error of the order of Sbar's condition number.
+    unit eigenvalues carry an error of the order of Sbar's condition number; elsewhere of that of the G_k.
 
     Args:
         pool_gram: Sbar, shape (d, d).
+        inflation: what rounding errors of the G_k are multiplied by (`crossfeed.theory.kernels.Inverted`).
+        rounding: eigenvalues of Sbar, relative to its trace, that may be rounding errors.
+
+    Returns:
+        The error.
+    """
+    values = np.linalg.eigvalsh(pool_gram)
+    inside = values[values > rank_tolerance(rounding) * max(values[-1], np.finfo(float).tiny)]
+    condition = inside[-1] / inside[0] if len(inside) else 1.0
+    return float(16 * np.finfo(float).eps * max(condition, inflation))
+
+
+def unit_tolerance(error: float) -> float:
+    """Return the distance from one within which an eigenvalue's modulus (or real part) counts as one.
+
+    Args:
+        error: the rounding error of an eigenvalue one (`unit_error`).
 
     Returns:
         The tolerance, from 1e-10 to 1e-7.
     """
-    values = np.linalg.eigvalsh(pool_gram)
-    inside = values[values > RANK_TOLERANCE * max(values[-1], np.finfo(float).tiny)]
-    error = 16 * np.finfo(float).eps * (inside[-1] / inside[0] if len(inside) else 1.0)
     return float(np.clip(error, *_UNIT_TOLERANCE))
+
+
+def without_drift(matrix: Array, error: float) -> Array:
+    """Replace A on the eigenspace of the eigenvalue one by the identity, if rounding alone separates them.
+
+    Powers of A multiply a rounding error of a unit eigenvalue by their number: what is kept for ever would drift.
+
+    Args:
+        matrix: A, shape (d, d).
+        error: the rounding error of an eigenvalue one (`unit_error`).
+
+    Returns:
+        A, or the matrix without drift.
+    """
+
+    def is_one(value: complex) -> bool:
+        return abs(value - 1.0) <= error
+
+    sizes = np.abs(matrix)
+    largest = min(sizes.sum(axis=0).max(), sizes.sum(axis=1).max())  # no eigenvalue is larger than either norm
+    if largest < 1.0 - error or not any(map(is_one, np.linalg.eigvals(matrix))):
+        return matrix
+    unit = _invariant(matrix, is_one)
+    identity = np.eye(len(unit.block))
+    if np.abs(unit.block - identity).max(initial=0.0) > error:
+        return matrix
+    if len(unit.block) == len(matrix):
+        return identity
+    return matrix + np.real(unit.right @ (identity - unit.block) @ unit.left)
 
 
 def settles(matrix: Array, accumulate: bool, tolerance: float) -> bool:
@@ -192,10 +240,14 @@ def boundary(matrix: Array, inputs: Inputs, accumulate: bool, tolerance: float) 
         The limit if one exists, or the growth.
     """
     unit = _unit_part(matrix, accumulate, tolerance)
-    if unit.size(inputs.forcing) <= tolerance * np.linalg.norm(inputs.initial):
-        # Data of weight w move an eigenvalue off one in proportion to w and enter the spread as its square: where the
-        # one counts as nothing, so does the other.
-        inputs = replace(inputs, forcing=np.zeros_like(inputs.forcing))
+    # Data of weight w move an eigenvalue off one in proportion to w and enter the spread as its square: where the one
+    # counts as nothing, so does the other. At generation 0 they move none, and only rounding is nothing.
+    full = max(inputs.heard, float(np.linalg.norm(inputs.initial)))
+    inputs = replace(
+        inputs,
+        forcing=_unless_below(tolerance * full, unit, inputs.forcing),
+        initial=_unless_below(_REACH_TOLERANCE * inputs.heard, unit, inputs.initial),
+    )
     reachable = _reachable(unit, inputs)
     growth = _growth(reachable, inputs, accumulate, tolerance)
     return _limit_beside(matrix, unit, reachable, inputs, accumulate) if growth is None else growth
@@ -230,14 +282,23 @@ class _InvariantSubspace:
         return inside / np.linalg.norm(inside)
 
 
+def _unless_below(size: float, unit: _InvariantSubspace, source: Array) -> Array:
+    return source if unit.size(source) > size else np.zeros_like(source)
+
+
 def _unit_part(matrix: Array, accumulate: bool, tolerance: float) -> _InvariantSubspace:
     """Return the invariant subspace of the eigenvalues not below one."""
+    return _invariant(matrix, lambda value: bool(_size(value, accumulate) >= 1.0 - tolerance))
+
+
+def _invariant(matrix: Array, belongs: Callable[[complex], bool]) -> _InvariantSubspace:
+    """Return the invariant subspace of some of the eigenvalues."""
     from scipy.linalg import schur, solve_sylvester
 
-    def not_below_one(value: complex, imaginary: float = 0.0) -> bool:
-        return bool(_size(value + 1j * imaginary, accumulate) >= 1.0 - tolerance)
+    def chosen(value: complex, imaginary: float = 0.0) -> bool:
+        return belongs(value + 1j * imaginary)
 
-    triangle, vectors, count = schur(matrix, output="complex", sort=not_below_one)
+    triangle, vectors, count = schur(matrix, output="complex", sort=chosen)
     block, rest = triangle[:count, :count], triangle[count:, count:]
     right, other = vectors[:, :count], vectors[:, count:]
     left = right.conj().T

@@ -22,8 +22,8 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.checks import number_array
 from crossfeed.theory.kernels import Array
 
-#: A weight: one number, one per entity (K,), or a function of the generation returning either.
-Weight = npt.ArrayLike | Callable[[int], npt.ArrayLike]
+#: A weight: one number, a numpy array (K,) of one per entity, or a function of the generation returning either.
+Weight = float | npt.NDArray[np.generic] | Callable[[int], npt.ArrayLike]
 
 
 def rows_of(values: Array, rows: slice) -> Array:
@@ -63,20 +63,25 @@ def fractions(value: object, name: str, entities: int) -> Array:
     return array.reshape(-1)
 
 
-def fresh_share(value: object, *, given: bool) -> float:
+def fresh_share(value: object | None, *, given: bool) -> float:
     """Validate the weight phi of fresh human rows in the pool.
 
     Args:
-        value: a number in [0, 1].
+        value: a number in [0, 1]; None: zero, where there are no fresh rows.
         given: True if there are fresh rows.
 
     Returns:
         phi.
 
     Raises:
-        InvalidInput: if it is no such number, or positive without fresh rows.
+        InvalidInput: if it is no such number, positive without fresh rows, or left out with them.
     """
-    fraction = float(fractions(value, "fresh_fraction", 1)[0])
+    if value is None and given:
+        raise InvalidInput(
+            "fresh was given without fresh_fraction, and would not be heard; give fresh_fraction, the weight of fresh "
+            "rows in the pool, in [0, 1]"
+        )
+    fraction = float(fractions(0.0 if value is None else value, "fresh_fraction", 1)[0])
     if fraction > 0 and not given:
         raise InvalidInput(
             f"fresh_fraction is {fraction} but there is no fresh data; give fresh=, its Gram or features"
@@ -130,7 +135,7 @@ class WeightSchedule:
     """One weight over the generations.
 
     Args:
-        weight: a number, (K,), or a function of the generation returning either; numbers in [0, 1].
+        weight: a number, an array (K,), or a function of the generation returning either; numbers in [0, 1].
         name: the argument's name, for messages.
         entities: K.
 
@@ -138,10 +143,16 @@ class WeightSchedule:
         constant: True if the same numbers hold at every generation.
 
     Raises:
-        InvalidInput: if the weight is neither a function nor made of fractions.
+        InvalidInput: if the weight is neither a function nor made of fractions, or a list: descriptions in YAML list
+            one number for each generation, arrays here hold one for each entity.
     """
 
     def __init__(self, weight: Weight, name: str, entities: int) -> None:
+        if isinstance(weight, list | tuple):
+            raise InvalidInput(
+                f"{name} is a {type(weight).__name__}, which could mean the entities or the generations; give "
+                f"numpy.array([...]) of {entities} numbers, one per entity, or a function of the generation"
+            )
         self._name = name
         self._entities = entities
         self.constant = not callable(weight)
@@ -157,12 +168,18 @@ class WeightSchedule:
             Shape (1,) or (K,).
 
         Raises:
-            InvalidInput: if the schedule's function returns anything but fractions.
+            InvalidInput: if the schedule's function fails, or returns anything but fractions.
         """
         if isinstance(self._weight, np.ndarray):
             return self._weight
         assert callable(self._weight)  # noqa: S101  (narrowing for the type checker, not a check of input)
-        return fractions(self._weight(generation), f"{self._name}({generation})", self._entities)
+        called = f"{self._name}({generation})"
+        try:
+            value = self._weight(generation)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            start = "; give initial_beta, and it is asked from generation 1 on" if generation == 0 else ""
+            raise InvalidInput(f"{called} failed with {type(error).__name__}: {error}{start}") from error
+        return fractions(value, called, self._entities)
 
 
 @dataclass(frozen=True)
@@ -186,7 +203,7 @@ class TrainingWeights:
         """Validate the weights of an ecosystem.
 
         Args:
-            alpha: a number, (K,), or a function of the generation t >= 1 returning either.
+            alpha: a number, an array (K,), or a function of the generation t >= 1 returning either.
             beta: likewise; also evaluated at t = 0 unless `initial_beta` is given.
             initial_beta: beta at generation 0, a number or (K,), or None.
             entities: K.

@@ -181,7 +181,7 @@ def least_squares(sources: Sequence[WeightedSource]) -> Array:
         is as in `crossfeed.theory.graded`.
     """
     grams = [(np.array([source.weight]), (source.features.T @ source.features)[None]) for source in sources]
-    inverse, suspects = definite_inverse(grams)
+    inverse, suspects, _ = definite_inverse(grams)
     if suspects[0]:
         graded = grade(grams)
         estimates: Array = sum((graded.gain(i)[0] @ source.moment for i, source in enumerate(sources)), np.zeros(1))

@@ -29,7 +29,7 @@ from crossfeed.theory import (
     objective_value,
     optimal_weights,
 )
-from crossfeed.theory.planning import Objective
+from crossfeed.theory.objectives import Objective
 
 __all__ = ["Plan", "plan"]
 

@@ -342,12 +342,12 @@ def settle(matrix: Array, noise: Array) -> tuple[Array, Mask]:
         for _ in range(_SQUARINGS):
             term = power @ part @ transposed(power)
             part = part + term
-            small = np.abs(term).max(axis=(1, 2)) <= np.finfo(float).eps / 4 * np.abs(part).max(axis=(1, 2))
-            done = small & (np.linalg.norm(power, axis=(1, 2)) < _SMALL)
-            total[open_[done]], settled[open_[done]] = part[done], True
-            if done.all():
+            done = np.abs(term).max(axis=(1, 2)) <= np.finfo(float).eps / 4 * np.abs(part).max(axis=(1, 2))
+            if done.any():
+                done &= (power**2).sum(axis=(1, 2)) < _SMALL**2
+                total[open_[done]], settled[open_[done]] = part[done], True
+                open_, power, part = open_[~done], power[~done], part[~done]
+            if not len(open_):
                 break
-            keep = ~done
-            open_, power, part = open_[keep], power[keep], part[keep]
             power = power @ power
     return (total + transposed(total)) / 2, settled

@@ -20,6 +20,7 @@ Reference: Griewank and Walther, Evaluating Derivatives, 2nd ed. (2008), Section
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import add
 from typing import NamedTuple
@@ -27,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossfeed.theory.graded import inverse_of_sum
-from crossfeed.theory.kernels import Array, Mask, definite_inverse, transposed
+from crossfeed.theory.kernels import Array, Mask, WeightedGram, definite_inverse, selected, transposed
 from crossfeed.theory.specification import Specification
 
 
@@ -169,7 +170,7 @@ class Answers:
         stack = np.broadcast_to(members.private, (*lead, d, d)).reshape(-1, d, d)
         weights = (np.broadcast_to(each, lead).ravel() for each in mix)
         parts = list(zip(weights, (stack, public, pool), strict=True))
-        inverse, suspect = definite_inverse(parts)
+        inverse, suspect = _inverted(parts)
         if careful and suspect.any():
             inverse, _ = inverse_of_sum(parts)
         inverse = inverse.reshape(*lead, d, d)
@@ -182,6 +183,17 @@ class Answers:
             D = s p T, shape (P, b, d, d).
         """
         return (self.share * self.mix.private)[..., None, None] * self.published
+
+
+def _inverted(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
+    """Invert a stack by Cholesky factorization; one matrix that has none does not cost the others theirs."""
+    inverse, suspect = definite_inverse(parts)
+    count = len(suspect)
+    if count == 1 or not suspect.all():
+        return inverse, suspect
+    rows = np.arange(count) < count // 2
+    halves = [_inverted(selected(parts, each)) for each in (rows, ~rows)]
+    return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
 
 
 class Readout(NamedTuple):

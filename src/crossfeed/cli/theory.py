@@ -65,6 +65,7 @@ def predict(
     epilog=examples(
         "crossfeed plan figure-2",
         "crossfeed plan figure-4 --objective worst",
+        "crossfeed plan my.yaml --free alpha,beta,fresh_fraction --per-entity --fresh-price 2",
         "crossfeed plan my.yaml --objective a --json",
     )
 )
@@ -73,22 +74,46 @@ def plan(
     objective: Annotated[
         str, typer.Option(metavar="mean|worst|ENTITY", help="Whose limiting error is made small.")
     ] = "mean",
+    free: Annotated[
+        str, typer.Option(metavar="NAMES", help="What may be chosen: some of alpha,beta,fresh_fraction,shares.")
+    ] = "alpha,beta",
+    per_entity: Annotated[bool, typer.Option("--per-entity", help="Choose each entity's own alpha and beta.")] = False,
+    hold: Annotated[
+        str, typer.Option(metavar="ENTITIES", help="Entities that keep their alpha and beta: a,b.", show_default=False)
+    ] = "",
+    dispersion_price: Annotated[
+        float, typer.Option(help="Added to the error for each unit of dispersion; negative pays for variety.")
+    ] = 0.0,
+    fresh_price: Annotated[float, typer.Option(help="Added to the error for a pool of fresh data alone.")] = 0.0,
     overrides: Overrides = None,
     out: Annotated[Path | None, _output("plans/NAME-ID")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the best weights alpha and beta, the cost of other weights, and the choices of selfish entities."""
+    """Find the best weights, common and each entity's own, the cost of others, and the choices of selfish entities."""
     from crossfeed.exact.planning import plan as plan_experiment
     from crossfeed.reporting.theory.files import plan_data, write_plan
-    from crossfeed.reporting.theory.tables import render_plan
 
     experiment = read_experiment(source, overrides)
-    planned = plan_experiment(experiment, objective)
+    planned = plan_experiment(
+        experiment,
+        objective,
+        free=_names(free),
+        per_entity=per_entity,
+        held=_names(hold),
+        dispersion_price=dispersion_price,
+        fresh_price=fresh_price,
+    )
     if as_json:
         print_json(plan_data(planned))
     else:
+        from crossfeed.reporting.theory.tables import render_plan
+
         render_plan(planned, terminal())
     _write_files(lambda folder: write_plan(planned, folder), out, "plans", experiment, as_json)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _write_files(

@@ -28,9 +28,18 @@ from crossfeed.theory.specification import Specification
 # Grid points per axis of the square that replies are checked on.
 _GRID = 11
 
+# Points of it within this distance lead where one is already; others are descended from if they are so nearly as good.
+_BESIDE, _WORTH = 0.15, 1.05
+
+# Relative slope at which a reply is good enough.
+_FLAT = 1e-6
+
 # Relative gains and differences of errors that count as none.
 _GAIN = 1e-8
 _SAME = 1e-5
+
+# Weights this near to a Nash point lead there.
+_SAME_POINT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class Play:
         return self.points[0] if self.points else self.unsettled[0]
 
 
-def nash_weights(eco: LinearEcosystem, max_rounds: int = 50, tolerance: float = 1e-5) -> Equilibrium:
+def nash_weights(eco: LinearEcosystem, max_rounds: int = 50, tolerance: float = 1e-4) -> Equilibrium:
     """Let every entity in turn play the weights that are best for itself, until none moves.
 
     Args:
@@ -91,29 +100,37 @@ def nash_weights(eco: LinearEcosystem, max_rounds: int = 50, tolerance: float = 
         InvalidInput: if alpha or beta is a function of the generation, or an entity has no finite reply.
     """
     _check_constant(eco)
-    table, spec = _Table(eco.specification, Weights.of(eco.specification)), eco.specification
-    regret, played, at_rest = np.full(eco.entities, np.nan), 0, False
-    while played < max_rounds:
-        still = table.round() <= tolerance
-        played += 1
-        if still and not at_rest:
+    return _play(eco, max_rounds, tolerance, ())
+
+
+def _play(eco: LinearEcosystem, max_rounds: int, tolerance: float, known: Sequence[Equilibrium]) -> Equilibrium:
+    """Play until nobody moves and nobody wants to, or a Nash point that is known already is reached."""
+    table = _Table(eco.specification, Weights.of(eco.specification))
+    regret, played, settled = np.full(eco.entities, np.nan), 0, False
+    while played < max_rounds and not settled:
+        moved, played = table.round(), played + 1
+        for point in known:
+            if np.abs(table.point - np.stack([point.alpha, point.beta], axis=1)).max() <= _SAME_POINT:
+                return replace(point, rounds=played)
+        if moved <= tolerance:
             regret = table.ask_everybody()
-            at_rest = bool((regret <= _GAIN).all())
-        if still and at_rest:
-            break
-        at_rest = at_rest and still
+            settled = bool((regret <= _GAIN).all())
     mse = limiting_mse(_at(eco, table.point))
-    if not (np.isfinite(mse).all() and spec.entities):
+    if not np.isfinite(mse).all():
         raise InvalidInput("an entity has no reply with a finite known error")
-    return Equilibrium(table.point[:, 0], table.point[:, 1], mse, played, at_rest, regret)
+    return Equilibrium(table.point[:, 0], table.point[:, 1], mse, played, settled, regret)
 
 
-def nash_points(eco: LinearEcosystem, starts: Sequence[Weights] = ()) -> Play:
+def nash_points(
+    eco: LinearEcosystem, starts: Sequence[Weights] = (), max_rounds: int = 50, tolerance: float = 1e-4
+) -> Play:
     """Play from several starts.
 
     Args:
         eco: the ecosystem, with constant weights, which are one of the starts.
         starts: more of them; besides, all entities begin with little and with much synthetic data.
+        max_rounds: rounds after which play stops, from each start.
+        tolerance: largest change of a weight that counts as standing still.
 
     Returns:
         The Nash points that were reached.
@@ -124,12 +141,15 @@ def nash_points(eco: LinearEcosystem, starts: Sequence[Weights] = ()) -> Play:
     _check_constant(eco)
     own, K = Weights.of(eco.specification), eco.entities
     several = [*starts, own, *(replace(own, alpha=np.full(K, a), beta=np.full(K, b)) for a, b in ((0.1, 0.8), (0.8, 0.3)))]
-    ends = [nash_weights(eco.with_weights(each.alpha, each.beta)) for each in several]
     points: list[Equilibrium] = []
-    for end in sorted((each for each in ends if each.settled), key=lambda each: float(each.mse.mean())):
-        if not any(np.allclose(end.mse, other.mse, rtol=_SAME, atol=0.0) for other in points):
+    unsettled: list[Equilibrium] = []
+    for start in several:
+        end = _play(eco.with_weights(start.alpha, start.beta), max_rounds, tolerance, points)
+        if not end.settled:
+            unsettled.append(end)
+        elif not any(np.allclose(end.mse, other.mse, rtol=_SAME, atol=0.0) for other in points):
             points.append(end)
-    return Play(points, len(several), [end for end in ends if not end.settled])
+    return Play(sorted(points, key=lambda each: float(each.mse.mean())), len(several), unsettled)
 
 
 def best_reply(eco: LinearEcosystem, entity: int) -> tuple[float, float]:
@@ -163,13 +183,20 @@ def _at(eco: LinearEcosystem, point: Array) -> LinearEcosystem:
 
 
 def _best(problem: ReplyProblem, standing: Array) -> Found:
-    """Descend from where the entity stands and from the best point of the grid."""
+    """Return the best reply: a descent from where the entity stands, and from elsewhere if that is nearly as good."""
+    return _better_elsewhere(problem, descend(problem, standing, _FLAT))
+
+
+def _better_elsewhere(problem: ReplyProblem, here: Found) -> Found:
+    """Descend from the best points of the grid, unless they lead to where one is or are much worse."""
     axis = np.linspace(0.0, 1.0, _GRID)
-    alphas, betas = (each.ravel() for each in np.meshgrid(axis, axis, indexing="ij"))
-    values = problem.values(alphas, betas)
-    best = int(np.argmin(values))
-    from_grid = descend(problem, np.array([alphas[best], betas[best]]))
-    return descend(problem, standing).or_better(from_grid)
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    values = problem.values(grid[:, 0], grid[:, 1])
+    elsewhere = np.where(np.abs(grid - here.point).max(axis=1) > _BESIDE, values, np.inf)
+    for best in {int(np.argmin(values)), int(np.argmin(elsewhere))}:
+        if values[best] < here.value or elsewhere[best] < _WORTH * here.value:
+            here = here.or_better(descend(problem, grid[best], _FLAT))
+    return here
 
 
 class _Table:
@@ -189,7 +216,7 @@ class _Table:
         before = self.point.copy()
         self._add_up()
         for k in range(len(self.point)):
-            self._move(k, descend(self.problem(k), self.point[k]))
+            self._move(k, descend(self.problem(k), self.point[k], _FLAT))
         return float(np.abs(self.point - before).max())
 
     def ask_everybody(self) -> Array:
@@ -198,9 +225,9 @@ class _Table:
         self._add_up()
         for k in range(len(self.point)):
             problem = self.problem(k)
-            here, found = problem(self.point[k])[0], _best(problem, self.point[k])
-            if found.value < here:
-                gains[k] = 1.0 - found.value / here if np.isfinite(here) else np.inf
+            here = Found(self.point[k], problem(self.point[k])[0])
+            found = _better_elsewhere(problem, here)
+            gains[k] = 1.0 - found.value / here.value if found.value < here.value else 0.0
             if gains[k] > _GAIN:
                 self._move(k, found)
         return gains

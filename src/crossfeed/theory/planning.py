@@ -189,7 +189,8 @@ def best_choice(
     if per_entity:
         one = best_choice(eco, free, criterion, held=held) if set(free) & {"alpha", "beta"} else None
         first = [one.weights, *first] if one is not None else first
-    finite = [point for point in map(choices.point, first) if np.isfinite(problem(point)[0])]
+    points = {choices.point(weights).tobytes(): choices.point(weights) for weights in first}
+    finite = [point for point in points.values() if np.isfinite(problem(point)[0])]
     if not finite:
         raise InvalidInput(_NOTHING_FINITE)
     found = min((_descended(problem, start) for start in finite), key=lambda each: each.value)

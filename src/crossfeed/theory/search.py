@@ -27,8 +27,8 @@ _MARGIN, _NEAR = 1e-7, 1e-4
 # Points without a finite value count as so many times the value at the start: a steep wall, and still a number.
 _WALL = 4.0
 
-# A descent ends where the relative slope is smaller: the value is then within about its square of the least.
-_FLAT = 1e-8
+#: Relative slope at which a descent ends.
+FLAT = 1e-8
 
 _STEPS = 500
 
@@ -54,12 +54,13 @@ class Found:
         return other if other.value < self.value else self
 
 
-def descend(function: Sloped, start: Array) -> Found:
+def descend(function: Sloped, start: Array, flat: float = FLAT) -> Found:
     """Descend from a point, and try the faces that the way ends near.
 
     Args:
         function: what is minimised.
         start: shape (n,), in the unit cube; coordinates of exactly 0 or 1 stay so only if moving them does not pay.
+        flat: relative slope at which the descent ends; the value is then within about its square of the least.
 
     Returns:
         The best point met; the start where its value is not finite.
@@ -67,8 +68,8 @@ def descend(function: Sloped, start: Array) -> Found:
     here = Found(start, function(start)[0])
     if not np.isfinite(here.value) or not len(start):
         return here
-    here = here.or_better(_inside(function, here, np.ones(len(start), dtype=bool)))
-    return _onto_faces(function, here)
+    here = here.or_better(_inside(function, here, np.ones(len(start), dtype=bool), flat))
+    return _onto_faces(function, here, flat)
 
 
 def descend_along(function: Sloped, start: Array, coordinate: int) -> Found:
@@ -100,7 +101,7 @@ def descend_along(function: Sloped, start: Array, coordinate: int) -> Found:
 _REACH = 0.12
 
 
-def _onto_faces(function: Sloped, here: Found) -> Found:
+def _onto_faces(function: Sloped, here: Found, flat: float) -> Found:
     """Move onto the faces nearby: all at once, then each by itself where that does not pay."""
     rounded = np.rint(here.point)
     near = (np.abs(here.point - rounded) <= _NEAR) & (here.point != rounded)
@@ -110,7 +111,7 @@ def _onto_faces(function: Sloped, here: Found) -> Found:
         onto = Found(there, function(there)[0])
         if onto.value <= here.value:
             free = there != np.rint(there)
-            return _inside(function, onto, free).or_better(onto) if free.any() else onto
+            return _inside(function, onto, free, flat).or_better(onto) if free.any() else onto
     return here
 
 
@@ -118,7 +119,7 @@ def _onto_faces(function: Sloped, here: Found) -> Found:
 _MOST_FACES = 20
 
 
-def _inside(function: Sloped, here: Found, free: Mask) -> Found:
+def _inside(function: Sloped, here: Found, free: Mask, flat: float) -> Found:
     """Descend in the free coordinates, within the cube's interior."""
     from scipy.optimize import minimize
 
@@ -134,7 +135,7 @@ def _inside(function: Sloped, here: Found, free: Mask) -> Found:
         return value / scale, slope[free] / scale
 
     inside = np.clip(start[free], _MARGIN, 1.0 - _MARGIN)
-    options: Any = {"maxiter": _STEPS, "ftol": 1e-15, "gtol": _FLAT, "maxls": 20}
+    options: Any = {"maxiter": _STEPS, "ftol": 1e-15, "gtol": flat, "maxls": 20}
     end = minimize(loss, inside, jac=True, method="L-BFGS-B", bounds=[(_MARGIN, 1.0 - _MARGIN)] * len(inside), options=options)
     point = start.copy()
     point[free] = end.x

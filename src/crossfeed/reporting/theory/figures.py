@@ -136,10 +136,10 @@ def marks_of(plan: Plan) -> list[Mark]:
     Args:
         plan: The plan.
     """
-    called = {"optimum": "optimum", "description": "as described", "half and half": "α = β = 0.5"}
+    called = {"common optimum": "optimum", "description": "as described", "half and half": "α = β = 0.5"}
     shared = plan.prices[plan.prices["alpha"].notna() & plan.prices["beta"].notna()]
     marks = [Mark(called[w], a, b) for w, a, b in shared[["where", "alpha", "beta"]].to_numpy() if w in called]
-    selfish = plan.entities.dropna().head(_COLUMNS)
+    selfish = plan.entities.dropna(subset="nash_alpha").head(_COLUMNS)
     return marks + [Mark(f"Nash, {m}", a, b) for m, a, b in selfish[["model", "nash_alpha", "nash_beta"]].to_numpy()]
 
 

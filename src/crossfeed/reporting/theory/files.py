@@ -18,6 +18,7 @@ from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.files import pictures, rows_of, to_csv, write_contents
 from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, trajectory_figure
+from crossfeed.theory import Chosen, Play
 
 __all__ = ["plan_data", "prediction_data", "write_plan", "write_prediction"]
 
@@ -79,13 +80,28 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "optimum": {"alpha": best.alpha, "beta": best.beta, "value": best.value},
         "prices": rows_of(plan.prices),
         "entities": rows_of(plan.entities),
-        "nash": None if plan.nash is None else {"rounds": plan.nash.rounds, "settled": plan.nash.settled},
+        "per_entity": _chosen(plan, plan.own),
+        "chosen": None if plan.chosen is None else _chosen(plan, plan.chosen),
+        "nash": None if plan.play is None else _played(plan.play),
         "landscape": rows_of(_landscape(plan)),
     }
 
 
 def _named(experiment: Experiment) -> dict[str, Any]:
     return {"name": experiment.name, "id": experiment.id}
+
+
+def _chosen(plan: Plan, chosen: Chosen) -> dict[str, Any]:
+    weights = chosen.weights
+    columns = {"alpha": weights.alpha, "beta": weights.beta, "share": weights.shares, "mse": chosen.mse}
+    rows = rows_of(pd.DataFrame({"model": plan.experiment.ecosystem.names, **columns}))
+    return {"value": chosen.value, "fresh_fraction": weights.fresh_fraction, "entities": rows}
+
+
+def _played(play: Play) -> dict[str, Any]:
+    first = play.first
+    told = {"rounds": first.rounds, "settled": first.settled, "regret": float(first.regret.max())}
+    return told | {"starts": play.starts, "points": len(play.points), "unsettled": len(play.unsettled)}
 
 
 def _landscape(plan: Plan) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from crossfeed.protocols import Array
 from crossfeed.records import column_of
 from crossfeed.reporting.terminal.tables import ascii_for, say
 from crossfeed.reporting.theory.figures import field_label
+from crossfeed.theory import Chosen, Criterion, Play
 
 Show = Callable[[float], str]
 
@@ -70,24 +71,62 @@ def render_plan(plan: Plan, console: Console) -> None:
     what = {"mean": "the mean of all models' limiting MSE", "worst": "the worst model's limiting MSE"}
     best = plan.optimum
     say(console, f"{plan.experiment.name} ({plan.experiment.id})", "bold")
-    say(console, f"Minimised: {what.get(plan.objective, f'the limiting MSE of {plan.objective}')}.")
-    say(console, f"Best: α = {best.alpha:.3f}, β = {best.beta:.3f}, with {number(best.value)}.")
+    priced = _prices_of(plan.criterion)
+    say(console, f"Minimised: {what.get(plan.objective, f'the limiting MSE of {plan.objective}')}{priced}.")
+    say(console, f"Best common weights: α = {best.alpha:.3f}, β = {best.beta:.3f}, with {number(best.value)}.")
+    if plan.chosen is not None:
+        _render_choice(plan, plan.chosen, console)
     console.print()
-    say(console, "The price of other weights", "bold")
-    rows = [
-        [each["where"], _weight(each["alpha"]), _weight(each["beta"]), number(each["value"]), _price(each["price"])]
-        for each in plan.prices.to_dict("records")
+    say(console, "The price of other weights, over the per-entity optimum", "bold")
+    fresh = plan.prices["fresh_fraction"].nunique() > 1
+    rows = [_priced_row(each, fresh=fresh) for each in plan.prices.to_dict("records")]
+    _print(console, ["where", "α", "β", *(["fresh"] if fresh else []), "objective", "price"], rows)
+    console.print()
+    say(console, "Best together (own) and each for itself (Nash)", "bold")
+    heads = ["model", "MSE common", "own α", "own β", "MSE own", "Nash α", "Nash β", "MSE Nash", "change"]
+    _print(console, heads, [_selfish_row(each) for each in plan.entities.to_dict("records")])
+    say(console, _play_text(plan.play), "dim")
+
+
+def _prices_of(criterion: Criterion) -> str:
+    parts = [
+        f" + {value:g} x {what}"
+        for value, what in ((criterion.dispersion, "dispersion"), (criterion.fresh, "fresh fraction"))
+        if value
     ]
-    _print(console, ["where", "α", "β", "objective", "price"], rows)
-    console.print()
-    say(console, "Each for itself (Nash) beside the optimum", "bold")
-    if plan.nash is None:
-        say(console, "There is no such point: a model has no reply with a finite error.")
-        return
-    rows = [_selfish_row(each) for each in plan.entities.to_dict("records")]
-    _print(console, ["model", "MSE at optimum", "Nash α", "Nash β", "MSE at Nash", "change"], rows)
-    ended = f"after {plan.nash.rounds} rounds of best replies"
-    say(console, f"Reached {ended}." if plan.nash.settled else f"Not settled {ended}.", "dim")
+    return "".join(parts)
+
+
+def _priced_row(row: dict[Any, Any], *, fresh: bool) -> list[str]:
+    share = [f"{row['fresh_fraction']:.3f}"] if fresh else []
+    return [row["where"], _weight(row["alpha"]), _weight(row["beta"]), *share, number(row["value"]), _price(row["price"])]
+
+
+def _render_choice(plan: Plan, chosen: Chosen, console: Console) -> None:
+    """Print the best of what was left free: what is one number in a line, each entity's own in a table."""
+    weights, names = chosen.weights, plan.experiment.ecosystem.names
+    own = {"α": weights.alpha, "β": weights.beta, "share": weights.shares}
+    common = {head: values[0] for head, values in own.items() if (values == values[0]).all()}
+    common["fresh fraction"] = weights.fresh_fraction
+    told = ", ".join(f"{head} = {value:.3f}" for head, value in common.items())
+    say(console, f"Chosen: {told}, with {number(chosen.value)}.")
+    several = {head: values for head, values in own.items() if head not in common}
+    if several:
+        rows = [[n, *(f"{v[k]:.3f}" for v in several.values()), number(chosen.mse[k])] for k, n in enumerate(names)]
+        _print(console, ["model", *several, "MSE"], rows)
+
+
+def _play_text(play: Play | None) -> str:
+    """Return what came of selfish play as a sentence."""
+    if play is None:
+        return "There is no Nash point: a model has no reply with a finite error."
+    stopped = f"play did not settle from {len(play.unsettled)} of {play.starts} starts"
+    if not play.points:
+        return f"No Nash point was found: {stopped} ({play.first.rounds} rounds of best replies)."
+    found = "one Nash point" if len(play.points) == 1 else f"{len(play.points)} Nash points (the best is shown)"
+    rounds = f"after {play.first.rounds} rounds of best replies"
+    ending = f"; {stopped}" if play.unsettled else ""
+    return f"From {play.starts} starts: {found}, {rounds}; nobody gains by moving alone{ending}."
 
 
 def law_text(law: str, rate: float) -> str:
@@ -195,9 +234,11 @@ def _numbers(table: pd.DataFrame, cell: str, metric: str, **where: Any) -> Array
 
 
 def _selfish_row(entity: dict[Any, Any]) -> list[str]:
-    weights = [_weight(entity["nash_alpha"]), _weight(entity["nash_beta"])]
-    change = _price(entity["nash_mse"] / entity["mse"] - 1.0)
-    return [entity["model"], number(entity["mse"]), *weights, number(entity["nash_mse"]), change]
+    own = [_weight(entity["own_alpha"]), _weight(entity["own_beta"]), number(entity["own_mse"])]
+    if np.isnan(entity["nash_mse"]):
+        return [entity["model"], number(entity["mse"]), *own, "", "", "", ""]
+    nash = [_weight(entity["nash_alpha"]), _weight(entity["nash_beta"]), number(entity["nash_mse"])]
+    return [entity["model"], number(entity["mse"]), *own, *nash, _price(entity["nash_mse"] / entity["own_mse"] - 1.0)]
 
 
 def _weight(value: float) -> str:

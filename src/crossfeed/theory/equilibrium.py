@@ -256,10 +256,10 @@ class _Table:
     def _own(self, entity: int) -> tuple[Sums, bool]:
         """Return what one entity adds to the pool."""
         model = LimitModel(self._spec, slice(entity, entity + 1))
-        (answers,) = model.answers(self.point[entity, :1, None], self.point[entity, 1:, None], self._spec, careful=True)
-        return Sums.of(answers), bool(answers.suspect.any())
+        (answers,) = model.answers(self.point[entity, :1, None], self.point[entity, 1:, None], self._spec)
+        return Sums.of(answers), bool(answers.doubtful(self._spec).any())
 
     def _add_up(self) -> None:
-        blocks = LimitModel(self._spec).answers(self.point[None, :, 0], self.point[None, :, 1], self._spec, careful=True)
-        self._suspect = np.concatenate([each.suspect[0] for each in blocks])
+        blocks = LimitModel(self._spec).answers(self.point[None, :, 0], self.point[None, :, 1], self._spec)
+        self._suspect = np.concatenate([each.doubtful(self._spec)[0] for each in blocks])
         self._total = Sums(*(sum(parts) for parts in zip(*map(Sums.of, blocks), strict=True)))

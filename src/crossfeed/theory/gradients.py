@@ -12,8 +12,9 @@ transposed A, then gives every derivative:
 and Dbar_j = L' (2 sigma^2 Q W_j + O_j) S~_j + L' mu x_j', where O_j S~_j is the adjoint of W_j as entity j reads it. All
 2K + 1 + K derivatives together cost about as much as the errors once more.
 
-Settings whose Gram matrices are singular or nearly so, or whose spectral radius cannot be told from one, are marked as
-hard: `crossfeed.theory.efficiency.limiting_mse` decides on those.
+Settings are marked as hard, and left to `crossfeed.theory.efficiency.limiting_mse`, where a part of a training set is so
+light that F loses digits of what it decides, where a bias is not known since no truth was given, and where the spectral
+radius cannot be told from one.
 
 Reference: Griewank and Walther, Evaluating Derivatives, 2nd ed. (2008), for the reverse mode; the adjoint of a Lyapunov
 equation is the one with the transposed matrix (Gahinet, Laub, Kenney and Hewer, Sensitivity of the stable discrete-time
@@ -264,30 +265,27 @@ class LimitModel:
         self._members = [Members.read(spec, rows) for rows in self._rows]
         self._rest = rest
 
-    def solve(
-        self, alpha: Array, beta: Array, specification: Specification | None = None, *, careful: bool = False
-    ) -> LimitSolution:
+    def solve(self, alpha: Array, beta: Array, specification: Specification | None = None) -> LimitSolution:
         """Solve for the limit at P settings.
 
         Args:
             alpha: synthetic weights of the b entities, shape (P, b).
             beta: their private shares, shape (P, b).
             specification: the same ecosystem with other shares or another fresh fraction; default: as it is.
-            careful: True to invert singular and nearly singular Gram matrices on their ranges.
 
         Returns:
             The limit.
 
         Raises:
-            InvalidInput: if `careful`, and Gram matrices are so near to singular ones that rounding decides.
+            InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
         """
         spec = self.specification if specification is None else specification
-        answers = self.answers(alpha, beta, spec, careful=careful)
+        answers = self.answers(alpha, beta, spec)
         sums = reduce(Sums.plus, map(Sums.of, answers), self._rest or _nothing(len(alpha), spec.dimension))
         sums = sums._replace(drive=sums.drive + sums.public @ (spec.public @ spec.truth_public))
         sums = sums._replace(drive=sums.drive + spec.fresh_fraction * (spec.fresh_gram @ spec.truth_public))
         noise, settled = settle(sums.matrix, spec.pool_noise if spec.history == "latest" else np.zeros_like(spec.public))
-        hard = ~settled | np.any([each.suspect.any(axis=1) for each in answers], axis=0)
+        hard = ~settled | np.any([each.doubtful(spec).any(axis=1) for each in answers], axis=0)
         matrix = np.where(settled[:, None, None], sums.matrix, 0.0)
         L = np.linalg.inv(np.eye(spec.dimension) - matrix)
         spread = sums.spread + sums.public @ spec.public @ transposed(sums.public)
@@ -299,21 +297,20 @@ class LimitModel:
         reads = [read_out(each, spec, pool, L[:, None] @ each.own_gain()) for each in answers]
         return LimitSolution(spec, alpha, beta, answers, reads, pool, matrix, L, noise, hard)
 
-    def answers(self, alpha: Array, beta: Array, spec: Specification, *, careful: bool) -> list[Answers]:
+    def answers(self, alpha: Array, beta: Array, spec: Specification) -> list[Answers]:
         """Return how the entities answer their data, in blocks.
 
         Args:
             alpha: as in `solve`.
             beta: as in `solve`.
             spec: the ecosystem's specification.
-            careful: as in `solve`.
         """
         first, found = self._rows[0].start, []
         for rows, members in zip(self._rows, self._members, strict=True):
             own = slice(rows.start - first, rows.stop - first)
             mix = Mix.of(alpha[:, own], beta[:, own])
             share = np.broadcast_to(spec.shares_of(rows), (len(members),))
-            found.append(Answers.of(members, mix, share, spec.public, spec.pool_gram, careful=careful))
+            found.append(Answers.of(members, mix, share, spec.public, spec.pool_gram))
         return found
 
 

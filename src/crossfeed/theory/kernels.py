@@ -208,15 +208,23 @@ def definite_inverse(parts: Sequence[WeightedGram]) -> tuple[Array, Mask]:
         inverse = transposed(factor) @ factor.copy()
     suspects = ~(bound <= _SUSPECT_CONDITION)
     if (bound > _UNEVEN_CONDITION).any():
-        suspects |= (bound > _UNEVEN_CONDITION) & _uneven(parts)
+        suspects |= (bound > _UNEVEN_CONDITION) & uneven(parts)
     return inverse, suspects
 
 
-def _uneven(parts: Sequence[WeightedGram]) -> Mask:
+def uneven(parts: Sequence[WeightedGram]) -> Mask:
+    """Tell sums with a part that is so light that rounding errors of the others can drown what it decides.
+
+    Args:
+        parts: pairs (c, S) as for `definite_inverse`.
+
+    Returns:
+        Shape (b,); parts of weight zero do not count.
+    """
     sizes = np.array(np.broadcast_arrays(*(c * np.trace(S, axis1=-2, axis2=-1) for c, S in parts)))
     lightest = np.where(sizes > 0, sizes, np.inf).min(axis=0)
-    uneven: Mask = lightest < _UNEVEN * sizes.max(axis=0)
-    return uneven
+    light: Mask = lightest < _UNEVEN * sizes.max(axis=0)
+    return light
 
 
 def selected(parts: Sequence[WeightedGram], rows: Mask) -> list[WeightedGram]:

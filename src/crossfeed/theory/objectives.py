@@ -257,7 +257,7 @@ class LimitProblem:
     def _solved(self, point: Array) -> LimitSolution:
         weights = self.choices.weights(point)
         spec = weights.set_in(self.specification)
-        return self._model.solve(weights.alpha[None], weights.beta[None], spec, careful=True)
+        return self._model.solve(weights.alpha[None], weights.beta[None], spec)
 
     def _slowly(self, point: Array) -> Array:
         return limiting_mse(self.ecosystem(point))
@@ -306,7 +306,7 @@ class ReplyProblem:
         if self._whole is not None:
             return self._whole(point)
         assert self._model is not None  # noqa: S101 - for the type checker; one of the two is there
-        solved = self._model.solve(point[:1, None], point[1:, None], careful=True)
+        solved = self._model.solve(point[:1, None], point[1:, None])
         value = self._slowly(point) if solved.hard[0] else float(solved.mse[0, 0])
         slope = solved.slope(np.ones((1, 1)))
         return value, np.array([slope.alpha[0, 0], slope.beta[0, 0]])

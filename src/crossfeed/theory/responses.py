@@ -27,8 +27,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crossfeed.theory.graded import inverse_of_sum
-from crossfeed.theory.kernels import Array, Mask, WeightedGram, definite_inverse, selected, transposed
+from crossfeed.theory.graded import grade
+from crossfeed.theory.kernels import Array, Mask, WeightedGram, definite_inverse, selected, transposed, uneven
 from crossfeed.theory.specification import Specification
 
 
@@ -137,7 +137,8 @@ class Answers:
         share: s, shape (b,).
         inverse: F, shape (P, b, d, d).
         published: T = S F, shape (P, b, d, d).
-        suspect: True where F may have lost digits or G is singular, shape (P, b).
+        singular: True where G may be singular, shape (P, b).
+        faint: True where, besides, one part of G is so light that F may have lost digits of what it decides.
     """
 
     members: Members
@@ -145,10 +146,11 @@ class Answers:
     share: Array
     inverse: Array
     published: Array
-    suspect: Mask
+    singular: Mask
+    faint: Mask
 
     @classmethod
-    def of(cls, members: Members, mix: Mix, share: Array, public: Array, pool: Array, *, careful: bool) -> Answers:
+    def of(cls, members: Members, mix: Mix, share: Array, public: Array, pool: Array) -> Answers:
         """Invert the Gram matrices of the training sets.
 
         Args:
@@ -157,24 +159,37 @@ class Answers:
             share: s, shape (b,).
             public: S_*, shape (d, d).
             pool: V, shape (d, d).
-            careful: True to invert singular and nearly singular matrices on their ranges; False to leave them as they
-                are, marked as suspect.
 
         Returns:
-            The answers.
+            The answers; singular matrices are inverted on their ranges.
 
         Raises:
-            InvalidInput: if `careful`, and matrices are so near to singular ones that rounding decides.
+            InvalidInput: if matrices are so near to singular ones that rounding decides.
         """
         lead, d = mix.private.shape, len(public)
         stack = np.broadcast_to(members.private, (*lead, d, d)).reshape(-1, d, d)
         weights = (np.broadcast_to(each, lead).ravel() for each in mix)
         parts = list(zip(weights, (stack, public, pool), strict=True))
         inverse, suspect = _inverted(parts)
-        if careful and suspect.any():
-            inverse, _ = inverse_of_sum(parts)
+        faint = suspect
+        if suspect.any():
+            doubtful = selected(parts, suspect)
+            inverse[suspect], faint = grade(doubtful).inverse(), suspect.copy()
+            faint[suspect] = uneven(doubtful)
         inverse = inverse.reshape(*lead, d, d)
-        return cls(members, mix, share, inverse, members.generated @ inverse, suspect.reshape(lead))
+        published = members.generated @ inverse
+        return cls(members, mix, share, inverse, published, suspect.reshape(lead), faint.reshape(lead))
+
+    def doubtful(self, spec: Specification) -> Mask:
+        """Tell answers whose errors are left to a slower way: those of lost digits, and of a bias that is not known.
+
+        Args:
+            spec: the ecosystem's specification.
+
+        Returns:
+            Shape (P, b).
+        """
+        return self.faint if spec.truth_given else self.singular
 
     def own_gain(self) -> Array:
         """Return the gain of each entity's data on what is published next.

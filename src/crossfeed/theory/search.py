@@ -1,8 +1,8 @@
 """Descent of a function over the unit cube that is smooth inside, and may jump on the cube's faces.
 
 Training weights of exactly 0 or 1 drop a source, and with it perhaps a direction of the estimates: on a face of the cube
-the error can differ from its limit nearby. So a descent stays a hair's breadth inside, and ends by asking whether the
-faces that it came near are better; what it found is compared with where it started, and is never worse.
+the error can differ from its limit nearby. So a descent ends by asking whether the faces that it came near are better;
+what it found is compared with where it started, and is never worse.
 
 Reference: Byrd, Lu, Nocedal and Zhu, A limited memory algorithm for bound constrained optimization, SIAM J. Sci. Comput.
 16 (1995), for the descent.
@@ -21,8 +21,8 @@ from crossfeed.theory.kernels import Array, Mask
 #: A function of a point (n,) of the cube: its value, infinite where there is none, and its gradient (n,).
 Sloped = Callable[[Array], tuple[float, Array]]
 
-# Distance from the faces that a descent keeps, and the distance within which it asks for the face itself.
-_MARGIN, _NEAR = 1e-7, 1e-4
+# Distance from a face within which a descent asks for the face itself.
+_NEAR = 1e-4
 
 # Points without a finite value count as so many times the value at the start: a steep wall, and still a number.
 _WALL = 4.0
@@ -120,7 +120,7 @@ _MOST_FACES = 20
 
 
 def _inside(function: Sloped, here: Found, free: Mask, flat: float) -> Found:
-    """Descend in the free coordinates, within the cube's interior."""
+    """Descend in the free coordinates."""
     from scipy.optimize import minimize
 
     scale = abs(here.value) or 1.0
@@ -134,9 +134,8 @@ def _inside(function: Sloped, here: Found, free: Mask, flat: float) -> Found:
             return wall / scale, np.zeros(len(part))
         return value / scale, slope[free] / scale
 
-    inside = np.clip(start[free], _MARGIN, 1.0 - _MARGIN)
     options: Any = {"maxiter": _STEPS, "ftol": 1e-15, "gtol": flat, "maxls": 20}
-    end = minimize(loss, inside, jac=True, method="L-BFGS-B", bounds=[(_MARGIN, 1.0 - _MARGIN)] * len(inside), options=options)
+    end = minimize(loss, start[free], jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * int(free.sum()), options=options)
     point = start.copy()
     point[free] = end.x
     return Found(point, function(point)[0])
@@ -181,7 +180,7 @@ def descend_largest(functions: Several, values: Callable[[Array], Array], start:
 
 
 def _epigraph(functions: Several, counted: Any, here: Found) -> Array:
-    """Minimise t over (point, t) such that the counted functions are below t, within the cube's interior."""
+    """Minimise t over (point, t) such that the counted functions are below t."""
     from scipy.optimize import minimize
 
     scale, size = abs(here.value) or 1.0, len(here.point)
@@ -202,10 +201,10 @@ def _epigraph(functions: Several, counted: Any, here: Found) -> Array:
         "jac": lambda extended: np.hstack([-read(extended)[1], np.ones((len(counted), 1))]),
     }
     top = np.append(np.zeros(size), 1.0)
-    start = np.append(np.clip(here.point, _MARGIN, 1 - _MARGIN), 1.0)
-    bounds = [(_MARGIN, 1.0 - _MARGIN)] * size + [(None, None)]
+    start = np.append(here.point, 1.0)
+    bounds = [(0.0, 1.0)] * size + [(None, None)]
     end = minimize(
         lambda extended: extended[-1], start, jac=lambda _: top, method="SLSQP", bounds=bounds, constraints=[below],
         options={"maxiter": 200, "ftol": 1e-14},
     )  # fmt: skip
-    return np.clip(end.x[:-1], _MARGIN, 1.0 - _MARGIN)
+    return np.clip(end.x[:-1], 0.0, 1.0)

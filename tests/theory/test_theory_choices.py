@@ -57,7 +57,9 @@ def test_own_weights_are_no_worse_than_common_ones_and_selfish_ones(unequal):
     rng = np.random.default_rng(0)
     for size in (0.1, 0.01, 1e-3):
         for _ in range(20):
-            alpha, beta = (np.clip(each + size * rng.standard_normal(3), 0, 1) for each in (own.weights.alpha, own.weights.beta))
+            alpha, beta = (
+                np.clip(each + size * rng.standard_normal(3), 0, 1) for each in (own.weights.alpha, own.weights.beta)
+            )
             assert objective_value(unequal.with_weights(alpha, beta)) >= own.value * (1 - 1e-12)
 
 
@@ -75,7 +77,9 @@ def test_nothing_nearby_beats_a_choice_of_everything(seed, objective):
         w = best.weights
         alpha, beta = (np.clip(each + 0.01 * rng.standard_normal(3), 0, 1) for each in (w.alpha, w.beta))
         shares = np.clip(w.shares + 0.01 * rng.standard_normal(3), 0, 1)
-        moved = Weights(alpha, beta, shares / shares.sum(), float(np.clip(w.fresh_fraction + 0.01 * rng.standard_normal(), 0, 1)))
+        moved = Weights(
+            alpha, beta, shares / shares.sum(), float(np.clip(w.fresh_fraction + 0.01 * rng.standard_normal(), 0, 1))
+        )
         assert criterion_value(eco.with_choice(moved), criterion) >= best.value * (1 - 1e-5)
 
 
@@ -127,7 +131,9 @@ def test_no_reply_from_anywhere_pays_at_a_nash_point(unequal):
             for alpha in np.linspace(0, 1, 26):
                 for beta in np.linspace(0, 1, 26)[:: 5 if alpha in (0, 1) else 1]:
                     own = np.arange(3) == k
-                    moved = replace(standing, alpha=np.where(own, alpha, point.alpha), beta=np.where(own, beta, point.beta))
+                    moved = replace(
+                        standing, alpha=np.where(own, alpha, point.alpha), beta=np.where(own, beta, point.beta)
+                    )
                     if own.all() or (alpha, beta) == (0, 1):
                         continue
                     assert objective_value(unequal.with_choice(moved), k) >= point.mse[k] * (1 - 1e-8)

@@ -1,4 +1,4 @@
-"""Gradients of limiting errors: against a naive twin by the complex step, for every weight, and at equal cost of code."""
+"""Gradients of limiting and of finite errors in every weight: against a naive twin by the complex step."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from ecosystems import SHARES, random_ecosystem
 from crossfeed.theory import LinearEcosystem, Weights
 from crossfeed.theory.choices import Choices
 from crossfeed.theory.gradients import LimitModel, settle
+from crossfeed.theory.horizon import HorizonSolution
 from crossfeed.theory.objectives import Criterion, LimitProblem
 
 STEP = 1e-30
 
 
 def twin(spec, alpha, beta, shares, fresh):
-    """Errors and dispersion by dense formulas that hold for complex numbers: no conjugates, one entity after another."""
+    """Errors and dispersion by dense formulas that hold for complex numbers: no conjugates, one entity by one."""
     d, K = spec.dimension, spec.entities
     private, generated = spec.private.all(), spec.generated.all()
     p, q = (1 - alpha) * beta, (1 - alpha) * (1 - beta)
@@ -61,7 +62,10 @@ def twin(spec, alpha, beta, shares, fresh):
 
     unit = np.eye(K)
     mse = np.array(
-        [second(unit[k]) - means[k] @ means[k] + (means[k] - spec.truths[k]) @ (means[k] - spec.truths[k]) for k in range(K)]
+        [
+            second(unit[k]) - means[k] @ means[k] + (means[k] - spec.truths[k]) @ (means[k] - spec.truths[k])
+            for k in range(K)
+        ]
     )
     pairs = [second(unit[k] - unit[j]) for k in range(K) for j in range(k)]
     return mse, (sum(pairs) / len(pairs) if pairs else 0.0)
@@ -121,7 +125,9 @@ def test_the_gradient_is_that_of_a_dense_twin_by_the_complex_step(seed):
 def test_the_gradient_in_the_coordinates_of_a_choice(free, per_entity, objective):
     rng = np.random.default_rng(7)
     given = random_ecosystem(7, shares="unequal", fresh=True, other_features=False)
-    spec = LinearEcosystem(**given | {"alpha": rng.uniform(0.2, 0.6, 3), "beta": rng.uniform(0.2, 0.8, 3)}).specification
+    spec = LinearEcosystem(
+        **given | {"alpha": rng.uniform(0.2, 0.6, 3), "beta": rng.uniform(0.2, 0.8, 3)}
+    ).specification
     choices = Choices.read(Weights.of(spec), free, per_entity=per_entity, held=[2])
     problem = LimitProblem(spec, choices, Criterion(objective, dispersion=0.3, fresh=0.4))
     point = choices.point(choices.base)
@@ -136,19 +142,15 @@ def test_the_gradient_in_the_coordinates_of_a_choice(free, per_entity, objective
 
 def test_settings_of_a_batch_do_not_know_of_each_other():
     """One without a Cholesky factorization and one without a limit are told apart from those beside them."""
-    spec = LinearEcosystem(**random_ecosystem(3, other_features=False) | {"public": np.eye(4)}).specification
+    given = random_ecosystem(3, other_features=False) | {"public": np.eye(4)}
     alphas, betas = np.array([0.3, 0.0, 1.0, 0.6]), np.array([0.4, 1.0, 0.5, 0.2])
     wide = [np.repeat(each[:, None], 3, axis=1) for each in (alphas, betas)]
-    model = LimitModel(spec)
-    together = model.solve(*wide)
+    together = LimitModel(LinearEcosystem(**given).specification).solve(*wide)
     np.testing.assert_array_equal(together.hard, [False, False, True, False])
     np.testing.assert_array_equal(together.answers[0].singular.all(axis=1), [False, True, False, False])
     for i in (0, 1, 3):
-        alone = model.solve(wide[0][[i]], wide[1][[i]])
-        np.testing.assert_allclose(together.mse[i], alone.mse[0], rtol=1e-12)
-        np.testing.assert_allclose(
-            alone.mse[0], LinearEcosystem(**random_ecosystem(3, other_features=False) | {"public": np.eye(4), "alpha": alphas[i], "beta": betas[i]}).limit().mse, rtol=1e-10
-        )  # fmt: skip
+        alone = LinearEcosystem(**given | {"alpha": alphas[i], "beta": betas[i]})
+        np.testing.assert_allclose(together.mse[i], alone.limit().mse, rtol=1e-10)
 
 
 def test_other_shares_are_another_ecosystem():
@@ -156,3 +158,38 @@ def test_other_shares_are_another_ecosystem():
     weights = replace(Weights.of(spec), shares=np.array([0.2, 0.3, 0.5]))
     given = random_ecosystem(5, other_features=False) | {"shares": [0.2, 0.3, 0.5]}
     np.testing.assert_array_equal(weights.set_in(spec).pool_gram, LinearEcosystem(**given).pool_gram)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_gradient_over_a_horizon_is_that_of_the_moments(seed):
+    rng, K, T = np.random.default_rng(seed), 1 + seed % 3, 4
+    given = random_ecosystem(seed, K=K, history=("latest", "accumulate")[seed % 2], fresh=seed % 3 == 0)
+    alpha, beta = rng.uniform(0.1, 0.9, (2, T + 1, K))
+    weight, price = rng.uniform(0.2, 1, (T + 1, K)), rng.uniform(0, 1, T + 1)
+
+    def moments(alpha, beta, shares=None, fresh=None):
+        changed = given | {"shares": given["shares"] if shares is None else shares / shares.sum()}
+        if fresh is not None:
+            changed |= {"fresh_fraction": fresh}
+        eco = LinearEcosystem(**changed | {"alpha": lambda t: alpha[t], "beta": lambda t: beta[t]})
+        return eco.moments(range(T + 1))
+
+    def total(*weights):
+        found = moments(*weights)
+        return (weight * found.mse).sum() + price @ found.dispersion
+
+    spec = LinearEcosystem(**given | {"alpha": 0.5, "beta": 0.5}).specification
+    solved = HorizonSolution.of(spec, alpha, beta)
+    np.testing.assert_allclose(solved.mse, moments(alpha, beta).mse, rtol=1e-9)
+    slope = solved.slope(weight, price)
+    for t in range(T + 1):
+        for k in range(K):
+            step = np.zeros((T + 1, K))
+            step[t, k] = 1e-5
+            in_alpha = (total(alpha + step, beta) - total(alpha - step, beta)) / 2e-5
+            in_beta = (total(alpha, beta + step) - total(alpha, beta - step)) / 2e-5
+            assert slope.alpha[t, k] == pytest.approx(in_alpha, rel=1e-5, abs=1e-6)
+            assert slope.beta[t, k] == pytest.approx(in_beta, rel=1e-5, abs=1e-6)
+    if spec.fresh_fraction:
+        moved = [total(alpha, beta, None, spec.fresh_fraction + each) for each in (1e-5, -1e-5)]
+        assert slope.fresh_fraction.sum() == pytest.approx((moved[0] - moved[1]) / 2e-5, rel=1e-5, abs=1e-6)

@@ -59,7 +59,7 @@ class Plan:
         own: The best weights of each entity's own, chosen together.
         play: What entities choose each for itself; None where one has no finite reply.
         chosen: The best of what was left free, where that is not common alpha and beta or each entity's own.
-        prices: ``where, alpha, beta, fresh_fraction, value, price``: the objective at the common optimum, the per-entity
+        prices: ``where, alpha, beta, fresh_fraction, value, price``: the objective at the common and the per-entity
             optimum, the Nash point, the description's own weights (unless its grid varies them), one half and one half,
             and at what was chosen; and its relative excess over the per-entity optimum's. Alpha and beta are nan where
             entities differ.
@@ -140,7 +140,9 @@ def plan(
     chosen = None
     if (tuple(free), held) != (_SEARCHED, ()):
         kept = _numbers(held, names)
-        chosen = best_choice(described, free, criterion, per_entity=per_entity, held=kept, starts=[own.weights, *starts])
+        chosen = best_choice(
+            described, free, criterion, per_entity=per_entity, held=kept, starts=[own.weights, *starts]
+        )
     points = _points(experiment, described, common, own, play, chosen)
     return Plan(
         experiment, objective, criterion, best, ground, own, play, chosen,

@@ -135,7 +135,7 @@ class Choices:
         Returns:
             Shape (size,).
         """
-        return np.concatenate([self._coordinates(name, weights) for name in self.free])
+        return np.concatenate([np.zeros(0), *(self._coordinates(name, weights) for name in self.free)])
 
     def weights(self, point: Array) -> Weights:
         """Return the weights at a point of the cube.
@@ -162,7 +162,7 @@ class Choices:
         Returns:
             Shape (P, size).
         """
-        parts, weights = [], self.weights(point)
+        parts, weights = [np.zeros((len(slope.alpha), 0))], self.weights(point)
         for name in self.free:
             given: Array = getattr(slope, name)
             if name == "fresh_fraction":

@@ -79,17 +79,17 @@ class Closeness:
         total = reduce(add, map(_squared_distance, parts))
         return cls(parts, spec, 2.0 / max(count - 1, 1) * total)
 
-    def pull(self, weight: float) -> list[Pulled]:
+    def pull(self, weight: float | Array) -> list[Pulled]:
         """Return the adjoints of c times the dispersion, block by block.
 
         Args:
-            weight: c.
+            weight: c, one number or one for each setting, shape (P,).
 
         Returns:
             One set of adjoints for each block.
         """
         count = sum(len(part.answers.members) for part in self.parts)
-        scale = 2.0 * weight / max(count - 1, 1)
+        scale = np.reshape(2.0 * np.asarray(weight) / max(count - 1, 1), (-1, 1, 1, 1))
         sums = [reduce(add, (getattr(p, name).sum(axis=1) for p in self.parts)) for name in ("to_public", "to_pool")]
         means = [each[:, None] / count for each in sums]
         return [_pull(part, self.specification, scale, means) for part in self.parts]
@@ -116,11 +116,13 @@ def _squared_distance(part: _Part) -> Array:
     return total
 
 
-def _pull(part: _Part, spec: Specification, scale: float, means: list[Array]) -> Pulled:
+def _pull(part: _Part, spec: Specification, scale: Array, means: list[Array]) -> Pulled:
     answers, F = part.answers, part.answers.inverse
     p, q, a = answers.mix
     # The mean estimate moves with every entity, and so do the mean gains.
-    public, pool = (2.0 * scale * (each - mean) for each, mean in zip((part.to_public, part.to_pool), means, strict=True))
+    public, pool = (
+        2.0 * scale * (each - mean) for each, mean in zip((part.to_public, part.to_pool), means, strict=True)
+    )
     own = 2.0 * scale * part.to_own
     inverse = a[..., None, None] * pool + q[..., None, None] * public + p[..., None, None] * own
     mix = Mix(*((each * F).sum(axis=(-2, -1)) for each in (own, public, pool)))
@@ -129,8 +131,8 @@ def _pull(part: _Part, spec: Specification, scale: float, means: list[Array]) ->
         mix, inverse, crossed @ part.own,
         Pool(
             np.zeros_like(part.met.mean),
-            scale * (transposed(part.pool) @ part.pool).sum(axis=1),
+            scale[:, 0] * (transposed(part.pool) @ part.pool).sum(axis=1),
             (crossed @ part.public).sum(axis=1) @ spec.public,
         ),
     )  # fmt: skip
-    return moved.plus(pull_means(answers, spec, part.met, part.read, 2.0 * scale * part.off))
+    return moved.plus(pull_means(answers, spec, part.met, part.read, 2.0 * scale[:, 0] * part.off))

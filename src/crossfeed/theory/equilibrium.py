@@ -22,7 +22,7 @@ from crossfeed.theory.gradients import LimitModel, Sums
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.objectives import ReplyProblem, check_objective
-from crossfeed.theory.search import Found, descend
+from crossfeed.theory.search import Effort, Found, descend
 from crossfeed.theory.specification import Specification
 
 # Grid points per axis of the square that replies are checked on.
@@ -31,8 +31,8 @@ _GRID = 11
 # Points of it within this distance lead where one is already; others are descended from if they are so nearly as good.
 _BESIDE, _WORTH = 0.15, 1.05
 
-# Relative slope at which a reply is good enough.
-_FLAT = 1e-6
+# A reply need not be found as precisely as an optimum.
+_REPLY = Effort(flat=1e-6, gain=1e-12)
 
 # Relative gains and differences of errors that count as none.
 _GAIN = 1e-8
@@ -140,7 +140,11 @@ def nash_points(
     """
     _check_constant(eco)
     own, K = Weights.of(eco.specification), eco.entities
-    several = [*starts, own, *(replace(own, alpha=np.full(K, a), beta=np.full(K, b)) for a, b in ((0.1, 0.8), (0.8, 0.3)))]
+    several = [
+        *starts,
+        own,
+        *(replace(own, alpha=np.full(K, a), beta=np.full(K, b)) for a, b in ((0.1, 0.8), (0.8, 0.3))),
+    ]
     points: list[Equilibrium] = []
     unsettled: list[Equilibrium] = []
     for start in several:
@@ -184,7 +188,7 @@ def _at(eco: LinearEcosystem, point: Array) -> LinearEcosystem:
 
 def _best(problem: ReplyProblem, standing: Array) -> Found:
     """Return the best reply: a descent from where the entity stands, and from elsewhere if that is nearly as good."""
-    return _better_elsewhere(problem, descend(problem, standing, _FLAT))
+    return _better_elsewhere(problem, descend(problem, standing, _REPLY))
 
 
 def _better_elsewhere(problem: ReplyProblem, here: Found) -> Found:
@@ -195,7 +199,7 @@ def _better_elsewhere(problem: ReplyProblem, here: Found) -> Found:
     elsewhere = np.where(np.abs(grid - here.point).max(axis=1) > _BESIDE, values, np.inf)
     for best in {int(np.argmin(values)), int(np.argmin(elsewhere))}:
         if values[best] < here.value or elsewhere[best] < _WORTH * here.value:
-            here = here.or_better(descend(problem, grid[best], _FLAT))
+            here = here.or_better(descend(problem, grid[best], _REPLY))
     return here
 
 
@@ -216,7 +220,7 @@ class _Table:
         before = self.point.copy()
         self._add_up()
         for k in range(len(self.point)):
-            self._move(k, descend(self.problem(k), self.point[k], _FLAT))
+            self._move(k, descend(self.problem(k), self.point[k], _REPLY))
         return float(np.abs(self.point - before).max())
 
     def ask_everybody(self) -> Array:
@@ -243,7 +247,9 @@ class _Table:
         doubtful[entity] = False
         if doubtful.any():
             return ReplyProblem(spec, entity, None)
-        return ReplyProblem(spec, entity, Sums(*(a - b for a, b in zip(self._total, self._own(entity)[0], strict=True))))
+        return ReplyProblem(
+            spec, entity, Sums(*(a - b for a, b in zip(self._total, self._own(entity)[0], strict=True)))
+        )
 
     def _move(self, entity: int, found: Found) -> None:
         if not np.isfinite(found.value):

@@ -9,12 +9,12 @@ transposed A, then gives every derivative:
 
     Y = A' Y A + Q,      Abar = 2 Y A Gamma + L' (2 Q (C - Gamma) + U W_*' + sum_j O_j S~_j W_j') + L' mu m',
 
-and Dbar_j = L' (2 sigma^2 Q W_j + O_j) S~_j + L' mu x_j', where O_j S~_j is the adjoint of W_j as entity j reads it. All
-2K + 1 + K derivatives together cost about as much as the errors once more.
+and Dbar_j = L' (2 sigma^2 Q W_j + O_j) S~_j + L' mu x_j', where O_j S~_j is the adjoint of W_j as entity j reads it.
+All 3K + 1 derivatives together cost about as much as the errors once more.
 
-Settings are marked as hard, and left to `crossfeed.theory.efficiency.limiting_mse`, where a part of a training set is so
-light that F loses digits of what it decides, where a bias is not known since no truth was given, and where the spectral
-radius cannot be told from one.
+Settings are marked as hard, and left to `crossfeed.theory.efficiency.limiting_mse`, where a part of a training set is
+so light that F loses digits of what it decides, where a bias is not known since no truth was given, and where the
+spectral radius cannot be told from one.
 
 Reference: Griewank and Walther, Evaluating Derivatives, 2nd ed. (2008), for the reverse mode; the adjoint of a Lyapunov
 equation is the one with the transposed matrix (Gahinet, Laub, Kenney and Hewer, Sensitivity of the stable discrete-time
@@ -284,7 +284,9 @@ class LimitModel:
         sums = reduce(Sums.plus, map(Sums.of, answers), self._rest or _nothing(len(alpha), spec.dimension))
         sums = sums._replace(drive=sums.drive + sums.public @ (spec.public @ spec.truth_public))
         sums = sums._replace(drive=sums.drive + spec.fresh_fraction * (spec.fresh_gram @ spec.truth_public))
-        noise, settled = settle(sums.matrix, spec.pool_noise if spec.history == "latest" else np.zeros_like(spec.public))
+        noise, settled = settle(
+            sums.matrix, spec.pool_noise if spec.history == "latest" else np.zeros_like(spec.public)
+        )
         hard = ~settled | np.any([each.doubtful(spec).any(axis=1) for each in answers], axis=0)
         matrix = np.where(settled[:, None, None], sums.matrix, 0.0)
         L = np.linalg.inv(np.eye(spec.dimension) - matrix)

@@ -10,8 +10,8 @@ the public ones y, its error is tr(F M F) + |F u - theta*|^2 where
     M = sigma^2 (p^2 S~ + q^2 S_*) + a^2 C + a p sigma^2 (S~ W' + W S~) + a q sigma^2 (S_* W_*' + W_* S_*),
     u = p E x + q E y + a m.
 
-An adjoint (written with a bar) is the derivative of a number J with respect to what it is named after. The rank of G has
-to be that of all weights nearby: then dF = -F dG F, also where G is singular.
+An adjoint (written with a bar) is the derivative of a number J with respect to what it is named after. The rank of G
+has to be that of all weights nearby: then dF = -F dG F, also where G is singular.
 
 Arrays hold P settings of the weights of b entities at once: (P, b) and (P, b, d, d).
 
@@ -402,6 +402,9 @@ def pull_answers(
         published += _times(answers.share * a, terms[2])
         inverse = inverse + members.generated @ published
     gram = -(F @ inverse @ F)
-    mix = [old + (gram * each).sum(axis=(-2, -1)) for old, each in zip(mix, (members.private, spec.public, pool_gram), strict=True)]
+    mix = [
+        old + (gram * each).sum(axis=(-2, -1))
+        for old, each in zip(mix, (members.private, spec.public, pool_gram), strict=True)
+    ]
     summed = _times(a, gram).sum(axis=1)
     return PulledMix(Mix(*mix), share, (summed + transposed(summed)) / 2)

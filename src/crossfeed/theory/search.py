@@ -1,11 +1,11 @@
 """Descent of a function over the unit cube that is smooth inside, and may jump on the cube's faces.
 
-Training weights of exactly 0 or 1 drop a source, and with it perhaps a direction of the estimates: on a face of the cube
-the error can differ from its limit nearby. So a descent ends by asking whether the faces that it came near are better;
-what it found is compared with where it started, and is never worse.
+Training weights of exactly 0 or 1 drop a source, and with it perhaps a direction of the estimates: on a face of the
+cube the error can differ from its limit nearby. So a descent ends by asking whether the faces that it came near are
+better; what it found is compared with where it started, and is never worse.
 
-Reference: Byrd, Lu, Nocedal and Zhu, A limited memory algorithm for bound constrained optimization, SIAM J. Sci. Comput.
-16 (1995), for the descent.
+Reference: Byrd, Lu, Nocedal and Zhu, A limited memory algorithm for bound constrained optimization, SIAM J. Sci.
+Comput. 16 (1995), for the descent.
 """
 
 from __future__ import annotations
@@ -21,16 +21,35 @@ from crossfeed.theory.kernels import Array, Mask
 #: A function of a point (n,) of the cube: its value, infinite where there is none, and its gradient (n,).
 Sloped = Callable[[Array], tuple[float, Array]]
 
-# Distance from a face within which a descent asks for the face itself.
-_NEAR = 1e-4
+# Distance from the faces that a descent keeps at first: no part of a training set is then so light that its weight
+# costs digits.
+_MARGIN = 2e-3
+
+# Faces that are tried one by one.
+_MOST_FACES = 40
 
 # Points without a finite value count as so many times the value at the start: a steep wall, and still a number.
 _WALL = 4.0
 
-#: Relative slope at which a descent ends.
-FLAT = 1e-8
 
-_STEPS = 500
+@dataclass(frozen=True)
+class Effort:
+    """How long a descent goes on, and how near to worse faces.
+
+    Attributes:
+        flat: relative slope at which it ends; the value is then within about its square of the least.
+        gain: relative gain of a step at which it ends.
+        hair: distance kept from faces that are worse than what is beside them: an error may fall all the way to such a
+            face, while rounding errors rise as the inverse of the distance where the spectral radius nears one.
+    """
+
+    flat: float = 1e-8
+    gain: float = 1e-14
+    hair: float = 1e-7
+
+
+# Steps of a descent at most, and of the last ones beside a face.
+_STEPS, _FEW_STEPS = 500, 60
 
 
 @dataclass(frozen=True)
@@ -54,13 +73,13 @@ class Found:
         return other if other.value < self.value else self
 
 
-def descend(function: Sloped, start: Array, flat: float = FLAT) -> Found:
+def descend(function: Sloped, start: Array, effort: Effort = Effort()) -> Found:
     """Descend from a point, and try the faces that the way ends near.
 
     Args:
         function: what is minimised.
-        start: shape (n,), in the unit cube; coordinates of exactly 0 or 1 stay so only if moving them does not pay.
-        flat: relative slope at which the descent ends; the value is then within about its square of the least.
+        start: shape (n,), in the unit cube.
+        effort: how long it goes on.
 
     Returns:
         The best point met; the start where its value is not finite.
@@ -68,8 +87,11 @@ def descend(function: Sloped, start: Array, flat: float = FLAT) -> Found:
     here = Found(start, function(start)[0])
     if not np.isfinite(here.value) or not len(start):
         return here
-    here = here.or_better(_inside(function, here, np.ones(len(start), dtype=bool), flat))
-    return _onto_faces(function, here, flat)
+    near = here.or_better(_inside(function, here, np.full(len(start), _MARGIN), effort))
+    onto, closed = _onto_faces(function, near)
+    if onto is near and not closed.any():
+        return near
+    return onto.or_better(_inside(function, onto, np.where(closed, effort.hair, 0.0), effort, _FEW_STEPS))
 
 
 def descend_along(function: Sloped, start: Array, coordinate: int) -> Found:
@@ -93,7 +115,9 @@ def descend_along(function: Sloped, start: Array, coordinate: int) -> Found:
         return np.where(np.arange(len(start)) == coordinate, value, start)
 
     bounds = max(0.0, middle - _REACH), min(1.0, middle + _REACH)
-    end = minimize_scalar(lambda value: function(at(value))[0], bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    end = minimize_scalar(
+        lambda value: function(at(value))[0], bounds=bounds, method="bounded", options={"xatol": 1e-9}
+    )
     return here.or_better(Found(at(float(end.x)), float(end.fun)))
 
 
@@ -101,44 +125,48 @@ def descend_along(function: Sloped, start: Array, coordinate: int) -> Found:
 _REACH = 0.12
 
 
-def _onto_faces(function: Sloped, here: Found, flat: float) -> Found:
-    """Move onto the faces nearby: all at once, then each by itself where that does not pay."""
+def _onto_faces(function: Sloped, here: Found) -> tuple[Found, Mask]:
+    """Move onto the faces nearby that are no worse: all at once, or else one after another.
+
+    Returns the point, and the coordinates (n,) near a face that is worse.
+    """
     rounded = np.rint(here.point)
-    near = (np.abs(here.point - rounded) <= _NEAR) & (here.point != rounded)
-    candidates = [near, *(near & (np.arange(len(near)) == i) for i in np.flatnonzero(near))] if near.any() else []
-    for moved in candidates[: 1 + _MOST_FACES]:
-        there = np.where(moved, rounded, here.point)
-        onto = Found(there, function(there)[0])
-        if onto.value <= here.value:
-            free = there != np.rint(there)
-            return _inside(function, onto, free, flat).or_better(onto) if free.any() else onto
-    return here
+    near = (np.abs(here.point - rounded) <= 1.001 * _MARGIN) & (here.point != rounded)
+    if not near.any():
+        return here, near
+    onto, closed = _placed(function, here, near, rounded), near.copy()
+    if onto.value <= here.value:
+        return onto, np.zeros_like(near)
+    best = here
+    for i in np.flatnonzero(near)[:_MOST_FACES]:
+        onto = _placed(function, best, np.arange(len(near)) == i, rounded)
+        if onto.value <= best.value:
+            best, closed[i] = onto, False
+    return best, closed
 
 
-# Faces that are tried one by one.
-_MOST_FACES = 20
+def _placed(function: Sloped, here: Found, moved: Mask, rounded: Array) -> Found:
+    there = np.where(moved, rounded, here.point)
+    return Found(there, function(there)[0])
 
 
-def _inside(function: Sloped, here: Found, free: Mask, flat: float) -> Found:
-    """Descend in the free coordinates."""
+def _inside(function: Sloped, here: Found, margin: Array, effort: Effort, steps: int = _STEPS) -> Found:
+    """Descend within the cube, each coordinate in a distance from its faces."""
     from scipy.optimize import minimize
 
     scale = abs(here.value) or 1.0
-    start, wall = here.point, _WALL * scale
+    start, wall = np.clip(here.point, margin, 1.0 - margin), _WALL * scale
 
-    def loss(part: Array, *_: Any) -> tuple[float, Array]:
-        point = start.copy()
-        point[free] = part
+    def loss(point: Array, *_: Any) -> tuple[float, Array]:
         value, slope = function(point)
         if not np.isfinite(value):
-            return wall / scale, np.zeros(len(part))
-        return value / scale, slope[free] / scale
+            return wall / scale, np.zeros(len(point))
+        return value / scale, slope / scale
 
-    options: Any = {"maxiter": _STEPS, "ftol": 1e-15, "gtol": flat, "maxls": 20}
-    end = minimize(loss, start[free], jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * int(free.sum()), options=options)
-    point = start.copy()
-    point[free] = end.x
-    return Found(point, function(point)[0])
+    options: Any = {"maxiter": steps, "ftol": effort.gain, "gtol": effort.flat, "maxls": 20}
+    bounds = list(zip(margin.tolist(), (1.0 - margin).tolist(), strict=True))
+    end = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return Found(end.x, function(end.x)[0])
 
 
 #: Functions of a point by their numbers: their values (m,) and gradients (m, n) for m of them.
@@ -146,6 +174,9 @@ Several = Callable[[Array, Array], tuple[Array, Array]]
 
 # A minimax counts the functions that are within this factor of the largest, so many at most, and asks again.
 _CLOSE, _MOST_FUNCTIONS, _ROUNDS = 0.7, 24, 6
+
+# Distance from the faces that a minimax keeps, and within which it asks for the face itself in the end.
+_BESIDE, _FACE = 1e-7, 1e-4
 
 
 def descend_largest(functions: Several, values: Callable[[Array], Array], start: Array) -> Found:
@@ -175,7 +206,7 @@ def descend_largest(functions: Several, values: Callable[[Array], Array], start:
         here = here.or_better(there)
         if not better:
             break
-    rounded = np.where(np.abs(here.point - np.rint(here.point)) <= _NEAR, np.rint(here.point), here.point)
+    rounded = np.where(np.abs(here.point - np.rint(here.point)) <= _FACE, np.rint(here.point), here.point)
     return Found(rounded, float(values(rounded).max())).or_better(here)
 
 
@@ -201,10 +232,10 @@ def _epigraph(functions: Several, counted: Any, here: Found) -> Array:
         "jac": lambda extended: np.hstack([-read(extended)[1], np.ones((len(counted), 1))]),
     }
     top = np.append(np.zeros(size), 1.0)
-    start = np.append(here.point, 1.0)
-    bounds = [(0.0, 1.0)] * size + [(None, None)]
+    start = np.append(np.clip(here.point, _BESIDE, 1.0 - _BESIDE), 1.0)
+    bounds = [(_BESIDE, 1.0 - _BESIDE)] * size + [(None, None)]
     end = minimize(
         lambda extended: extended[-1], start, jac=lambda _: top, method="SLSQP", bounds=bounds, constraints=[below],
         options={"maxiter": 200, "ftol": 1e-14},
     )  # fmt: skip
-    return np.clip(end.x[:-1], 0.0, 1.0)
+    return np.clip(end.x[:-1], _BESIDE, 1.0 - _BESIDE)

@@ -78,7 +78,7 @@ def render_plan(plan: Plan, console: Console) -> None:
         _render_choice(plan, plan.chosen, console)
     console.print()
     say(console, "The price of other weights, over the per-entity optimum", "bold")
-    fresh = plan.prices["fresh_fraction"].nunique() > 1
+    fresh = bool((plan.prices["fresh_fraction"] != plan.prices["fresh_fraction"].iloc[0]).any())
     rows = [_priced_row(each, fresh=fresh) for each in plan.prices.to_dict("records")]
     _print(console, ["where", "α", "β", *(["fresh"] if fresh else []), "objective", "price"], rows)
     console.print()
@@ -99,7 +99,14 @@ def _prices_of(criterion: Criterion) -> str:
 
 def _priced_row(row: dict[Any, Any], *, fresh: bool) -> list[str]:
     share = [f"{row['fresh_fraction']:.3f}"] if fresh else []
-    return [row["where"], _weight(row["alpha"]), _weight(row["beta"]), *share, number(row["value"]), _price(row["price"])]
+    return [
+        row["where"],
+        _weight(row["alpha"]),
+        _weight(row["beta"]),
+        *share,
+        number(row["value"]),
+        _price(row["price"]),
+    ]
 
 
 def _render_choice(plan: Plan, chosen: Chosen, console: Console) -> None:

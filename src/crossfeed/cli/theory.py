@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -66,6 +66,7 @@ def predict(
         "crossfeed plan figure-2",
         "crossfeed plan figure-4 --objective worst",
         "crossfeed plan my.yaml --free alpha,beta,fresh_fraction --per-entity --fresh-price 2",
+        "crossfeed plan my.yaml --horizon 15 --over mean",
         "crossfeed plan my.yaml --objective a --json",
     )
 )
@@ -85,6 +86,13 @@ def plan(
         float, typer.Option(help="Added to the error for each unit of dispersion; negative pays for variety.")
     ] = 0.0,
     fresh_price: Annotated[float, typer.Option(help="Added to the error for a pool of fresh data alone.")] = 0.0,
+    horizon: Annotated[
+        int | None, typer.Option(metavar="T", help="Also choose alpha and beta of every generation up to T.")
+    ] = None,
+    over: Annotated[
+        Literal["last", "mean"], typer.Option(help="The error at the horizon, or the mean over the generations.")
+    ] = "last",
+    front: Annotated[bool, typer.Option("--front", help="Also find the least error at every dispersion.")] = False,
     overrides: Overrides = None,
     out: Annotated[Path | None, _output("plans/NAME-ID")] = None,
     as_json: AsJson = False,
@@ -102,6 +110,9 @@ def plan(
         held=_names(hold),
         dispersion_price=dispersion_price,
         fresh_price=fresh_price,
+        horizon=horizon,
+        over=over,
+        front=front,
     )
     if as_json:
         print_json(plan_data(planned))

@@ -17,6 +17,7 @@ from crossfeed.description.experiment import Experiment
 from crossfeed.display.notebook import page
 from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.exact.linear_ecosystem import linear_ecosystem, settled_weights
+from crossfeed.exact.schedules import HorizonPlan, horizon_plan
 from crossfeed.protocols import Array
 from crossfeed.theory import (
     Chosen,
@@ -35,7 +36,9 @@ from crossfeed.theory import (
     optimal_weights,
 )
 from crossfeed.theory.choices import Freedom
+from crossfeed.theory.fronts import Front, dispersion_front
 from crossfeed.theory.objectives import criterion_value
+from crossfeed.theory.schedules import Over
 
 __all__ = ["Plan", "plan"]
 
@@ -66,6 +69,8 @@ class Plan:
         entities: ``model, mse, own_alpha, own_beta, own_mse, nash_alpha, nash_beta, nash_mse``: each entity's limiting
             MSE at the common optimum, and its weights and MSE at the per-entity optimum and at the Nash point (nan
             without one).
+        horizon: The best schedule over a number of generations; None where none was asked for.
+        front: The least error of common weights at every dispersion; None where it was not asked for.
     """
 
     experiment: Experiment
@@ -78,6 +83,8 @@ class Plan:
     chosen: Chosen | None
     prices: pd.DataFrame
     entities: pd.DataFrame
+    horizon: HorizonPlan | None
+    front: Front | None
 
     @property
     def nash(self) -> Equilibrium | None:
@@ -106,6 +113,9 @@ def plan(
     held: Collection[str] = (),
     dispersion_price: float = 0.0,
     fresh_price: float = 0.0,
+    horizon: int | None = None,
+    over: Over = "last",
+    front: bool = False,
 ) -> Plan:
     """Search the best common weights, the best of each entity's own, and the choices of selfish entities.
 
@@ -118,6 +128,9 @@ def plan(
         dispersion_price: What a unit of dispersion, the mean squared distance between two entities, adds to the error;
             negative to pay for variety.
         fresh_price: What a pool of fresh data alone would add to the error; a fraction costs its part.
+        horizon: Number of generations over which alpha and beta may also change with the generation.
+        over: ``last`` for the error at the horizon, ``mean`` for the mean error over the generations up to it.
+        front: Whether the least error at every dispersion is searched as well.
 
     Returns:
         The optima, the landscape around the common one, and the prices of other weights.
@@ -137,16 +150,22 @@ def plan(
     play = _play(described.with_choice(common))
     starts = [common, *(_own_weights(common, point) for point in (play.points if play else ()))]
     own = best_choice(described, _SEARCHED, criterion, per_entity=True, starts=starts)
-    chosen = None
-    if (tuple(free), held) != (_SEARCHED, ()):
-        kept = _numbers(held, names)
+    chosen, kept = None, _numbers(held, names)
+    if (set(free), tuple(held)) != (set(_SEARCHED), ()):
         chosen = best_choice(
             described, free, criterion, per_entity=per_entity, held=kept, starts=[own.weights, *starts]
         )
-    points = _points(experiment, described, common, own, play, chosen)
+    points = dict(_points(experiment, described, common, own, play, chosen))
+    compared = {name: points[name] for name in ("common optimum", "description") if name in points}
+    timed = None
+    if horizon is not None:
+        timed = horizon_plan(
+            described, names, horizon, over, free, criterion, per_entity=per_entity, held=kept, compared=compared
+        )
     return Plan(
         experiment, objective, criterion, best, ground, own, play, chosen,
-        _priced(points, described, criterion, own.value), _by_entity(names, described.with_choice(common), own, play),
+        _priced(points, described, criterion, own.value), _by_entity(names, described.with_choice(common), own, play), timed,
+        dispersion_front(described, _smooth(criterion)) if front else None,
     )  # fmt: skip
 
 
@@ -173,6 +192,12 @@ def _objective(objective: str, names: tuple[str, ...]) -> Objective:
     if objective == "worst":
         return "worst"
     raise InvalidInput(f"--objective {objective}: give mean, worst or an entity: {', '.join(names)}")
+
+
+def _smooth(criterion: Criterion) -> Objective:
+    if criterion.objective == "worst":
+        raise InvalidInput("--front: of the mean error or of one entity's; give --objective mean or an entity")
+    return criterion.objective
 
 
 def _numbers(held: Collection[str], names: tuple[str, ...]) -> list[int]:
@@ -237,12 +262,10 @@ def _points(
     yield "half and half", _replaced(eco, 0.5, 0.5)
 
 
-def _priced(
-    points: Iterator[tuple[str, Weights]], eco: LinearEcosystem, criterion: Criterion, least: float
-) -> pd.DataFrame:
+def _priced(points: dict[str, Weights], eco: LinearEcosystem, criterion: Criterion, least: float) -> pd.DataFrame:
     rows = [
         (where, _one(at.alpha), _one(at.beta), at.fresh_fraction, criterion_value(eco.with_choice(at), criterion))
-        for where, at in points
+        for where, at in points.items()
     ]
     prices = pd.DataFrame(rows, columns=["where", "alpha", "beta", "fresh_fraction", "value"])
     return prices.assign(price=prices["value"] / least - 1.0)

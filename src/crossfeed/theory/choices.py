@@ -49,8 +49,8 @@ class Weights:
         """
         shape = (spec.entities,)
         alpha, beta = spec.weights.alpha.at(1), spec.weights.beta.at(1)
-        wide = (np.broadcast_to(each, shape).copy() for each in (alpha, beta, spec.shares))
-        return cls(*wide, spec.fresh_fraction)
+        alpha, beta, shares = (np.broadcast_to(each, shape).copy() for each in (alpha, beta, spec.shares))
+        return cls(alpha, beta, shares, spec.fresh_fraction)
 
     def set_in(self, spec: Specification) -> Specification:
         """Return the ecosystem under these weights.
@@ -183,7 +183,7 @@ class Choices:
         if name == "fresh_fraction":
             return np.array([weights.fresh_fraction])
         if name == "shares":
-            return weights.shares / weights.shares.max()
+            return np.asarray(weights.shares / weights.shares.max())
         own: Array = getattr(weights, name)[self.moving]
         return own if self.per_entity else own.mean(keepdims=True)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.choices import Weights
 from crossfeed.theory.efficiency import limiting_mse
 from crossfeed.theory.gradients import LimitModel, Sums
-from crossfeed.theory.kernels import Array
+from crossfeed.theory.kernels import Array, Mask
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.objectives import ReplyProblem, check_objective
 from crossfeed.theory.search import Effort, Found, descend
@@ -213,12 +214,12 @@ class _Table:
     def __init__(self, spec: Specification, weights: Weights) -> None:
         self._spec = spec
         self.point = np.stack([weights.alpha, weights.beta], axis=1)
-        self._add_up()
+        self._total, self._suspect = self._added_up()
 
     def round(self) -> float:
         """Let everybody reply once; return the largest change of a weight."""
         before = self.point.copy()
-        self._add_up()
+        self._total, self._suspect = self._added_up()
         for k in range(len(self.point)):
             self._move(k, descend(self.problem(k), self.point[k], _REPLY))
         return float(np.abs(self.point - before).max())
@@ -226,7 +227,7 @@ class _Table:
     def ask_everybody(self) -> Array:
         """Let everybody look over the whole square, and move if that pays; return the relative gains, shape (K,)."""
         gains = np.zeros(len(self.point))
-        self._add_up()
+        self._total, self._suspect = self._added_up()
         for k in range(len(self.point)):
             problem = self.problem(k)
             here = Found(self.point[k], problem(self.point[k])[0])
@@ -265,7 +266,8 @@ class _Table:
         (answers,) = model.answers(self.point[entity, :1, None], self.point[entity, 1:, None], self._spec)
         return Sums.of(answers), bool(answers.doubtful(self._spec).any())
 
-    def _add_up(self) -> None:
+    def _added_up(self) -> tuple[Sums, Mask]:
+        """Return what all add to the pool, and who is left to a slower way, shape (K,)."""
         blocks = LimitModel(self._spec).answers(self.point[None, :, 0], self.point[None, :, 1], self._spec)
-        self._suspect = np.concatenate([each.doubtful(self._spec)[0] for each in blocks])
-        self._total = Sums(*(sum(parts) for parts in zip(*map(Sums.of, blocks), strict=True)))
+        doubtful = np.concatenate([each.doubtful(self._spec)[0] for each in blocks])
+        return reduce(Sums.plus, map(Sums.of, blocks)), doubtful

@@ -113,7 +113,32 @@ def best_schedule(
     if constant:
         return steady.schedule(found)
     varied = _Problem(spec, horizon, choices, criterion, over, constant=False)
-    return varied.schedule(varied.descended(varied.spread(found.point)))
+    begins = [varied.spread(found.point)]
+    if per_entity:  # common schedules are among the own ones
+        common = best_schedule(eco, horizon, free, criterion, over=over, held=held, starts=starts)
+        begins.append(varied.point_of(common))
+    return varied.schedule(min(map(varied.descended, begins), key=lambda each: each.value))
+
+
+def schedule_value(
+    eco: LinearEcosystem, horizon: int, weights: Weights, objective: Objective | Criterion = "mean", over: Over = "last"
+) -> float:
+    """Return the objective over T generations under constant weights.
+
+    Args:
+        eco: the ecosystem.
+        horizon: T, at least 1.
+        weights: the weights.
+        objective: "mean", "worst" or an entity's number, or one of these with prices.
+        over: "last" for the error of generation T, "mean" for the mean over generations 1 to T.
+
+    Returns:
+        The value; infinite where it is not known.
+    """
+    choices = Choices(weights, ("alpha", "beta"), per_entity=True)
+    spec = weights.set_in(eco.specification)
+    problem = _Problem(spec, horizon, choices, as_criterion(objective, eco.entities), over, constant=True)
+    return problem(problem.point(weights))[0]
 
 
 def _coarse(choices: Choices) -> list[Weights]:
@@ -176,6 +201,12 @@ class _Problem:
     def point(self, weights: Weights) -> Array:
         """Return the coordinates of constant weights."""
         return np.concatenate([self._still.point(weights), self._moving.point(weights)])
+
+    def point_of(self, schedule: Schedule) -> Array:
+        """Return the coordinates of a schedule."""
+        shares, fresh = schedule.shares, schedule.fresh_fraction
+        rows = [Weights(alpha, beta, shares, fresh) for alpha, beta in zip(schedule.alpha, schedule.beta, strict=True)]
+        return np.concatenate([self._still.point(rows[0]), *map(self._moving.point, rows)])
 
     def spread(self, point: Array) -> Array:
         """Return the coordinates of a schedule that is constant, from those of constant weights."""

@@ -233,9 +233,10 @@ def _epigraph(functions: Several, counted: Any, here: Found) -> Array:
     }
     top = np.append(np.zeros(size), 1.0)
     start = np.append(np.clip(here.point, _BESIDE, 1.0 - _BESIDE), 1.0)
-    bounds = [(_BESIDE, 1.0 - _BESIDE)] * size + [(None, None)]
+    bounds: Any = [(_BESIDE, 1.0 - _BESIDE)] * size + [(None, None)]
+    options: Any = {"maxiter": 200, "ftol": 1e-14}
     end = minimize(
-        lambda extended: extended[-1], start, jac=lambda _: top, method="SLSQP", bounds=bounds, constraints=[below],
-        options={"maxiter": 200, "ftol": 1e-14},
+        lambda extended, *_: (float(extended[-1]), top), start, jac=True, method="SLSQP", bounds=bounds,
+        constraints=[below], options=options,
     )  # fmt: skip
-    return np.clip(end.x[:-1], _BESIDE, 1.0 - _BESIDE)
+    return np.asarray(np.clip(end.x[:-1], _BESIDE, 1.0 - _BESIDE), dtype=np.float64)

@@ -23,11 +23,13 @@ from crossfeed.exact.prediction import Prediction
 from crossfeed.records import column_of
 from crossfeed.reporting.data.layout import evenly
 from crossfeed.reporting.drawing.charts import Chart, Curve, Mark, charts, landscape_chart
+from crossfeed.theory.fronts import Front
 
 __all__ = [
     "efficiency_charts",
     "efficiency_figure",
     "field_label",
+    "front_figure",
     "marks_of",
     "plan_figure",
     "trajectory_figure",
@@ -128,6 +130,18 @@ def plan_figure(plan: Plan) -> Figure:
     whose = {"mean": "mean MSE", "worst": "worst entity's MSE"}.get(plan.objective, f"MSE of {plan.objective}")
     title = f"{whose}: excess over the optimum"
     return landscape_chart(plan.landscape, plan.optimum.value, marks_of(plan), title=title)
+
+
+def front_figure(front: Front) -> Figure:
+    """Draw the least error against dispersion.
+
+    Args:
+        front: The front.
+    """
+    line = Curve("least error", front.dispersion, front.error)
+    span = 0.0, 1.08 * float(front.error.max())
+    chart = Chart("the least error at every distance", "dispersion, mean E|θₖ - θₗ|²", "error", [line], span=span)
+    return charts([chart], columns=1, width=5.2)
 
 
 def marks_of(plan: Plan) -> list[Mark]:

@@ -16,9 +16,11 @@ from matplotlib.figure import Figure
 from crossfeed.description.experiment import Experiment
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
+from crossfeed.exact.schedules import HorizonPlan
 from crossfeed.reporting.files import pictures, rows_of, to_csv, write_contents
-from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, trajectory_figure
+from crossfeed.reporting.theory.figures import efficiency_figure, front_figure, plan_figure, trajectory_figure
 from crossfeed.theory import Chosen, Play
+from crossfeed.theory.fronts import Front
 
 __all__ = ["plan_data", "prediction_data", "write_plan", "write_prediction"]
 
@@ -44,6 +46,8 @@ def write_prediction(prediction: Prediction, folder: Path) -> list[Path]:
 def write_plan(plan: Plan, folder: Path) -> list[Path]:
     """Write ``landscape``, ``prices`` and ``entities`` (CSV, Parquet), the landscape's figure, and the description.
 
+    A plan over a horizon has ``schedule`` and ``schedule_prices`` besides, one with a front ``front`` and its figure.
+
     Args:
         plan: What to write.
         folder: Where to; files of an earlier plan are replaced.
@@ -55,7 +59,12 @@ def write_plan(plan: Plan, folder: Path) -> list[Path]:
         StoreError: The folder cannot be written.
     """
     tables = {"landscape": _landscape(plan), "prices": plan.prices, "entities": plan.entities}
-    return _write(folder, plan.experiment, tables, {"landscape": plan_figure(plan)})
+    figures = {"landscape": plan_figure(plan)}
+    if plan.horizon is not None:
+        tables |= {"schedule": plan.horizon.weights, "schedule_prices": plan.horizon.prices}
+    if plan.front is not None:
+        tables["front"], figures["front"] = _front(plan.front), front_figure(plan.front)
+    return _write(folder, plan.experiment, tables, figures)
 
 
 def prediction_data(prediction: Prediction) -> dict[str, Any]:
@@ -84,7 +93,19 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "chosen": None if plan.chosen is None else _chosen(plan, plan.chosen),
         "nash": None if plan.play is None else _played(plan.play),
         "landscape": rows_of(_landscape(plan)),
+        "horizon": None if plan.horizon is None else _timed(plan.horizon),
+        "front": None if plan.front is None else rows_of(_front(plan.front)),
     }
+
+
+def _timed(plan: HorizonPlan) -> dict[str, Any]:
+    told = {"generations": plan.horizon, "over": plan.over, "fresh_fraction": plan.best.fresh_fraction}
+    return told | {"prices": rows_of(plan.prices), "schedule": rows_of(plan.weights)}
+
+
+def _front(front: Front) -> pd.DataFrame:
+    columns = {"dispersion": front.dispersion, "error": front.error, "alpha": front.alpha, "beta": front.beta}
+    return pd.DataFrame(columns)
 
 
 def _named(experiment: Experiment) -> dict[str, Any]:

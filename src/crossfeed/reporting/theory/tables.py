@@ -15,11 +15,13 @@ from rich.text import Text
 from crossfeed.display.formatting import number, plain, value_text
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
+from crossfeed.exact.schedules import HorizonPlan
 from crossfeed.protocols import Array
 from crossfeed.records import column_of
 from crossfeed.reporting.terminal.tables import ascii_for, say
 from crossfeed.reporting.theory.figures import field_label
 from crossfeed.theory import Chosen, Criterion, Play
+from crossfeed.theory.fronts import Front
 
 Show = Callable[[float], str]
 
@@ -86,6 +88,35 @@ def render_plan(plan: Plan, console: Console) -> None:
     heads = ["model", "MSE common", "own α", "own β", "MSE own", "Nash α", "Nash β", "MSE Nash", "change"]
     _print(console, heads, [_selfish_row(each) for each in plan.entities.to_dict("records")])
     say(console, _play_text(plan.play), "dim")
+    if plan.horizon is not None:
+        _render_horizon(plan.horizon, console)
+    if plan.front is not None:
+        _render_front(plan.front, console)
+
+
+def _render_horizon(plan: HorizonPlan, console: Console) -> None:
+    """Print the price of weights that stay, and the schedule: its mean over the models where those differ."""
+    which = f"of generation {plan.horizon}" if plan.over == "last" else f"over generations 1 to {plan.horizon}"
+    console.print()
+    say(console, f"The price of other weights, over the best schedule, for the error {which}", "bold")
+    rows = [[each["where"], number(each["value"]), _price(each["price"])] for each in plan.prices.to_dict("records")]
+    _print(console, ["where", "objective", "price"], rows)
+    console.print()
+    means = plan.weights.groupby("generation")[["alpha", "beta", "mse"]].mean()
+    own = plan.weights.groupby("generation")[["alpha", "beta"]].nunique().to_numpy().max() > 1
+    say(console, "The schedule" + (", mean over the models (each one's is in the files)" if own else ""), "bold")
+    shown = [
+        [str(t), *(f"{row[name]:.3f}" for name in ("alpha", "beta")), number(row["mse"])] for t, row in means.iterrows()
+    ]
+    _print(console, ["generation", "α", "β", "mean MSE"], shown)
+
+
+def _render_front(front: Front, console: Console) -> None:
+    console.print()
+    say(console, "The least error at every distance between the models (common weights)", "bold")
+    table = zip(front.dispersion, front.error, front.alpha, front.beta, strict=True)
+    rows = [[number(d), number(e), f"{a:.3f}", f"{b:.3f}"] for d, e, a, b in table]
+    _print(console, ["dispersion", "error", "α", "β"], rows)
 
 
 def _prices_of(criterion: Criterion) -> str:

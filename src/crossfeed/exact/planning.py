@@ -156,17 +156,26 @@ def plan(
             described, free, criterion, per_entity=per_entity, held=kept, starts=[own.weights, *starts]
         )
     points = dict(_points(experiment, described, common, own, play, chosen))
-    compared = {name: points[name] for name in ("common optimum", "description") if name in points}
+    compared = {name: at for name, at in points.items() if name in ("common optimum", "description")}
     timed = None
     if horizon is not None:
         timed = horizon_plan(
             described, names, horizon, over, free, criterion, per_entity=per_entity, held=kept, compared=compared
         )
     return Plan(
-        experiment, objective, criterion, best, ground, own, play, chosen,
-        _priced(points, described, criterion, own.value), _by_entity(names, described.with_choice(common), own, play), timed,
-        dispersion_front(described, _smooth(criterion)) if front else None,
-    )  # fmt: skip
+        experiment,
+        objective,
+        criterion,
+        best,
+        ground,
+        own,
+        play,
+        chosen,
+        prices=_priced(points, described, criterion, own.value),
+        entities=_by_entity(names, described.with_choice(common), own, play),
+        horizon=timed,
+        front=dispersion_front(described, _smooth(criterion)) if front else None,
+    )
 
 
 def _check(experiment: Experiment) -> None:

@@ -289,7 +289,7 @@ class LimitModel:
         )
         hard = ~settled | np.any([each.doubtful(spec).any(axis=1) for each in answers], axis=0)
         matrix = np.where(settled[:, None, None], sums.matrix, 0.0)
-        L: Array = np.linalg.inv(np.eye(spec.dimension) - matrix)
+        L = np.asarray(np.linalg.inv(np.eye(spec.dimension) - matrix), dtype=np.float64)
         spread = sums.spread + sums.public @ spec.public @ transposed(sums.public)
         pool = Pool(
             mean=(L @ sums.drive[..., None])[..., 0],

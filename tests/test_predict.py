@@ -20,7 +20,8 @@ from crossfeed.exact.prediction import predict
 from crossfeed.reporting.drawing.charts import Chart, Curve, charts, draw_landscape
 from crossfeed.reporting.drawing.style import Frame, panels
 from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, trajectory_figure
-from crossfeed.reporting.theory.files import plan_data, prediction_data, write_plan, write_prediction
+from crossfeed.reporting.theory.files import write_plan, write_prediction
+from crossfeed.reporting.theory.plain import plan_data, prediction_data
 from crossfeed.reporting.theory.tables import law_text, render_plan, render_prediction
 from crossfeed.theory import LinearEcosystem, objective_value, relative_efficiency
 from crossfeed.theory.spectrum import Law

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.metrics.projection import project
@@ -17,8 +16,10 @@ __all__ = [
     "collect",
     "collect_projection",
     "column_of",
+    "coordinates",
     "failure_of",
     "is_measured",
+    "is_numeric",
     "scope_of",
     "state_scope_of",
     "to_table",
@@ -34,6 +35,7 @@ _GENERATION_SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
+_PLACE = {"cell": pa.string(), "seed": pa.int64(), "alpha": pa.float64(), "beta": pa.float64()}
 _OWN_COLUMNS = {"ecosystem.alpha": "alpha", "ecosystem.beta": "beta"}
 
 
@@ -158,6 +160,8 @@ def _embedded(store: Store, scope: str, generation: int) -> pa.Table | None:
     """Read the outputs of a generation that have an embedding; None if there are none."""
     if not store.has_table("outputs", scope, generation):
         return None
+    import pyarrow.compute as pc  # of use here alone, and a tenth of a second to load
+
     outputs = store.read_table("outputs", scope, generation).select(["model", "task", "item", "embedding"])
     kept = outputs.filter(pc.is_valid(outputs.column("embedding")))
     return kept if kept.num_rows else None
@@ -206,27 +210,51 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
     Returns:
         A table with the columns of a run's records.
     """
-    rows, ecosystem = table.num_rows, cell.experiment.ecosystem
-    generations = table.column("generation").to_pylist()
-    # Generation 0 has no share of its own: it is listed with the one in force from generation 1 on.
-    alpha = [float(ecosystem.common_alpha(max(t, 1))) for t in generations]
-    beta = [float(ecosystem.common_beta(max(t, 1))) for t in generations]
-    columns: dict[str, Any] = {
-        "cell": pa.array([cell.name] * rows, pa.string()),
-        "seed": pa.array([cell.seed] * rows, pa.int64()),
-        "alpha": pa.array(alpha, pa.float64()),
-        "beta": pa.array(beta, pa.float64()),
-    }
+    placed = coordinates(table.column("generation").to_pylist(), cell, experiment)
+    columns: dict[str, Any] = {name: pa.array(placed.pop(name), kind) for name, kind in _PLACE.items()}
     columns.update({name: table.column(name) for name in table.column_names})
-    for path in experiment.grid:
-        if path not in _OWN_COLUMNS:
-            columns[path] = _column(cell.point[path], experiment.grid[path], rows)
+    for path, values in placed.items():
+        columns[path] = pa.array(values, pa.float64() if is_numeric(experiment.grid[path]) else pa.string())
     return pa.table(columns)
 
 
-def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
-    """Return a grid value in every row: floats if all of the grid's values are numbers, else strings; None is null."""
-    known = [each for each in values if each is not None]
-    numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in known)
-    plain = value if value is None else float(value) if numeric else str(value)
-    return pa.array([plain] * rows, pa.float64() if numeric else pa.string())
+def coordinates(generations: Sequence[int], cell: Cell, experiment: Experiment) -> dict[str, list[Any]]:
+    """Return a cell's name, seed, shares and grid values, once for each of some numbers.
+
+    Args:
+        generations: The generation of each number.
+        cell: The cell.
+        experiment: The experiment that it is a cell of.
+
+    Returns:
+        Columns ``cell, seed, alpha, beta`` and the grid's other fields.
+    """
+    rows, ecosystem = len(generations), cell.experiment.ecosystem
+    # Generation 0 has no share of its own: it is listed with the one in force from generation 1 on.
+    shares = {
+        t: (float(ecosystem.common_alpha(max(t, 1))), float(ecosystem.common_beta(max(t, 1)))) for t in set(generations)
+    }
+    columns: dict[str, list[Any]] = {
+        "cell": [cell.name] * rows,
+        "seed": [cell.seed] * rows,
+        "alpha": [shares[t][0] for t in generations],
+        "beta": [shares[t][1] for t in generations],
+    }
+    for path in experiment.grid:
+        if path not in _OWN_COLUMNS:
+            columns[path] = [_plain(cell.point[path], experiment.grid[path])] * rows
+    return columns
+
+
+def is_numeric(values: Sequence[Any]) -> bool:
+    """Return True if all of a grid's values are numbers; None is no value.
+
+    Args:
+        values: The values.
+    """
+    return all(isinstance(each, int | float) and not isinstance(each, bool) for each in values if each is not None)
+
+
+def _plain(value: Any, values: Sequence[Any]) -> Any:
+    """Return a grid value as it is listed: a float if all of the grid's values are numbers, else a string, or None."""
+    return value if value is None else float(value) if is_numeric(values) else str(value)

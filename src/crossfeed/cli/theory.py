@@ -49,16 +49,24 @@ def predict(
 ) -> None:
     """Predict an experiment of linear models exactly: every generation and the limit, without running it."""
     from crossfeed.exact.prediction import predict as predict_experiment
-    from crossfeed.reporting.theory.files import prediction_data, write_prediction
-    from crossfeed.reporting.theory.tables import render_prediction
 
     experiment = read_experiment(source, overrides)
     prediction = predict_experiment(experiment)
     if as_json:
+        from crossfeed.reporting.theory.plain import prediction_data
+
         print_json(prediction_data(prediction))
     else:
+        from crossfeed.reporting.theory.tables import render_prediction
+
         render_prediction(prediction, terminal())
-    _write_files(lambda folder: write_prediction(prediction, folder), out, "predictions", experiment, as_json)
+
+    def write(folder: Path) -> list[Path]:
+        from crossfeed.reporting.theory.files import write_prediction  # what draws is loaded only if something is drawn
+
+        return write_prediction(prediction, folder)
+
+    _write_files(write, out, "predictions", experiment, as_json)
 
 
 @commands.command(
@@ -99,7 +107,6 @@ def plan(
 ) -> None:
     """Find the best weights, common and each entity's own, the cost of others, and the choices of selfish entities."""
     from crossfeed.exact.planning import plan as plan_experiment
-    from crossfeed.reporting.theory.files import plan_data, write_plan
 
     experiment = read_experiment(source, overrides)
     planned = plan_experiment(
@@ -115,12 +122,20 @@ def plan(
         front=front,
     )
     if as_json:
+        from crossfeed.reporting.theory.plain import plan_data
+
         print_json(plan_data(planned))
     else:
         from crossfeed.reporting.theory.tables import render_plan
 
         render_plan(planned, terminal())
-    _write_files(lambda folder: write_plan(planned, folder), out, "plans", experiment, as_json)
+
+    def write(folder: Path) -> list[Path]:
+        from crossfeed.reporting.theory.files import write_plan  # as in `predict`
+
+        return write_plan(planned, folder)
+
+    _write_files(write, out, "plans", experiment, as_json)
 
 
 def _names(text: str) -> tuple[str, ...]:

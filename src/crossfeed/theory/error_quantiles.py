@@ -1,24 +1,25 @@
 """The law of an entity's squared error: quantiles, and how many replicates tell two laws apart.
 
-Given the features, theta - theta* is Gaussian with bias b and covariance C, so that e = |theta - theta*|^2 is a generalised
-chi-square with the cumulant function, over the eigenvalues l_i of C and the components b_i of the bias,
+Given the features, theta - theta* is Gaussian with bias b and covariance C, so that e = |theta - theta*|^2 is a
+generalised chi-square with the cumulant function, over the eigenvalues l_i of C and the components b_i of the bias,
 
     K(s) = sum_i ( -log(1 - 2 l_i s) / 2 + b_i^2 s / (1 - 2 l_i s) ),      kappa_2 = 2 tr C^2 + 4 b'C b,
 
     P(e > x) = (1 / 2 pi i) int exp(K(s) - s x) / s ds,
 
-taken along a hyperbola around the branch cut from 1 / (2 max l) to the right, on which the integrand decays: as exp(-s x),
-and as a Gaussian where a component is nearly certain. The trapezoid rule in the parameter of the hyperbola, stretched by
-a hyperbolic sine, then converges geometrically, and one contour serves every x.
+taken along a hyperbola around the branch cut from 1 / (2 max l) to the right, on which the integrand decays: as
+exp(-s x), and as a Gaussian where a component is nearly certain. The trapezoid rule in the parameter of the hyperbola,
+stretched by a hyperbolic sine, then converges geometrically, and one contour serves every x.
 
 Reference: Imhof, Computing the distribution of quadratic forms in normal variables, Biometrika 48 (1961), for the law;
-Weideman and Trefethen, Parabolic and hyperbolic contours for computing the Bromwich integral, Math. Comp. 76 (2007), for
-the contour.
+Weideman and Trefethen, Parabolic and hyperbolic contours for computing the Bromwich integral, Math. Comp. 76 (2007),
+for the contour.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,7 @@ _CROSSING = 0.5
 _TOO_LOW = 1e6
 
 # Halvings of the bracket of a quantile.
-_HALVINGS = 48
+_HALVINGS = 42
 
 # Eigenvalues below this part of the whole error are left out, with the part of the bias that they would spread.
 _NOTHING = 1e-14
@@ -92,32 +93,32 @@ class ErrorLaw:
         """Return P(e > x).
 
         Args:
-            values: x, shape (n,).
+            values: x, shape (m, n): m for each law.
 
         Returns:
-            Shape (n,).
+            Shape (m, n).
         """
-        scaled = values / np.where(self.mean > 0, self.mean, 1.0)
+        scaled = (values / np.where(self.mean > 0, self.mean, 1.0))[..., None]
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            terms = self.steps * np.exp(self.exponents - self.contour * scaled[:, None])
-            far_below = ~(np.abs(terms).sum(axis=1) < _TOO_LOW)
-            beyond = np.clip(np.real(terms).sum(axis=1), 0.0, 1.0)
+            terms = self.steps * np.exp(self.exponents - self.contour * scaled)
+            far_below = ~(np.abs(terms).sum(axis=-1) < _TOO_LOW)
+            beyond = np.clip(np.real(terms).sum(axis=-1), 0.0, 1.0)
         return np.where(far_below, 1.0, beyond)
 
-    def quantile(self, probability: float) -> Array:
-        """Return the error that is undercut with a probability.
+    def quantiles(self, probabilities: Sequence[float]) -> Array:
+        """Return the errors that are undercut with given probabilities.
 
         Args:
-            probability: between 0 and 1.
+            probabilities: m numbers between 0 and 1.
 
         Returns:
-            Shape (n,).
+            Shape (m, n).
         """
-        spread = np.sqrt(self.variance)
-        low, high = np.zeros_like(self.mean), self.mean + 12.0 * spread
+        wanted, spread = 1.0 - np.asarray(probabilities)[:, None], np.sqrt(self.variance)
+        low, high = np.zeros((len(wanted), len(spread))), np.tile(self.mean + 12.0 * spread, (len(wanted), 1))
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            beyond = self.above(middle) > 1.0 - probability
+            beyond = self.above(middle) > wanted
             low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
         certain = spread <= _NOTHING * self.mean
         return np.where(certain, self.mean, (low + high) / 2)

@@ -20,7 +20,9 @@ from crossfeed.theory import (
     optimal_weights,
     random_features,
 )
+from crossfeed.theory.fronts import dispersion_front
 from crossfeed.theory.objectives import criterion_value
+from crossfeed.theory.schedules import best_schedule, schedule_value
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +155,56 @@ def test_play_that_is_stopped_has_no_regret_told(unequal):
     stopped = nash_weights(unequal, max_rounds=1)
     assert not stopped.settled
     assert np.isnan(stopped.regret).all()
+
+
+# ----- over a horizon
+
+
+@pytest.mark.parametrize("over", ["last", "mean"])
+def test_a_schedule_is_worth_what_its_moments_say(unequal, over):
+    best = best_schedule(unequal, 4, over=over)
+    steady = best_schedule(unequal, 4, over=over, constant=True)
+    own = best_schedule(unequal, 4, over=over, per_entity=True)
+    assert own.value <= best.value * (1 + 1e-9)
+    assert best.value <= steady.value * (1 + 1e-9)
+    assert (steady.alpha[1:] == steady.alpha[1, 0]).all()
+    for each in (best, steady, own):
+        played = unequal.with_weights(lambda t, each=each: each.alpha[t], lambda t, each=each: each.beta[t])
+        mse = played.moments(range(5)).mse
+        np.testing.assert_allclose(each.mse, mse, rtol=1e-6)
+        assert each.value == pytest.approx(mse[4].mean() if over == "last" else mse[1:].mean(), rel=1e-6)
+
+
+def test_the_worst_and_the_price_over_a_horizon(unequal):
+    mean, worst = best_schedule(unequal, 3), best_schedule(unequal, 3, objective="worst")
+    assert worst.mse[3].max() <= mean.mse[3].max() * (1 + 1e-6)
+    near = best_schedule(unequal, 3, objective=Criterion(dispersion=1.0))
+    assert near.mse[3].mean() > mean.mse[3].mean()
+
+
+def test_a_long_horizon_of_constant_weights_is_the_limit(unequal):
+    best, common = best_schedule(unequal, 200, constant=True), optimal_weights(unequal)
+    assert best.value == pytest.approx(common.value, rel=1e-7)
+    assert best.alpha[1, 0] == pytest.approx(common.alpha, abs=1e-3)
+    weights = replace(Weights.of(unequal.specification), alpha=best.alpha[1], beta=best.beta[1])
+    assert schedule_value(unequal, 200, weights) == pytest.approx(best.value)
+
+
+@pytest.mark.parametrize(
+    ("horizon", "over", "word"), [(0, "last", "horizon"), (2, "first", "over"), (1.5, "mean", "horizon")]
+)
+def test_what_is_no_horizon_is_refused(unequal, horizon, over, word):
+    with pytest.raises(InvalidInput, match=word):
+        best_schedule(unequal, horizon, over=over)
+
+
+def test_a_front_has_less_error_than_all_common_weights_of_its_dispersion(unequal):
+    front = dispersion_front(unequal)
+    assert (np.diff(front.dispersion) > 0).all()
+    assert front.error.min() == pytest.approx(optimal_weights(unequal).value, rel=1e-9)
+    for alpha in np.linspace(0.05, 0.9, 12):
+        for beta in np.linspace(0.05, 0.95, 12):
+            limit = unequal.with_weights(alpha, beta).limit()
+            if front.dispersion[0] < limit.dispersion < front.dispersion[-1]:
+                least = np.interp(limit.dispersion, front.dispersion, front.error)
+                assert limit.mse.mean() > least * (1 - 0.02)  # lines between the points are above a convex front

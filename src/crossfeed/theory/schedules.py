@@ -114,6 +114,10 @@ def best_schedule(
         return steady.schedule(found)
     varied = _Problem(spec, horizon, choices, criterion, over, constant=False)
     begins = [varied.spread(found.point)]
+    if criterion.objective == "worst":  # which has kinks that a descent in so many weights is caught in
+        smooth = replace(criterion, objective="mean")
+        mean = best_schedule(eco, horizon, free, smooth, over=over, per_entity=per_entity, held=held, starts=starts)
+        begins.append(varied.point_of(mean))
     if per_entity:  # common schedules are among the own ones
         common = best_schedule(eco, horizon, free, criterion, over=over, held=held, starts=starts)
         begins.append(varied.point_of(common))

@@ -61,6 +61,41 @@ def render_prediction(prediction: Prediction, console: Console) -> None:
         [*_place(prediction, cell), *row] for cell in shown for row in _errors(prediction, cell, tasks if on else [])
     ]
     _print(console, [*heads, "model", *at, "limit", "efficiency", *on], rows)
+    console.print()
+    say(console, f"The error of one replicate at t={T}: what 5, 50 and 95 % of replicates stay below", "bold")
+    rows = [[*_place(prediction, cell), *row] for cell in shown for row in _bands(prediction, cell)]
+    _print(console, [*heads, "model", "5 %", "50 %", "95 %"], rows)
+    told = _replicates_text(prediction, shown)
+    if told:
+        say(console, told)
+
+
+def _bands(prediction: Prediction, cell: str) -> list[list[str]]:
+    """Return one row for each model; of many, the one that fares best and the one that fares worst."""
+    names = prediction.experiment.ecosystem.names
+    columns = [_numbers(prediction.records, cell, f"error_{name}") for name in ("q05", "q50", "q95")]
+    chosen = list(range(len(names)))
+    if len(names) > _MODELS:
+        chosen = [int(np.argmin(columns[1])), int(np.argmax(columns[1]))]
+    return [[names[k], *(number(float(column[k])) for column in columns)] for k in chosen]
+
+
+def _replicates_text(prediction: Prediction, shown: Sequence[str]) -> str:
+    """Return how many replicates tell the best cell listed from the next, by the model that needs most."""
+    if len(shown) < 2:
+        return ""
+    last = prediction.records[prediction.records["generation"] == prediction.experiment.generations]
+    mean = last[last["metric"] == "mse"].groupby("cell")["value"].mean().loc[list(shown)].sort_values()
+    best, following = mean.index[:2]
+    table = prediction.replicates()
+    pair = table[table["cell"].isin([best, following]) & table["other"].isin([best, following])]
+    most = pair.sort_values("replicates").iloc[-1]
+    if not np.isfinite(most["replicates"]):
+        return f"No number of replicates tells {best} from {following} by the error of {most['model']}: they are equal."
+    return (
+        f"To tell {best} from {following} by the error of {most['model']} takes {most['replicates']:.0f} replicates of "
+        "each."
+    )
 
 
 def render_plan(plan: Plan, console: Console) -> None:

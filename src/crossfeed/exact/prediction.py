@@ -101,12 +101,13 @@ class Prediction:
         last = self.records[self.records["seed"] == self.experiment.seeds[0]]
         last = last[last["generation"] == self.experiment.generations]
         laws = last[last["metric"].isin(["mse", "error_deviation"])]
-        wide = laws.pivot_table(index=["model", "cell"], columns="metric", values="value", sort=False)
-        rows = [
-            (one, other, model, _told_apart(own.loc[(model, one)], own.loc[(model, other)]))
-            for model, own in wide.groupby("model", sort=False)
-            for one, other in itertools.combinations(own.index.get_level_values("cell"), 2)
-        ]
+        rows = []
+        for model, own in laws.groupby("model", sort=False):
+            known = {metric: part.set_index("cell")["value"] for metric, part in own.groupby("metric")}
+            mean, deviation = (known[metric] for metric in ("mse", "error_deviation"))
+            for one, other in itertools.combinations(mean.index, 2):
+                first, second = ((float(mean[cell]), float(deviation[cell]) ** 2) for cell in (one, other))
+                rows.append((one, other, model, replicates(first, second)))
         return pd.DataFrame(rows, columns=["cell", "other", "model", "replicates"])
 
     def __repr__(self) -> str:
@@ -158,11 +159,6 @@ def predict(experiment: Experiment) -> Prediction:
 
 def _joined(tables: Sequence[Columns]) -> Columns:
     return {name: list(itertools.chain.from_iterable(table[name] for table in tables)) for name in tables[0]}
-
-
-def _told_apart(first: pd.Series, second: pd.Series) -> float:
-    laws = [(float(each["mse"]), float(each["error_deviation"]) ** 2) for each in (first, second)]
-    return replicates(*laws)
 
 
 def _cell_tables(cell: Cell, data: RegressionData) -> tuple[Columns, Columns]:

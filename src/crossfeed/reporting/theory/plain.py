@@ -109,4 +109,5 @@ def _chosen(plan: Plan, chosen: Chosen) -> dict[str, Any]:
 def _played(play: Play) -> dict[str, Any]:
     first = play.first
     told = {"rounds": first.rounds, "settled": first.settled, "regret": float(first.regret.max())}
-    return finite_or_null(told | {"starts": play.starts, "points": len(play.points), "unsettled": len(play.unsettled)})
+    told |= {"starts": play.starts, "points": len(play.points), "unsettled": len(play.unsettled)}
+    return {name: finite_or_null(value) for name, value in told.items()}

@@ -178,7 +178,9 @@ def _priced_row(row: dict[Any, Any], *, fresh: bool) -> list[str]:
 def _render_choice(plan: Plan, chosen: Chosen, console: Console) -> None:
     """Print the best of what was left free: what is one number in a line, each entity's own in a table."""
     weights, names = chosen.weights, plan.experiment.ecosystem.names
-    own = {"α": weights.alpha, "β": weights.beta, "share": weights.shares}
+    own = {"α": weights.alpha, "β": weights.beta}
+    if not np.allclose(weights.shares, plan.experiment.ecosystem.shares):
+        own["share"] = weights.shares
     common = {head: values[0] for head, values in own.items() if (values == values[0]).all()}
     common["fresh fraction"] = weights.fresh_fraction
     told = ", ".join(f"{head} = {value:.3f}" for head, value in common.items())

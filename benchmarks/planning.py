@@ -3,9 +3,9 @@
     git worktree add ../before COMMIT
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/planning.py ../before
 
-Each is a process of its own, by turns, and the medians of their ratios count. The search is the function `plan` alone,
-after all that it needs has been loaded; a command has its imports, files and figures besides. The last lines are of this
-build alone: a plan of 50 entities in 30 dimensions, 100 free weights, against its bar of 20 s.
+Each is a process of its own, by turns, and the medians of their ratios count. The search is the function `plan`
+alone, after all that it needs has been loaded; a command has its imports, files and figures besides. The last lines
+are of this build alone: a plan of 50 entities in 30 dimensions, 100 free weights, against its bar of 20 s.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""What may be chosen of an ecosystem: weights common to all or each entity's own, shares, and the fresh fraction.
+"""Choices of an ecosystem's weights: common to all or each entity's own, shares, and the fresh fraction.
 
 A choice is a point of a unit cube, one coordinate for each free number; what is not free stays as the ecosystem has it.
 Shares are the coordinates over their sum, so that they always sum to one.
+
+Source: the weights are those of the paper, Section 5; shares and fresh data are not in the paper.
 """
 
 from __future__ import annotations
@@ -176,7 +178,11 @@ class Choices:
         return np.concatenate(parts, axis=1)
 
     def names(self) -> Sequence[str]:
-        """Return what each coordinate is of."""
+        """Return what each coordinate is of.
+
+        Returns:
+            One name of `Freedom` for each coordinate.
+        """
         return [name for name in self.free for _ in self._coordinates(name, self.base)]
 
     def _coordinates(self, name: Freedom, weights: Weights) -> Array:

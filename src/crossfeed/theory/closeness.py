@@ -1,4 +1,4 @@
-"""How far apart the entities' estimates are, from differences of their gains, and its adjoint.
+"""Dispersion of the entities' estimates, from differences of their gains, and its adjoint.
 
 With gains A_k = a F_k on the pool z, B_k = q F_k on the public data and E_k = p F_k on the entity's own data x_k, and
 P, U their means over the K entities,

@@ -70,7 +70,7 @@ class Slope(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What b entities add to the pool's equations.
+    """Sums over b entities in the pool's equations.
 
     Attributes:
         matrix: their part of A, shape (P, d, d).
@@ -107,6 +107,9 @@ class Sums(NamedTuple):
 
         Args:
             other: of the other group.
+
+        Returns:
+            Their sum.
         """
         return Sums(*map(add, self, other))
 
@@ -150,7 +153,11 @@ class LimitSolution:
         return np.concatenate([read.mse for read in self.reads], axis=1)
 
     def closeness(self) -> Closeness:
-        """Return the mean distance between entities, which needs all of them."""
+        """Return the mean distance between entities, which needs all of them.
+
+        Returns:
+            The comparison.
+        """
         return Closeness.of(self.answers, self.reads, self.specification, self.pool)
 
     def slope(self, weight: Array, dispersion: float = 0.0) -> Slope:
@@ -306,6 +313,12 @@ class LimitModel:
             alpha: as in `solve`.
             beta: as in `solve`.
             spec: the ecosystem's specification.
+
+        Returns:
+            One block after another.
+
+        Raises:
+            InvalidInput: as `solve`.
         """
         first, found = self._rows[0].start, []
         for rows, members in zip(self._rows, self._members, strict=True):

@@ -115,7 +115,7 @@ class HorizonSolution:
 
     @cached_property
     def closeness(self) -> Closeness:
-        """How far apart the entities are at each generation."""
+        """The dispersion of the entities at each generation."""
         return Closeness.of([self.answers], [self._read], self.specification, self.pool)
 
     def slope(self, weight: Array, dispersion: Array) -> Slope:

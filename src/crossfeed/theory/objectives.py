@@ -1,4 +1,4 @@
-"""What a plan makes small in the limit, as a function of what may be chosen, with its gradient.
+"""Criteria that a plan makes small in the limit, as functions of what may be chosen, with their gradients.
 
     J = mean, largest or one entity's limiting MSE + price * dispersion + price * fresh fraction
 
@@ -237,6 +237,9 @@ class LimitProblem:
 
         Args:
             point: coordinates of the choice, shape (n,).
+
+        Returns:
+            It, as its specification.
         """
         return _Bare(self.choices.weights(point).set_in(self.specification))
 

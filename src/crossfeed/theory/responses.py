@@ -129,7 +129,7 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True)
 class Answers:
-    """How b entities answer their data under P settings of the weights.
+    """Answers of b entities to their data, under P settings of the weights.
 
     Attributes:
         members: the entities.
@@ -283,6 +283,9 @@ class Pulled:
 
         Args:
             other: adjoints of the other number.
+
+        Returns:
+            The sum.
         """
         mix, pool = Mix(*map(add, self.mix, other.mix)), Pool(*map(add, self.pool, other.pool))
         return Pulled(mix, self.inverse + other.inverse, self.own + other.own, pool)

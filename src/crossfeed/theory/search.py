@@ -34,7 +34,7 @@ _WALL = 4.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a descent goes on, and how near to worse faces.
+    """The end of a descent, and its distance from faces that are worse.
 
     Attributes:
         flat: relative slope at which it ends; the value is then within about its square of the least.
@@ -69,6 +69,9 @@ class Found:
 
         Args:
             other: the other one, which loses a tie.
+
+        Returns:
+            This one or the other.
         """
         return other if other.value < self.value else self
 

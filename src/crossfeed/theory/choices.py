@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -118,7 +119,7 @@ class Choices:
         names: list[Freedom] = [name for name in known if name in free]
         return cls(base, tuple(names), per_entity, tuple(sorted(set(held))))
 
-    @property
+    @cached_property
     def moving(self) -> Array:
         """Numbers of the entities whose alpha and beta are free."""
         return np.setdiff1d(np.arange(len(self.base.alpha)), self.held)

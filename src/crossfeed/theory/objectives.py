@@ -12,6 +12,7 @@ Source: paper, Section 5 ("compute the optimal alpha, beta values"); prices are 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -253,9 +254,19 @@ class LimitProblem:
             value = value + criterion.dispersion * solved.closeness().value
         value = value + criterion.fresh * spec.fresh_fraction
         for i in np.flatnonzero(solved.hard):
+            if (alphas[i] == 1).all() and self._grows_from_itself:
+                value[i] = np.inf
+                continue
             here = Weights(alphas[i], betas[i], Weights.of(spec).shares, spec.fresh_fraction)
             value[i] = criterion_value(_Bare(here.set_in(spec)), criterion)
         return value
+
+    @cached_property
+    def _grows_from_itself(self) -> bool:
+        """True if nobody reading real data leaves no limit, whatever generation 0 was: beta is no matter then."""
+        spec = self.specification.with_weights(1.0, 0.5)
+        growth = limit_of(_Bare(spec)).growth
+        return growth is not None and growth.law in ("linear", "geometric")
 
     def _solved(self, point: Array) -> LimitSolution:
         weights = self.choices.weights(point)

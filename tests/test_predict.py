@@ -21,7 +21,8 @@ from crossfeed.exact.prediction import predict
 from crossfeed.reporting.drawing.charts import Chart, Curve, charts, draw_landscape
 from crossfeed.reporting.drawing.style import Frame, panels
 from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, trajectory_figure
-from crossfeed.reporting.theory.files import plan_data, prediction_data, write_plan, write_prediction
+from crossfeed.reporting.theory.files import write_plan, write_prediction
+from crossfeed.reporting.theory.plain import plan_data, prediction_data
 from crossfeed.reporting.theory.tables import law_text, render_plan, render_prediction
 from crossfeed.theory import LinearEcosystem, objective_value, relative_efficiency
 from crossfeed.theory.spectrum import Law
@@ -240,14 +241,39 @@ def test_the_optimum_is_no_worse_than_the_landscape_and_its_neighbours(planned):
             assert objective_value(eco.with_weights(*near)) >= best.value * (1 - 1e-9)
 
 
-def test_prices_are_excesses_over_the_optimum(planned):
+def test_prices_are_excesses_over_the_per_entity_optimum(planned):
     prices = planned.prices.set_index("where")
     eco = linear_ecosystem(planned.experiment)
-    assert list(prices.index) == ["optimum", "description", "half and half", "nash"]
+    assert list(prices.index) == ["common optimum", "per-entity optimum", "nash", "description", "half and half"]
     for where, weights in {"description": (0.4, 0.3), "half and half": (0.5, 0.5)}.items():
         exact = eco.with_weights(*weights).limit().mse.mean()
         assert prices.loc[where, "value"] == pytest.approx(exact)
-        assert prices.loc[where, "price"] == pytest.approx(exact / planned.optimum.value - 1)
+        assert prices.loc[where, "price"] == pytest.approx(exact / planned.own.value - 1)
+
+
+def test_three_optima_stand_side_by_side(planned):
+    """The order that no ecosystem escapes: own weights chosen together are best; selfishness has a price."""
+    value = planned.prices.set_index("where")["value"]
+    assert value["per-entity optimum"] <= min(value["common optimum"], value["nash"])
+    own = planned.entities[["own_alpha", "own_beta"]].to_numpy().T
+    exact = linear_ecosystem(planned.experiment).with_weights(*own).limit().mse
+    assert planned.entities["own_mse"].to_numpy() == pytest.approx(exact)
+    assert value["per-entity optimum"] == pytest.approx(exact.mean())
+
+
+def test_a_plan_of_more_than_alpha_and_beta():
+    found = plan(experiment(), free=("alpha", "fresh_fraction"), per_entity=True, held=("owner-y",), fresh_price=0.2)
+    assert 0 < found.chosen.weights.fresh_fraction < 1
+    assert found.chosen.weights.alpha[1] == 0.4
+    assert len(set(found.chosen.weights.alpha)) == 3
+    assert (found.chosen.weights.beta == 0.3).all()
+    row = found.prices.set_index("where").loc["chosen"]
+    assert row["value"] == pytest.approx(found.chosen.mse.mean() + 0.2 * found.chosen.weights.fresh_fraction)
+    console = Console(width=80, color_system=None)
+    with console.capture() as captured:
+        render_plan(found, console)
+    assert "fresh fraction =" in captured.get()
+    assert plan_data(found)["chosen"]["fresh_fraction"] == found.chosen.weights.fresh_fraction
 
 
 def test_the_nash_point_stands_beside_the_optimum(planned):
@@ -262,7 +288,7 @@ def test_the_nash_point_stands_beside_the_optimum(planned):
 @pytest.fixture
 def nash_known(monkeypatch, planned):
     """What selfish entities would choose is searched for once, which takes most of a plan's time."""
-    monkeypatch.setattr("crossfeed.exact.planning.nash_weights", lambda _: planned.nash)
+    monkeypatch.setattr("crossfeed.exact.planning.nash_points", lambda _: planned.play)
 
 
 @pytest.mark.usefixtures("nash_known")
@@ -502,6 +528,10 @@ def test_plan_speaks_json_and_writes_where_it_is_told(command, tmp_path):
         (["predict", "fake"], "kind: linear"),
         (["plan", "fake"], "kind: linear"),
         (["plan", "figure-4", "--objective", "nobody"], "nobody"),
+        (["plan", "figure-4", "--free", "gamma"], "fresh_fraction"),
+        (["plan", "figure-4", "--free", "fresh_fraction"], "--set ecosystem."),
+        (["plan", "figure-4", "--hold", "nobody"], "--hold nobody"),
+        (["plan", "figure-4", "--dispersion-price", "inf"], "finite"),
         (["predict", "nothing"], "neither a preset"),
         (["predict", "figure-4", "--set", "tasks.a.rank=99"], "rank"),
         (["predict", "figure-4", "--set", "generations=1", "--out", "/dev/null/x"], "--out"),

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfeed.description.ecosystem import Ecosystem
@@ -18,11 +17,14 @@ from crossfeed.protocols import Measurement, Store
 __all__ = [
     "collect",
     "collect_projection",
+    "coordinates",
     "failure_of",
     "is_measured",
+    "is_numeric",
     "scope_of",
     "state_scope_of",
     "to_table",
+    "values_of",
     "with_coordinates",
 ]
 
@@ -35,6 +37,7 @@ _GENERATION_SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
+_PLACE = {"cell": pa.string(), "seed": pa.int64(), "alpha": pa.float64(), "beta": pa.float64()}
 
 
 def to_table(generation: int, numbers: Iterable[Measurement]) -> pa.Table:
@@ -158,6 +161,8 @@ def _embedded(store: Store, scope: str, generation: int) -> pa.Table | None:
     """Read the outputs of a generation that have an embedding; None if there are none."""
     if not store.has_table("outputs", scope, generation):
         return None
+    import pyarrow.compute as pc  # of use here alone, and a tenth of a second to load
+
     outputs = store.read_table("outputs", scope, generation).select(["model", "task", "item", "embedding"])
     kept = outputs.filter(pc.is_valid(outputs.column("embedding")))
     return kept if kept.num_rows else None
@@ -194,19 +199,53 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
     Returns:
         A table with the columns of a run's records.
     """
-    rows, ecosystem = table.num_rows, cell.experiment.ecosystem
-    alpha, beta = _weights(ecosystem, table.column("generation").to_pylist(), table.column("model").to_pylist())
-    columns: dict[str, Any] = {
-        "cell": pa.array([cell.name] * rows, pa.string()),
-        "seed": pa.array([cell.seed] * rows, pa.int64()),
-        "alpha": pa.array(alpha, pa.float64()),
-        "beta": pa.array(beta, pa.float64()),
-    }
+    placed = coordinates(table.column("generation").to_pylist(), table.column("model").to_pylist(), cell, experiment)
+    columns: dict[str, Any] = {name: pa.array(placed.pop(name), kind) for name, kind in _PLACE.items()}
     columns.update({name: table.column(name) for name in table.column_names})
+    for path, values in placed.items():
+        numeric = is_numeric(values_of(path, cell, experiment))
+        columns[path] = pa.array(values, pa.float64() if numeric else pa.string())
+    return pa.table(columns)
+
+
+def coordinates(
+    generations: Sequence[int], models: Sequence[str], cell: Cell, experiment: Experiment
+) -> dict[str, list[Any]]:
+    """Return a cell's name, seed and grid values, and the weights of each number's entity, once for each number.
+
+    Args:
+        generations: The generation of each number.
+        models: The entity of each number, or several.
+        cell: The cell.
+        experiment: The experiment that it is a cell of.
+
+    Returns:
+        Columns ``cell, seed, alpha, beta``, ``ecosystem.alpha, ecosystem.beta`` and the grid's other fields.
+    """
+    rows, ecosystem = len(generations), cell.experiment.ecosystem
+    alpha, beta = _weights(ecosystem, generations, models)
+    columns: dict[str, list[Any]] = {
+        "cell": [cell.name] * rows,
+        "seed": [cell.seed] * rows,
+        "alpha": alpha,
+        "beta": beta,
+    }
     common = {"ecosystem.alpha": ecosystem.alpha, "ecosystem.beta": ecosystem.beta}
     for path, value in (common | cell.point).items():
-        columns[path] = _column(value, experiment.grid.get(path, (value,)), rows)
-    return pa.table(columns)
+        columns[path] = [_plain(value, values_of(path, cell, experiment))] * rows
+    return columns
+
+
+def values_of(path: str, cell: Cell, experiment: Experiment) -> Sequence[Any]:
+    """Return all values that a field has in an experiment's records.
+
+    Args:
+        path: A field of the grid, ``ecosystem.alpha`` or ``ecosystem.beta``.
+        cell: A cell, whose own value it is where the field is not on the grid.
+        experiment: The experiment that it is a cell of.
+    """
+    values: Sequence[Any] = experiment.grid.get(path, ())
+    return values or (getattr(cell.experiment.ecosystem, path.rpartition(".")[2]),)
 
 
 def _weights(
@@ -227,10 +266,17 @@ def _common(weights: NDArray[np.float64]) -> float | None:
     return float(weights[0]) if (weights == weights[0]).all() else None
 
 
-def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
-    """Return a value in every row: floats if all values of its field are numbers, else strings; None is null."""
-    known = [each for each in values if each is not None]
-    numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in known)
-    text = str(list(value) if isinstance(value, tuple) else value)  # a schedule as it is written in YAML
-    plain = value if value is None else float(value) if numeric else text
-    return pa.array([plain] * rows, pa.float64() if numeric else pa.string())
+def is_numeric(values: Sequence[Any]) -> bool:
+    """Return True if all of a field's values are numbers; None is no value.
+
+    Args:
+        values: The values.
+    """
+    return all(isinstance(each, int | float) and not isinstance(each, bool) for each in values if each is not None)
+
+
+def _plain(value: Any, values: Sequence[Any]) -> Any:
+    """Return a value as it is listed: a float if all of its field's values are numbers, else a string, or None."""
+    if value is None:
+        return None
+    return float(value) if is_numeric(values) else str(list(value) if isinstance(value, tuple) else value)

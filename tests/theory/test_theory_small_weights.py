@@ -15,7 +15,7 @@ from crossfeed.learners.regression.families import least_squares
 from crossfeed.learners.regression.replicates import WeightedSource
 from crossfeed.theory import LinearEcosystem
 from crossfeed.theory.graded import grade
-from crossfeed.theory.planning import objective_value
+from crossfeed.theory.objectives import objective_value
 
 SMALLEST = 5e-324
 SMALL = st.integers(0, 323).map(lambda e: 10.0**-e) | st.integers(0, 1074).map(lambda e: 2.0**-e) | st.just(SMALLEST)

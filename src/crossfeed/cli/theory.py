@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -57,17 +56,24 @@ def predict(
 ) -> None:
     """Predict an experiment of linear models exactly: every generation and the limit, without running it."""
     from crossfeed.exact.prediction import predict as predict_experiment
-    from crossfeed.reporting.theory.files import prediction_data, write_prediction
-    from crossfeed.reporting.theory.tables import render_prediction
 
     experiment = read_experiment(source, overrides)
     with _told():
         prediction = predict_experiment(experiment)
     if as_json:
+        from crossfeed.reporting.theory.plain import prediction_data
+
         print_json(prediction_data(prediction))
     else:
+        from crossfeed.reporting.theory.tables import render_prediction
+
         render_prediction(prediction, terminal())
-    write = partial(write_prediction, prediction, figure_width=figure_width)
+
+    def write(folder: Path) -> list[Path]:
+        from crossfeed.reporting.theory.files import write_prediction  # what draws is loaded only if something is drawn
+
+        return write_prediction(prediction, folder, figure_width)
+
     _write_files(write, out, "predictions", experiment, as_json)
 
 
@@ -75,6 +81,8 @@ def predict(
     epilog=examples(
         "crossfeed plan figure-2",
         "crossfeed plan figure-4 --objective worst",
+        "crossfeed plan my.yaml --free alpha,beta,fresh_fraction --per-entity --fresh-price 2",
+        "crossfeed plan my.yaml --horizon 15 --over mean",
         "crossfeed plan my.yaml --objective a --json",
         "crossfeed plan runs/quickstart-0123456789ab",
     )
@@ -84,29 +92,66 @@ def plan(
     objective: Annotated[
         str, typer.Option(metavar="mean|worst|ENTITY", help="Whose limiting error is made small.")
     ] = "mean",
+    free: Annotated[
+        str, typer.Option(metavar="NAMES", help="What may be chosen: some of alpha,beta,fresh_fraction,shares.")
+    ] = "alpha,beta",
+    per_entity: Annotated[bool, typer.Option("--per-entity", help="Choose each entity's own alpha and beta.")] = False,
+    hold: Annotated[
+        str, typer.Option(metavar="ENTITIES", help="Entities that keep their alpha and beta: a,b.", show_default=False)
+    ] = "",
+    dispersion_price: Annotated[
+        float, typer.Option(help="Added to the error for each unit of dispersion; negative pays for variety.")
+    ] = 0.0,
+    fresh_price: Annotated[float, typer.Option(help="Added to the error for a pool of fresh data alone.")] = 0.0,
+    horizon: Annotated[
+        int | None, typer.Option(metavar="T", help="Also choose alpha and beta of every generation up to T.")
+    ] = None,
+    over: Annotated[
+        Literal["last", "mean"], typer.Option(help="The error at the horizon, or the mean over the generations.")
+    ] = "last",
+    front: Annotated[bool, typer.Option("--front", help="Also find the least error at every dispersion.")] = False,
     overrides: Overrides = None,
     out: Annotated[Path | None, _output("plans/NAME-ID")] = None,
     figure_width: FigureWidth = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the best weights alpha and beta, the cost of other weights, and the choices of selfish entities.
+    """Find the best weights, common and each entity's own, the cost of others, and the choices of selfish entities.
 
     Of linear models by exact theory; of a run by its records: the best mix of those on its grid.
     """
     if names_run(source):
         return _plan_measured(source, objective, overrides, out, as_json)
     from crossfeed.exact.planning import plan as plan_experiment
-    from crossfeed.reporting.theory.files import plan_data, write_plan
-    from crossfeed.reporting.theory.tables import render_plan
 
     experiment = read_experiment(source, overrides)
     with _told():
-        planned = plan_experiment(experiment, objective)
+        planned = plan_experiment(
+            experiment,
+            objective,
+            free=_names(free),
+            per_entity=per_entity,
+            held=_names(hold),
+            dispersion_price=dispersion_price,
+            fresh_price=fresh_price,
+            horizon=horizon,
+            over=over,
+            front=front,
+        )
     if as_json:
+        from crossfeed.reporting.theory.plain import plan_data
+
         print_json(plan_data(planned))
     else:
+        from crossfeed.reporting.theory.tables import render_plan
+
         render_plan(planned, terminal())
-    _write_files(partial(write_plan, planned, figure_width=figure_width), out, "plans", experiment, as_json)
+
+    def write(folder: Path) -> list[Path]:
+        from crossfeed.reporting.theory.files import write_plan  # as in `predict`
+
+        return write_plan(planned, folder, figure_width)
+
+    _write_files(write, out, "plans", experiment, as_json)
 
 
 def _plan_measured(source: str, objective: str, overrides: list[str] | None, out: Path | None, as_json: bool) -> None:
@@ -137,6 +182,10 @@ def _told() -> Iterator[None]:
     for each in caught:
         if not issubclass(each.category, IllConditioned):
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _write_files(

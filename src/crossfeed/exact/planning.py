@@ -1,14 +1,14 @@
 """The best weights of an experiment in the limit, the price of other weights, and selfish play.
 
-The description's own alpha and beta are one of the points compared; everything else (data, shares, history, fresh data,
-noise) is held fixed, and common weights (alpha, beta) in [0, 1]^2 are searched. See `crossfeed.theory.planning`.
+The description's own weights are one of the points compared; what is not free (data, history, noise, and whatever a
+plan is not asked to choose) is held as described. See `crossfeed.theory.planning` and `crossfeed.theory.equilibrium`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,19 +17,28 @@ from crossfeed.description.experiment import Experiment
 from crossfeed.display.notebook import page
 from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.exact.linear_ecosystem import linear_ecosystem, settled_weights
+from crossfeed.exact.schedules import HorizonPlan, horizon_plan
 from crossfeed.protocols import Array
 from crossfeed.theory import (
+    Chosen,
+    Criterion,
     Equilibrium,
     Landscape,
     LinearEcosystem,
+    Objective,
     Optimum,
+    Play,
+    Weights,
+    best_choice,
     landscape,
     limiting_mse,
-    nash_weights,
-    objective_value,
+    nash_points,
     optimal_weights,
 )
-from crossfeed.theory.planning import Objective
+from crossfeed.theory.choices import Freedom
+from crossfeed.theory.fronts import Front, dispersion_front
+from crossfeed.theory.objectives import criterion_value
+from crossfeed.theory.schedules import Over
 
 __all__ = ["Plan", "plan"]
 
@@ -37,8 +46,7 @@ __all__ = ["Plan", "plan"]
 #: The landscape's axes. Errors grow without bounds towards alpha = 1, so one more step is taken there.
 _BETAS: Final = np.linspace(0.0, 1.0, 41)
 _ALPHAS: Final = np.sort(np.append(_BETAS, 0.99))
-_HALF: Final = np.full(1, 0.5)
-_SEARCHED: Final = {"ecosystem.alpha", "ecosystem.beta"}
+_SEARCHED: Final[tuple[Freedom, ...]] = ("alpha", "beta")
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,23 +56,40 @@ class Plan:
     Attributes:
         experiment: The experiment.
         objective: ``mean``, ``worst`` or an entity's name: the limiting MSE that is minimised.
+        criterion: The same with the prices of dispersion and of fresh data.
         optimum: The best common weights and the objective there.
         landscape: The objective over common weights, in steps of 1/40; infinite where there is no limit.
-        prices: ``where, alpha, beta, value, price``: the objective at the optimum, at the description's own weights
-            (unless its grid varies them), at one half and one half, and at the Nash point, and its relative excess over
-            the optimum's. Alpha and beta are nan where entities differ.
-        entities: ``model, mse, nash_alpha, nash_beta, nash_mse``: each entity's limiting MSE at the optimum, and its
-            weights and MSE at the Nash point (nan without one).
-        nash: The Nash point, reached from the optimum; None where an entity has no finite reply.
+        own: The best weights of each entity's own, chosen together.
+        play: What entities choose each for itself; None where one has no finite reply.
+        chosen: The best of what was left free, where that is not common alpha and beta or each entity's own.
+        prices: ``where, alpha, beta, fresh_fraction, value, price``: the objective at the common and the per-entity
+            optimum, the Nash point, the description's own weights (unless its grid varies them), one half and one half,
+            and at what was chosen; and its relative excess over the per-entity optimum's. Alpha and beta are nan where
+            entities differ.
+        entities: ``model, mse, own_alpha, own_beta, own_mse, nash_alpha, nash_beta, nash_mse``: each entity's limiting
+            MSE at the common optimum, and its weights and MSE at the per-entity optimum and at the Nash point (nan
+            without one).
+        horizon: The best schedule over a number of generations; None where none was asked for.
+        front: The least error of common weights at every dispersion; None where it was not asked for.
     """
 
     experiment: Experiment
     objective: str
+    criterion: Criterion
     optimum: Optimum
     landscape: Landscape
+    own: Chosen
+    play: Play | None
+    chosen: Chosen | None
     prices: pd.DataFrame
     entities: pd.DataFrame
-    nash: Equilibrium | None
+    horizon: HorizonPlan | None
+    front: Front | None
+
+    @property
+    def nash(self) -> Equilibrium | None:
+        """The Nash point of least mean error, or where play was stopped; None where an entity has no finite reply."""
+        return None if self.play is None else self.play.first
 
     def __repr__(self) -> str:
         best = self.optimum
@@ -74,41 +99,87 @@ class Plan:
     def _repr_html_(self) -> str:
         best = self.optimum
         facts = {"minimised": self.objective, "best alpha": f"{best.alpha:.3f}", "best beta": f"{best.beta:.3f}"}
-        tables = {"The price of other weights": self.prices, "Each for itself (Nash)": self.entities}
+        tables = {"The price of other weights": self.prices, "Together and each for itself": self.entities}
         columns = {caption: table.to_dict("list") for caption, table in tables.items()}
         return page(f"Plan of {self.experiment.name} ({self.experiment.id})", facts, columns)
 
 
-def plan(experiment: Experiment, objective: str = "mean") -> Plan:
-    """Search the best common weights, and the choices of selfish entities.
+def plan(
+    experiment: Experiment,
+    objective: str = "mean",
+    *,
+    free: Collection[str] = _SEARCHED,
+    per_entity: bool = False,
+    held: Collection[str] = (),
+    dispersion_price: float = 0.0,
+    fresh_price: float = 0.0,
+    horizon: int | None = None,
+    over: Over = "last",
+    front: bool = False,
+) -> Plan:
+    """Search the best common weights, the best of each entity's own, and the choices of selfish entities.
 
     Args:
         experiment: An experiment with the linear learner and regression tasks; its grid may vary alpha and beta only.
         objective: ``mean``, ``worst`` or an entity's name: the limiting MSE to minimise.
+        free: What else may be chosen: some of ``alpha``, ``beta``, ``fresh_fraction``, ``shares``.
+        per_entity: Whether the alpha and beta so chosen are each entity's own.
+        held: Names of entities that keep their described alpha and beta in that choice.
+        dispersion_price: What a unit of dispersion, the mean squared distance between two entities, adds to the error;
+            negative to pay for variety.
+        fresh_price: What a pool of fresh data alone would add to the error; a fraction costs its part.
+        horizon: Number of generations over which alpha and beta may also change with the generation.
+        over: ``last`` for the error at the horizon, ``mean`` for the mean error over the generations up to it.
+        front: Whether the least error at every dispersion is searched as well.
 
     Returns:
-        The optimum, the landscape around it, and the prices of other weights.
+        The optima, the landscape around the common one, and the prices of other weights.
 
     Raises:
         InvalidDescription: The description has no linear theory, or its update scheme fixes alpha.
-        InvalidInput: The objective is unknown, or no weights give a finite error.
+        InvalidInput: The objective, a name or what is free is unknown, or no weights give a finite error.
         DataUnavailable: Features cannot be read.
     """
     _check(experiment)
-    number = _objective(objective, experiment.ecosystem.names)
-    eco = linear_ecosystem(experiment)
-    ground = landscape(eco, _ALPHAS, _BETAS, number)
-    best = _at_least_as_good(optimal_weights(eco, number), ground)
-    social = eco.with_weights(best.alpha, best.beta)
-    nash = _nash(social)
-    rows = list(_priced(eco, experiment, number, best, nash))
-    prices = pd.DataFrame(rows, columns=["where", "alpha", "beta", "value"])
-    prices["price"] = best.price(prices["value"].to_numpy())
-    return Plan(experiment, objective, best, ground, prices, _by_entity(experiment, social, nash), nash)
+    names = experiment.ecosystem.names
+    criterion = Criterion(_objective(objective, names), dispersion_price, fresh_price).check(len(names))
+    described = _described(experiment, linear_ecosystem(experiment), free)
+    ground = landscape(described, _ALPHAS, _BETAS, criterion)
+    best = optimal_weights(described, criterion, ground)
+    common = _replaced(described, best.alpha, best.beta)
+    play = _play(described.with_choice(common))
+    starts = [common, *(_own_weights(common, point) for point in (play.points if play else ()))]
+    own = best_choice(described, _SEARCHED, criterion, per_entity=True, starts=starts)
+    chosen, kept = None, _numbers(held, names)
+    if (set(free), tuple(held)) != (set(_SEARCHED), ()):
+        chosen = best_choice(
+            described, free, criterion, per_entity=per_entity, held=kept, starts=[own.weights, *starts]
+        )
+    points = dict(_points(experiment, described, common, own, play, chosen))
+    compared = {name: at for name, at in points.items() if name in ("common optimum", "description")}
+    timed = None
+    if horizon is not None:
+        timed = horizon_plan(
+            described, names, horizon, over, free, criterion, per_entity=per_entity, held=kept, compared=compared
+        )
+    return Plan(
+        experiment,
+        objective,
+        criterion,
+        best,
+        ground,
+        own,
+        play,
+        chosen,
+        prices=_priced(points, described, criterion, own.value),
+        entities=_by_entity(names, described.with_choice(common), own, play),
+        horizon=timed,
+        front=dispersion_front(described, _smooth(criterion)) if front else None,
+    )
 
 
 def _check(experiment: Experiment) -> None:
-    other = [path for path in experiment.grid if path not in _SEARCHED]
+    other = [path for path in experiment.grid if path not in {"ecosystem.alpha", "ecosystem.beta"}]
     if other:
         raise InvalidDescription(
             f"grid: a plan is of one ecosystem, and {', '.join(other)} varies; choose a value with --set "
@@ -132,40 +203,81 @@ def _objective(objective: str, names: tuple[str, ...]) -> Objective:
     raise InvalidInput(f"--objective {objective}: give mean, worst or an entity: {', '.join(names)}")
 
 
-def _at_least_as_good(optimum: Optimum, ground: Landscape) -> Optimum:
-    """Return the optimum, or the landscape's best point where that is better."""
-    i, j = np.unravel_index(np.argmin(ground.values), ground.values.shape)
-    if ground.values[i, j] >= optimum.value:
-        return optimum
-    return replace(
-        optimum, alpha=float(ground.alphas[i]), beta=float(ground.betas[j]), value=float(ground.values[i, j])
-    )
+def _smooth(criterion: Criterion) -> Objective:
+    if criterion.objective == "worst":
+        raise InvalidInput("--front: of the mean error or of one entity's; give --objective mean or an entity")
+    return criterion.objective
 
 
-def _nash(social: LinearEcosystem) -> Equilibrium | None:
+def _numbers(held: Collection[str], names: tuple[str, ...]) -> list[int]:
+    unknown = [name for name in held if name not in names]
+    if unknown:
+        raise InvalidInput(f"--hold {', '.join(unknown)}: give entities: {', '.join(names)}")
+    return [names.index(name) for name in held]
+
+
+def _described(experiment: Experiment, eco: LinearEcosystem, free: Collection[str]) -> LinearEcosystem:
+    """Return the ecosystem under its lasting weights, with public rows as fresh data where those may be chosen."""
+    unknown = [name for name in free if name not in get_args(Freedom)]
+    if unknown or not free:
+        raise InvalidInput(f"--free {','.join(free)}: give some of {', '.join(get_args(Freedom))}")
+    varied = [path for path in experiment.grid if path.rpartition(".")[2] not in free]
+    if varied:
+        raise InvalidDescription(
+            f"grid: {varied[0]} varies, and is not free; choose a value with --set {varied[0]}=VALUE"
+        )
+    settled = settled_weights(experiment.ecosystem)
+    if settled is None and not set(_SEARCHED) <= set(free):
+        raise InvalidDescription("ecosystem.alpha: weights that never settle cannot be held; leave alpha and beta free")
+    alpha, beta = settled if settled is not None else (_half(eco), _half(eco))
+    lasting = eco.with_weights(alpha, beta)
+    if lasting.fresh is None and "fresh_fraction" in free:
+        return lasting.with_choice(Weights.of(lasting.specification), fresh=lasting.public)
+    return lasting
+
+
+def _half(eco: LinearEcosystem) -> Array:
+    return np.full(eco.entities, 0.5)
+
+
+def _replaced(eco: LinearEcosystem, alpha: float, beta: float) -> Weights:
+    """Return the ecosystem's weights with a common alpha and beta."""
+    base = Weights.of(eco.specification)
+    return Weights(np.full(eco.entities, alpha), np.full(eco.entities, beta), base.shares, base.fresh_fraction)
+
+
+def _own_weights(common: Weights, point: Equilibrium) -> Weights:
+    return replace(common, alpha=point.alpha, beta=point.beta)
+
+
+def _play(common: LinearEcosystem) -> Play | None:
     try:
-        return nash_weights(social)
+        return nash_points(common)
     except InvalidInput:  # an entity has no finite reply
         return None
 
 
-def _priced(
-    eco: LinearEcosystem, experiment: Experiment, objective: Objective, best: Optimum, nash: Equilibrium | None
-) -> Iterator[tuple[str, float, float, float]]:
-    yield "optimum", best.alpha, best.beta, best.value
-    own = None if experiment.grid else settled_weights(experiment.ecosystem)
-    points: dict[str, tuple[Array, Array] | None] = {"description": own, "half and half": (_HALF, _HALF)}
-    if nash is not None:
-        points["nash"] = (nash.alpha, nash.beta)
-    for where, point in points.items():
-        if point is not None:
-            alpha, beta = (_one(values) for values in point)
-            yield where, alpha, beta, _value(eco, point, objective)
+def _points(
+    experiment: Experiment, eco: LinearEcosystem, common: Weights, own: Chosen, play: Play | None, chosen: Chosen | None
+) -> Iterator[tuple[str, Weights]]:
+    if chosen is not None:
+        yield "chosen", chosen.weights
+    yield "common optimum", common
+    yield "per-entity optimum", own.weights
+    if play is not None:
+        yield "nash", _own_weights(common, play.first)
+    if not experiment.grid and settled_weights(experiment.ecosystem) is not None:
+        yield "description", Weights.of(eco.specification)
+    yield "half and half", _replaced(eco, 0.5, 0.5)
 
 
-def _value(eco: LinearEcosystem, point: tuple[Array, Array], objective: Objective) -> float:
-    alpha, beta = (np.broadcast_to(values, (eco.entities,)) for values in point)
-    return objective_value(eco.with_weights(alpha, beta), objective)
+def _priced(points: dict[str, Weights], eco: LinearEcosystem, criterion: Criterion, least: float) -> pd.DataFrame:
+    rows = [
+        (where, _one(at.alpha), _one(at.beta), at.fresh_fraction, criterion_value(eco.with_choice(at), criterion))
+        for where, at in points.items()
+    ]
+    prices = pd.DataFrame(rows, columns=["where", "alpha", "beta", "fresh_fraction", "value"])
+    return prices.assign(price=prices["value"] / least - 1.0)
 
 
 def _one(values: Array) -> float:
@@ -173,8 +285,15 @@ def _one(values: Array) -> float:
     return float(values[0]) if (values == values[0]).all() else np.nan
 
 
-def _by_entity(experiment: Experiment, social: LinearEcosystem, nash: Equilibrium | None) -> pd.DataFrame:
-    nothing = np.full(social.entities, np.nan)
-    alpha, beta, mse = (nothing, nothing, nothing) if nash is None else (nash.alpha, nash.beta, nash.mse)
-    columns = {"mse": limiting_mse(social), "nash_alpha": alpha, "nash_beta": beta, "nash_mse": mse}
-    return pd.DataFrame({"model": experiment.ecosystem.names, **columns})
+def _by_entity(names: tuple[str, ...], common: LinearEcosystem, own: Chosen, play: Play | None) -> pd.DataFrame:
+    nothing = np.full(len(names), np.nan)
+    nash = (nothing, nothing, nothing) if play is None else (play.first.alpha, play.first.beta, play.first.mse)
+    columns = {
+        "model": names,
+        "mse": limiting_mse(common),
+        "own_alpha": own.weights.alpha,
+        "own_beta": own.weights.beta,
+        "own_mse": own.mse,
+        **dict(zip(("nash_alpha", "nash_beta", "nash_mse"), nash, strict=True)),
+    }
+    return pd.DataFrame(columns)

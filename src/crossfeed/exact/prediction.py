@@ -6,28 +6,34 @@ have, and `Prediction.limit`, the long run.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
 from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem, settled_from, settled_weights
 from crossfeed.protocols import Array
-from crossfeed.records import with_coordinates
+from crossfeed.records import coordinates, is_numeric, values_of
 from crossfeed.tasks.regression import RegressionTask
 from crossfeed.theory import Limit, LinearEcosystem
+from crossfeed.theory.error_quantiles import BANDS, ErrorLaw, replicates
 from crossfeed.theory.grams import Grams
 from crossfeed.theory.sources import feature_source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Prediction", "long_run", "predict"]
 
 Numbers = Iterator[tuple[str, Any]]
+#: A table as plain columns: programs read it without the time that loading pandas takes.
+Columns = dict[str, list[Any]]
 
 #: A limit whose spectral radius is nearer to one than this may depend on the first generations.
 _BOUNDARY: Final = 1e-7
@@ -46,22 +52,67 @@ class Prediction:
 
     Attributes:
         experiment: The experiment.
-        records: One row per number: ``cell, seed, alpha, beta, generation, model, task, metric, value``, the point's
-            ``ecosystem.alpha, ecosystem.beta`` and the grid's other fields. Metrics: ``mse``,
-            ``bias_squared``, ``variance`` (each entity, its own truth; task: its own), ``mspe`` (each entity on each
-            task: E |X (theta - theta*)|^2), ``loss`` (mspe over the rows of X: a run's metric of that name),
-            ``dispersion`` (all entities).
-        limit: One row per number, with ``law`` in place of the generation. A cell whose law is ``limit`` has the same
-            metrics as above and ``relative_efficiency``; another law is that of the errors' growth, with ``rate`` (see
-            `crossfeed.theory.Growth`), efficiencies of 0 and, under linear growth, each entity's ``variance_growth``
-            per generation. ``schedule``: the weights never settle, or
-            settle where the limit depends on their past, and none is computed. ``spectral_radius`` is given wherever
-            weights settle.
+        tables: The columns of `records` and of `limit`.
     """
 
     experiment: Experiment
-    records: pd.DataFrame
-    limit: pd.DataFrame
+    tables: Mapping[str, Columns]
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """One row per number: ``cell, seed, alpha, beta, generation, model, task, metric, value``, the grid's fields.
+
+        Metrics: ``mse``, ``bias_squared``, ``variance`` (each entity, its own truth; task: its own), ``mspe`` (each
+        entity on each task: E |X (theta - theta*)|^2), ``loss`` (mspe over the rows of X: a run's metric of that
+        name), ``dispersion`` (all entities); and of the last generation ``error_q05``, ``error_q50``, ``error_q95`` and
+        ``error_deviation``: quantiles and standard deviation of |theta - theta*|^2 in one replicate, whose mean is the
+        MSE (`crossfeed.theory.error_quantiles`); features and truths are given.
+        """
+        return self._frame("records")
+
+    @cached_property
+    def limit(self) -> pd.DataFrame:
+        """One row per number, with ``law`` in place of the generation.
+
+        A cell whose law is ``limit`` has the same metrics as `records` and ``relative_efficiency``; another law is that
+        of the errors' growth, with ``rate`` (see `crossfeed.theory.Growth`), efficiencies of 0 and, under linear
+        growth, each entity's ``variance_growth`` per generation. ``schedule``: the weights never settle, or settle
+        where the limit depends on their past, and none is computed. ``spectral_radius`` is given wherever weights
+        settle.
+        """
+        return self._frame("limit")
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        first = self.experiment.cells()[0]
+        fields = ["ecosystem.alpha", "ecosystem.beta", *self.experiment.grid]
+        numbers = {path: "float64" for path in fields if is_numeric(values_of(path, first, self.experiment))}
+        kinds = {"seed": "int64", "generation": "int64", "alpha": "float64", "beta": "float64", "value": "float64"}
+        frame = pd.DataFrame(self.tables[name])
+        return frame.astype({column: kind for column, kind in (numbers | kinds).items() if column in frame})
+
+    def replicates(self) -> pd.DataFrame:
+        """Return how many replicates of a run tell two cells apart by a model's error at the last generation.
+
+        Returns:
+            ``cell, other, model, replicates`` for all pairs of cells of the first seed: the number in each cell at
+            which the difference of mean errors is 2.8 of its standard errors, so that it is found significant at 5 % in
+            four of five runs; infinite where the expected errors are equal.
+        """
+        import pandas as pd
+
+        last = self.records[self.records["seed"] == self.experiment.seeds[0]]
+        last = last[last["generation"] == self.experiment.generations]
+        laws = last[last["metric"].isin(["mse", "error_deviation"])]
+        rows = []
+        for model, own in laws.groupby("model", sort=False):
+            known = {metric: part.set_index("cell")["value"] for metric, part in own.groupby("metric")}
+            mean, deviation = (known[metric] for metric in ("mse", "error_deviation"))
+            for one, other in itertools.combinations(mean.index, 2):
+                first, second = ((float(mean[cell]), float(deviation[cell]) ** 2) for cell in (one, other))
+                rows.append((one, other, model, replicates(first, second)))
+        return pd.DataFrame(rows, columns=["cell", "other", "model", "replicates"])
 
     def __repr__(self) -> str:
         cells = len(self.experiment.cells())
@@ -98,7 +149,7 @@ def predict(experiment: Experiment) -> Prediction:
         DataUnavailable: Features cannot be read.
     """
     data = RegressionData()
-    known: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
+    known: dict[str, tuple[Columns, Columns]] = {}
     records, limits = [], []
     for cell in experiment.cells():
         key = str(list(cell.point.values()))
@@ -106,11 +157,15 @@ def predict(experiment: Experiment) -> Prediction:
             known[key] = _cell_tables(cell, data)
         moments, limit = known[key]
         records.append(_placed(moments, cell, experiment))
-        limits.append(_placed_limit(limit, cell, experiment))
-    return Prediction(experiment, pd.concat(records, ignore_index=True), pd.concat(limits, ignore_index=True))
+        limits.append(_placed(limit, cell, experiment, of_limit=True))
+    return Prediction(experiment, {"records": _joined(records), "limit": _joined(limits)})
 
 
-def _cell_tables(cell: Cell, data: RegressionData) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _joined(tables: Sequence[Columns]) -> Columns:
+    return {name: list(itertools.chain.from_iterable(table[name] for table in tables)) for name in tables[0]}
+
+
+def _cell_tables(cell: Cell, data: RegressionData) -> tuple[Columns, Columns]:
     experiment = cell.experiment
     eco, named = linear_ecosystem(experiment, data), data.of(experiment)
     labels = _Labels(experiment.ecosystem.names, tuple(e.private for e in experiment.ecosystem.entities), tuple(named))
@@ -120,12 +175,20 @@ def _cell_tables(cell: Cell, data: RegressionData) -> tuple[pd.DataFrame, pd.Dat
     numbers = {name: getattr(moments, name) for name in ("mse", "bias_squared", "variance", "dispersion")}
     numbers["mspe"] = moments.mspe(tasks.grams, tasks.truths)
     numbers["loss"] = numbers["mspe"] / tasks.rows
-    tables = [
-        labels.table(metric, values[t]).assign(generation=np.int64(t))
-        for t in generations
-        for metric, values in numbers.items()
+    rows = [(metric, values[t], t) for t in generations for metric, values in numbers.items()]
+    last = eco.moments([experiment.generations])
+    rows += [
+        (name, values, experiment.generations) for name, values in _error_law(eco, last.mean[0], last.covariance[0])
     ]
-    return pd.concat(tables, ignore_index=True), _limit_table(experiment.ecosystem, eco, labels, tasks)
+    return labels.table(rows), _limit_table(experiment.ecosystem, eco, labels, tasks)
+
+
+def _error_law(eco: LinearEcosystem, mean: Array, covariance: Array) -> Numbers:
+    """Yield quantiles and standard deviation of every entity's squared error in one replicate."""
+    law = ErrorLaw.of(mean - eco.truths, covariance)
+    for probability, values in zip(BANDS, law.quantiles(BANDS), strict=True):
+        yield f"error_q{100 * probability:02.0f}", values
+    yield "error_deviation", np.sqrt(law.variance)
 
 
 @dataclass(frozen=True)
@@ -153,18 +216,28 @@ class _Labels:
     own: Sequence[str]
     tasks: Sequence[str]
 
-    def table(self, metric: str, values: Array | float, generation: int = 0) -> pd.DataFrame:
-        """Return the numbers of one metric, a row each; columns without a model or task of their own are empty."""
-        array = np.asarray(values, dtype=np.float64)
-        if array.ndim == 0:
-            models, tasks = [""], [""]
-        elif array.ndim == 1:
-            models, tasks = list(self.models), list(self.own)
-        else:
-            models = [model for model in self.models for _ in self.tasks]
-            tasks = list(self.tasks) * len(self.models)
-        columns = {"model": models, "task": tasks, "metric": metric, "value": array.ravel()}
-        return pd.DataFrame({"generation": np.full(array.size, generation), **columns})
+    def table(self, rows: Sequence[tuple[str, Array | float, int]]) -> Columns:
+        """Return numbers as columns, a row each; columns without a model or task of their own are empty.
+
+        Args:
+            rows: A metric, its numbers and their generation.
+        """
+        columns: Columns = {"generation": [], "model": [], "task": [], "metric": [], "value": []}
+        for metric, values, generation in rows:
+            array = np.asarray(values, dtype=np.float64)
+            models, tasks = self._places[array.ndim]
+            columns["generation"] += [generation] * array.size
+            columns["model"] += models
+            columns["task"] += tasks
+            columns["metric"] += [metric] * array.size
+            columns["value"] += array.ravel().tolist()
+        return columns
+
+    @cached_property
+    def _places(self) -> tuple[tuple[list[str], list[str]], ...]:
+        """Models and tasks of arrays of no, one and two axes."""
+        crossed = [model for model in self.models for _ in self.tasks], list(self.tasks) * len(self.models)
+        return ([""], [""]), (list(self.models), list(self.own)), crossed
 
 
 def long_run(ecosystem: Ecosystem, eco: LinearEcosystem) -> tuple[str, LinearEcosystem, Limit] | None:
@@ -189,14 +262,19 @@ def long_run(ecosystem: Ecosystem, eco: LinearEcosystem) -> tuple[str, LinearEco
     return law, last, limit
 
 
-def _limit_table(ecosystem: Ecosystem, eco: LinearEcosystem, labels: _Labels, tasks: _Tasks) -> pd.DataFrame:
+def _limit_table(ecosystem: Ecosystem, eco: LinearEcosystem, labels: _Labels, tasks: _Tasks) -> Columns:
     settled = long_run(ecosystem, eco)
     if settled is None:
-        return labels.table("spectral_radius", np.nan).assign(law="schedule").iloc[:0]
+        return _with_law(labels.table([]), "schedule")
     law, last, limit = settled
     numbers = {"limit": _limit_numbers, "schedule": _no_numbers}.get(law, _growth_numbers)
-    rows = [("spectral_radius", limit.spectral_radius), *numbers(last, limit, tasks)]
-    return pd.concat([labels.table(*row) for row in rows], ignore_index=True).assign(law=law)
+    late = settled_from(ecosystem) or 0
+    named = [("spectral_radius", limit.spectral_radius), *numbers(last, limit, tasks)]
+    return _with_law(labels.table([(metric, values, late) for metric, values in named]), law)
+
+
+def _with_law(table: Columns, law: str) -> Columns:
+    return table | {"law": [law] * len(table["value"])}
 
 
 def _limit_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers:
@@ -206,6 +284,7 @@ def _limit_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers
     yield "mspe", mspe
     yield "loss", mspe / tasks.rows
     yield "relative_efficiency", eco.relative_efficiency()
+    yield from _error_law(eco, limit.mean, limit.covariance)
 
 
 def _growth_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers:
@@ -220,17 +299,9 @@ def _no_numbers(eco: LinearEcosystem, limit: Limit, tasks: _Tasks) -> Numbers:
     yield from ()
 
 
-def _placed(table: pd.DataFrame, cell: Cell, experiment: Experiment) -> pd.DataFrame:
-    """Return a table with the columns of a run's records."""
-    numbers = pa.Table.from_pandas(table, preserve_index=False)
-    placed: pd.DataFrame = with_coordinates(numbers, cell, experiment).to_pandas()
-    return placed
-
-
-def _placed_limit(table: pd.DataFrame, cell: Cell, experiment: Experiment) -> pd.DataFrame:
-    """Return a table with the law in place of the generation; alpha and beta are the lasting ones."""
-    settled = settled_from(cell.experiment.ecosystem)
-    late = cell.experiment.generations if settled is None else settled
-    placed = _placed(table.assign(generation=late), cell, experiment)
-    law = placed.pop("law")
-    return placed.assign(generation=law).rename(columns={"generation": "law"})
+def _placed(table: Columns, cell: Cell, experiment: Experiment, *, of_limit: bool = False) -> Columns:
+    """Return a table with the columns of a run's records; of a limit, with the law in place of the generation."""
+    placed = coordinates(table["generation"], table["model"], cell, experiment)
+    fields = {name: placed.pop(name) for name in ("cell", "seed", "alpha", "beta")}
+    own = {"law": table["law"]} | table if of_limit else table
+    return fields | {name: values for name, values in own.items() if not (of_limit and name == "generation")} | placed

@@ -19,7 +19,8 @@ from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem
 from crossfeed.exact.prediction import long_run
 from crossfeed.protocols import Array
 from crossfeed.settings import TaskSettings
-from crossfeed.theory import LinearEcosystem, objective_value
+from crossfeed.theory import Limit, LinearEcosystem, objective_value
+from crossfeed.theory.error_quantiles import BANDS, ErrorLaw
 from crossfeed.theory.influence import influence_shares
 
 __all__ = ["Answer", "Data"]
@@ -72,6 +73,7 @@ class Answer:
         bias_squared: Of the limit, shape (K,); nan where there is none.
         variance: Likewise.
         limit: MSE in the limit, likewise.
+        bands: What 5, 50 and 95 % of replicates' squared errors stay below in the limit, shape (3, K); nan without one.
         efficiency: Relative efficiency, shape (K,); 0 where there is no limit, nan where it cannot be said.
         objective: Mean limiting MSE as `crossfeed.exact.planning` has it: infinite where there is no limit or it is not
             known.
@@ -91,6 +93,7 @@ class Answer:
     bias_squared: Array
     variance: Array
     limit: Array
+    bands: Array
     efficiency: Array
     objective: float
     dispersion: float
@@ -130,6 +133,7 @@ class Answer:
             bias_squared=limit.bias_squared if limit is not None and settled else nothing,
             variance=limit.variance if limit is not None and settled else nothing,
             limit=limit.mse if limit is not None and settled else nothing,
+            bands=_bands(limit) if limit is not None and settled else np.tile(nothing, (3, 1)),
             efficiency=nothing if law == "schedule" else last.relative_efficiency(),
             objective=np.inf if law == "schedule" else objective_value(last),
             dispersion=limit.dispersion if limit is not None and settled else np.nan,
@@ -137,6 +141,11 @@ class Answer:
             influence=influence_shares(last) if settled else influence_shares(eco, experiment.generations),
             influence_at=None if settled else experiment.generations,
         )
+
+
+def _bands(limit: Limit) -> Array:
+    law = ErrorLaw.of(limit.mean - limit.specification.truths, limit.covariance)
+    return law.quantiles(BANDS)
 
 
 def _asked(last: int) -> NDArray[np.int64]:

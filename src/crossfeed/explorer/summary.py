@@ -47,7 +47,16 @@ def summary(answer: Answer) -> str:
             f"on average, from {number(answer.limit[low])} (entity {_name(names[low])}) to "
             f"{number(answer.limit[high])} (entity {_name(names[high])}), "
         )
-    return said.rstrip(", ") + f"; {number(float(answer.efficiency.mean()))} is the mean relative efficiency."
+    said = said.rstrip(", ") + f"; {number(float(answer.efficiency.mean()))} is the mean relative efficiency."
+    return said + _bands_words(answer)
+
+
+def _bands_words(answer: Answer) -> str:
+    """Return between which errors nine of ten replicates end, for the entity of the middle error."""
+    middle = int(np.argsort(answer.limit)[(len(answer.limit) - 1) // 2])
+    low, _, high = (number(float(band[middle])) for band in answer.bands)
+    whose = f" of entity {_name(answer.experiment.ecosystem.names[middle])}" if len(answer.limit) > 1 else ""
+    return f" In nine of ten replicates the squared error{whose} is between {low} and {high}."
 
 
 def undetermined(answer: Answer) -> str:

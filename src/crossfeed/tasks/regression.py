@@ -306,7 +306,9 @@ def responses_of(items: pa.Table) -> Array:
 
 def _column(matrix: Array) -> pa.Array:
     flat = np.ascontiguousarray(matrix, dtype=np.float64).reshape(-1)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat), matrix.shape[1])
+    # Reading the buffer directly spares loading pandas, which `pa.array` does.
+    values = pa.Array.from_buffers(pa.float64(), flat.size, [None, pa.py_buffer(flat)])
+    return pa.FixedSizeListArray.from_arrays(values, matrix.shape[1])
 
 
 def _matrix(items: pa.Table, name: str) -> Array:

@@ -7,25 +7,21 @@ Reference: Vu, Reeves, Wenger, "What happens when generative AI models train rec
 ICLR 2026 ("the paper"), Section 5.
 """
 
+from crossfeed.theory.choices import Weights
 from crossfeed.theory.efficiency import limiting_mse, pooled_mse, relative_efficiency
+from crossfeed.theory.equilibrium import Equilibrium, Play, best_reply, nash_points, nash_weights
 from crossfeed.theory.features import Features, random_features
 from crossfeed.theory.limit import Limit, NoLimit, lemma_1
 from crossfeed.theory.linear import LinearEcosystem
 from crossfeed.theory.moments import Conditional, Moments
-from crossfeed.theory.planning import (
-    Equilibrium,
-    Landscape,
-    Optimum,
-    best_reply,
-    landscape,
-    nash_weights,
-    objective_value,
-    optimal_weights,
-)
+from crossfeed.theory.objectives import Criterion, Objective, objective_value
+from crossfeed.theory.planning import Chosen, Landscape, Optimum, best_choice, landscape, optimal_weights
 from crossfeed.theory.spectrum import Growth
 
 __all__ = [
+    "Chosen",
     "Conditional",
+    "Criterion",
     "Equilibrium",
     "Features",
     "Growth",
@@ -34,11 +30,16 @@ __all__ = [
     "LinearEcosystem",
     "Moments",
     "NoLimit",
+    "Objective",
     "Optimum",
+    "Play",
+    "Weights",
+    "best_choice",
     "best_reply",
     "landscape",
     "lemma_1",
     "limiting_mse",
+    "nash_points",
     "nash_weights",
     "objective_value",
     "optimal_weights",

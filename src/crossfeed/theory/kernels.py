@@ -55,6 +55,9 @@ _SQUARABLE = (1e-130, 1e130)
 # second: the error of what the lightest part decides would grow as the inverse square of its size.
 _UNEVEN, _UNEVEN_CONDITION = 1e-3, 1e4
 
+# Stacks of so many triangles are left to the library, which takes them one by one without calls of ours in between.
+_FEW = 6
+
 # Triangles up to this order are inverted element by element across the stack (measured best for d = 15 and 50).
 _LEAF = 4
 
@@ -68,6 +71,9 @@ def inverse_lower(triangles: Array) -> Array:
     Returns:
         L^{-1}, shape (b, d, d).
     """
+    if len(triangles) <= _FEW:
+        few: Array = np.tril(np.linalg.inv(np.tril(triangles)))
+        return few
     out = np.zeros(triangles.shape)
     _invert_halves(triangles, out)
     return out
@@ -239,15 +245,23 @@ def definite_inverse(parts: Sequence[WeightedGram], rounding: float = 0.0) -> In
     suspects = ~(bound <= min(_SUSPECT_CONDITION, _NEAR_ROUNDING / rounding if rounding else np.inf))
     suspects |= ~((size > _SQUARABLE[0]) & (size < _SQUARABLE[1]))
     if (bound > _UNEVEN_CONDITION).any():
-        suspects |= (bound > _UNEVEN_CONDITION) & _uneven(parts)
+        suspects |= (bound > _UNEVEN_CONDITION) & uneven(parts)
     return Inverted(inverse, suspects, products.max(axis=1))
 
 
-def _uneven(parts: Sequence[WeightedGram]) -> Mask:
+def uneven(parts: Sequence[WeightedGram]) -> Mask:
+    """Tell sums with a part that is so light that rounding errors of the others can drown what it decides.
+
+    Args:
+        parts: pairs (c, S) as for `definite_inverse`.
+
+    Returns:
+        Shape (b,); parts of weight zero do not count.
+    """
     sizes = np.array(np.broadcast_arrays(*(c * np.trace(S, axis1=-2, axis2=-1) for c, S in parts)))
     lightest = np.where(sizes > 0, sizes, np.inf).min(axis=0)
-    uneven: Mask = lightest < _UNEVEN * sizes.max(axis=0)
-    return uneven
+    light: Mask = lightest < _UNEVEN * sizes.max(axis=0)
+    return light
 
 
 def selected(parts: Sequence[WeightedGram], rows: Mask) -> list[WeightedGram]:

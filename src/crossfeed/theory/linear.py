@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 import numpy.typing as npt
 
 from crossfeed.theory.checks import noise_level, public_truth, share_vector, truth_vectors
+from crossfeed.theory.choices import Weights
 from crossfeed.theory.efficiency import relative_efficiency
 from crossfeed.theory.grams import Grams
 from crossfeed.theory.kernels import Array
@@ -182,6 +184,27 @@ class LinearEcosystem:
         """
         other = copy.copy(self)
         other.specification = self.specification.with_weights(alpha, beta)
+        return other
+
+    def with_choice(self, weights: Weights, fresh: npt.ArrayLike | None = None) -> LinearEcosystem:
+        """Return the same ecosystem under other weights, shares and another fresh fraction.
+
+        Args:
+            weights: what was chosen.
+            fresh: S_F, shape (d, d), where the ecosystem has no fresh data; default: as it is.
+
+        Returns:
+            An ecosystem that shares this one's data.
+
+        Raises:
+            InvalidInput: as the constructor.
+        """
+        other, spec = copy.copy(self), self.specification
+        if fresh is not None:
+            spec = replace(spec, fresh_source=one_gram(fresh, "fresh", self.dimension))
+        fresh_share(weights.fresh_fraction, given=spec.fresh is not None)
+        share_vector(weights.shares, self.entities)
+        other.specification = weights.set_in(spec)
         return other
 
     def moments(self, generations: Sequence[int] | npt.ArrayLike) -> Moments:

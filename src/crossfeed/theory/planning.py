@@ -1,41 +1,43 @@
-"""The best training weights: (alpha, beta) of least limiting error, the price of missing them, and selfish play.
+"""The best training weights: what may be chosen of least limiting error, and the price of missing it.
 
-    social optimum:   min over common (alpha, beta) in [0, 1]^2 of the mean, worst-entity or one entity's limiting MSE;
-    Nash point:       (alpha_k, beta_k) for every k, each minimising entity k's own limiting MSE given all others'.
+    common optimum:      min over one (alpha, beta) in [0, 1]^2 for all;
+    per-entity optimum:  min over an (alpha_k, beta_k) for every k, chosen together; no worse than the common one.
 
-A limiting MSE costs one run of the consensus reduction, so both are searched on a grid and refined without gradients:
-in two variables a simplex needs some sixty evaluations, and the worst-entity objective has kinks. Where the estimates
-have no limit, or no truth was given and the limit is biased, the error counts as infinite
-(`crossfeed.theory.efficiency.limiting_mse`).
+What is small there is the mean, worst-entity or one entity's limiting MSE, with a price on dispersion and on fresh data
+if wanted (`crossfeed.theory.objectives`). Descents follow exact gradients from several starts; what entities choose
+each for itself is in `crossfeed.theory.equilibrium`.
 
-Reference: paper, Section 5 ("compute the optimal alpha, beta values"); the game is not in the paper.
+Reference: paper, Section 5 ("compute the optimal alpha, beta values"); weights of each entity's own, shares and prices
+are not in the paper.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
+from crossfeed.theory.choices import Choices, Weights
 from crossfeed.theory.efficiency import limiting_mse
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.linear import LinearEcosystem
+from crossfeed.theory.objectives import Criterion, LimitProblem, Objective
+from crossfeed.theory.search import Found, descend, descend_along, descend_largest
 from crossfeed.theory.weights import fractions
 
-#: The minimised number: the mean over entities, the worst entity, or the entity with that number.
-Objective = Literal["mean", "worst"] | int
-
-# Grid points per axis that a search starts from, and the precision of the weights at which it ends.
+# Grid points per axis that a search starts from, and how many of its lowest hollows a descent starts in.
 _GRID = 11
-_WEIGHT_TOLERANCE = 1e-6
+_HOLLOWS = 3
 
-# Widths of the simplices of a search, each from where the last one ended: a simplex that is clipped at an edge of
-# [0, 1]^2 can collapse onto it beside an optimum that is nearer to the edge than it is wide.
-_WIDTHS = (0.1, 0.03, 0.01)
+# A side of the square whose best grid point is within this factor of the best value is searched for itself.
+_SIDE = 1.05
+
+# Settings of the fresh fraction and of common weights that a search over more than those two looks at first.
+_FRESH = (0.02, 0.1, 0.3, 0.6)
+_COARSE = np.linspace(0.1, 0.9, 5)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Landscape:
     Attributes:
         alphas: shape (n,).
         betas: shape (m,).
-        values: shape (n, m); infinite where there is no limit (see the module's text).
+        values: shape (n, m); infinite where there is no limit (see `crossfeed.theory.objectives`).
     """
 
     alphas: Array
@@ -81,46 +83,26 @@ class Optimum:
         return np.asarray(value, dtype=np.float64) / self.value - 1.0
 
 
-@dataclass(frozen=True)
-class Equilibrium:
-    """A Nash point of selfish weights.
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The best of what was free.
 
     Attributes:
-        alpha: shape (K,).
-        beta: shape (K,).
+        weights: the weights chosen, and those that were not free.
+        value: the objective there.
         mse: limiting MSE of every entity there, shape (K,).
-        rounds: rounds of best replies played.
-        settled: True if the last round moved no weight by more than the tolerance.
     """
 
-    alpha: Array
-    beta: Array
+    weights: Weights
+    value: float
     mse: Array
-    rounds: int
-    settled: bool
-
-
-def objective_value(eco: LinearEcosystem, objective: Objective = "mean") -> float:
-    """Return the objective at the ecosystem's own weights.
-
-    Args:
-        eco: the ecosystem, with constant weights.
-        objective: "mean", "worst" or an entity's number.
-
-    Returns:
-        The objective; infinite where there is no limit (see the module's text).
-
-    Raises:
-        InvalidInput: if the objective is unknown, or alpha or beta is a function of the generation.
-    """
-    return _reduced(limiting_mse(eco), objective)
 
 
 def landscape(
     eco: LinearEcosystem,
     alphas: npt.ArrayLike | None = None,
     betas: npt.ArrayLike | None = None,
-    objective: Objective = "mean",
+    objective: Objective | Criterion = "mean",
 ) -> Landscape:
     """Evaluate the objective over a grid of common weights.
 
@@ -128,7 +110,7 @@ def landscape(
         eco: the ecosystem; its own alpha and beta are ignored.
         alphas: shape (n,), in [0, 1]; default: 11 equal steps.
         betas: shape (m,), in [0, 1]; default: 11 equal steps.
-        objective: "mean", "worst" or an entity's number.
+        objective: "mean", "worst" or an entity's number, or one of these with prices.
 
     Returns:
         The landscape.
@@ -137,141 +119,163 @@ def landscape(
         InvalidInput: if a weight is outside [0, 1] or the objective is unknown.
     """
     rows, columns = _axis(alphas, "alphas"), _axis(betas, "betas")
-    value = _common(eco, objective)
-    return Landscape(rows, columns, np.array([[value(a, b) for b in columns] for a in rows]))
+    problem = _common(eco, as_criterion(objective, eco.entities))
+    points = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    values = problem.values(points[:, :1], points[:, 1:])
+    return Landscape(rows, columns, values.reshape(len(rows), len(columns)))
 
 
-def optimal_weights(eco: LinearEcosystem, objective: Objective = "mean") -> Optimum:
+def optimal_weights(
+    eco: LinearEcosystem, objective: Objective | Criterion = "mean", ground: Landscape | None = None
+) -> Optimum:
     """Search for the common (alpha, beta) that minimise the objective.
 
     Args:
         eco: the ecosystem; its own alpha and beta are ignored.
-        objective: "mean", "worst" or an entity's number.
+        objective: "mean", "worst" or an entity's number, or one of these with prices.
+        ground: the objective over a grid that reaches from 0 to 1 on both axes; default: 11 x 11 points.
 
     Returns:
-        The best weights that a descent reaches from the best point of an 11 x 11 grid.
+        The best weights that descents reach from the lowest hollows of the grid; no worse than any point of it.
 
     Raises:
         InvalidInput: if the objective is unknown, or no point of the grid has a finite value.
 
-    Source: paper, Section 5. Reference for the descent: Nelder and Mead, A simplex method for function minimization,
-    The Computer Journal 7 (1965).
+    Source: paper, Section 5.
     """
-    grid = landscape(eco, objective=objective)
-    (alpha, beta), value = _refine(_common(eco, objective), grid)
-    return Optimum(alpha, beta, value, grid)
+    criterion = as_criterion(objective, eco.entities)
+    grid = landscape(eco, objective=criterion) if ground is None else ground
+    problem, starts = _common(eco, criterion), _hollows(grid)
+    found = min((_descended(problem, start) for start in starts), key=lambda each: each.value)
+    for start, coordinate in _sides(grid, found.value):
+        found = found.or_better(descend_along(problem, start, coordinate))
+    return Optimum(float(found.point[0]), float(found.point[1]), found.value, grid)
 
 
-def nash_weights(eco: LinearEcosystem, max_rounds: int = 50, tolerance: float = 1e-4) -> Equilibrium:
-    """Let every entity in turn play the weights that are best for itself, until none moves.
-
-    Args:
-        eco: the ecosystem; play starts from its own alpha and beta.
-        max_rounds: rounds after which play stops; every round each entity replies once.
-        tolerance: largest change of a weight that counts as standing still.
-
-    Returns:
-        The point reached, `settled` or not.
-
-    Raises:
-        InvalidInput: if alpha or beta is a function of the generation, or an entity has no finite reply.
-    """
-    if not eco.constant:
-        raise InvalidInput("play starts from constant weights; alpha or beta is a function of the generation")
-    point = np.empty((eco.entities, 2))
-    point[:, 0], point[:, 1] = eco.alpha.at(1), eco.beta.at(1)
-    played, settled = 0, False
-    while played < max_rounds and not settled:
-        before = point.copy()
-        for k in range(eco.entities):
-            point[k] = best_reply(eco.with_weights(point[:, 0], point[:, 1]), k)
-        settled = bool(np.abs(point - before).max() <= tolerance)
-        played += 1
-    mse = limiting_mse(eco.with_weights(point[:, 0], point[:, 1]))
-    return Equilibrium(point[:, 0], point[:, 1], mse, played, settled)
-
-
-def best_reply(eco: LinearEcosystem, entity: int) -> tuple[float, float]:
-    """Search for the weights that are best for one entity while all others keep theirs.
+def best_choice(
+    eco: LinearEcosystem,
+    free: Collection[str] = ("alpha", "beta"),
+    objective: Objective | Criterion = "mean",
+    *,
+    per_entity: bool = False,
+    held: Collection[int] = (),
+    starts: Sequence[Weights] = (),
+) -> Chosen:
+    """Search for the best of any weights, all others being as the ecosystem has them.
 
     Args:
         eco: the ecosystem, with constant weights.
-        entity: number of the entity that replies.
+        free: what may be chosen: "alpha", "beta", "fresh_fraction", "shares".
+        objective: "mean", "worst" or an entity's number, or one of these with prices.
+        per_entity: True to give each entity an alpha and a beta of its own.
+        held: numbers of entities that keep their alpha and beta.
+        starts: weights that descents start from, besides the ecosystem's own and the best of a coarse grid.
 
     Returns:
-        Its best (alpha_k, beta_k): the end of a descent from the best point of an 11 x 11 grid, or its present weights.
+        The best end of all descents, no worse than any start.
 
     Raises:
-        InvalidInput: if the entity is unknown, or it has no finite reply.
+        InvalidInput: if the objective, a name or a number is unknown, weights change with the generation, fresh data
+            are free and there are none, or no start has a finite value.
     """
-    _check_objective(entity, eco.entities)
-    alphas, betas = (np.broadcast_to(each.at(1), (eco.entities,)) for each in (eco.alpha, eco.beta))
-
-    def value(alpha: float, beta: float) -> float:
-        own = np.arange(eco.entities) == entity
-        replied = eco.with_weights(np.where(own, alpha, alphas), np.where(own, beta, betas))
-        return objective_value(replied, entity)
-
-    axis = np.linspace(0.0, 1.0, _GRID)
-    grid = Landscape(axis, axis, np.array([[value(a, b) for b in axis] for a in axis]))
-    point, best = _refine(value, grid)
-    standing = (float(alphas[entity]), float(betas[entity]))
-    return point if best < value(*standing) else standing
-
-
-def _common(eco: LinearEcosystem, objective: Objective) -> Callable[[float, float], float]:
-    _check_objective(objective, eco.entities)
-    return lambda alpha, beta: objective_value(eco.with_weights(alpha, beta), objective)
-
-
-def _reduced(mse: Array, objective: Objective) -> float:
-    _check_objective(objective, len(mse))
-    if objective == "mean":
-        return float(mse.mean())
-    return float(mse.max()) if objective == "worst" else float(mse[objective])
+    if not eco.constant:
+        raise InvalidInput("a choice starts from constant weights; alpha or beta is a function of the generation")
+    if "fresh_fraction" in free and eco.fresh is None:
+        raise InvalidInput("fresh_fraction is free but there is no fresh data; give fresh=, its Gram or features")
+    criterion, spec = as_criterion(objective, eco.entities), eco.specification
+    choices = Choices.read(Weights.of(spec), free, per_entity=per_entity, held=held)
+    problem = LimitProblem(spec, choices, criterion)
+    first = [*starts, choices.base, *_coarse_starts(eco, choices, criterion)]
+    if per_entity:
+        one = best_choice(eco, free, criterion, held=held) if set(free) & {"alpha", "beta"} else None
+        first = [one.weights, *first] if one is not None else first
+    points = {choices.point(weights).tobytes(): choices.point(weights) for weights in first}
+    finite = [point for point in points.values() if np.isfinite(problem(point)[0])]
+    if not finite:
+        raise InvalidInput(_NOTHING_FINITE)
+    found = min((_descended(problem, start) for start in finite), key=lambda each: each.value)
+    return Chosen(choices.weights(found.point), found.value, limiting_mse(problem.ecosystem(found.point)))
 
 
-def _check_objective(objective: Objective, entities: int) -> None:
-    number = isinstance(objective, int | np.integer) and 0 <= objective < entities
-    if not number and objective not in ("mean", "worst"):
-        raise InvalidInput(
-            f'the objective must be "mean", "worst" or an entity number from 0 to {entities - 1}; '
-            f"received {objective!r}"
-        )
+def as_criterion(objective: Objective | Criterion, entities: int) -> Criterion:
+    """Return a criterion without prices where none are given.
+
+    Args:
+        objective: an objective, or one with prices.
+        entities: K.
+
+    Returns:
+        The criterion.
+
+    Raises:
+        InvalidInput: if the objective is unknown, or a price is not finite.
+    """
+    return (objective if isinstance(objective, Criterion) else Criterion(objective)).check(entities)
+
+
+_NOTHING_FINITE = (
+    "no weights on the grid give a finite known error: the data leave directions undetermined; give public or private "
+    "data of full rank together, or the truths"
+)
+
+
+def _common(eco: LinearEcosystem, criterion: Criterion) -> LimitProblem:
+    spec = eco.specification.with_weights(0.5, 0.5)
+    return LimitProblem(spec, Choices(Weights.of(spec), ("alpha", "beta")), criterion)
+
+
+def _descended(problem: LimitProblem, start: Array) -> Found:
+    if problem.criterion.objective == "worst":
+        return descend_largest(problem.several, problem.each, start)
+    return descend(problem, start)
 
 
 def _axis(values: npt.ArrayLike | None, name: str) -> Array:
     return np.linspace(0.0, 1.0, _GRID) if values is None else fractions(values, name, np.size(values))
 
 
-def _refine(value: Callable[[float, float], float], grid: Landscape) -> tuple[tuple[float, float], float]:
-    """Descend from the best point of the grid by Nelder and Mead's simplex, within [0, 1]^2."""
-    i, j = np.unravel_index(np.argmin(grid.values), grid.values.shape)
-    start, best = np.array([grid.alphas[i], grid.betas[j]]), float(grid.values[i, j])
-    if not np.isfinite(best):
-        raise InvalidInput(
-            "no weights on the grid give a finite known error: the data leave directions undetermined; give public "
-            "or private data of full rank together, or the truths"
-        )
-    for width in _WIDTHS:
-        point, least = _descend(value, start, width)
-        if least < best:
-            start, best = point, least
-    return (float(start[0]), float(start[1])), best
+def _hollows(grid: Landscape) -> list[Array]:
+    """Return the lowest points of the grid that no neighbour is below, the lowest first."""
+    values = grid.values
+    framed = np.pad(values, 1, constant_values=np.inf)
+    around = [framed[1 + i : 1 + i + len(values), 1 + j : 1 + j + values.shape[1]] for i, j in _NEIGHBOURS]
+    low = np.isfinite(values) & (values <= np.min(around, axis=0))
+    if not low.any():
+        raise InvalidInput(_NOTHING_FINITE)
+    order = np.argsort(np.where(low, values, np.inf), axis=None)[: min(_HOLLOWS, int(low.sum()))]
+    places = zip(*np.unravel_index(order, values.shape), strict=True)
+    return [np.array([grid.alphas[i], grid.betas[j]]) for i, j in places]
 
 
-def _descend(
-    value: Callable[[float, float], float], start: npt.NDArray[np.float64], width: float
-) -> tuple[npt.NDArray[np.float64], float]:
-    """Descend once, from a simplex that points inwards."""
-    from scipy.optimize import minimize
+_NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
 
-    inwards = np.where(start < 0.5, width, -width)
-    options: Any = {"initial_simplex": start + np.vstack([np.zeros(2), np.diag(inwards)]), "xatol": _WEIGHT_TOLERANCE}
-    options["fatol"] = 1e-12 * value(*start)
 
-    def loss(point: npt.NDArray[np.float64], *_: Any) -> float:
-        return value(*map(float, point))
+def _sides(grid: Landscape, best: float) -> list[tuple[Array, int]]:
+    """Return the best grid point of each side of the square that nearly reaches the best value, and what varies."""
+    found = []
+    for edge in (0, -1):
+        for coordinate, values in ((1, grid.values[edge]), (0, grid.values[:, edge])):
+            place = int(np.argmin(values))
+            if values[place] <= _SIDE * best:
+                ends = grid.alphas[edge], grid.betas[edge]
+                along = (grid.alphas, grid.betas)[coordinate][place]
+                found.append((np.array([ends[0], along] if coordinate else [along, ends[1]]), coordinate))
+    return found
 
-    end = minimize(loss, start, method="Nelder-Mead", bounds=[(0.0, 1.0)] * 2, options=options)
-    return np.asarray(end.x, dtype=np.float64), float(end.fun)
+
+def _coarse_starts(eco: LinearEcosystem, choices: Choices, criterion: Criterion) -> list[Weights]:
+    """Return the best common weights on a coarse grid, for each of some fresh fractions where those are free."""
+    base, fresh = choices.base, _FRESH if "fresh_fraction" in choices.free else (choices.base.fresh_fraction,)
+    still = np.isin(np.arange(eco.entities), choices.held)
+    axes = [_COARSE if name in choices.free else np.full(1, np.nan) for name in ("alpha", "beta")]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    alphas, betas = (
+        np.where(still | np.isnan(points[:, [i]]), own, points[:, [i]]) for i, own in enumerate((base.alpha, base.beta))
+    )
+    found = []
+    for fraction in fresh:
+        there = replace(base, fresh_fraction=fraction)
+        values = LimitProblem(there.set_in(eco.specification), choices, criterion).values(alphas, betas)
+        best = int(np.argmin(values))
+        found.append(replace(there, alpha=alphas[best], beta=betas[best]))
+    return found

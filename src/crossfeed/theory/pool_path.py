@@ -17,7 +17,7 @@ import numpy as np
 from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.response import EntityBlock, Response
-from crossfeed.theory.specification import Conditioned
+from crossfeed.theory.specification import Conditioned, Specification
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class PoolPath(Protocol):
         ...
 
 
-def newest_share(spec: Conditioned, generation: int) -> float:
+def newest_share(spec: Specification, generation: int) -> float:
     """Return g_t, the weight of generation t's own data in the pool.
 
     Args:

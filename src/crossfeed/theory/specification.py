@@ -245,6 +245,11 @@ class Conditioned(Specification):
             return np.broadcast_to(self.inside(self.truths[0]), self.truths.shape)
         return self.inside(self.truths)
 
+    @cached_property
+    def truth_public_inside(self) -> Array:
+        """theta*_0 in these coordinates, shape (d,)."""
+        return self.inside(self.truth_public)
+
     def inside(self, parameters: Array) -> Array:
         """Return phi = W^{-1} theta.
 
@@ -277,6 +282,28 @@ class Conditioned(Specification):
             The same shape.
         """
         return gains if self.coordinates is None else self.coordinates.outward @ gains
+
+    def pull_outside(self, adjoints: Array) -> Array:
+        """Return adjoints of phi from those of theta = W phi.
+
+        Args:
+            adjoints: shape (..., d).
+
+        Returns:
+            The same shape.
+        """
+        return adjoints if self.coordinates is None else adjoints @ self.coordinates.outward
+
+    def pull_outwards(self, adjoints: Array) -> Array:
+        """Return adjoints of gains F from those of W F.
+
+        Args:
+            adjoints: shape (..., d, d).
+
+        Returns:
+            The same shape.
+        """
+        return adjoints if self.coordinates is None else self.coordinates.outward.T @ adjoints
 
     def inwards(self, moments: Array) -> Array:
         """Return S W^{-1}, the gain on a moment's own estimate of theta, transposed.

@@ -23,11 +23,13 @@ from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.layout import evenly
 from crossfeed.reporting.drawing.charts import Chart, Curve, Mark, charts, landscape_chart
 from crossfeed.reporting.drawing.figures import WIDE, abreast
+from crossfeed.theory.fronts import Front
 
 __all__ = [
     "efficiency_charts",
     "efficiency_figure",
     "field_label",
+    "front_figure",
     "marks_of",
     "plan_figure",
     "trajectory_figure",
@@ -135,16 +137,29 @@ def plan_figure(plan: Plan, width: float = WIDE) -> Figure:
     return landscape_chart(plan.landscape, plan.optimum.value, marks_of(plan), title=title, width=min(width, 5.2))
 
 
+def front_figure(front: Front, width: float = WIDE) -> Figure:
+    """Draw the least error against dispersion.
+
+    Args:
+        front: The front.
+        width: Inches across, at most.
+    """
+    line = Curve("least error", front.dispersion, front.error)
+    span = 0.0, 1.08 * float(front.error.max())
+    chart = Chart("the least error at every distance", "dispersion, mean E|θₖ - θₗ|²", "error", [line], span=span)
+    return charts([chart], columns=1, width=min(width, 5.2))
+
+
 def marks_of(plan: Plan) -> list[Mark]:
     """Return the points that a plan names on its landscape.
 
     Args:
         plan: The plan.
     """
-    called = {"optimum": "optimum", "description": "as described", "half and half": "α = β = 0.5"}
+    called = {"common optimum": "optimum", "description": "as described", "half and half": "α = β = 0.5"}
     shared = plan.prices[plan.prices["alpha"].notna() & plan.prices["beta"].notna()]
     marks = [Mark(called[w], a, b) for w, a, b in shared[["where", "alpha", "beta"]].to_numpy() if w in called]
-    selfish = plan.entities.dropna().head(_COLUMNS)
+    selfish = plan.entities.dropna(subset="nash_alpha").head(_COLUMNS)
     return marks + [Mark(f"Nash, {m}", a, b) for m, a, b in selfish[["model", "nash_alpha", "nash_beta"]].to_numpy()]
 
 

@@ -1,25 +1,25 @@
-"""A prediction and a plan as files (CSV, Parquet, PDF, PNG, SVG) and as plain data for programs."""
+"""A prediction and a plan as files (CSV, Parquet, PDF, PNG, SVG)."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from matplotlib.figure import Figure
 
 from crossfeed.description.experiment import Experiment
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.measured_mix import MeasuredPlan
-from crossfeed.reporting.files import pictures, rows_of, to_csv, write_contents
-from crossfeed.reporting.theory.figures import efficiency_figure, plan_figure, trajectory_figure
+from crossfeed.reporting.files import pictures, to_csv, write_contents
+from crossfeed.reporting.theory.figures import efficiency_figure, front_figure, plan_figure, trajectory_figure
+from crossfeed.reporting.theory.plain import front_table, landscape_table
 
-__all__ = ["plan_data", "prediction_data", "write_measured_plan", "write_plan", "write_prediction"]
+__all__ = ["write_measured_plan", "write_plan", "write_prediction"]
 
 
 def write_prediction(prediction: Prediction, folder: Path, figure_width: float | None = None) -> list[Path]:
@@ -47,6 +47,8 @@ def write_prediction(prediction: Prediction, folder: Path, figure_width: float |
 def write_plan(plan: Plan, folder: Path, figure_width: float | None = None) -> list[Path]:
     """Write ``landscape``, ``prices`` and ``entities`` (CSV, Parquet), the landscape's figure, and the description.
 
+    A plan over a horizon has ``schedule`` and ``schedule_prices`` besides, one with a front ``front`` and its figure.
+
     Args:
         plan: What to write.
         folder: Where to; files of an earlier plan are replaced.
@@ -58,9 +60,14 @@ def write_plan(plan: Plan, folder: Path, figure_width: float | None = None) -> l
     Raises:
         StoreError: The folder cannot be written.
     """
-    tables = {"landscape": _landscape(plan), "prices": plan.prices, "entities": plan.entities}
-    drawn = pictures({"landscape": lambda width: plan_figure(plan, width)}, figure_width)
-    return _write(folder, plan.experiment, tables, drawn)
+    tables = {"landscape": landscape_table(plan), "prices": plan.prices, "entities": plan.entities}
+    figures: dict[str, Callable[[float], Figure]] = {"landscape": lambda width: plan_figure(plan, width)}
+    if plan.horizon is not None:
+        tables |= {"schedule": plan.horizon.weights, "schedule_prices": plan.horizon.prices}
+    if plan.front is not None:
+        front = plan.front
+        tables["front"], figures["front"] = front_table(plan), lambda width: front_figure(front, width)
+    return _write(folder, plan.experiment, tables, pictures(figures, figure_width))
 
 
 def write_measured_plan(plan: MeasuredPlan, folder: Path) -> list[Path]:
@@ -78,45 +85,6 @@ def write_measured_plan(plan: MeasuredPlan, folder: Path) -> list[Path]:
     """
     tables = {"mixes": plan.mixes, "neighbours": plan.neighbours, "entities": plan.entities}
     return _write(folder, plan.run.experiment, tables, {})
-
-
-def prediction_data(prediction: Prediction) -> dict[str, Any]:
-    """Return a prediction as plain data: lists of rows; a number that is not finite is None.
-
-    Args:
-        prediction: The prediction.
-    """
-    tables = {"records": prediction.records, "limit": prediction.limit}
-    return _named(prediction.experiment) | {name: rows_of(table) for name, table in tables.items()}
-
-
-def plan_data(plan: Plan) -> dict[str, Any]:
-    """Return a plan as plain data; a number that is not finite (no limit) is None.
-
-    Args:
-        plan: The plan.
-    """
-    best = plan.optimum
-    return _named(plan.experiment) | {
-        "objective": plan.objective,
-        "optimum": {"alpha": best.alpha, "beta": best.beta, "value": best.value},
-        "prices": rows_of(plan.prices),
-        "entities": rows_of(plan.entities),
-        "nash": None if plan.nash is None else {"rounds": plan.nash.rounds, "settled": plan.nash.settled},
-        "landscape": rows_of(_landscape(plan)),
-    }
-
-
-def _named(experiment: Experiment) -> dict[str, Any]:
-    return {"name": experiment.name, "id": experiment.id}
-
-
-def _landscape(plan: Plan) -> pd.DataFrame:
-    ground = plan.landscape
-    alpha, beta = np.meshgrid(ground.alphas, ground.betas, indexing="ij")
-    value = ground.values.ravel()
-    columns = {"alpha": alpha.ravel(), "beta": beta.ravel(), "value": value, "price": plan.optimum.price(value)}
-    return pd.DataFrame(columns)
 
 
 def _write(

@@ -15,10 +15,13 @@ from rich.text import Text
 from crossfeed.display.formatting import number, plain, value_text
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
+from crossfeed.exact.schedules import HorizonPlan
 from crossfeed.protocols import Array
 from crossfeed.reporting.data.terms import THEORY, WEIGHTS
 from crossfeed.reporting.terminal.tables import ascii_for, say
 from crossfeed.reporting.theory.figures import field_label
+from crossfeed.theory import Chosen, Criterion, Play
+from crossfeed.theory.fronts import Front
 
 Show = Callable[[float], str]
 
@@ -59,7 +62,42 @@ def render_prediction(prediction: Prediction, console: Console) -> None:
     ]
     _print(console, [*heads, "model", *at, "limit", "efficiency", *on], rows)
     console.print()
+    say(console, f"The error of one replicate at t={T}: what 5, 50 and 95 % of replicates stay below", "bold")
+    rows = [[*_place(prediction, cell), *row] for cell in shown for row in _bands(prediction, cell)]
+    _print(console, [*heads, "model", "5 %", "50 %", "95 %"], rows)
+    told = _replicates_text(prediction, shown)
+    if told:
+        say(console, told)
+    console.print()
     say(console, f"{WEIGHTS} {THEORY}", "dim")
+
+
+def _bands(prediction: Prediction, cell: str) -> list[list[str]]:
+    """Return one row for each model; of many, the one that fares best and the one that fares worst."""
+    names = prediction.experiment.ecosystem.names
+    columns = [_numbers(prediction.records, cell, f"error_{name}") for name in ("q05", "q50", "q95")]
+    chosen = list(range(len(names)))
+    if len(names) > _MODELS:
+        chosen = [int(np.argmin(columns[1])), int(np.argmax(columns[1]))]
+    return [[names[k], *(number(float(column[k])) for column in columns)] for k in chosen]
+
+
+def _replicates_text(prediction: Prediction, shown: Sequence[str]) -> str:
+    """Return how many replicates tell the best cell listed from the next, by the model that needs most."""
+    if len(shown) < 2:
+        return ""
+    last = prediction.records[prediction.records["generation"] == prediction.experiment.generations]
+    mean = last[last["metric"] == "mse"].groupby("cell")["value"].mean().loc[list(shown)].sort_values()
+    best, following = mean.index[:2]
+    table = prediction.replicates()
+    pair = table[table["cell"].isin([best, following]) & table["other"].isin([best, following])]
+    most = pair.sort_values("replicates").iloc[-1]
+    if not np.isfinite(most["replicates"]):
+        return f"No number of replicates tells {best} from {following} by the error of {most['model']}: they are equal."
+    return (
+        f"To tell {best} from {following} by the error of {most['model']} takes {most['replicates']:.0f} replicates of "
+        "each."
+    )
 
 
 def render_plan(plan: Plan, console: Console) -> None:
@@ -72,25 +110,101 @@ def render_plan(plan: Plan, console: Console) -> None:
     what = {"mean": "the mean of all models' limiting MSE", "worst": "the worst model's limiting MSE"}
     best = plan.optimum
     say(console, f"{plan.experiment.name} ({plan.experiment.id})", "bold")
-    say(console, f"Minimised: {what.get(plan.objective, f'the limiting MSE of {plan.objective}')}.")
-    say(console, f"Best: α = {best.alpha:.3f}, β = {best.beta:.3f}, with {number(best.value)}.")
+    priced = _prices_of(plan.criterion)
+    say(console, f"Minimised: {what.get(plan.objective, f'the limiting MSE of {plan.objective}')}{priced}.")
+    say(console, f"Best common weights: α = {best.alpha:.3f}, β = {best.beta:.3f}, with {number(best.value)}.")
+    if plan.chosen is not None:
+        _render_choice(plan, plan.chosen, console)
     console.print()
-    say(console, "The price of other weights", "bold")
-    rows = [
-        [each["where"], _weight(each["alpha"]), _weight(each["beta"]), number(each["value"]), _price(each["price"])]
-        for each in plan.prices.to_dict("records")
-    ]
-    _print(console, ["where", "α", "β", "objective", "price"], rows)
+    say(console, "The price of other weights, over the per-entity optimum", "bold")
+    fresh = bool((plan.prices["fresh_fraction"] != plan.prices["fresh_fraction"].iloc[0]).any())
+    rows = [_priced_row(each, fresh=fresh) for each in plan.prices.to_dict("records")]
+    _print(console, ["where", "α", "β", *(["fresh"] if fresh else []), "objective", "price"], rows)
+    console.print()
+    say(console, "Best together (own) and each for itself (Nash)", "bold")
+    heads = ["model", "MSE common", "own α", "own β", "MSE own", "Nash α", "Nash β", "MSE Nash", "change"]
+    _print(console, heads, [_selfish_row(each) for each in plan.entities.to_dict("records")])
+    say(console, _play_text(plan.play), "dim")
+    if plan.horizon is not None:
+        _render_horizon(plan.horizon, console)
+    if plan.front is not None:
+        _render_front(plan.front, console)
     say(console, WEIGHTS, "dim")
+
+
+def _render_horizon(plan: HorizonPlan, console: Console) -> None:
+    """Print the price of weights that stay, and the schedule: its mean over the models where those differ."""
+    which = f"of generation {plan.horizon}" if plan.over == "last" else f"over generations 1 to {plan.horizon}"
     console.print()
-    say(console, "Each for itself (Nash) beside the optimum", "bold")
-    if plan.nash is None:
-        say(console, "There is no such point: a model has no reply with a finite error.")
-        return
-    rows = [_selfish_row(each) for each in plan.entities.to_dict("records")]
-    _print(console, ["model", "MSE at optimum", "Nash α", "Nash β", "MSE at Nash", "change"], rows)
-    ended = f"after {plan.nash.rounds} rounds of best replies"
-    say(console, f"Reached {ended}." if plan.nash.settled else f"Not settled {ended}.", "dim")
+    say(console, f"The price of other weights, over the best schedule, for the error {which}", "bold")
+    rows = [[each["where"], number(each["value"]), _price(each["price"])] for each in plan.prices.to_dict("records")]
+    _print(console, ["where", "objective", "price"], rows)
+    console.print()
+    means = plan.weights.groupby("generation")[["alpha", "beta", "mse"]].mean()
+    own = plan.weights.groupby("generation")[["alpha", "beta"]].nunique().to_numpy().max() > 1
+    say(console, "The schedule" + (", mean over the models (each one's is in the files)" if own else ""), "bold")
+    shown = [
+        [str(t), *(f"{row[name]:.3f}" for name in ("alpha", "beta")), number(row["mse"])] for t, row in means.iterrows()
+    ]
+    _print(console, ["generation", "α", "β", "mean MSE"], shown)
+
+
+def _render_front(front: Front, console: Console) -> None:
+    console.print()
+    say(console, "The least error at every distance between the models (common weights)", "bold")
+    table = zip(front.dispersion, front.error, front.alpha, front.beta, strict=True)
+    rows = [[number(d), number(e), f"{a:.3f}", f"{b:.3f}"] for d, e, a, b in table]
+    _print(console, ["dispersion", "error", "α", "β"], rows)
+
+
+def _prices_of(criterion: Criterion) -> str:
+    parts = [
+        f" + {value:g} x {what}"
+        for value, what in ((criterion.dispersion, "dispersion"), (criterion.fresh, "fresh fraction"))
+        if value
+    ]
+    return "".join(parts)
+
+
+def _priced_row(row: dict[Any, Any], *, fresh: bool) -> list[str]:
+    share = [f"{row['fresh_fraction']:.3f}"] if fresh else []
+    return [
+        row["where"],
+        _weight(row["alpha"]),
+        _weight(row["beta"]),
+        *share,
+        number(row["value"]),
+        _price(row["price"]),
+    ]
+
+
+def _render_choice(plan: Plan, chosen: Chosen, console: Console) -> None:
+    """Print the best of what was left free: what is one number in a line, each entity's own in a table."""
+    weights, names = chosen.weights, plan.experiment.ecosystem.names
+    own = {"α": weights.alpha, "β": weights.beta}
+    if not np.allclose(weights.shares, plan.experiment.ecosystem.shares):
+        own["share"] = weights.shares
+    common = {head: values[0] for head, values in own.items() if (values == values[0]).all()}
+    common["fresh fraction"] = weights.fresh_fraction
+    told = ", ".join(f"{head} = {value:.3f}" for head, value in common.items())
+    say(console, f"Chosen: {told}, with {number(chosen.value)}.")
+    several = {head: values for head, values in own.items() if head not in common}
+    if several:
+        rows = [[n, *(f"{v[k]:.3f}" for v in several.values()), number(chosen.mse[k])] for k, n in enumerate(names)]
+        _print(console, ["model", *several, "MSE"], rows)
+
+
+def _play_text(play: Play | None) -> str:
+    """Return what came of selfish play as a sentence."""
+    if play is None:
+        return "There is no Nash point: a model has no reply with a finite error."
+    stopped = f"play did not settle from {len(play.unsettled)} of {play.starts} starts"
+    if not play.points:
+        return f"No Nash point was found: {stopped} ({play.first.rounds} rounds of best replies)."
+    found = "one Nash point" if len(play.points) == 1 else f"{len(play.points)} Nash points (the best is shown)"
+    rounds = f"after {play.first.rounds} rounds of best replies"
+    ending = f"; {stopped}" if play.unsettled else ""
+    return f"From {play.starts} starts: {found}, {rounds}; nobody gains by moving alone{ending}."
 
 
 def law_text(law: str, rate: float) -> str:
@@ -198,9 +312,11 @@ def _numbers(table: pd.DataFrame, cell: str, metric: str, **where: Any) -> Array
 
 
 def _selfish_row(entity: dict[Any, Any]) -> list[str]:
-    weights = [_weight(entity["nash_alpha"]), _weight(entity["nash_beta"])]
-    change = _price(entity["nash_mse"] / entity["mse"] - 1.0)
-    return [entity["model"], number(entity["mse"]), *weights, number(entity["nash_mse"]), change]
+    own = [_weight(entity["own_alpha"]), _weight(entity["own_beta"]), number(entity["own_mse"])]
+    if np.isnan(entity["nash_mse"]):
+        return [entity["model"], number(entity["mse"]), *own, "", "", "", ""]
+    nash = [_weight(entity["nash_alpha"]), _weight(entity["nash_beta"]), number(entity["nash_mse"])]
+    return [entity["model"], number(entity["mse"]), *own, *nash, _price(entity["nash_mse"] / entity["own_mse"] - 1.0)]
 
 
 def _weight(value: float) -> str:

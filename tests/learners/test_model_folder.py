@@ -198,7 +198,8 @@ def sentencepiece():
     from transformers import PreTrainedTokenizerFast
 
     words = ["</s>", "<unk>", "▁", "▁yes", "yes", "▁no", "no", "A", ":", "▁A", "\n", "y", "ye", "e", "s", "n", "o"]
-    merges = [("▁", "A"), ("n", "o"), ("▁", "no"), ("y", "e"), ("ye", "s"), ("▁", "yes")]
+    words += [":\n", "\n\n", "."]
+    merges = [("▁", "A"), ("n", "o"), ("▁", "no"), ("y", "e"), ("ye", "s"), ("▁", "yes"), (":", "\n"), ("\n", "\n")]
     model = models.BPE({word: number for number, word in enumerate(words)}, merges, unk_token="<unk>", fuse_unk=False)
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -208,12 +209,35 @@ def sentencepiece():
 
 def test_a_tokenizer_that_begins_texts_with_a_space():
     tokenizer = ItemTokenizer(sentencepiece())
-    items = pa.table({"prompt": ["A: ", "A:"], "completion": ["yes", " no"]})
-    apart, whole = tokenizer.examples(items, 100)
-    words = [tokenizer.tokenizer.convert_ids_to_tokens(each.ids) for each in (apart, whole)]
-    assert words == [["▁A", ":", "▁", "yes", "</s>"], ["▁A", ":", "▁no", "</s>"]]
-    assert [each.join for each in (apart, whole)] == ["apart", "whole"]
-    assert [each.prompt for each in (apart, whole)] == [3, 2]
+    items = pa.table({"prompt": ["A: ", "A:", "A:"], "completion": ["yes", " no", "\nyes"]})
+    examples = tokenizer.examples(items, 100)
+    words = [tokenizer.tokenizer.convert_ids_to_tokens(each.ids) for each in examples]
+    assert words == [["▁A", ":", "▁", "yes", "</s>"], ["▁A", ":", "▁no", "</s>"], ["▁A", ":", "\n", "yes", "</s>"]]
+    assert [each.join for each in examples] == ["apart", "whole", "apart"]
+    assert [each.prompt for each in examples] == [3, 2, 2]
+
+
+def test_however_many_items_are_tokenised_apart_the_tokenizer_is_called_as_often():
+    class Counting:
+        """A tokenizer that counts how often it is called."""
+
+        def __init__(self):
+            self.calls, self._own = 0, sentencepiece()
+
+        def __getattr__(self, name):
+            return getattr(self._own, name)
+
+        def __call__(self, *texts, **options):
+            self.calls += 1
+            return self._own(*texts, **options)
+
+    def calls(count):
+        tokenizer = ItemTokenizer(Counting())
+        items = pa.table({"prompt": ["A: "] * count, "completion": ["yes" + "o" * number for number in range(count)]})
+        assert {each.join for each in tokenizer.examples(items, 100)} == {"apart"}
+        return tokenizer.tokenizer.calls
+
+    assert calls(20) == calls(2)
 
 
 @pytest.mark.parametrize(

@@ -253,6 +253,7 @@ def test_however_many_items_are_tokenised_apart_the_tokenizer_is_called_as_often
             r"there is no folder 'models/other' \('models' holds large, small\), and the Hugging Face hub",
         ),
         ("smal", r"there is no folder 'smal', and the Hugging Face hub"),
+        ("~nobody.of.this.name/x", r"there is no folder '~nobody.of.this.name/x'; give a model's local folder"),
         ("some one/model", r"there is no folder 'some one/model'; give a model's local folder"),
     ],
 )

@@ -89,7 +89,12 @@ def test_language_models_are_shown_items_as_they_read_them(described):
         text = facts.samples[0].partition(" [")[0].replace("·", "").replace("‖", "")
         whole = Experiment.from_yaml(described).tasks["facts"].build("facts", None).train.to_pylist()[0]
         assert (whole["prompt"] + whole["completion"]).startswith(text.removesuffix("<|endoftext|>"))
-    assert any("are longer than training.max_length (40) and are cut" in sentence for sentence in checked.notes)
+    cut = [
+        note for note in checked.notes if "training items are longer than training.max_length (40) and are cut" in note
+    ]
+    readers = {note.partition(": ")[0] for note in cut if note.startswith("facts")}
+    sizes = (300,) if described is TINY else (300, 280)
+    assert readers == {f"facts, read by a base with {size} tokens" for size in sizes}
     assert checked.cost.seconds["update"] > 0
 
 

@@ -54,7 +54,10 @@ class Noted:
     """A journal that keeps sentences in a list."""
 
     def __init__(self, sentences):
-        self.note = sentences.append
+        self.sentences = sentences
+
+    def note(self, about, sentences):
+        self.sentences += sentences
 
     def identify(self, models):
         for model in models:

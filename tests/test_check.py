@@ -9,6 +9,7 @@ import pytest
 
 from crossfeed import Experiment, MemoryStore, check, run
 from crossfeed.description.reading import read_preset
+from crossfeed.doctor.model_folder import examine_model
 from tests.tiny import GLM, LINEAR, TINY, UNEQUAL
 
 from .faults.cli import crossfeed_cli
@@ -125,6 +126,24 @@ def test_a_model_folder_is_examined_before_a_run_uses_it(tmp_path):
     answer = crossfeed_cli("doctor", "--model", str(broken), "--data", str(data))
     assert answer.code == 2
     assert "PROBLEM: " in answer.out
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt", "completion"),
+    [
+        ({"prompt": 1, "completion": None}, "1", ""),
+        ({"prompt": [{"role": "user", "content": "a"}], "completion": {"text": ["b", "c"]}}, "user\na", "b\nc"),
+        ({"text": "a", "more": [{"x": "b"}]}, "", "a\nb"),
+    ],
+)
+def test_a_file_for_the_doctor_may_hold_anything(row, prompt, completion, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "crossfeed.learners.language.settings.LanguageSettings.examine", lambda folder, items: seen.append(items)
+    )
+    (tmp_path / "data.jsonl").write_text(json.dumps(row) + "\n")
+    examine_model(tmp_path, tmp_path / "data.jsonl")
+    assert seen[0].to_pylist() == [{"prompt": prompt, "completion": completion}]
 
 
 def test_arguments_of_the_doctor_that_do_not_go_together(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from crossfeed import Experiment, MemoryStore, check, run
 from crossfeed.description.reading import read_preset
+from crossfeed.doctor.model_folder import examine_model
 from tests.tiny import GLM, LINEAR, TINY, UNEQUAL
 
 from .faults.cli import crossfeed_cli
@@ -89,7 +90,12 @@ def test_language_models_are_shown_items_as_they_read_them(described):
         text = facts.samples[0].partition(" [")[0].replace("·", "").replace("‖", "")
         whole = Experiment.from_yaml(described).tasks["facts"].build("facts", None).train.to_pylist()[0]
         assert (whole["prompt"] + whole["completion"]).startswith(text.removesuffix("<|endoftext|>"))
-    assert any("are longer than training.max_length (40) and are cut" in sentence for sentence in checked.notes)
+    cut = [
+        note for note in checked.notes if "training items are longer than training.max_length (40) and are cut" in note
+    ]
+    readers = {note.partition(": ")[0] for note in cut if note.startswith("facts")}
+    sizes = (300,) if described is TINY else (300, 280)
+    assert readers == {f"facts, read by a base with {size} tokens" for size in sizes}
     assert checked.cost.seconds["update"] > 0
 
 
@@ -120,6 +126,24 @@ def test_a_model_folder_is_examined_before_a_run_uses_it(tmp_path):
     answer = crossfeed_cli("doctor", "--model", str(broken), "--data", str(data))
     assert answer.code == 2
     assert "PROBLEM: " in answer.out
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt", "completion"),
+    [
+        ({"prompt": 1, "completion": None}, "1", ""),
+        ({"prompt": [{"role": "user", "content": "a"}], "completion": {"text": ["b", "c"]}}, "user\na", "b\nc"),
+        ({"text": "a", "more": [{"x": "b"}]}, "", "a\nb"),
+    ],
+)
+def test_a_file_for_the_doctor_may_hold_anything(row, prompt, completion, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "crossfeed.learners.language.settings.LanguageSettings.examine", lambda folder, items: seen.append(items)
+    )
+    (tmp_path / "data.jsonl").write_text(json.dumps(row) + "\n")
+    examine_model(tmp_path, tmp_path / "data.jsonl")
+    assert seen[0].to_pylist() == [{"prompt": prompt, "completion": completion}]
 
 
 def test_arguments_of_the_doctor_that_do_not_go_together(tmp_path):

@@ -71,6 +71,14 @@ def test_files_that_were_only_copied_again_are_the_same_model(base, tmp_path):
     assert (after["content"], after["stamp"] == before["stamp"]) == (before["content"], False)
 
 
+def test_what_is_kept_below_a_models_folder_is_not_that_model(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(base)
+    before = run(described("."), open_store("runs/mine")).records
+    (base / "checkpoint-1").mkdir()
+    shutil.copy(base / "model.safetensors", base / "checkpoint-1")
+    assert run(described("."), open_store("runs/mine")).records.equals(before)
+
+
 def test_a_tokenizer_that_was_replaced_is_refused(base, tmp_path):
     run(described(base), open_store(tmp_path / "run"))
     path = base / "tokenizer.json"
@@ -96,13 +104,16 @@ def test_a_base_that_is_replaced_while_a_grid_is_run_stops_it(base, tmp_path):
     assert set(records["seed"]) == {0}, "nothing of the other base is in the run"
 
 
-def test_a_sentence_encoder_that_was_replaced_is_refused(base, tmp_path):
+@pytest.mark.parametrize("file", ["config.json", "1_Pooling/config.json"])
+def test_a_sentence_encoder_that_was_replaced_is_refused(file, base, tmp_path):
     embedder = tmp_path / "encoder"
     embedder.mkdir()
     (embedder / "config.json").write_text("{}")
+    (embedder / "modules.json").write_text('[{"path": ""}, {"path": "1_Pooling"}]')
+    (embedder / "1_Pooling").mkdir()
     own = f"learner.embedder='{embedder}'"
     run(described(base, own), open_store(tmp_path / "run"))
-    (embedder / "config.json").write_text('{"a": 1}')
+    (embedder / file).write_text('{"a": 1}')
     with pytest.raises(StoreMismatch, match=r"the sentence encoder '.*encoder' is no longer"):
         run(described(base, own), open_store(tmp_path / "run"))
 

@@ -151,14 +151,10 @@ class _Run:
 
     def _keep_inputs(self) -> None:
         """Keep what tasks note on their data, and what identifies the models that the run begins from."""
-        sentences = {
-            f"{name}: {sentence}": None
-            for position in range(len(self._cells))
-            for name, task in self.session.prepared(position).tasks.items()
-            for sentence in getattr(task, "notes", ())
-        }
-        for sentence in sentences:
-            self.session.journal.note(sentence)
+        for position in range(len(self._cells)):
+            for name, task in self.session.prepared(position).tasks.items():
+                sentences = (f"{name}: {sentence}" for sentence in getattr(task, "notes", ()))
+                self.session.journal.note(f"{name} {task.content}", sentences)
         learners = {repr(cell.experiment.combined_learner): cell.experiment.combined_learner for cell in self._cells}
         for learner in learners.values():
             self.session.journal.identify(learner.models())

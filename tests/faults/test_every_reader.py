@@ -76,22 +76,43 @@ def test_an_image_that_is_none(content, tmp_path):
     _is_for_people(str(caught.value), "one.png")
 
 
-@pytest.mark.parametrize("content", CONTENTS)
-@pytest.mark.parametrize("part", ["config.json", "tokenizer.json", "model.safetensors"])
-def test_a_part_of_a_model_that_is_none(part, content, tmp_path):
+PARTS = ("config.json", "tokenizer.json", "model.safetensors")
+
+
+def save_model(folder):
+    """Save a language model of two tokens."""
     pytest.importorskip("torch", reason="needs the extra 'lm'")
+    tokenizers = pytest.importorskip("tokenizers")
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+    model = tokenizers.Tokenizer(tokenizers.models.BPE({"<end>": 0, "a": 1}, []))
+    PreTrainedTokenizerFast(tokenizer_object=model, eos_token="<end>").save_pretrained(folder)
+    GPT2LMHeadModel(GPT2Config(vocab_size=2, n_embd=4, n_layer=1, n_head=1)).save_pretrained(folder)
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_a_model_that_is_none(part, content, tmp_path):
+    save_model(tmp_path)
     from crossfeed.learners.language.examination import examine
 
-    tokenizers = pytest.importorskip("tokenizers")
-    model = tokenizers.Tokenizer(tokenizers.models.BPE({"<end>": 0, "a": 1}, []))
-    PreTrainedTokenizerFast(tokenizer_object=model, eos_token="<end>").save_pretrained(tmp_path)
-    GPT2LMHeadModel(GPT2Config(vocab_size=2, n_embd=4, n_layer=1, n_head=1)).save_pretrained(tmp_path)
     assert examine(tmp_path, None).problems == []
     (tmp_path / part).write_bytes(CONTENTS[content])
     (problem,) = examine(tmp_path, None).problems
     _is_for_people(problem, tmp_path.name)
+
+
+@pytest.mark.parametrize(("part", "content"), [(None, None), *((part, each) for part in PARTS for each in CONTENTS)])
+def test_a_sentence_encoder_that_is_none(part, content, tmp_path):
+    save_model(tmp_path)
+    from crossfeed.learners.language.embedding import Embedder
+    from crossfeed.learners.neural.device import open_device
+
+    if part is not None:
+        (tmp_path / part).write_bytes(CONTENTS[content])
+    with pytest.raises(CrossfeedError) as caught:  # also of the whole model: its tokenizer cannot pad
+        Embedder(str(tmp_path), open_device("cpu", "auto", 1)).embed(["a", "aa"])
+    _is_for_people(str(caught.value), tmp_path.name)
 
 
 @pytest.mark.parametrize(

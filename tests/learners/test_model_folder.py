@@ -54,7 +54,10 @@ class Noted:
     """A journal that keeps sentences in a list."""
 
     def __init__(self, sentences):
-        self.note = sentences.append
+        self.sentences = sentences
+
+    def note(self, about, sentences):
+        self.sentences += sentences
 
     def identify(self, models):
         for model in models:
@@ -198,7 +201,8 @@ def sentencepiece():
     from transformers import PreTrainedTokenizerFast
 
     words = ["</s>", "<unk>", "▁", "▁yes", "yes", "▁no", "no", "A", ":", "▁A", "\n", "y", "ye", "e", "s", "n", "o"]
-    merges = [("▁", "A"), ("n", "o"), ("▁", "no"), ("y", "e"), ("ye", "s"), ("▁", "yes")]
+    words += [":\n", "\n\n", "."]
+    merges = [("▁", "A"), ("n", "o"), ("▁", "no"), ("y", "e"), ("ye", "s"), ("▁", "yes"), (":", "\n"), ("\n", "\n")]
     model = models.BPE({word: number for number, word in enumerate(words)}, merges, unk_token="<unk>", fuse_unk=False)
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -208,12 +212,35 @@ def sentencepiece():
 
 def test_a_tokenizer_that_begins_texts_with_a_space():
     tokenizer = ItemTokenizer(sentencepiece())
-    items = pa.table({"prompt": ["A: ", "A:"], "completion": ["yes", " no"]})
-    apart, whole = tokenizer.examples(items, 100)
-    words = [tokenizer.tokenizer.convert_ids_to_tokens(each.ids) for each in (apart, whole)]
-    assert words == [["▁A", ":", "▁", "yes", "</s>"], ["▁A", ":", "▁no", "</s>"]]
-    assert [each.join for each in (apart, whole)] == ["apart", "whole"]
-    assert [each.prompt for each in (apart, whole)] == [3, 2]
+    items = pa.table({"prompt": ["A: ", "A:", "A:"], "completion": ["yes", " no", "\nyes"]})
+    examples = tokenizer.examples(items, 100)
+    words = [tokenizer.tokenizer.convert_ids_to_tokens(each.ids) for each in examples]
+    assert words == [["▁A", ":", "▁", "yes", "</s>"], ["▁A", ":", "▁no", "</s>"], ["▁A", ":", "\n", "yes", "</s>"]]
+    assert [each.join for each in examples] == ["apart", "whole", "apart"]
+    assert [each.prompt for each in examples] == [3, 2, 2]
+
+
+def test_however_many_items_are_tokenised_apart_the_tokenizer_is_called_as_often():
+    class Counting:
+        """A tokenizer that counts how often it is called."""
+
+        def __init__(self):
+            self.calls, self._own = 0, sentencepiece()
+
+        def __getattr__(self, name):
+            return getattr(self._own, name)
+
+        def __call__(self, *texts, **options):
+            self.calls += 1
+            return self._own(*texts, **options)
+
+    def calls(count):
+        tokenizer = ItemTokenizer(Counting())
+        items = pa.table({"prompt": ["A: "] * count, "completion": ["yes" + "o" * number for number in range(count)]})
+        assert {each.join for each in tokenizer.examples(items, 100)} == {"apart"}
+        return tokenizer.tokenizer.calls
+
+    assert calls(20) == calls(2)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +256,7 @@ def test_a_tokenizer_that_begins_texts_with_a_space():
             r"there is no folder 'models/other' \('models' holds large, small\), and the Hugging Face hub",
         ),
         ("smal", r"there is no folder 'smal', and the Hugging Face hub"),
+        ("~nobody.of.this.name/x", r"there is no folder '~nobody.of.this.name/x'; give a model's local folder"),
         ("some one/model", r"there is no folder 'some one/model'; give a model's local folder"),
     ],
 )

@@ -115,8 +115,8 @@ class _Findings:
     problems: dict[str, None] = field(default_factory=dict)
     cost: Cost | None = None
 
-    def note(self, sentence: str) -> None:
-        self.notes[sentence] = None
+    def note(self, about: str, sentences: Iterable[str]) -> None:
+        self.notes |= dict.fromkeys(sentences)
 
     def identify(self, models: Iterable[OutsideModel]) -> None:
         """Keep nothing: there is no run that could be gone on with."""
@@ -137,8 +137,8 @@ def _prepare(session: Session, found: _Findings) -> list[Prepared]:
         before = len(found.problems)
         for name, settings in {**cell.experiment.tasks, PUBLIC: cell.experiment.public}.items():
             with found.catching():
-                for sentence in getattr(session.task(name, settings), "notes", ()):
-                    found.note(f"{name}: {sentence}")
+                task = session.task(name, settings)
+                found.note(name, (f"{name}: {sentence}" for sentence in getattr(task, "notes", ())))
         if len(found.problems) == before:
             with found.catching():
                 prepared.append(session.prepared(position))

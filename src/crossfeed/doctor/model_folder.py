@@ -39,11 +39,15 @@ def examine_model(folder: Path, data: Path | None = None) -> Examination:
 
 def _items(rows: list[dict[str, Any]]) -> pa.Table:
     if all(name in rows[0] for name in ("prompt", "completion")):
-        pairs = [(row.get("prompt"), row.get("completion")) for row in rows]
+        pairs = [(_text(row.get("prompt")), _text(row.get("completion"))) for row in rows]
     else:
-        pairs = [("", "\n".join(_texts(row))) for row in rows]
+        pairs = [("", _text(row)) for row in rows]
     prompts, completions = zip(*pairs, strict=True)
     return pa.table({"prompt": pa.array(prompts, pa.string()), "completion": pa.array(completions, pa.string())})
+
+
+def _text(value: Any) -> str:
+    return "\n".join(_texts(value))
 
 
 def _texts(value: Any) -> list[str]:

@@ -238,11 +238,13 @@ class Examination:
 class Journal(Protocol):
     """A record of a run's inputs, for those who read the run and for those who go on with it."""
 
-    def note(self, sentence: str) -> None:
-        """Keep a sentence on data or models that whoever reads the run should know.
+    def note(self, about: str, sentences: Iterable[str]) -> None:
+        """Keep sentences on data or models that whoever reads the run should know.
 
         Args:
-            sentence: The sentence, which begins with the name of what it is about.
+            about: Names what they follow from, such as the hash of a data set. They are asked for once in a process: a
+                learner may give an iterator that looks at all items, each time that it starts.
+            sentences: The sentences, each of which begins with the name of what it is about.
         """
         ...
 
@@ -261,7 +263,7 @@ class Journal(Protocol):
 class _NoJournal:
     """The journal of a learner that belongs to no run."""
 
-    def note(self, sentence: str) -> None:
+    def note(self, about: str, sentences: Iterable[str]) -> None:
         pass
 
     def identify(self, models: Iterable[OutsideModel]) -> None:

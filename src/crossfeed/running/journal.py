@@ -26,26 +26,36 @@ class StoredJournal:
     def __init__(self, store: Store, progress: Progress) -> None:
         self._store = store
         self._progress = progress
+        self._noted: set[str] = set()
+        self._compared: dict[str, str] = {}
 
-    def note(self, sentence: str) -> None:
-        """Keep a sentence with the run, and log it unless the run has it already."""
-        name = f"notes/{_digest(sentence)}"
-        if self._store.read_document(name) is None:
-            self._store.write_document(name, {"text": sentence})
-            self._progress.log(sentence)
+    def note(self, about: str, sentences: Iterable[str]) -> None:
+        """Keep sentences with the run, and log those that the run does not have already."""
+        if about in self._noted:
+            return
+        for sentence in sentences:
+            name = f"notes/{_digest(sentence)}"
+            if self._store.read_document(name) is None:
+                self._store.write_document(name, {"text": sentence})
+                self._progress.log(sentence)
+        self._noted.add(about)
 
     def identify(self, models: Iterable[OutsideModel]) -> None:
         """Keep the fingerprints of models that the run begins from, and compare them with those it began with.
 
-        A model whose files have not been touched since the last time is not read again.
+        A model whose files have not been touched since the last time is not read again. Processes of several machines
+        see other times of the same files, so each remembers those that it has compared.
 
         Raises:
             StoreMismatch: One of them is no longer what it was.
         """
         for model in models:
+            if self._compared.get(model.name) == model.stamp:
+                continue
             name = f"models/{_digest(model.name)}"
             known = self._store.read_document(name) or {}
             if known.get("stamp") == model.stamp:
+                self._compared[model.name] = model.stamp
                 continue
             content = model.content()
             if known.get("content", content) != content:
@@ -54,6 +64,8 @@ class StoredJournal:
                     "the former one back, or choose another folder with --out"
                 )
             self._store.write_document(name, {"name": model.name, "stamp": model.stamp, "content": content})
+            if known:  # else another process may be writing its own now, which the next comparison sees
+                self._compared[model.name] = model.stamp
 
 
 def read_notes(store: Store) -> list[str]:

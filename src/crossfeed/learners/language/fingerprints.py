@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import Final
 
 from crossfeed.learners.language.hub import local_only
 from crossfeed.protocols import OutsideModel
+from crossfeed.settings import local_path
 
 __all__ = ["embedder_place", "identified"]
 
@@ -33,7 +35,7 @@ def embedder_place(name: str) -> str:
     """
     if name == "auto":
         return str(import_module(_PACKAGE).MODEL_DIR) if find_spec(_PACKAGE) else _HUB_ID
-    folder = Path(name).expanduser()
+    folder = local_path(name)
     return str(folder) if folder.is_dir() else name
 
 
@@ -45,7 +47,7 @@ def identified(words: str, place: str, revision: str | None = None) -> Iterator[
         place: A local folder, or a hub id.
         revision: A branch, tag or commit of the hub id.
     """
-    folder = Path(place).expanduser()
+    folder = local_path(place)
     if folder.is_dir():
         files = _files(folder)
         yield OutsideModel(words, _stamp(folder, files), lambda: _content(folder, files))
@@ -54,7 +56,19 @@ def identified(words: str, place: str, revision: str | None = None) -> Iterator[
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix in _READ and path.is_file())
+    """Return the files that a model is read from: not what else is kept below its folder, such as runs with it."""
+    folders = dict.fromkeys([folder, *(folder / part for part in _parts(folder))])
+    paths = (path for each in folders if each.is_dir() for path in each.iterdir())
+    return sorted(path for path in paths if path.suffix in _READ and path.is_file())
+
+
+def _parts(folder: Path) -> list[str]:
+    """Return the folders of a sentence encoder's modules; a language model has none."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        return [str(module["path"]) for module in modules]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def _stamp(folder: Path, files: list[Path]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -248,20 +248,27 @@ class LanguageLearner:
     def _check_inputs(self) -> None:
         """Refuse a base that is not the run's, or whose parts do not fit each other; note what may surprise."""
         name, tokenizer, journal = self._settings.base.model, self._tokenizer, self._context.journal
+        tasks, settings = list(self._context.tasks.values()), self._settings
         if name is None:
             made, _ = self._base
             journal.identify(
                 identified(f"the base that was made from scratch, base/{Path(made).name} in the cache,", made)
             )
         else:
-            journal.identify(self._settings.models())
-            texts = [text for task in self._context.tasks.values() for text in _texts(task)]
+            journal.identify(settings.models())
+            texts = [text for task in tasks for text in _texts(task)]
             check_tokenizer(name, tokenizer.tokenizer, self._model.module.get_input_embeddings().num_embeddings, texts)
-            for sentence in notes_on_texts(tokenizer.tokenizer, texts):
-                journal.note(f"{name}: {sentence}")
-        for task in self._context.tasks.values():
-            for sentence in notes_on_items(tokenizer, task, self._settings):
-                journal.note(f"{task.name}: {sentence}")
+            notes = (f"{name}: {sentence}" for sentence in notes_on_texts(tokenizer.tokenizer, texts))
+            journal.note(f"texts {self._base} {[task.content for task in tasks]}", notes)
+        for task in tasks:
+            lengths = settings.training.max_length, settings.generation.max_prompt_tokens
+            journal.note(f"{task.name} {task.content} {self._base} {lengths}", self._notes_on(task))
+
+    def _notes_on(self, task: Task) -> Iterator[str]:
+        """Yield notes on a task's items with the base that reads them: entities may have bases of their own."""
+        reader = self._settings.base.model or f"a base with {len(self._tokenizer.tokenizer):,} tokens"
+        for sentence in notes_on_items(self._tokenizer, task, self._settings):
+            yield f"{task.name}, read by {reader}: {sentence}"
 
     @cached_property
     def _tokenizer(self) -> ItemTokenizer:

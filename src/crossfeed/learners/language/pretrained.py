@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.learners.language.hub import is_hub_id, local_only, no_folder
 from crossfeed.learners.language.model_folder import check_files
 from crossfeed.learners.neural.device import Device, quiet
+from crossfeed.settings import local_path
 
 __all__ = ["attention_implementation", "check_lengths", "first_line", "read_model", "read_tokenizer"]
 
@@ -106,7 +106,7 @@ def _own(model: torch.nn.Module) -> None:
 
 
 def _read(kind: Any, name: str, revision: str | None, **options: Any) -> Any:
-    folder = Path(name).expanduser()
+    folder = local_path(name)
     local = folder.is_dir()
     if not local and not is_hub_id(name):
         raise DataUnavailable(f"{no_folder(name)}; give a model's local folder or its hub id")

@@ -24,6 +24,8 @@ Wanted = tuple[str, str, bool, int]
 _REMEMBERED: Final = 50_000
 """Examples that stay tokenised in memory; some 50 MB of short texts."""
 
+_FIRST: Final = ("", "\n", ".")
+"""Texts that a completion is tokenised behind, until one gives tokens that read as the completion."""
 
 Join = Literal["whole", "apart", "spanned"]
 
@@ -177,12 +179,24 @@ class ItemTokenizer:
     def _coded(self, wanted: Sequence[Wanted]) -> list[Example]:
         wholes = self._tokens([prompt + completion for prompt, completion, _, _ in wanted])
         starts = self._prompt_tokens([prompt for prompt, _, _, _ in wanted])
-        return [self._example(whole, start, *own) for whole, start, own in zip(wholes, starts, wanted, strict=True)]
+        unlike = [row for row, start in enumerate(starts) if wholes[row].ids[: len(start)] != start]
+        after = self._apart([starts[row] for row in unlike], [wanted[row][1] for row in unlike])
+        apart = dict(zip(unlike, after, strict=True))
+        return [
+            self._example(whole, start, apart.get(row), *wanted[row])
+            for row, (whole, start) in enumerate(zip(wholes, starts, strict=True))
+        ]
 
     def _example(
-        self, whole: _Tokens, start: list[int], prompt: str, completion: str, end: bool, max_length: int
+        self,
+        whole: _Tokens,
+        start: list[int],
+        apart: list[int] | None,
+        prompt: str,
+        completion: str,
+        end: bool,
+        max_length: int,
     ) -> Example:
-        apart = None if whole.ids[: len(start)] == start else self._apart(start, completion)
         ids = whole.ids if apart is None else [*start, *apart]
         kept = ids[:max_length]
         if apart is None and whole.stops is not None:
@@ -197,22 +211,30 @@ class ItemTokenizer:
         boundary = min(boundary, len(kept) + len(ended))
         return Example(np.array([*kept, *ended], dtype=np.int64), boundary, len(predicted.encode()), cut, join)
 
-    def _apart(self, start: list[int], completion: str) -> list[int] | None:
-        """Return the tokens of a completion behind those of its prompt; None if they would read as another text.
+    def _apart(self, starts: Sequence[list[int]], completions: Sequence[str]) -> list[list[int] | None]:
+        """Return the tokens of completions behind those of their prompts; None where they would read as another text.
 
-        Tokenizers that put a space before a text's first word are given a line break first, which is taken off again.
+        Tokenizers that put a space before a text's first word are given another text first, which is taken off again.
         """
-        line = self._bare("\n")
-        begun = self._bare(f"\n{completion}")
-        behind_line = begun[len(line) :] if begun[: len(line)] == line else []
-        for ids in (self._bare(completion), behind_line):
-            if self.completions([np.array(start, dtype=np.int64)], [np.array(ids, dtype=np.int64)]) == [completion]:
-                return ids
-        return None
+        found: list[list[int] | None] = [None] * len(starts)
+        left = list(range(len(starts)))
+        for first in _FIRST:
+            if not left:
+                break
+            new = self._behind(first, [completions[row] for row in left])
+            read = self.completions(
+                [np.array(starts[row], dtype=np.int64) for row in left], [np.array(ids, dtype=np.int64) for ids in new]
+            )
+            for row, ids, text in zip(left, new, read, strict=True):
+                found[row] = ids if text == completions[row] else None
+            left = [row for row in left if found[row] is None]
+        return found
 
-    def _bare(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-        return ids
+    def _behind(self, first: str, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of texts behind another one, and none where a token would span the end of that."""
+        whole = [first, *(first + text for text in texts)]
+        start, *begun = self.tokenizer(whole, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        return [ids[len(start) :] if ids[: len(start)] == start else [] for ids in begun]
 
     def _boundary(self, whole: _Tokens, prompt: str, start: list[int]) -> int:
         """Return the number of tokens that end within the prompt, where one spans its end."""

@@ -147,8 +147,8 @@ def _is_wandbs(link: Path, folder: Path) -> bool:
 
 def _link(path: Path) -> StoreError:
     return StoreError(
-        f"{path}: is a link, and in a folder that crossfeed writes nothing may lead elsewhere; remove it, or put what it "
-        "leads to in its place"
+        f"{path}: is a link, and in a folder that crossfeed writes nothing may lead elsewhere; remove it, or put what "
+        "it leads to in its place"
     )
 
 

@@ -1,8 +1,8 @@
 """A run's files in a folder of this machine.
 
 Every write goes to a temporary name beside its target and is moved into place, so that a kill at any moment leaves
-each file or folder whole or absent. Links in the folder are refused (`crossfeed.store.inside`). The lock is the system's
-own: it ends with its process, however that ends.
+each file or folder whole or absent. Links in the folder are refused (`crossfeed.store.inside`). The lock is the
+system's own: it ends with its process, however that ends.
 """
 
 from __future__ import annotations

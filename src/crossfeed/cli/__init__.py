@@ -11,8 +11,11 @@ from __future__ import annotations
 import sys
 import traceback
 
+import typer
+
 from crossfeed.cli import doctor, evaluation, explorer, paper, runs, theory
 from crossfeed.cli.app import BUG, STOPPED, UNUSABLE, app, complain
+from crossfeed.display.addresses import masked
 from crossfeed.errors import CrossfeedError
 
 __all__ = ["app", "main"]
@@ -34,6 +37,6 @@ def main() -> None:
     except KeyboardInterrupt:  # where no command handles it
         sys.exit(STOPPED)
     except Exception:
-        traceback.print_exc()
+        typer.echo(masked(traceback.format_exc()), err=True)
         complain("this is a mistake in crossfeed itself; please report it with the lines above and `crossfeed doctor`")
         sys.exit(BUG)

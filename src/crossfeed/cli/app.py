@@ -219,7 +219,8 @@ def say_files(files: list[Path], as_json: bool) -> None:
 
 
 def complain(message: str) -> None:
-    """Print one paragraph on standard error; nothing in it moves the cursor."""
+    """Print one paragraph on standard error; nothing in it moves the cursor, no URL has credentials."""
+    from crossfeed.display.addresses import masked
     from crossfeed.display.formatting import plain
 
-    typer.echo(f"crossfeed: {plain(message)}", err=True)
+    typer.echo(f"crossfeed: {plain(masked(message))}", err=True)

@@ -31,6 +31,7 @@ from crossfeed.cli.app import (
     terminal,
 )
 from crossfeed.cli.doctor import check_and_exit
+from crossfeed.display.addresses import masked
 
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
@@ -124,7 +125,7 @@ def run(
         _show(place, as_json=as_json)
         page = write_report(place, rewrite=False)
         if not as_json:
-            typer.echo(f"records  {place.rstrip('/')}/records.parquet")
+            typer.echo(f"records  {masked(place.rstrip('/'))}/records.parquet")
             typer.echo(f"report   {page}")
     except KeyboardInterrupt:
         complain(

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from crossfeed.display.addresses import masked
 from crossfeed.display.formatting import plain
 
 __all__ = ["LiveProgress", "LogProgress", "Silent", "for_stream"]
@@ -75,7 +76,7 @@ class LogProgress:
         self._written = time.monotonic()
         elapsed = int(self._written - self._begun)
         with suppress(OSError):  # a log that cannot be written (a closed pipe, a full disk) is no reason to stop
-            self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {plain(text.strip())}\n")
+            self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {plain(masked(text.strip()))}\n")
             self._stream.flush()
 
 
@@ -138,7 +139,7 @@ class LiveProgress:
 
     def log(self, text: str) -> None:
         """Print a line above the bars; nothing in the text is markup or moves the cursor."""
-        self._bars.console.print(Text(plain(text)))
+        self._bars.console.print(Text(plain(masked(text))))
 
 
 @contextmanager

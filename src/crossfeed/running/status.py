@@ -164,7 +164,7 @@ def read_status(store: Store) -> RunStatus:
         raise StoreError(f"{store}: not a crossfeed run (no run.json in it); give the folder that `crossfeed run` made")
     check_document(str(store), document)
     if any("generations" not in cell for cell in document["cells"]):
-        raise StoreError(f"{store.location}: an older crossfeed made this run; `crossfeed show` prints how far it came")
+        raise StoreError(f"{store}: an older crossfeed made this run; `crossfeed show` prints how far it came")
     writer = store.writer()
     cells = tuple(_cell_status(store, cell, at_work=writer is not None) for cell in document["cells"])
     return RunStatus(document["name"], writer, cells)

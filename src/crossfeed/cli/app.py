@@ -23,6 +23,7 @@ __all__ = [
     "CLOSED_PIPE",
     "NOT_ALL_WELL",
     "STOPPED",
+    "UNPRINTED",
     "UNUSABLE",
     "AsJson",
     "DataRoot",
@@ -49,6 +50,8 @@ UNUSABLE: Final = 2
 """Exit code: an argument or a file cannot be used."""
 BUG: Final = 70
 """Exit code: a bug, that is, an error not raised on purpose (EX_SOFTWARE of sysexits.h)."""
+UNPRINTED: Final = 74
+"""Exit code: all went well, but what was to be printed is lost (EX_IOERR of sysexits.h)."""
 STOPPED: Final = 130
 """Exit code: stopped by Ctrl-C (128 + SIGINT, as in shells)."""
 CLOSED_PIPE: Final = 141

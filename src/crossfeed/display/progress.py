@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TextIO
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -23,6 +23,7 @@ from rich.text import Text
 
 from crossfeed.display.addresses import masked
 from crossfeed.display.formatting import plain
+from crossfeed.display.streams import LossyStream
 
 __all__ = ["LiveProgress", "LogProgress", "Silent", "for_stream"]
 
@@ -162,5 +163,5 @@ def for_stream(
     if quiet:
         return _entered(Silent())
     if stream.isatty():  # the console's own test is true of log files under FORCE_COLOR
-        return LiveProgress(Console(file=stream))
+        return LiveProgress(Console(file=cast(TextIO, LossyStream(stream, pipes=True))))
     return _entered(LogProgress(stream))

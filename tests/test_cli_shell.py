@@ -243,7 +243,15 @@ def test_a_log_file_gets_plain_lines_whatever_is_forced(monkeypatch):
 def test_the_page_and_the_program_have_the_same_exit_codes():
     codes = sys.modules["crossfeed.cli.app"]
     table = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, flags=re.MULTILINE)}
-    assert table == {0, codes.NOT_ALL_WELL, codes.UNUSABLE, codes.BUG, codes.STOPPED, codes.CLOSED_PIPE}
+    assert table == {
+        0,
+        codes.NOT_ALL_WELL,
+        codes.UNUSABLE,
+        codes.BUG,
+        codes.UNPRINTED,
+        codes.STOPPED,
+        codes.CLOSED_PIPE,
+    }
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (RuntimeError, 70), (MemoryError, 2)])

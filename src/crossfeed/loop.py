@@ -23,7 +23,7 @@ from crossfeed.executors.serial import SerialExecutor
 from crossfeed.executors.sweep import Spread, Sweep
 from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Progress, Store
-from crossfeed.records import collect, collect_projection, failure_of, is_measured, state_scope_of
+from crossfeed.records import collect, collect_projection, failure_of, is_measured, read_failure, state_scope_of
 from crossfeed.running.session import Session, Setup
 from crossfeed.store.schema import SCHEMA
 from crossfeed.tracking.follow import Tracker, followed
@@ -174,7 +174,7 @@ class _Run:
             if self.session.is_finished(cell):
                 self._store.drop_document(failure_of(cell))  # of an earlier try, if it was killed right after its end
                 continue
-            failure = self._store.read_document(failure_of(cell))
+            failure = read_failure(self._store, cell.name)
             if failure is None or retry_failed:
                 unfinished.append(position)
             else:
@@ -203,7 +203,7 @@ class _Run:
             self._collect()
 
     def _failures(self) -> dict[str, dict[str, Any]]:
-        documents = {cell.name: self._store.read_document(failure_of(cell)) for cell in self._cells}
+        documents = {cell.name: read_failure(self._store, cell.name) for cell in self._cells}
         return {name: failure for name, failure in documents.items() if failure is not None}
 
     def _drop_states(self, *, keep_starts: bool) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "failure_of",
     "is_measured",
     "is_numeric",
+    "read_failure",
     "scope_of",
     "state_scope_of",
     "to_table",
@@ -131,6 +132,20 @@ def failure_of(cell: Cell) -> str:
         The document's name in the store.
     """
     return f"failures/{cell.name}"
+
+
+def read_failure(store: Store, cell: str) -> dict[str, Any] | None:
+    """Read a cell's failure record.
+
+    Args:
+        store: The store.
+        cell: The cell's name.
+
+    Returns:
+        The record, in which at least ``stage``, ``type`` and ``message`` are texts; None if there is none.
+    """
+    document = store.read_document(f"failures/{cell}")
+    return None if document is None else dict.fromkeys(("stage", "type", "message"), "unknown") | document
 
 
 def collect_projection(store: Store, cells: Sequence[Cell]) -> pa.Table | None:

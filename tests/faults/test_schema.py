@@ -80,12 +80,12 @@ def test_an_older_run_with_a_broken_list_of_cells_is_refused(older, cells):
         Run.load(older)
 
 
-@pytest.mark.parametrize(("zero", "words"), [("../../x", "not a path"), (["x"], r"run\.json")])
-def test_an_older_run_leads_nowhere_else(older, zero, words):
+@pytest.mark.parametrize("zero", ["../../x", ["x"]])
+def test_an_older_run_leads_nowhere_else(older, zero):
     document = json.loads((older / "run.json").read_text())
     document["cells"] = [cell | {"zero": zero} for cell in document["cells"]]
     (older / "run.json").write_text(json.dumps(document))
-    with pytest.raises(StoreError, match=words):
+    with pytest.raises(StoreError, match=r"run\.json: damaged: of a cell, its zero is not a name"):
         Run.load(older)
 
 

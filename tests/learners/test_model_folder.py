@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra 'lm'")
 
+from tests.faults.cli import check_refused, crossfeed_cli  # noqa: E402
+
 from crossfeed.display.progress import Silent  # noqa: E402
 from crossfeed.errors import DataUnavailable, InvalidInput  # noqa: E402
 from crossfeed.learners.language.item_notes import notes_on_items  # noqa: E402
@@ -105,6 +107,44 @@ def test_a_configuration_that_is_none(folder, content, message):
         (folder / "config.json").write_text(content)
     with pytest.raises(DataUnavailable, match=message):
         check_files(folder)
+
+
+BROKEN = [
+    *(("config.json", {"n_head": value}) for value in (0, 3, -1, "x", None)),
+    *(("config.json", {"n_layer": value}) for value in (0, -1, "x")),
+    *(("config.json", {"n_embd": value}) for value in (0, 17, None)),
+    *(("config.json", {"vocab_size": value}) for value in (0, "x", None)),
+    *(("config.json", {"activation_function": value}) for value in ("x", 5)),
+    *(("config.json", {name: "x"}) for name in ("dtype", "eos_token_id", "layer_norm_epsilon", "model_type")),
+    # The packages for these are not installed.
+    *(("config.json", {"quantization_config": {"quant_method": name, "bits": 4}}) for name in ("gptq", "awq")),
+    ("config.json", {"quantization_config": []}),
+    *(("tokenizer.json", content) for content in ("{}", "null", "[]", "", '{"model": {}}', '{"model": {"type": "X"}}')),
+    *(("tokenizer_config.json", content) for content in ("null", "[]", "", '{"tokenizer_class": 5}')),
+    *(("tokenizer_config.json", {name: value}) for name, value in (("model_max_length", "x"), ("eos_token", 5))),
+    *(("generation_config.json", content) for content in ("null", "[]")),
+    *(("special_tokens_map.json", content) for content in ("null", "[]")),
+    *(("model.safetensors", content) for content in ("", "\0" * 8, "x" * 64)),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), BROKEN, ids=lambda value: ascii(value)[:50])
+def test_a_broken_file_of_a_folder_ends_the_start_by_name(folder, tmp_path, name, content):
+    """Whatever type of error transformers has for it: none becomes the failure of a cell."""
+    path = folder / name
+    changed = json.dumps(json.loads(path.read_text()) | content) if isinstance(content, dict) else content
+    path.write_text(changed)
+    with pytest.raises(DataUnavailable) as caught:
+        start(folder, tmp_path)
+    assert str(folder) in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_broken_folder_ends_the_command_before_any_cell(folder, tmp_path):
+    (folder / "tokenizer.json").write_text("{}")
+    sets = ["--set", f"learner.base={{model: {folder}}}", "--set", "generations=1", "--out", str(tmp_path / "run")]
+    check_refused(crossfeed_cli("run", "quickstart", "-q", *sets), (str(folder), "tokenizer.json"))
+    assert not list((tmp_path / "run").glob("failures/*"))
 
 
 def test_token_ids_beyond_the_embeddings(folder, tmp_path):

@@ -23,6 +23,7 @@ __all__ = [
     "CLOSED_PIPE",
     "NOT_ALL_WELL",
     "STOPPED",
+    "UNPRINTED",
     "UNUSABLE",
     "AsJson",
     "DataRoot",
@@ -51,6 +52,8 @@ UNUSABLE: Final = 2
 """Exit code: an argument or a file cannot be used."""
 BUG: Final = 70
 """Exit code: a bug, that is, an error not raised on purpose (EX_SOFTWARE of sysexits.h)."""
+UNPRINTED: Final = 74
+"""Exit code: all went well, but what was to be printed is lost (EX_IOERR of sysexits.h)."""
 STOPPED: Final = 130
 """Exit code: stopped by Ctrl-C (128 + SIGINT, as in shells)."""
 CLOSED_PIPE: Final = 141
@@ -241,7 +244,8 @@ def say_files(files: list[Path], as_json: bool) -> None:
 
 
 def complain(message: str) -> None:
-    """Print one paragraph on standard error; nothing in it moves the cursor."""
+    """Print one paragraph on standard error; nothing in it moves the cursor, no URL has credentials."""
+    from crossfeed.display.addresses import masked
     from crossfeed.display.formatting import plain
 
-    typer.echo(f"crossfeed: {plain(message)}", err=True)
+    typer.echo(f"crossfeed: {plain(masked(message))}", err=True)

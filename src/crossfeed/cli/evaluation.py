@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from crossfeed.cli.app import AsJson, DataRoot, Location, check_data_root, examples, print_json, terminal
+from crossfeed.display.addresses import masked
 
 commands = typer.Typer()
 
@@ -60,4 +61,4 @@ def evaluate(
         print_json(evaluation_data(evaluated))
         return
     render_evaluation(evaluated, terminal())
-    typer.echo(f"numbers  {place.rstrip('/')}/evaluation.parquet")
+    typer.echo(f"numbers  {masked(place.rstrip('/'))}/evaluation.parquet")

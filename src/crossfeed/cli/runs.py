@@ -32,6 +32,7 @@ from crossfeed.cli.app import (
     terminal,
 )
 from crossfeed.cli.doctor import check_and_exit
+from crossfeed.display.addresses import masked
 from crossfeed.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -123,10 +124,14 @@ def run(
         complain(f"stopped; finished work is kept in {place}, and the same command goes on from there")
         raise typer.Exit(STOPPED) from None
     try:
-        _show(place, as_json=as_json)
+        try:
+            _show(place, as_json=as_json)
+        except BrokenPipeError:  # who reads no tables to their end may read the report
+            write_report(place, rewrite=False)
+            raise
         page = write_report(place, rewrite=False)
         if not as_json:
-            typer.echo(f"records  {place.rstrip('/')}/records.parquet")
+            typer.echo(f"records  {masked(place.rstrip('/'))}/records.parquet")
             typer.echo(f"report   {page}")
     except KeyboardInterrupt:
         complain(

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TextIO
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -21,7 +21,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from crossfeed.display.addresses import masked
 from crossfeed.display.formatting import plain
+from crossfeed.display.streams import LossyStream
 
 __all__ = ["LiveProgress", "LogProgress", "Silent", "for_stream"]
 
@@ -75,7 +77,7 @@ class LogProgress:
         self._written = time.monotonic()
         elapsed = int(self._written - self._begun)
         with suppress(OSError):  # a log that cannot be written (a closed pipe, a full disk) is no reason to stop
-            self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {plain(text.strip())}\n")
+            self._stream.write(f"[{elapsed // 60:3d}:{elapsed % 60:02d}] {plain(masked(text.strip()))}\n")
             self._stream.flush()
 
 
@@ -138,7 +140,7 @@ class LiveProgress:
 
     def log(self, text: str) -> None:
         """Print a line above the bars; nothing in the text is markup or moves the cursor."""
-        self._bars.console.print(Text(plain(text)))
+        self._bars.console.print(Text(plain(masked(text))))
 
 
 @contextmanager
@@ -161,5 +163,5 @@ def for_stream(
     if quiet:
         return _entered(Silent())
     if stream.isatty():  # the console's own test is true of log files under FORCE_COLOR
-        return LiveProgress(Console(file=stream))
+        return LiveProgress(Console(file=cast(TextIO, LossyStream(stream, pipes=True))))
     return _entered(LogProgress(stream))

@@ -6,9 +6,12 @@ import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from ipaddress import ip_address
 from typing import Any, Final
 
 from crossfeed.errors import CrossfeedError, MissingDependency
+from crossfeed.executors.listening import Listening, listening
 from crossfeed.executors.messages import decode, encode
 from crossfeed.executors.processes import THREADS
 from crossfeed.executors.request_handler import error_reply, open_request_handler, setup_message
@@ -16,11 +19,15 @@ from crossfeed.running.session import Session
 
 try:
     import ray
+    from ray._private import ray_constants
     from ray.exceptions import RayError
 except ModuleNotFoundError as error:
     raise MissingDependency("executor ray needs the package 'ray': pip install 'crossfeed[ray]'") from error
 
 __all__ = ["RayExecutor"]
+
+_SEVERAL: Final = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's variable for whether there are clusters of several machines."""
 
 _PATIENCE: Final = 120.0
 """Seconds to wait for a cluster to find room for a worker."""
@@ -45,6 +52,7 @@ class RayExecutor:
         self._gpus = gpus
         self._setup = b""
         self._joined = False
+        self._before: frozenset[Listening] = frozenset()
         self._actors: list[Any] = []
         self._replies: dict[Any, int] = {}
 
@@ -56,13 +64,16 @@ class RayExecutor:
 
         Raises:
             InvalidInput: The run is one that other processes cannot see.
-            CrossfeedError: There is no such cluster, or it has no room for the workers.
+            CrossfeedError: There is no such cluster, it has no room for the workers, or one that was started here would
+                be open to other machines.
         """
         self._setup = encode(setup_message(session.setup))
         if not ray.is_initialized():
             self._join()
         self._actors = [self._start() for _ in range(self.workers)]
         self._wait_for_room(self._actors)
+        if self._joined and self._address is None:
+            self._refuse_if_open()
 
     def submit(self, worker: int, request: Mapping[str, Any]) -> None:
         """Send a request to a worker.
@@ -119,11 +130,29 @@ class RayExecutor:
             options["address"] = self._address
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default; else it warns
         os.environ.setdefault("RAY_worker_niceness", "0")  # the user waits for the run
+        self._before = listening()
         try:
-            ray.init(**options)
+            with _loopback() if self._address is None else nullcontext():
+                ray.init(**options)
         except (RayError, ConnectionError, OSError, ValueError, RuntimeError) as error:
             raise CrossfeedError(f"no Ray cluster at {self._address or 'this machine'} ({error})") from error
         self._joined = True
+
+    def _refuse_if_open(self) -> None:
+        """Check that the cluster that was started here waits for connections of this machine alone.
+
+        Raises:
+            CrossfeedError: It does not; it is ended.
+        """
+        opened = sorted(str(each) for each in listening() - self._before if not each.on_loopback)
+        node = ray.util.get_node_ip_address()
+        if opened or not ip_address(node).is_loopback:  # where sockets cannot be listed, the node's address is known
+            self.close()
+            raise CrossfeedError(
+                f"Ray {ray.__version__} does not keep to this machine: it listens on {', '.join(opened) or node}, "
+                "where others could reach it; take another version of Ray, take --executor processes, or start a "
+                "cluster that you guard yourself and name it with --address"
+            )
 
     def _start(self) -> Any:
         environment = dict.fromkeys(THREADS, str(self._threads))
@@ -147,6 +176,28 @@ class RayExecutor:
                 f"the Ray cluster has had no room for {len(missing)} of {self.workers} workers for {_PATIENCE:.0f} s; "
                 f"each takes {self._threads} CPUs and {self._gpus} GPUs: give fewer --workers, or fewer --gpus to each"
             )
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Have a cluster that is started meanwhile keep to loopback.
+
+    On Linux Ray takes the network's address in place of a loopback address that it is given, unless it was told that
+    there are no clusters of several machines, as it assumes on macOS and Windows. It reads that when it is imported,
+    which may have been before. `RayExecutor._refuse_if_open` checks what came of it.
+    """
+    before, told = os.environ.get(_SEVERAL), getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    os.environ[_SEVERAL] = "0"  # for the processes that Ray starts
+    if told is not None:
+        ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        os.environ.pop(_SEVERAL)
+        if before is not None:
+            os.environ[_SEVERAL] = before
+        if told is not None:
+            ray_constants.ENABLE_RAY_CLUSTER = told
 
 
 class _Actor:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from bokeh.document import Document
 
+from crossfeed.display.addresses import masked
 from crossfeed.display.formatting import plain
 from crossfeed.explorer.first_point import first_point
 from crossfeed.explorer.pages import Conversation, dress, escaped, html
@@ -107,7 +108,7 @@ class _Page:
             name=experiment.name,
             description=plain(experiment.description),
             file=f"{experiment.name}.yaml",
-            place=place,
+            place=masked(place),
             weights=WEIGHTS,
             similarity=plain(self._of_pairs.heading) if self._of_pairs else "",
             panels=[{"title": panel.title, "root": panel.lines.figure.name} for panel in self._panels],

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import finite_or_null, plain, safe_cell
-from crossfeed.errors import StoreError
 from crossfeed.reporting.drawing.figures import WIDE
 from crossfeed.reporting.drawing.style import for_paper, to_pdf, to_png, to_svg
+from crossfeed.store.inside import write_inside
 
 __all__ = ["latex", "latex_text", "markdown", "markdown_text", "pictures", "rows_of", "to_csv", "write_contents"]
 
@@ -100,14 +100,7 @@ def write_contents(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     Raises:
         StoreError: The folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            (folder / name).write_bytes(content)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(f"{folder}: cannot be written ({reason}); give a folder with --out") from error
-    return [folder / name for name in contents]
+    return [write_inside(folder, name, content) for name, content in contents.items()]
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from crossfeed.display.formatting import plain
-from crossfeed.errors import StoreError
 from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.drawing.figures import NARROW, WIDE
@@ -30,6 +28,7 @@ from crossfeed.reporting.page.table_files import table_files
 from crossfeed.reporting.side_by_side.runs import lay_side_by_side
 from crossfeed.reporting.side_by_side.sections import side_by_side_sections
 from crossfeed.reporting.side_by_side.sheets import side_by_side_sheets
+from crossfeed.store.inside import inside, write_inside
 
 __all__ = ["write_report", "write_side_by_side"]
 
@@ -62,7 +61,7 @@ def write_report(run: Run, folder: Path | None = None, figure_width: float | Non
     """
     theory = theory_of(run)
     title, identity = plain(run.experiment.name), f"run {run.id}"
-    where = run.folder / "report" if folder is None else Path(folder)
+    where = inside(run.folder, "report") if folder is None else Path(folder)
     return _write_page(where, title, identity, sections(run, theory), sheets(run, theory), figure_width)
 
 
@@ -100,12 +99,12 @@ def _write_page(
     for section in parts:
         for block in section.blocks:
             if isinstance(block, Picture):
-                images[block.name] = _draw(block, folder / "figures", figure_width)
+                images[block.name] = _draw(block, folder, figure_width)
             elif isinstance(block, Changes):
                 for name, content in table_files(block.whole).items():
-                    _write(folder / "tables" / name, content)
+                    write_inside(folder, f"tables/{name}", content)
     for name, frame in tables.items():
-        _write(folder / "tables" / f"{name}.csv", to_csv(frame).encode())
+        write_inside(folder, f"tables/{name}.csv", to_csv(frame).encode())
     style = _resource("page.css")
     text = _template().render(
         title=title,
@@ -117,18 +116,17 @@ def _write_page(
         style=Markup(style),  # noqa: S704
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
-    page = folder / "index.html"
-    _write(page, text.encode())
-    return page
+    return write_inside(folder, "index.html", text.encode())
 
 
 def _draw(picture: Picture, folder: Path, paper: float | None) -> _Image:
     """Draw a picture for files, for wide screens and for narrow ones, and, if asked for, for a paper's column."""
     wide = picture.draw(WIDE)
     vectors = to_svg(wide)
-    _write(folder / f"{picture.name}.png", to_png(wide))
-    _write(folder / f"{picture.name}.svg", vectors.encode())
-    _write(folder / f"{picture.name}.pdf", to_pdf(wide) if paper is None else for_paper(picture.draw, paper))
+    write_inside(folder, f"figures/{picture.name}.png", to_png(wide))
+    write_inside(folder, f"figures/{picture.name}.svg", vectors.encode())
+    printed = to_pdf(wide) if paper is None else for_paper(picture.draw, paper)
+    write_inside(folder, f"figures/{picture.name}.pdf", printed)
     narrow = to_svg(picture.draw(NARROW))
     return _Image(_inline(vectors), _inline(narrow), *_size(vectors), *_size(narrow))
 
@@ -152,14 +150,3 @@ def _template() -> Template:
 
 def _resource(name: str) -> str:
     return files("crossfeed.reporting.page").joinpath(name).read_text(encoding="utf-8")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({error.strerror or error}); is there room?") from error

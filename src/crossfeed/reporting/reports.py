@@ -10,8 +10,12 @@ from typing import Final
 
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.opening import RunLike, open_runs
+from crossfeed.store.inside import inside, read_inside, write_inside
 
 __all__ = ["report", "report_folder"]
+
+_NOTE: Final = ".made-from"
+"""The file beside a page that holds a hash of what the page was created from."""
 
 _MOST_NAMED: Final = 4
 """Most runs whose ids make up the name of the folder of their page."""
@@ -59,20 +63,23 @@ def report_folder(run: Run) -> Path:
 
     Returns:
         ``report`` in the run's folder; ``reports/NAME-ID`` in the current folder for a run that is not on this machine.
+
+    Raises:
+        StoreError: ``report`` in the run's folder is a link.
     """
     here = run.store.folder
-    return Path("reports") / f"{run.experiment.name}-{run.id}" if here is None else here / "report"
+    return Path("reports") / f"{run.experiment.name}-{run.id}" if here is None else inside(here, "report")
 
 
 def _of_one(run: Run, folder: str | Path | None, rewrite: bool, figure_width: float | None) -> Path:
     where = Path(folder or report_folder(run))
-    page, note, content = where / "index.html", where / ".made-from", _content(run)
-    if content and not rewrite and page.exists() and _noted(note) == content:
+    page, content = where / "index.html", _content(run)
+    if content and not rewrite and page.exists() and _noted(where) == content:
         return page
     from crossfeed.reporting.html import write_report  # the drawing library takes a second to load
 
     page = write_report(run, where, figure_width)
-    note.write_text(content, encoding="ascii")
+    write_inside(where, _NOTE, content.encode())
     return page
 
 
@@ -83,8 +90,11 @@ def _folder_of_several(runs: Sequence[Run]) -> Path:
     return Path("reports") / f"compare-{name}"
 
 
-def _noted(note: Path) -> str:
-    return note.read_text(encoding="ascii", errors="replace") if note.exists() else ""
+def _noted(folder: Path) -> str:
+    try:
+        return read_inside(folder, _NOTE).decode("ascii", errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _content(run: Run) -> str:
@@ -94,5 +104,5 @@ def _content(run: Run) -> str:
         return ""
     digest = hashlib.blake2b(version("crossfeed").encode(), digest_size=16)
     for path in sorted([*folder.glob("*.parquet"), *folder.glob("failures/*.json"), folder / "experiment.yaml"]):
-        digest.update(path.name.encode() + path.read_bytes())
+        digest.update(path.name.encode() + read_inside(folder, path.relative_to(folder).as_posix()))
     return digest.hexdigest()

@@ -75,7 +75,7 @@ def read_notes(store: Store) -> list[str]:
         store: The store of the run.
     """
     documents = (store.read_document(name) for name in store.documents("notes"))
-    return sorted(document["text"] for document in documents if document is not None)
+    return sorted(document["text"] for document in documents if document is not None and "text" in document)
 
 
 def _digest(text: str) -> str:

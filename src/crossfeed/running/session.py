@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from crossfeed.description.experiment import Cell, Experiment
+from crossfeed.display.addresses import masked
 from crossfeed.environment import environment
 from crossfeed.errors import CrossfeedError, Diverged, InvalidInput, StoreMismatch, WorkerFailure
 from crossfeed.generation.cell_context import CellContext, reserve
@@ -249,6 +250,6 @@ class Session:
         kind, trace = type(error).__name__, traceback.format_exc()
         if isinstance(error, WorkerFailure):
             kind, trace = error.kind, error.traceback
-        failure = place | {"cell": cell.name, "type": kind, "message": str(error), "traceback": trace}
+        failure = place | {"cell": cell.name, "type": kind, "message": masked(str(error)), "traceback": masked(trace)}
         self.setup.store.write_document(failure_of(cell), failure)
         self.setup.progress.log(f"{cell.name}: failed at {failure['stage']}: {error}")

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from crossfeed.errors import StoreError
 from crossfeed.protocols import Progress, Store
+from crossfeed.records import read_failure
 from crossfeed.store.schema import check_document
 
 __all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_status"]
@@ -163,8 +164,10 @@ def read_status(store: Store) -> RunStatus:
     if document is None:
         raise StoreError(f"{store}: not a crossfeed run (no run.json in it); give the folder that `crossfeed run` made")
     check_document(str(store), document)
+    if "name" not in document or "cells" not in document:
+        raise StoreError(f"{store}/run.json: damaged: it lists no cells; restore the file from a copy")
     if any("generations" not in cell for cell in document["cells"]):
-        raise StoreError(f"{store.location}: an older crossfeed made this run; `crossfeed show` prints how far it came")
+        raise StoreError(f"{store}: an older crossfeed made this run; `crossfeed show` prints how far it came")
     writer = store.writer()
     cells = tuple(_cell_status(store, cell, at_work=writer is not None) for cell in document["cells"])
     return RunStatus(document["name"], writer, cells)
@@ -173,7 +176,7 @@ def read_status(store: Store) -> RunStatus:
 def _cell_status(store: Store, cell: Mapping[str, Any], *, at_work: bool) -> CellStatus:
     name, last = cell["cell"], cell["generations"]
     reached = _reached(store, cell)
-    failure = store.read_document(f"failures/{name}")
+    failure = read_failure(store, name)
     status = _status_document(store, name)
     state = _state(reached, last, failed=failure is not None, has_status=bool(status), at_work=at_work)
     position = (status["stage"], f"t = {status['generation']}", status.get("step", "")) if status else ()
@@ -192,9 +195,10 @@ def _reached(store: Store, cell: Mapping[str, Any]) -> int:
 
 def _status_document(store: Store, cell: str) -> dict[str, Any] | None:
     try:
-        return store.read_document(f"status/{cell}")
+        status = store.read_document(f"status/{cell}")
     except StoreError:  # half-written, when a machine went down
         return None
+    return status if status is not None and {"stage", "generation", "time"} <= status.keys() else None
 
 
 def _state(reached: int, last: int, *, failed: bool, has_status: bool, at_work: bool) -> CellState:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from crossfeed.display.addresses import masked
 from crossfeed.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -68,5 +69,5 @@ def _folder(location: str | Path) -> Path:
         return Path(location)
     parts = urlsplit(location)
     if parts.netloc not in ("", "localhost") or not parts.path:
-        raise InvalidInput(f"{location}: give three slashes and an absolute path, such as file:///data/run")
+        raise InvalidInput(f"{masked(location)}: give three slashes and an absolute path, such as file:///data/run")
     return Path(url2pathname(parts.path))

@@ -1,7 +1,8 @@
 """A run's files in a folder of this machine.
 
 Every write goes to a temporary name beside its target and is moved into place, so that a kill at any moment leaves
-each file or folder whole or absent. The lock is the system's own: it ends with its process, however that ends.
+each file or folder whole or absent. Links in the folder are refused (`crossfeed.store.inside`). The lock is the
+system's own: it ends with its process, however that ends.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from io import FileIO
 from pathlib import Path
 
 from crossfeed.errors import StoreError, WorkerFailure
+from crossfeed.store.inside import PARTIAL, inside, open_inside, partial_of, read_inside, refuse_links
 from crossfeed.store.owner import Owner
 
 try:
@@ -25,7 +26,6 @@ except ModuleNotFoundError:  # Windows has no advisory locks of this kind; there
 
 __all__ = ["LocalFiles"]
 
-_TEMPORARY = ".partial-"
 _LOCK = ".lock"
 
 
@@ -49,7 +49,7 @@ class LocalFiles:
     def read(self, path: str) -> bytes | None:
         """Read a file."""
         try:
-            return (self.folder / path).read_bytes()
+            return read_inside(self.folder, path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
@@ -57,8 +57,8 @@ class LocalFiles:
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
         """Write a file."""
-        with self._into(path, durable=durable) as partial:
-            partial.write_bytes(content)
+        with self._into(path, durable=durable) as partial, partial.open("xb") as file:
+            file.write(content)
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Write a folder; it is moved into place whole."""
@@ -70,16 +70,18 @@ class LocalFiles:
 
     def open_folder(self, path: str) -> AbstractContextManager[Path]:
         """Open a folder: the folder itself."""
-        return nullcontext(self.folder / path)
+        folder = inside(self.folder, path)
+        refuse_links(folder)
+        return nullcontext(folder)
 
     def exists(self, path: str) -> bool:
         """Return True if a file or folder is there."""
-        return (self.folder / path).exists()
+        return inside(self.folder, path).exists()
 
     def names(self, path: str) -> list[str]:
         """List a folder."""
         try:
-            return sorted(os.listdir(self.folder / path))
+            return sorted(os.listdir(inside(self.folder, path)))
         except (FileNotFoundError, NotADirectoryError):
             return []
         except (OSError, ValueError) as error:
@@ -88,14 +90,14 @@ class LocalFiles:
     def move(self, path: str, to: str) -> None:
         """Rename a file or folder."""
         with self._changing(path), suppress(FileNotFoundError):
-            (self.folder / path).rename(self.folder / to)
+            inside(self.folder, path).rename(inside(self.folder, to))
 
     def remove(self, path: str) -> None:
         """Remove a file or folder."""
-        target = self.folder / path
+        target = inside(self.folder, path)
         with self._changing(path):
             if target.is_dir():
-                doomed = _partial(target)
+                doomed = partial_of(target)
                 with suppress(FileNotFoundError):
                     target.rename(doomed)  # so that a kill never leaves half a folder under its name
                     shutil.rmtree(doomed)
@@ -108,7 +110,8 @@ class LocalFiles:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle = (self.folder / _LOCK).open("a+b", buffering=0)
+            refuse_links(self.folder)
+            handle = self._open_lock()
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"{self.folder}: cannot be written ({_reason(error)}); choose another with --out"
@@ -128,7 +131,7 @@ class LocalFiles:
 
     def writer(self) -> str | None:
         """Return the process that holds the system's lock."""
-        with suppress(OSError), (self.folder / _LOCK).open("rb") as handle:
+        with suppress(OSError), FileIO(open_inside(self.folder, _LOCK, os.O_RDONLY), "r") as handle:
             try:
                 if fcntl is not None:
                     fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -138,14 +141,21 @@ class LocalFiles:
 
     def sweep(self) -> None:
         """Remove temporary files and folders."""
-        for leftover in list(self.folder.rglob(f"{_TEMPORARY}*")):
+        for leftover in list(self.folder.rglob(f"{PARTIAL}*")):
             _discard(leftover)
 
     def is_taken(self) -> bool:
         """Return True if there is a file, or a folder with anything except temporary files in it."""
         if self.folder.exists() and not self.folder.is_dir():
             return True
-        return any(not name.startswith((_TEMPORARY, _LOCK)) for name in self.names(""))
+        return any(not name.startswith((PARTIAL, _LOCK)) for name in self.names(""))
+
+    def _open_lock(self) -> FileIO:
+        handle = FileIO(open_inside(self.folder, _LOCK, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
+        if os.fstat(handle.fileno()).st_nlink > 1:  # what is written to it would be written to its other name too
+            handle.close()
+            raise StoreError(f"{self.folder / _LOCK}: is a file with a second name; remove it")
+        return handle
 
     def _take(self, handle: FileIO) -> None:
         try:
@@ -166,8 +176,8 @@ class LocalFiles:
     @contextmanager
     def _into(self, path: str, *, durable: bool) -> Iterator[Path]:
         """Give a temporary path beside the target that takes its place if the block ends without an error."""
-        target = self.folder / path
-        partial = _partial(target)
+        target = inside(self.folder, path)
+        partial = partial_of(target)
         with self._changing(path):
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -196,10 +206,6 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _partial(target: Path) -> Path:
-    return target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex[:8]}-{target.name}")
-
-
 def _flush(path: Path) -> None:
     """Flush files to the disk, before they get their names."""
     for file in path.rglob("*") if path.is_dir() else [path]:
@@ -210,7 +216,7 @@ def _flush(path: Path) -> None:
 
 def _discard(path: Path) -> None:
     """Remove a half-written file or folder; where that fails, the next run will."""
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from crossfeed.display.addresses import credentials, masked
+from crossfeed.display.formatting import reason
 from crossfeed.errors import InvalidInput, MissingDependency, StoreError, WorkerFailure
 from crossfeed.store.lock import ObjectLock
 
@@ -34,14 +36,15 @@ class RemoteFiles:
     folder = None
 
     def __init__(self, url: str) -> None:
-        self.name = url.rstrip("/")
-        self._fs, self._root = _open(self.name)
+        self._url = url.rstrip("/")
+        self.name = masked(self._url)
+        self._fs, self._root = _open(self._url)
         self._lock = ObjectLock(self._fs, self._at(_LOCK), self.name)
 
     @property
     def location(self) -> str | None:
         """The URL; None in memory, which this process alone sees."""
-        return None if "memory" in _names_of(self._fs) else self.name
+        return None if "memory" in _names_of(self._fs) else self._url
 
     def read(self, path: str) -> bytes | None:
         """Get an object."""
@@ -145,28 +148,35 @@ class RemoteFiles:
         except (StoreError, WorkerFailure):  # a worker that is lost while it saves is no fault of the files
             raise
         except Exception as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise StoreError(f"{self.name}/{path}: cannot be {what} ({reason})") from error
+            raise StoreError(f"{self.name}/{path}: cannot be {what} ({_told(error, self._url)})") from error
 
 
 def _open(url: str) -> tuple[Any, str]:
-    scheme = url.partition("://")[0]
+    scheme, name = url.partition("://")[0], masked(url)
     try:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError as error:
         raise MissingDependency(
-            f"{url}: runs at such an address need fsspec and its package for {scheme}: pip install 'crossfeed[remote]'"
+            f"{name}: runs at such an address need fsspec and its package for {scheme}: pip install 'crossfeed[remote]'"
         ) from error
     try:
         # Listings are never cached: other processes write here too.
         fs, root = url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
-        raise MissingDependency(f"{url}: {str(error).rstrip('.')} (pip install it beside crossfeed)") from error
+        raise MissingDependency(f"{name}: {_told(error, url).rstrip('.')} (pip install it beside crossfeed)") from error
     except ValueError as error:
-        raise InvalidInput(f"{url}: {error}; give a folder, or a URL such as s3://bucket/run") from error
+        raise InvalidInput(f"{name}: {_told(error, url)}; give a folder, or a URL such as s3://bucket/run") from error
     except Exception as error:  # clients look for credentials and connections when they are created
-        raise StoreError(f"{url}: cannot be opened ({str(error) or type(error).__name__})") from error
+        raise StoreError(f"{name}: cannot be opened ({_told(error, url)})") from error
     return fs, root.rstrip("/")
+
+
+def _told(error: Exception, url: str) -> str:
+    """Return a client's message without the credentials of the URL that it was given, in whatever form it has them."""
+    text = masked(reason(error))
+    for secret in credentials(url):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _names_of(fs: Any) -> tuple[str, ...]:

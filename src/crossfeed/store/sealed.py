@@ -28,6 +28,7 @@ from crossfeed.store.checksum import (
 )
 from crossfeed.store.files import Files
 from crossfeed.store.schema import check_document, is_known
+from crossfeed.store.shapes import form_fault
 
 __all__ = ["AGAIN", "RUN", "SealedFiles"]
 
@@ -112,10 +113,12 @@ class SealedFiles:
         if content is None:
             return None
         document, fault = parse_document(content)
-        if path == RUN and fault is None and not is_known(document):
+        sealed = is_known(document) if path == RUN else fault is None and self._run().sealed
+        if path == RUN and fault is None and not sealed and document.get("schema") != 1:
             return document  # `check_document` reports what it is
-        if fault is None and (path == RUN or self._run().sealed):
+        if fault is None and sealed:
             fault = document_fault(document, self._address(path))
+        fault = fault or form_fault(path, document)
         if fault is not None:
             self._set_aside(path, fault)
             return None

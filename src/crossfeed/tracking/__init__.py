@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from crossfeed.errors import InvalidInput
+from crossfeed.store.inside import refuse_links
 from crossfeed.tracking.follow import Tracker, followed
 
 __all__ = ["TRACKERS", "Tracker", "followed", "open_tracker"]
@@ -36,7 +37,9 @@ def open_tracker(name: str, folder: str | Path) -> Tracker:
 
     Raises:
         InvalidInput: There is no such tracker.
+        StoreError: There are links in the folder, which the tracker would follow.
     """
+    refuse_links(Path(folder))
     if name == "tensorboard":
         from crossfeed.tracking.tensorboard import TensorBoard
 

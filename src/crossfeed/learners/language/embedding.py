@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable
 from crossfeed.learners.language.fingerprints import embedder_place
@@ -88,7 +87,7 @@ class Embedder:
                     trust_remote_code=False,
                     model_kwargs={"use_safetensors": True},
                 )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # of any type, as for models (`crossfeed.learners.language.pretrained`)
             missing = "" if local or self._name == "auto" else f"{no_folder(place)}, and of the hub: "
             raise DataUnavailable(
                 f"cannot get the sentence encoder {self._name!r}: {missing}{first_line(error)} "

@@ -7,7 +7,7 @@ folder gives the model that it was made for, and token ids beyond the embeddings
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ _TOKENIZERS: Final = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+_MAPPINGS: Final = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json")
 _WRITTEN: Final = "give a folder that save_pretrained wrote"
 _COMPARED: Final = 500  # texts whose ids are compared
 
@@ -35,7 +36,7 @@ def check_files(folder: Path) -> None:
         folder: A local folder that is given as a base.
 
     Raises:
-        DataUnavailable: It holds an adapter, no configuration, or no tokenizer.
+        DataUnavailable: It holds an adapter, no configuration, or no tokenizer; or one of their files is none.
     """
     if (folder / "adapter_config.json").is_file():
         base = _json(folder / "adapter_config.json").get("base_model_name_or_path", "its base")
@@ -48,11 +49,45 @@ def check_files(folder: Path) -> None:
     config = _json(folder / "config.json")
     if not isinstance(config.get("model_type"), str):
         raise DataUnavailable(f"{folder / 'config.json'} names no model_type; {_WRITTEN}")
+    for name in _MAPPINGS:
+        if (folder / name).is_file():
+            _check_mapping(folder / name)
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise DataUnavailable(
             f"{folder} has no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...), so every text would be empty; save the "
             "tokenizer beside the model: tokenizer.save_pretrained(FOLDER)"
         )
+
+
+def broken_part(folder: Path) -> str:
+    """Return the file of a model's folder that is most likely at fault, after reading the folder failed.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The file's name.
+    """
+    from safetensors import safe_open
+    from tokenizers import Tokenizer
+    from transformers import AutoConfig
+
+    def weights(path: Path) -> None:
+        with safe_open(path, framework="numpy") as opened:
+            opened.keys()
+
+    readers: list[tuple[Path, Callable[[Path], object]]] = [
+        (folder / "config.json", lambda _: AutoConfig.from_pretrained(folder, local_files_only=True)),
+        (folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path))),
+        *((path, weights) for path in sorted(folder.glob("*.safetensors"))),
+    ]
+    for path, read in readers:
+        try:
+            if path.exists():
+                read(path)
+        except Exception:  # of any type, as libraries raise for files that are none
+            return path.name
+    return "config.json or tokenizer_config.json"
 
 
 def check_tokenizer(name: str, tokenizer: Any, embeddings: int, texts: Sequence[str]) -> None:
@@ -127,6 +162,13 @@ def _unlike_own_file(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
             f"{unlike:,} of {len(sample):,} texts; if the file is right, set tokenizer_class: PreTrainedTokenizerFast "
             "in tokenizer_config.json"
         )
+
+
+def _check_mapping(path: Path) -> None:
+    content = _json(path)
+    longest = content.get("model_max_length", 1)
+    if path.name == "tokenizer_config.json" and not isinstance(longest, int | float):
+        raise DataUnavailable(f"{path}: model_max_length is {longest!r}, not a number; {_WRITTEN}")
 
 
 def _json(path: Path) -> dict[str, Any]:

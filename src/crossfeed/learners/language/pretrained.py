@@ -9,11 +9,14 @@ from safetensors import SafetensorError
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.learners.language.hub import is_hub_id, local_only, no_folder
-from crossfeed.learners.language.model_folder import check_files
+from crossfeed.learners.language.model_folder import broken_part, check_files
 from crossfeed.learners.neural.device import Device, quiet
 from crossfeed.settings import local_path
 
 __all__ = ["attention_implementation", "check_lengths", "first_line", "read_model", "read_tokenizer"]
+
+_THEIRS = (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
+"""Errors whose messages transformers writes for people; those of other types say little without the type."""
 
 _SHORT = 256
 """Up to this many tokens plain attention is the fastest on a CPU; beyond it its memory grows too much."""
@@ -44,6 +47,7 @@ def read_model(name: str, revision: str | None, device: Device, longest: int) ->
         output_loading_info=True,
     )
     _check_whole(name, sorted(loaded["missing_keys"]))
+    _check_sizes(name, model.config)
     check_lengths(model.config, longest)
     _own(model)
     return model
@@ -99,6 +103,18 @@ def _check_whole(name: str, missing: list[str]) -> None:
         raise DataUnavailable(f"{name!r} lacks weights of its own architecture: {listed}; give a whole checkpoint")
 
 
+def _check_sizes(name: str, config: Any) -> None:
+    """Check that a model has layers and heads: with fewer than one transformers builds it all the same."""
+    text = config.get_text_config()
+    for size in ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size"):
+        value = getattr(text, size, 1)
+        if isinstance(value, int) and value < 1:
+            key = text.attribute_map.get(size, size)
+            raise DataUnavailable(
+                f"{name!r}: its config.json says {key}: {value}; give the number that it was trained with"
+            )
+
+
 def _own(model: torch.nn.Module) -> None:
     """Copy what was read: it is mapped from the file, and would change or vanish with it."""
     for tensor in (*model.parameters(), *model.buffers()):
@@ -116,7 +132,7 @@ def _read(kind: Any, name: str, revision: str | None, **options: Any) -> Any:
     try:
         with quiet():
             return kind.from_pretrained(str(folder) if local else name, revision=revision or "main", **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # of any type: transformers computes with what the files say before it has checked them
         raise DataUnavailable(_message(name, local, error)) from error
 
 
@@ -132,9 +148,13 @@ def first_line(error: Exception) -> str:
 
 def _message(name: str, local: bool, error: Exception) -> str:
     if local:
+        folder = Path(name).expanduser()
+        said = first_line(error)
+        if not isinstance(error, _THEIRS):
+            said = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}."
         return (
-            f"cannot read the folder {name!r} as a model: {first_line(error)} It needs config.json, a tokenizer and "
-            "weights in safetensors."
+            f"cannot read the folder {name!r} as a model: {said} What is at fault is its "
+            f"{broken_part(folder)}; it needs config.json, a tokenizer and weights in safetensors."
         )
     return (
         f"{no_folder(name)}, and the Hugging Face hub does not give it as a model: {first_line(error)} Where there is "

@@ -20,7 +20,7 @@ from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import Columns, page
 from crossfeed.errors import StoreError, StoreMismatch
-from crossfeed.records import collect
+from crossfeed.records import collect, read_failure
 from crossfeed.reporting.data.described import document_of, stored_experiment
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
 from crossfeed.reporting.data.measures import LOSS, measured_in
@@ -204,12 +204,9 @@ class Run:
 
 def _as_written(store: FolderStore, document: Mapping[str, Any], cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
     """Return the cells with the addresses that the run was written with; rules for ids may have changed since."""
-    try:
-        zeros = {entry["cell"]: entry["zero"] for entry in document["cells"]}
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"{store}/run.json: damaged: it lists no cells ({error!r})") from error
-    if not all(isinstance(zero, str) for zero in zeros.values()):
-        raise StoreError(f"{store}/run.json: damaged: a cell's zero is no text")
+    if "cells" not in document:
+        raise StoreError(f"{store}/run.json: damaged: it lists no cells; restore the file from a copy")
+    zeros = {entry["cell"]: entry["zero"] for entry in document["cells"]}
     if zeros.keys() != {cell.name for cell in cells}:
         raise StoreMismatch(
             f"{store}: experiment.yaml describes other cells than run.json lists; it was changed after the run was "
@@ -249,7 +246,7 @@ def _schedule(value: float | str | tuple[float, ...]) -> float | str:
 
 
 def _failures(store: FolderStore, cells: tuple[Cell, ...]) -> pd.DataFrame:
-    documents = [document for cell in cells if (document := store.read_document(f"failures/{cell.name}"))]
+    documents = [document for cell in cells if (document := read_failure(store, cell.name))]
     return pd.DataFrame(
         [[document.get(name) for name in _FAILURE_COLUMNS] for document in documents],
         columns=pd.Index(_FAILURE_COLUMNS),

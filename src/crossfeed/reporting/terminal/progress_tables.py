@@ -31,18 +31,18 @@ def render_status(status: RunStatus, console: Console) -> None:
     ]
     total = sum(cell.generations + 1 for cell in status.cells)
     done = sum(cell.reached + 1 for cell in status.cells)
-    console.print(Text(f"{status.name}: {len(status.cells)} cells, {', '.join(counted)}", style="bold"))
-    console.print(Text(f"{done} of {total} generations measured; {status.writer or 'nobody'} is at work on it"))
+    console.print(Text(f"{plain(status.name)}: {len(status.cells)} cells, {', '.join(counted)}", style="bold"))
+    console.print(Text(f"{done} of {total} generations measured; {plain(status.writer or 'nobody')} is at work on it"))
     listed = [c for c in status.cells if len(status.cells) <= _MANY or c.state not in ("finished", "waiting")]
     if not listed:
         return
     table = Table("cell", "state", "generation", "doing", "", box=None, pad_edge=False)
     for cell in listed:
-        table.add_row(*(Text(words) for words in _row(cell)))
+        table.add_row(*(Text(plain(words)) for words in _row(cell)))
     console.print(table)
     for cell in listed:
         if cell.failure is not None:
-            console.print(Text(f"{cell.cell} failed at {where(cell.failure)}: {plain(str(cell.failure['message']))}"))
+            console.print(Text(plain(f"{cell.cell} failed at {where(cell.failure)}: {cell.failure['message']}")))
     if any(cell.failure is not None for cell in listed):
         console.print(Text("crossfeed run ... --retry-failed tries these again"))
 

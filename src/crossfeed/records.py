@@ -65,13 +65,21 @@ def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.T
     Returns:
         The records; a shared generation 0 is listed under every cell that begins with it.
     """
+    shared: dict[str, pa.Table | None] = {}
     tables = []
     for cell in cells:
-        for generation in range(cell.experiment.generations + 1):
-            scope = scope_of(cell, generation)
-            if store.has_table("records", scope, generation):
-                tables.append(with_coordinates(store.read_table("records", scope, generation), cell, experiment))
+        zero = scope_of(cell, 0)
+        if zero not in shared:
+            shared[zero] = _records(store, zero, 0)
+        later = (_records(store, cell.name, t) for t in range(1, cell.experiment.generations + 1))
+        own = [table for table in (shared[zero], *later) if table is not None]
+        if own:
+            tables.append(with_coordinates(pa.concat_tables(own), cell, experiment))
     return pa.concat_tables(tables) if tables else with_coordinates(to_table(0, []), cells[0], experiment)
+
+
+def _records(store: Store, scope: str, generation: int) -> pa.Table | None:
+    return store.read_table("records", scope, generation) if store.has_table("records", scope, generation) else None
 
 
 def scope_of(cell: Cell, generation: int) -> str:

@@ -10,9 +10,10 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -97,6 +98,23 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     no_effect: ClassVar[frozenset[str]] = frozenset()
     always_told: ClassVar[frozenset[str]] = frozenset()
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """See `identity`; the cells of a grid share most of their parts."""
+        return _identity_of(self, ())
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with some fields replaced; what was computed from the old ones is left behind.
+
+        Args:
+            update: New values of fields, which are not validated.
+            deep: See `pydantic.BaseModel.model_copy`.
+        """
+        copied = super().model_copy(update=update, deep=deep)
+        for name in vars(copied).keys() - type(self).model_fields.keys():
+            del vars(copied)[name]
+        return copied
 
 
 class LearnerSettings(Frozen):
@@ -385,15 +403,12 @@ def identity(value: Any, without: Collection[str] = ()) -> Any:
     Args:
         value: A description, or what it holds.
         without: Fields to leave out besides, by dotted path.
+
+    Returns:
+        Plain data, not to be changed: what is computed once is returned to all who ask.
     """
     if isinstance(value, Frozen):
-        return {
-            name: told
-            for name, field in type(value).model_fields.items()
-            if name not in value.no_effect
-            and name not in without
-            and (told := _told(value, name, field, without)) is not _DEFAULT
-        } | identity(value.model_extra or {})
+        return _identity_of(value, without) if without else value._identity  # noqa: SLF001 - kept where it belongs
     if isinstance(value, dict):
         return {key: identity(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -411,6 +426,16 @@ def is_finite_json(value: Any) -> bool:
 
 
 _DEFAULT: Final = object()
+
+
+def _identity_of(value: Frozen, without: Collection[str]) -> dict[str, Any]:
+    return {
+        name: told
+        for name, field in type(value).model_fields.items()
+        if name not in value.no_effect
+        and name not in without
+        and (told := _told(value, name, field, without)) is not _DEFAULT
+    } | identity(value.model_extra or {})
 
 
 def _told(value: Frozen, name: str, field: FieldInfo, without: Collection[str]) -> Any:

@@ -20,7 +20,7 @@ from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import Columns, page
 from crossfeed.errors import StoreError, StoreMismatch
-from crossfeed.records import collect
+from crossfeed.records import collect, failure_of
 from crossfeed.reporting.data.described import document_of, stored_experiment
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
 from crossfeed.reporting.data.measures import LOSS, measured_in
@@ -249,7 +249,9 @@ def _schedule(value: float | str | tuple[float, ...]) -> float | str:
 
 
 def _failures(store: FolderStore, cells: tuple[Cell, ...]) -> pd.DataFrame:
-    documents = [document for cell in cells if (document := store.read_document(f"failures/{cell.name}"))]
+    failed = set(store.documents("failures"))
+    named = (name for cell in cells if (name := failure_of(cell)) in failed)
+    documents = [document for name in named if (document := store.read_document(name))]
     return pd.DataFrame(
         [[document.get(name) for name in _FAILURE_COLUMNS] for document in documents],
         columns=pd.Index(_FAILURE_COLUMNS),

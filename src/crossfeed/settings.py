@@ -408,7 +408,7 @@ def identity(value: Any, without: Collection[str] = ()) -> Any:
         Plain data, not to be changed: what is computed once is returned to all who ask.
     """
     if isinstance(value, Frozen):
-        return _identity_of(value, without) if without else value._identity  # noqa: SLF001 - kept where it belongs
+        return _identity_of(value, without) if without else value._identity
     if isinstance(value, dict):
         return {key: identity(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

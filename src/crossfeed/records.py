@@ -47,11 +47,9 @@ def to_table(generation: int, numbers: Iterable[Measurement]) -> pa.Table:
     Returns:
         Columns ``generation, model, task, metric, value``.
     """
-    rows = [
-        {"generation": generation, "model": n.model, "task": n.task, "metric": n.metric, "value": n.value}
-        for n in numbers
-    ]
-    return pa.Table.from_pylist(rows, schema=_GENERATION_SCHEMA)
+    listed = list(numbers)
+    columns = {name: [getattr(each, name) for each in listed] for name in _GENERATION_SCHEMA.names[1:]}
+    return pa.table({"generation": [generation] * len(listed)} | columns, schema=_GENERATION_SCHEMA)
 
 
 def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.Table:
@@ -203,12 +201,12 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
         A table with the columns of a run's records.
     """
     rows, ecosystem = table.num_rows, cell.experiment.ecosystem
-    alpha, beta = _weights(ecosystem, table.column("generation").to_pylist(), table.column("model").to_pylist())
+    alpha, beta = _weights(ecosystem, table)
     columns: dict[str, Any] = {
-        "cell": pa.array([cell.name] * rows, pa.string()),
-        "seed": pa.array([cell.seed] * rows, pa.int64()),
-        "alpha": pa.array(alpha, pa.float64()),
-        "beta": pa.array(beta, pa.float64()),
+        "cell": pa.repeat(cell.name, rows),
+        "seed": pa.repeat(pa.scalar(cell.seed, pa.int64()), rows),
+        "alpha": alpha,
+        "beta": beta,
     }
     columns.update({name: table.column(name) for name in table.column_names})
     common = {"ecosystem.alpha": ecosystem.alpha, "ecosystem.beta": ecosystem.beta}
@@ -217,18 +215,21 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
     return pa.table(columns)
 
 
-def _weights(
-    ecosystem: Ecosystem, generations: Sequence[int], models: Sequence[str]
-) -> tuple[list[float | None], list[float | None]]:
-    """Return alpha and beta of each row's entity; of several entities what they have in common, else None."""
+def _weights(ecosystem: Ecosystem, table: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """Return alpha and beta of each row's entity; of several entities what they have in common, else null."""
     place = {name: k for k, name in enumerate(ecosystem.names)}
-    known: dict[tuple[int, str], tuple[float | None, float | None]] = {}
-    for t, model in dict.fromkeys(zip(generations, models, strict=True)):
-        of = [place[name] for name in model.split("+") if name in place] or list(place.values())
-        # Generation 0 is listed with the weights in force from generation 1 on, so that a curve has one of each.
-        known[t, model] = _common(ecosystem.alphas(max(t, 1))[of]), _common(ecosystem.betas(max(t, 1))[of])
-    pairs = [known[row] for row in zip(generations, models, strict=True)]
-    return [alpha for alpha, _ in pairs], [beta for _, beta in pairs]
+    models = table.column("model").combine_chunks().dictionary_encode()
+    names = models.dictionary.to_pylist()
+    codes = table.column("generation").to_numpy() * len(names) + models.indices.to_numpy()
+    known, rows = np.unique(codes, return_inverse=True)
+    pairs = [divmod(code, len(names)) for code in known.tolist()]
+    # Generation 0 is listed with the weights in force from generation 1 on, so that a curve has one of each.
+    in_force = {t: (ecosystem.alphas(max(t, 1)), ecosystem.betas(max(t, 1))) for t in {t for t, _ in pairs}}
+    of = [[place[each] for each in name.split("+") if each in place] or list(place.values()) for name in names]
+    alpha = [_common(in_force[t][0][of[model]]) for t, model in pairs]
+    beta = [_common(in_force[t][1][of[model]]) for t, model in pairs]
+    each = pa.array(rows)
+    return pa.array(alpha, pa.float64()).take(each), pa.array(beta, pa.float64()).take(each)
 
 
 def _common(weights: NDArray[np.float64]) -> float | None:
@@ -241,4 +242,5 @@ def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
     numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in known)
     text = str(list(value) if isinstance(value, tuple) else value)  # a schedule as it is written in YAML
     plain = value if value is None else float(value) if numeric else text
-    return pa.array([plain] * rows, pa.float64() if numeric else pa.string())
+    kind = pa.float64() if numeric else pa.string()
+    return pa.nulls(rows, kind) if plain is None else pa.repeat(pa.scalar(plain, kind), rows)

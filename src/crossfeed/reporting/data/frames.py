@@ -79,7 +79,8 @@ class Run:
         document = document_of(store)
         experiment = stored_experiment(store, document)
         cells = _as_written(store, document, experiment.cells())
-        records = collect(store, experiment, cells).to_pandas()
+        # Column by column, each dropped once it is converted: millions of records are in memory once.
+        records = collect(store, experiment, cells).to_pandas(split_blocks=True, self_destruct=True)
         position = {cell.name: number // len(experiment.seeds) for number, cell in enumerate(cells)}
         records["point"] = records["cell"].map(position).astype("int64")
         failures = _failures(store, cells)

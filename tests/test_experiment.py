@@ -163,3 +163,23 @@ def test_the_stored_description_is_plain_yaml_with_every_default(fake):
     data = yaml.safe_load(fake().to_yaml())
     assert data["ecosystem"]["fresh_fraction"] == 0.0
     assert data["metrics"]["accuracy"] == {"every": 1, "items": 128}
+
+
+def test_cells_share_the_parts_that_the_grid_leaves_alone_and_have_the_ids_of_whole_descriptions(fake):
+    experiment = fake("grid={ecosystem.alpha: [0, 1], tasks.warm.test: [4, 5]}", "seeds=[0, 1]")
+    cells = experiment.cells()
+    assert len({id(cell.experiment.learner) for cell in cells}) == 1
+    assert len({id(cell.experiment.tasks["cold"]) for cell in cells}) == 1
+    for cell in cells:
+        (whole,) = Experiment.from_yaml(cell.experiment.to_yaml()).cells()
+        assert (whole.id, whole.start, whole.zero) == (cell.id, cell.start, cell.zero)
+        assert cell.experiment.tasks["warm"].test == cell.point["tasks.warm.test"]
+
+
+def test_a_changed_copy_has_an_id_of_its_own(fake):
+    experiment = fake("ecosystem.alpha=0.5")
+    (cell,) = experiment.cells()
+    known = cell.id
+    (other,) = experiment.model_copy(update={"n": 17}).cells()
+    assert other.id != known
+    assert other.id == fake("ecosystem.alpha=0.5", "n=17").cells()[0].id

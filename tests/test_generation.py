@@ -146,3 +146,45 @@ def test_realised_counts_add_up_to_what_is_read(fake):
         for name in context.entities:
             assert sum(n.value for n in numbers if n.model == name) == 80
         assert {n.task for n in numbers} == ({"private", "public"} | ({"fresh", *context.entities} if t else set()))
+
+
+def test_training_sets_composed_at_once_are_those_composed_source_by_source(fake):
+    scheme = ("ecosystem.history=accumulate", "ecosystem.fresh_fraction=0.2", "ecosystem.alpha=0.6", "generations=3")
+    names = "[{name: a, private: warm}, {name: b, private: cold, share: 0}, {name: c, private: warm, share: 5}]"
+    context = context_of(fake(*scheme, "n=60", "pool_size=30", f"ecosystem.entities={names}"))
+    states = update(context, 0, context.learner.start(range(3)), compose(context, 0, {}))
+    pools = {}
+    for t in (1, 2, 3):
+        pools[t] = publish(context, t, states)
+        sets = compose(context, t, pools)
+        for k, training in enumerate(sets):
+            draws, weights = context.selection.draws(t, k), context.selection.weights(t, k)
+            read = [source for source in draws.sources if len(draws.of(source)[0])]
+            assert [Source(part.source, part.born) for part in training.parts] == read
+            for part, source in zip(training.parts, read, strict=True):
+                positions, index = draws.of(source)
+                assert part.positions.tolist() == positions.tolist()
+                assert part.weight == weights[source]
+                assert part.items.equals(one_by_one(context, k, source, pools, index))
+        states = update(context, t, states, sets)
+
+
+def one_by_one(context, entity: int, source: Source, pools, index) -> pa.Table:
+    """The naive twin: the items of one source, each looked up in its author's part of the pool."""
+    if source.name == "private":
+        return context.private(entity).take(pa.array(index))
+    if source.name == "public":
+        return context.tasks["public"].train.take(pa.array(index))
+    if source.name == "fresh":
+        return context.fresh[source.born - 1].take(pa.array(index))
+    pool = pools[source.born]
+    own = pool.filter(pc.equal(pool.column("author"), source.name))
+    rows = [own.column("item").to_pylist().index(item) for item in index.tolist()]
+    return own.select(["prompt", "completion"]).take(pa.array(rows))
+
+
+def test_the_items_to_generate_are_those_that_each_reader_draws_from_each_author(fake):
+    context = context_of(fake("ecosystem.history=accumulate", "ecosystem.alpha=0.5", "n=40", "generations=3"))
+    for t, (j, author) in itertools.product((1, 2, 3), enumerate(context.entities)):
+        drawn = [context.selection.draws(later, k).of(Source(author, t))[1] for later in range(t, 4) for k in range(2)]
+        assert context.selection.requested(t, j).tolist() == sorted(set(np.concatenate(drawn).tolist()))

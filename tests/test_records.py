@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from crossfeed import Run, open_store, run
 from crossfeed.description.experiment import Experiment
 from crossfeed.exact.prediction import predict
+from crossfeed.records import collect, scope_of, with_coordinates
 from crossfeed.store.memory import MemoryStore
 from crossfeed.store.schema import RECORD_COLUMNS
 
@@ -112,3 +116,28 @@ def test_a_prediction_has_the_same_columns():
     for table in (prediction.records, prediction.limit):
         had = table[table["model"] != ""]
         assert (had["alpha"] == had["ecosystem.alpha"].where(had["model"] == "b", 0.0)).all()
+
+
+class Counting(MemoryStore):
+    """A store that counts how often each table is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: Counter[tuple[str, str, int]] = Counter()
+
+    def read_table(self, step: str, scope: str, generation: int) -> pa.Table:
+        self.read[step, scope, generation] += 1
+        return super().read_table(step, scope, generation)
+
+
+def test_every_table_of_records_is_read_once_and_none_is_left_out():
+    experiment, store = Experiment.from_yaml(OWN), Counting()
+    run(experiment, store)
+    store.read.clear()
+    cells = experiment.cells()
+    collected = collect(store, experiment, cells)
+    assert set(store.read.values()) == {1}
+    assert len(store.read) == 1 + 2 * len(cells)  # generation 0 is shared
+    places = [(cell, t) for cell in cells for t in range(3)]
+    tables = [(store.read_table("records", scope_of(cell, t), t), cell) for cell, t in places]
+    assert collected.equals(pa.concat_tables([with_coordinates(table, cell, experiment) for table, cell in tables]))

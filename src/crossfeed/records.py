@@ -38,7 +38,6 @@ _GENERATION_SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
-_PLACE = {"cell": pa.string(), "seed": pa.int64(), "alpha": pa.float64(), "beta": pa.float64()}
 
 
 def to_table(generation: int, numbers: Iterable[Measurement]) -> pa.Table:
@@ -51,11 +50,9 @@ def to_table(generation: int, numbers: Iterable[Measurement]) -> pa.Table:
     Returns:
         Columns ``generation, model, task, metric, value``.
     """
-    rows = [
-        {"generation": generation, "model": n.model, "task": n.task, "metric": n.metric, "value": n.value}
-        for n in numbers
-    ]
-    return pa.Table.from_pylist(rows, schema=_GENERATION_SCHEMA)
+    listed = list(numbers)
+    columns = {name: [getattr(each, name) for each in listed] for name in _GENERATION_SCHEMA.names[1:]}
+    return pa.table({"generation": [generation] * len(listed)} | columns, schema=_GENERATION_SCHEMA)
 
 
 def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.Table:
@@ -69,13 +66,21 @@ def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.T
     Returns:
         The records; a shared generation 0 is listed under every cell that begins with it.
     """
+    shared: dict[str, pa.Table | None] = {}
     tables = []
     for cell in cells:
-        for generation in range(cell.experiment.generations + 1):
-            scope = scope_of(cell, generation)
-            if store.has_table("records", scope, generation):
-                tables.append(with_coordinates(store.read_table("records", scope, generation), cell, experiment))
+        zero = scope_of(cell, 0)
+        if zero not in shared:
+            shared[zero] = _records(store, zero, 0)
+        later = (_records(store, cell.name, t) for t in range(1, cell.experiment.generations + 1))
+        own = [table for table in (shared[zero], *later) if table is not None]
+        if own:
+            tables.append(with_coordinates(pa.concat_tables(own), cell, experiment))
     return pa.concat_tables(tables) if tables else with_coordinates(to_table(0, []), cells[0], experiment)
+
+
+def _records(store: Store, scope: str, generation: int) -> pa.Table | None:
+    return store.read_table("records", scope, generation) if store.has_table("records", scope, generation) else None
 
 
 def scope_of(cell: Cell, generation: int) -> str:
@@ -214,12 +219,18 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
     Returns:
         A table with the columns of a run's records.
     """
-    placed = coordinates(table.column("generation").to_pylist(), table.column("model").to_pylist(), cell, experiment)
-    columns: dict[str, Any] = {name: pa.array(placed.pop(name), kind) for name, kind in _PLACE.items()}
+    rows, ecosystem = table.num_rows, cell.experiment.ecosystem
+    alpha, beta = _weights(ecosystem, table)
+    columns: dict[str, Any] = {
+        "cell": pa.repeat(cell.name, rows),
+        "seed": pa.repeat(pa.scalar(cell.seed, pa.int64()), rows),
+        "alpha": alpha,
+        "beta": beta,
+    }
     columns.update({name: table.column(name) for name in table.column_names})
-    for path, values in placed.items():
-        numeric = is_numeric(values_of(path, cell, experiment))
-        columns[path] = pa.array(values, pa.float64() if numeric else pa.string())
+    common = {"ecosystem.alpha": ecosystem.alpha, "ecosystem.beta": ecosystem.beta}
+    for path, value in (common | cell.point).items():
+        columns[path] = _column(value, values_of(path, cell, experiment), rows)
     return pa.table(columns)
 
 
@@ -237,18 +248,9 @@ def coordinates(
     Returns:
         Columns ``cell, seed, alpha, beta``, ``ecosystem.alpha, ecosystem.beta`` and the grid's other fields.
     """
-    rows, ecosystem = len(generations), cell.experiment.ecosystem
-    alpha, beta = _weights(ecosystem, generations, models)
-    columns: dict[str, list[Any]] = {
-        "cell": [cell.name] * rows,
-        "seed": [cell.seed] * rows,
-        "alpha": alpha,
-        "beta": beta,
-    }
-    common = {"ecosystem.alpha": ecosystem.alpha, "ecosystem.beta": ecosystem.beta}
-    for path, value in (common | cell.point).items():
-        columns[path] = [_plain(value, values_of(path, cell, experiment))] * rows
-    return columns
+    numbers = pa.table({"generation": pa.array(generations, pa.int64()), "model": pa.array(models, pa.string())})
+    placed = with_coordinates(numbers, cell, experiment)
+    return {name: placed.column(name).to_pylist() for name in placed.column_names if name not in numbers.column_names}
 
 
 def values_of(path: str, cell: Cell, experiment: Experiment) -> Sequence[Any]:
@@ -263,18 +265,21 @@ def values_of(path: str, cell: Cell, experiment: Experiment) -> Sequence[Any]:
     return values or (getattr(cell.experiment.ecosystem, path.rpartition(".")[2]),)
 
 
-def _weights(
-    ecosystem: Ecosystem, generations: Sequence[int], models: Sequence[str]
-) -> tuple[list[float | None], list[float | None]]:
-    """Return alpha and beta of each row's entity; of several entities what they have in common, else None."""
+def _weights(ecosystem: Ecosystem, table: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """Return alpha and beta of each row's entity; of several entities what they have in common, else null."""
     place = {name: k for k, name in enumerate(ecosystem.names)}
-    known: dict[tuple[int, str], tuple[float | None, float | None]] = {}
-    for t, model in dict.fromkeys(zip(generations, models, strict=True)):
-        of = [place[name] for name in model.split("+") if name in place] or list(place.values())
-        # Generation 0 is listed with the weights in force from generation 1 on, so that a curve has one of each.
-        known[t, model] = _common(ecosystem.alphas(max(t, 1))[of]), _common(ecosystem.betas(max(t, 1))[of])
-    pairs = [known[row] for row in zip(generations, models, strict=True)]
-    return [alpha for alpha, _ in pairs], [beta for _, beta in pairs]
+    models = table.column("model").combine_chunks().dictionary_encode()
+    names = models.dictionary.to_pylist()
+    codes = table.column("generation").to_numpy() * len(names) + models.indices.to_numpy()
+    known, rows = np.unique(codes, return_inverse=True)
+    pairs = [divmod(code, len(names)) for code in known.tolist()]
+    # Generation 0 is listed with the weights in force from generation 1 on, so that a curve has one of each.
+    in_force = {t: (ecosystem.alphas(max(t, 1)), ecosystem.betas(max(t, 1))) for t in {t for t, _ in pairs}}
+    of = [[place[each] for each in name.split("+") if each in place] or list(place.values()) for name in names]
+    alpha = [_common(in_force[t][0][of[model]]) for t, model in pairs]
+    beta = [_common(in_force[t][1][of[model]]) for t, model in pairs]
+    each = pa.array(rows)
+    return pa.array(alpha, pa.float64()).take(each), pa.array(beta, pa.float64()).take(each)
 
 
 def _common(weights: NDArray[np.float64]) -> float | None:
@@ -290,8 +295,10 @@ def is_numeric(values: Sequence[Any]) -> bool:
     return all(isinstance(each, int | float) and not isinstance(each, bool) for each in values if each is not None)
 
 
-def _plain(value: Any, values: Sequence[Any]) -> Any:
-    """Return a value as it is listed: a float if all of its field's values are numbers, else a string, or None."""
-    if value is None:
-        return None
-    return float(value) if is_numeric(values) else str(list(value) if isinstance(value, tuple) else value)
+def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
+    """Return a value in every row: floats if all values of its field are numbers, else strings; None is null."""
+    numeric = is_numeric(values)
+    text = str(list(value) if isinstance(value, tuple) else value)  # a schedule as it is written in YAML
+    plain = value if value is None else float(value) if numeric else text
+    kind = pa.float64() if numeric else pa.string()
+    return pa.nulls(rows, kind) if plain is None else pa.repeat(pa.scalar(plain, kind), rows)

@@ -11,9 +11,10 @@ import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -99,6 +100,23 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     no_effect: ClassVar[frozenset[str]] = frozenset()
     always_told: ClassVar[frozenset[str]] = frozenset()
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """See `identity`; the cells of a grid share most of their parts."""
+        return _identity_of(self, ())
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with some fields replaced; what was computed from the old ones is left behind.
+
+        Args:
+            update: New values of fields, which are not validated.
+            deep: See `pydantic.BaseModel.model_copy`.
+        """
+        copied = super().model_copy(update=update, deep=deep)
+        for name in vars(copied).keys() - type(self).model_fields.keys():
+            del vars(copied)[name]
+        return copied
 
 
 class LearnerSettings(Frozen):
@@ -387,15 +405,12 @@ def identity(value: Any, without: Collection[str] = ()) -> Any:
     Args:
         value: A description, or what it holds.
         without: Fields to leave out besides, by dotted path.
+
+    Returns:
+        Plain data, not to be changed: what is computed once is returned to all who ask.
     """
     if isinstance(value, Frozen):
-        return {
-            name: told
-            for name, field in type(value).model_fields.items()
-            if name not in value.no_effect
-            and name not in without
-            and (told := _told(value, name, field, without)) is not _DEFAULT
-        } | identity(value.model_extra or {})
+        return _identity_of(value, without) if without else value._identity
     if isinstance(value, dict):
         return {key: identity(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -422,6 +437,17 @@ def local_path(text: str) -> Path:
         text: The path.
     """
     return Path(os.path.expanduser(text))  # that of pathlib raises an error where there is no such user
+
+
+def _identity_of(value: Frozen, without: Collection[str]) -> dict[str, Any]:
+    extra: dict[str, Any] = identity(value.model_extra or {})  # of a part whose package is missing
+    return {
+        name: told
+        for name, field in type(value).model_fields.items()
+        if name not in value.no_effect
+        and name not in without
+        and (told := _told(value, name, field, without)) is not _DEFAULT
+    } | extra
 
 
 def _told(value: Frozen, name: str, field: FieldInfo, without: Collection[str]) -> Any:

@@ -104,3 +104,17 @@ def test_failures_and_short_runs_are_said(partly):
 
 def test_a_run_without_numbers_says_so(make):
     assert "Nothing has been measured yet." in printed(make("learner.diverge_at=0"))
+
+
+def test_a_large_grid_is_shown_in_part_with_a_word_on_the_rest(make):
+    alphas, betas = ("[" + ",".join(f"{k / 8:g}" for k in range(9)) + "]" for _ in range(2))
+    run = make(
+        "metrics={loss: {}}", "generations=1", "n=8", f"grid={{ecosystem.alpha: {alphas}, ecosystem.beta: {betas}}}"
+    )
+    text = printed(run)
+    shown = re.findall(r"alpha = (\S+)", text)
+    assert len(shown) == 32
+    assert set(shown) >= {"0", "1"}
+    assert set(re.findall(r"beta = (\S+?)\)", text)) == {"0", "0.375", "0.625", "1"}
+    assert "32 of 81 grid points; all are in the report's files and in --json." in text
+    assert len(text.splitlines()) < 250

@@ -38,6 +38,7 @@ from crossfeed.errors import InvalidInput
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
     from crossfeed.protocols import Progress
+    from crossfeed.reporting.data.frames import Run
 
 ReportFolder = Annotated[
     Path | None,
@@ -95,6 +96,7 @@ def run(
     from crossfeed.display.progress import for_stream
     from crossfeed.executors import executor_for
     from crossfeed.loop import run as run_experiment
+    from crossfeed.reporting.data.frames import Run
     from crossfeed.reporting.reports import report as write_report
     from crossfeed.store import open_store
     from crossfeed.tracking import open_tracker
@@ -110,7 +112,7 @@ def run(
     try:
         with for_stream(sys.stderr, quiet=quiet) as progress:
             _log_start(progress, experiment, place, chosen.workers)
-            outcome = run_experiment(
+            failures = run_experiment(  # its records, which can be millions, are read again for the tables
                 experiment,
                 store,
                 data_root=data_root,
@@ -119,17 +121,18 @@ def run(
                 executor=chosen,
                 spread=spread,
                 tracker=tracker,
-            )
+            ).failures
     except KeyboardInterrupt:
         complain(f"stopped; finished work is kept in {place}, and the same command goes on from there")
         raise typer.Exit(STOPPED) from None
     try:
+        loaded = Run.load(place)
         try:
-            _show(place, as_json=as_json)
+            _show(loaded, as_json=as_json)
         except BrokenPipeError:  # who reads no tables to their end may read the report
-            write_report(place, rewrite=False)
+            write_report(loaded, rewrite=False)
             raise
-        page = write_report(place, rewrite=False)
+        page = write_report(loaded, rewrite=False)
         if not as_json:
             typer.echo(f"records  {masked(place.rstrip('/'))}/records.parquet")
             typer.echo(f"report   {page}")
@@ -138,7 +141,7 @@ def run(
             f"stopped; the run is finished, `crossfeed show {place}` prints it, `crossfeed report {place}` writes it"
         )
         raise typer.Exit(STOPPED) from None
-    raise typer.Exit(NOT_ALL_WELL if outcome.failures else 0)
+    raise typer.Exit(NOT_ALL_WELL if failures else 0)
 
 
 @commands.command(
@@ -149,7 +152,9 @@ def run(
 )
 def show(place: Location, as_json: AsJson = False) -> None:
     """Print a run's tables; it may still be running."""
-    _show(place, as_json=as_json)
+    from crossfeed.reporting.data.frames import Run
+
+    _show(Run.load(place), as_json=as_json)
 
 
 @commands.command(epilog=examples("crossfeed status runs/quickstart-0123456789ab"))
@@ -225,13 +230,11 @@ def _to_run(source: str, overrides: list[str] | None, out: str | None) -> tuple[
     return experiment, source
 
 
-def _show(place: str, *, as_json: bool) -> None:
-    from crossfeed.reporting.data.frames import Run
+def _show(loaded: Run, *, as_json: bool) -> None:
     from crossfeed.reporting.terminal.benchmarks import render_evaluation
     from crossfeed.reporting.terminal.run_data import run_data
     from crossfeed.reporting.terminal.tables import render
 
-    loaded = Run.load(place)
     if as_json:
         print_json(run_data(loaded))
         return

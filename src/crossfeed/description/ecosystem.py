@@ -14,6 +14,7 @@ that pass (`crossfeed.generation.curation`).
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -175,7 +176,7 @@ class Ecosystem(Frozen):
             **{name: list(map(_own, values)) for name, values in own.items() if any(v is not None for v in values)},
         }
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The entities' names, in order."""
         return tuple(entity.name for entity in self.entities)

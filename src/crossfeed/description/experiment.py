@@ -22,7 +22,7 @@ from crossfeed.description.labels import digest, label
 from crossfeed.description.many_entities import spell_out
 from crossfeed.description.missing import Missing
 from crossfeed.description.parts import Learner, Metrics, Task
-from crossfeed.description.reading import assign, override, validate
+from crossfeed.description.reading import assign, fields_of, override, validate
 from crossfeed.description.registry import combined_learner
 from crossfeed.description.strict_yaml import dump_yaml, parse_yaml
 from crossfeed.display.formatting import shown, word
@@ -264,7 +264,7 @@ class Experiment(Frozen):
 
     @cached_property
     def _cells(self) -> tuple[Cell, ...]:
-        base = self.model_dump(mode="python") | {"grid": {}}
+        base = fields_of(self) | {"grid": {}}  # parts that no cell changes are the same objects in all of them
         cells = []
         for values in itertools.product(*self.grid.values()):
             point = dict(zip(self.grid, values, strict=True))
@@ -308,9 +308,9 @@ class Cell:
     def id(self) -> str:
         """A hash of everything that affects the cell's results."""
         content: dict[str, Any] = identity(self.experiment, ("learner",)) | {"learner": self._learners(identity)}
-        for entity in content["ecosystem"]["entities"]:
-            entity.pop("learner", None)  # the learners above are complete
-        return digest(content)
+        ecosystem = content["ecosystem"]
+        entities = [{k: v for k, v in each.items() if k != "learner"} for each in ecosystem["entities"]]
+        return digest(content | {"ecosystem": ecosystem | {"entities": entities}})  # the learners are complete
 
     @cached_property
     def start(self) -> str:

@@ -18,6 +18,7 @@ from crossfeed.errors import InvalidDescription
 __all__ = [
     "Nested",
     "assign",
+    "fields_of",
     "nested",
     "override",
     "preset_names",
@@ -34,7 +35,7 @@ def assign(data: Any, path: str, value: Any) -> Any:
     """Return a copy of nested plain data with the value at a dotted path replaced or added.
 
     Args:
-        data: Mappings and lists.
+        data: Mappings, lists and descriptions; what the path does not lead through is kept as it is.
         path: Keys and list positions, separated by dots.
         value: The new value.
 
@@ -50,7 +51,7 @@ def assign(data: Any, path: str, value: Any) -> Any:
     if path.count(".") >= DEEPEST:
         raise ValueError(f"{shown(path)} leads deeper than {DEEPEST} levels")
     if isinstance(data, BaseModel):
-        data = data.model_dump(mode="python")
+        data = fields_of(data)
     if isinstance(data, list | tuple):
         if not re.fullmatch(r"[0-9]{1,9}", head) or int(head) >= len(data):
             raise ValueError(f"{shown(head)} is not an entry of a list of {len(data)} (counted from 0)")
@@ -60,6 +61,16 @@ def assign(data: Any, path: str, value: Any) -> Any:
     if not isinstance(data, dict):
         raise ValueError(f"{shown(head)} cannot be set: there is {shown(data)}, not a mapping")
     return data | {head: assign(data.get(head, {}), rest, value) if rest else value}
+
+
+def fields_of(described: BaseModel) -> dict[str, Any]:
+    """Return a description's fields by name, its parts as they are.
+
+    Args:
+        described: A description, or a part of one.
+    """
+    fields = {name: getattr(described, name) for name in type(described).model_fields}
+    return fields | (described.model_extra or {})
 
 
 def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:

@@ -13,8 +13,10 @@ also a function of what passes (`crossfeed.generation.curation`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, order=True)
-class Source:
+class Source(NamedTuple):
     """An origin of items: real data or an author, and the generation of publication.
 
     Attributes:
@@ -97,6 +98,32 @@ class Draws:
         positions = np.flatnonzero(self.source == self.sources.index(source))
         return positions, self.index[positions]
 
+    def by_source(self) -> Iterator[tuple[Source, NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield every source that is drawn from, in order, with what `of` returns of it: one pass for all of them."""
+        order = np.argsort(self.source, kind="stable")
+        index, counts = self.index[order], np.bincount(self.source, minlength=len(self.sources))
+        end = 0
+        for place in np.flatnonzero(counts).tolist():
+            begin, end = end, end + int(counts[place])
+            yield self.sources[place], order[begin:end], index[begin:end]
+
+    def published(self, generation: int, authors: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the draws of what was published at one generation, in order.
+
+        Args:
+            generation: The generation of publication.
+            authors: All entities' names, in order.
+
+        Returns:
+            ``(m,)`` author's indices j, and ``(m,)`` item indices in step with them.
+        """
+        first = Source(authors[0], generation)
+        if first not in self.sources:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        author = self.source - self.sources.index(first)  # a generation's authors stand side by side
+        here = (author >= 0) & (author < len(authors))
+        return author[here], self.index[here]
+
 
 def kept_generations(ecosystem: Ecosystem, generation: int) -> range:
     """Return the generations whose pools a training set may draw from.
@@ -132,18 +159,21 @@ def mixture_weights(
     """
     alpha = float(ecosystem.alphas(generation)[entity])
     beta = float(ecosystem.betas(generation)[entity])
-    weights = {Source(PRIVATE): (1 - alpha) * beta, Source(PUBLIC): (1 - alpha) * (1 - beta)}
-    if generation == 0:
-        return weights
-    kept = kept_generations(ecosystem, generation)
-    fresh = ecosystem.fresh_fraction
-    for born in kept:
+    kept, fresh = kept_generations(ecosystem, generation), ecosystem.fresh_fraction
+    values = [(1 - alpha) * beta, (1 - alpha) * (1 - beta)]
+    for _ in kept:
         newly = alpha / len(kept)
-        if fresh > 0:
-            weights[Source(FRESH, born)] = newly * fresh
-        for name, share in zip(ecosystem.names, ecosystem.shares, strict=True):
-            weights[Source(name, born)] = newly * (1 - fresh) * float(share)
-    return weights if rates is None else _curated(weights, rates, alpha, beta)
+        values += [newly * fresh] if fresh > 0 else []
+        values += (newly * (1 - fresh) * ecosystem.shares).tolist()
+    weights = dict(zip(_sources(ecosystem.names, kept, fresh > 0), values, strict=True))
+    return weights if rates is None or generation == 0 else _curated(weights, rates, alpha, beta)
+
+
+@lru_cache(maxsize=64)
+def _sources(names: tuple[str, ...], kept: range, fresh: bool) -> tuple[Source, ...]:
+    """Return the sources of a training set in order; all entities have the same."""
+    pools = [Source(name, born) for born in kept for name in ((FRESH, *names) if fresh else names)]
+    return (Source(PRIVATE), Source(PUBLIC), *pools)
 
 
 def _curated(
@@ -167,7 +197,8 @@ def pass_rates(sizes: Sizes, names: Sequence[str], passing: PassingItems) -> dic
     Returns:
         Shares in [0, 1] by pool source.
     """
-    return {source: len(items) / _size_of(source, sizes, names, 0) for source, items in passing.items()}
+    size_of = _by_source(sizes, names, 0)
+    return {source: len(items) / size_of(source) for source, items in passing.items()}
 
 
 def draw(
@@ -200,7 +231,8 @@ def draw(
     # One row a draw, so that fewer draws are a prefix of more draws.
     numbers = generator(seed, "draw", generation, ecosystem.names[entity]).random((n, 2))
     source = _categorical(np.array(list(weights.values())), numbers[:, 0])
-    sizes_of = [len(passing[s]) if s in passing else _size_of(s, sizes, ecosystem.names, entity) for s in sources]
+    size_of = _by_source(sizes, ecosystem.names, entity)
+    sizes_of = [len(passing[s]) if s in passing else size_of(s) for s in sources]
     counts = np.array(sizes_of, dtype=np.int64)
     index = np.minimum((numbers[:, 1] * counts[source]).astype(np.int64), counts[source] - 1)
     for position, curated in enumerate(passing.get(each) for each in sources):
@@ -219,11 +251,7 @@ def _categorical(weights: NDArray[np.float64], uniform: NDArray[np.float64]) -> 
     return picked
 
 
-def _size_of(source: Source, sizes: Sizes, names: Sequence[str], entity: int) -> int:
-    if source.name == PRIVATE:
-        return sizes.private[entity]
-    if source.name == PUBLIC:
-        return sizes.public
-    if source.name == FRESH:
-        return sizes.fresh[source.born - 1]
-    return sizes.pool[names.index(source.name)]
+def _by_source(sizes: Sizes, names: Sequence[str], entity: int) -> Callable[[Source], int]:
+    """Return the number of items of a source as a function of it, for one entity."""
+    own = {PRIVATE: sizes.private[entity], PUBLIC: sizes.public, **dict(zip(names, sizes.pool, strict=True))}
+    return lambda source: sizes.fresh[source.born - 1] if source.name == FRESH else own[source.name]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from crossfeed.generation.curation import PASSED
 from crossfeed.keys import address, item_keys, uniforms
 
-__all__ = ["PROVENANCE", "ItemRequests", "by_author", "item_requests", "items_of", "join_pool"]
+__all__ = ["PROVENANCE", "ItemRequests", "PublishedItems", "item_requests", "join_pool"]
 
 PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", PASSED)
 """Columns of a stored pool that are not the items' own."""
@@ -93,33 +92,43 @@ def join_pool(
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def by_author(pool: pa.Table) -> dict[str, pa.Table]:
-    """Cut a stored pool into its authors' items.
+class PublishedItems:
+    """A stored pool, of which the items of all authors are read at once: with many authors each has a handful.
 
     Args:
-        pool: The pool, authors in order.
-
-    Returns:
-        The rows of each author, by name.
+        pool: The pool, authors in order, items ascending.
+        authors: All entities' names, in order.
     """
-    ends = pc.run_end_encode(pool.column("author").combine_chunks())
-    begins = [0, *ends.run_ends.to_pylist()]
-    slices = (pool.slice(begin, end - begin) for begin, end in pairwise(begins))
-    return dict(zip(ends.values.to_pylist(), slices, strict=True))
 
+    def __init__(self, pool: pa.Table, authors: Sequence[str]) -> None:
+        place = {name: j for j, name in enumerate(authors)}
+        runs = pc.run_end_encode(pool.column("author").combine_chunks())
+        present = np.array([place[name] for name in runs.values.to_pylist()], dtype=np.int64)
+        ends = runs.run_ends.to_numpy()
+        begins = np.concatenate([[0], ends[:-1]])
+        item = pool.column("item").to_numpy()
+        self._items = pool.drop_columns([name for name in PROVENANCE if name in pool.column_names])
+        self._rows = {authors[j]: (int(b), int(e)) for j, b, e in zip(present, begins, ends, strict=True)}
+        self._most = int(item.max()) + 1
+        self._places = np.repeat(present, ends - begins) * self._most + item
 
-def items_of(own: pa.Table, items: NDArray[np.int64] | None) -> pa.Table:
-    """Return items of an author at one generation, without their provenance.
+    def all_of(self, author: str) -> pa.Table:
+        """Return all items of an author, without their provenance.
 
-    Args:
-        own: The author's part of a stored pool.
-        items: ``(m,)`` item indices, in any order and with repeats; None for all items.
+        Args:
+            author: Its name.
+        """
+        begin, end = self._rows[author]
+        return self._items.slice(begin, end - begin)
 
-    Returns:
-        The items' own columns, in the order of `items`.
-    """
-    plain = own.drop_columns([name for name in PROVENANCE if name in own.column_names])
-    if items is None:
-        return plain
-    rows = np.searchsorted(own.column("item").to_numpy(), items)
-    return plain.take(pa.array(rows))
+    def take(self, author: NDArray[np.int64], item: NDArray[np.int64]) -> pa.Table:
+        """Return some items, without their provenance.
+
+        Args:
+            author: ``(m,)`` authors' indices j.
+            item: ``(m,)`` item indices, in any order and with repeats.
+
+        Returns:
+            The items in that order.
+        """
+        return self._items.take(pa.array(np.searchsorted(self._places, author * self._most + item)))

@@ -62,7 +62,7 @@ class PoolSelection:
         self._ecosystem, self._entities = experiment.ecosystem, experiment.ecosystem.names
         self._sizes, self._filters = sizes, filters
         self._draws: dict[tuple[int, int], Draws] = {}  # by generation and entity
-        self._requested: dict[tuple[int, int], NDArray[np.int64]] = {}  # by generation and author
+        self._requested: dict[int, list[NDArray[np.int64]]] = {}  # by generation, of each author
         self._masks: dict[int, CurationMask] = {}  # by generation
 
     def draws(self, generation: int, entity: int) -> Draws:
@@ -139,11 +139,10 @@ class PoolSelection:
         Returns:
             ``(m,)`` item indices, ascending; read at this generation or, if history accumulates, at a later one.
         """
-        place = (generation, author)
-        if place not in self._requested:
+        if generation not in self._requested:
             self._forget_all_except(generation)
-            self._requested[place] = self._look_ahead(generation, author)
-        return self._requested[place]
+            self._requested[generation] = self._look_ahead(generation)
+        return self._requested[generation][author]
 
     def publishes(self, generation: int) -> bool:
         """Return True if anything that could be published at a generation is read.
@@ -229,14 +228,19 @@ class PoolSelection:
         self._masks[generation] = CurationMask(synthetic, human_mask(self._filters, self._seed, generation, fresh))
         return self._masks[generation]
 
-    def _look_ahead(self, generation: int, author: int) -> NDArray[np.int64]:
+    def _look_ahead(self, generation: int) -> list[NDArray[np.int64]]:
+        """Return the items of each author that are read, at this generation or later."""
         last = self._experiment.generations if self._ecosystem.accumulates else generation
-        readers = range(generation, last + 1)
+        readers, everyone = range(generation, last + 1), range(len(self._entities))
         if self._learner.reads == "everything" or self.reads_items:
-            return np.arange(self._sizes.pool[author] if self._has_weight(author, readers) else 0)
-        source = Source(self._entities[author], generation)
-        drawn = [self.draws(later, k).of(source)[1] for later in readers for k in range(len(self._entities))]
-        return np.unique(np.concatenate(drawn))
+            return [np.arange(self._sizes.pool[j] if self._has_weight(j, readers) else 0) for j in everyone]
+        most = max(self._sizes.pool)
+        drawn = np.empty(0, np.int64)
+        for later in readers:
+            read = (self.draws(later, k).published(generation, self._entities) for k in everyone)
+            drawn = np.unique(np.concatenate([drawn, *(author * most + index for author, index in read)]))
+        bounds = np.searchsorted(drawn, np.arange(len(everyone) + 1) * most)
+        return [drawn[bounds[j] : bounds[j + 1]] - j * most for j in everyone]
 
     def _has_weight(self, author: int, readers: range) -> bool:
         """Return True if training sets of some generations give weight to what an author publishes."""
@@ -248,8 +252,8 @@ class PoolSelection:
     def _forget_all_except(self, generation: int) -> None:
         if self._ecosystem.accumulates:
             return
-        for by_place in (self._draws, self._requested):
-            for place in [place for place in by_place if place[0] != generation]:
-                del by_place[place]
-        for born in [born for born in self._masks if born != generation]:
-            del self._masks[born]
+        for place in [place for place in self._draws if place[0] != generation]:
+            del self._draws[place]
+        for by_generation in (self._requested, self._masks):
+            for born in [born for born in by_generation if born != generation]:
+                del by_generation[born]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.curation import PASSED, GeneratedItems, mask_column
 from crossfeed.generation.mixture import Source
-from crossfeed.generation.pool import PROVENANCE, by_author, item_requests, items_of, join_pool
+from crossfeed.generation.pool import PROVENANCE, PublishedItems, item_requests, join_pool
 from crossfeed.generation.snapshot import LiveSnapshot
 from crossfeed.keys import address
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Measurement, Part, State, Task, TrainingSet
 
 __all__ = ["compose", "measure", "publish", "realised", "update"]
+
+_HUMAN: Final = frozenset({PRIVATE, PUBLIC, FRESH})
 
 
 def publish(context: CellContext, generation: int, states: Sequence[State]) -> pa.Table:
@@ -71,7 +73,7 @@ def compose(context: CellContext, generation: int, pools: Mapping[int, pa.Table]
         One training set for each entity, in order.
     """
     context.selection.recall(pools)
-    published = {born: by_author(pool) for born, pool in pools.items()}
+    published = {born: PublishedItems(pool, context.entities) for born, pool in pools.items()}
     compose_one = _compose_draws if context.learner.reads == "draws" else _compose_everything
     return [compose_one(context, generation, k, published) for k in range(len(context.entities))]
 
@@ -176,42 +178,53 @@ def _passed(context: CellContext, generation: int) -> list[Measurement]:
     ]
 
 
-Published = Mapping[int, Mapping[str, pa.Table]]
-"""The rows of each author of each generation's pool."""
+Published = Mapping[int, PublishedItems]
+"""The items of each generation's pool."""
 
 
 def _compose_draws(context: CellContext, generation: int, entity: int, published: Published) -> TrainingSet:
-    draws = context.selection.draws(generation, entity)
     weights = context.selection.weights(generation, entity)
-    parts = []
-    for source in draws.sources:
-        positions, index = draws.of(source)
-        if len(index):
-            items = _items(context, entity, source, published, index)
-            parts.append(Part(source.name, source.born, weights[source], items, positions))
-    return TrainingSet(tuple(parts))
+    drawn = list(context.selection.draws(generation, entity).by_source())
+    human = [each for each in drawn if each[0].name in _HUMAN]
+    parts = {
+        source: Part(*source, weights[source], _human(context, entity, source).take(pa.array(index)), positions)
+        for source, positions, index in human
+    }
+    authors = {name: j for j, name in enumerate(context.entities)}
+    for born, pool in published.items():
+        own = [each for each in drawn if each[0].born == born and each[0].name not in _HUMAN]
+        if own:
+            author = np.repeat([authors[source.name] for source, _, _ in own], [len(index) for _, _, index in own])
+            items, begin = pool.take(author, np.concatenate([index for _, _, index in own])), 0
+            for source, positions, _ in own:
+                part = items.slice(begin, len(positions))
+                parts[source] = Part(*source, weights[source], part, positions)
+                begin += len(positions)
+    return TrainingSet(tuple(parts[source] for source, _, _ in drawn))
 
 
 def _compose_everything(context: CellContext, generation: int, entity: int, published: Published) -> TrainingSet:
     parts: list[Part] = []
     begin, passing = 0, context.selection.passing(generation, entity)
+    authors = {name: j for j, name in enumerate(context.entities)}
     for source, weight in context.selection.weights(generation, entity).items():
         if weight > 0:
-            items = _items(context, entity, source, published, passing.get(source))
+            index = passing.get(source)
+            if source.name in _HUMAN:
+                items = _human(context, entity, source)
+                items = items if index is None else items.take(pa.array(index))
+            elif index is None:
+                items = published[source.born].all_of(source.name)
+            else:
+                items = published[source.born].take(np.full_like(index, authors[source.name]), index)
             positions = np.arange(begin, begin + items.num_rows)
             begin += items.num_rows
             parts.append(Part(source.name, source.born, weight, items, positions))
     return TrainingSet(tuple(parts))
 
 
-def _items(
-    context: CellContext, entity: int, source: Source, published: Published, index: NDArray[np.int64] | None
-) -> pa.Table:
-    """Return items of one source, all of them for None."""
-    if source.name not in (PRIVATE, PUBLIC, FRESH):
-        return items_of(published[source.born][source.name], index)
+def _human(context: CellContext, entity: int, source: Source) -> pa.Table:
+    """Return all items of a source of real data."""
     if source.name == PRIVATE:
-        table = context.private(entity)
-    else:
-        table = context.tasks[PUBLIC].train if source.name == PUBLIC else context.fresh[source.born - 1]
-    return table if index is None else table.take(pa.array(index))
+        return context.private(entity)
+    return context.tasks[PUBLIC].train if source.name == PUBLIC else context.fresh[source.born - 1]

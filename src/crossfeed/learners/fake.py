@@ -206,7 +206,8 @@ class FakeLearner:
         Returns:
             Scores of every state (outer list) on every table (inner list).
         """
-        return [[_score(state, table) for table in tables] for state in states]
+        counted = [_bags(table) for table in tables]
+        return [[_score(state, *each) for each in counted] for state in states]
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
         """Return normalised bags of words.
@@ -287,12 +288,16 @@ def _write(state: Counts, prompts: pa.Table, keys: NDArray[np.uint64], names: tu
     return pa.table({"prompt": prompts.column("prompt"), "completion": pa.array(texts, pa.string())})
 
 
-def _score(state: Counts, table: pa.Table) -> Scores:
-    surprise = -np.log(_probabilities(state))
+def _bags(table: pa.Table) -> tuple[Counts, Counts]:
+    """Return the words of each text, counted, and its bytes: the same for every state."""
     texts = table.column("completion").to_pylist()
-    bags = np.stack([_bag(text) for text in texts])
+    return np.stack([_bag(text) for text in texts]), np.array([len(text.encode()) for text in texts], dtype=np.float64)
+
+
+def _score(state: Counts, bags: Counts, text_bytes: Counts) -> Scores:
+    surprise = -np.log(_probabilities(state))
     loss, size = bags @ surprise, bags.sum(axis=1)
-    return Scores(loss, size, loss, size, np.array([len(text.encode()) for text in texts], dtype=np.float64))
+    return Scores(loss, size, loss, size, text_bytes)
 
 
 def _sentences(words: tuple[str, ...], rows: int, path: tuple[int | str, ...]) -> pa.Table:

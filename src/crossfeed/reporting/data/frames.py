@@ -20,7 +20,7 @@ from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import Columns, page
 from crossfeed.errors import StoreError, StoreMismatch
-from crossfeed.records import collect, read_failure
+from crossfeed.records import collect, failure_of, read_failure
 from crossfeed.reporting.data.described import document_of, stored_experiment
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
 from crossfeed.reporting.data.measures import LOSS, measured_in
@@ -79,7 +79,8 @@ class Run:
         document = document_of(store)
         experiment = stored_experiment(store, document)
         cells = _as_written(store, document, experiment.cells())
-        records = collect(store, experiment, cells).to_pandas()
+        # Column by column, each dropped once it is converted: millions of records are in memory once.
+        records = collect(store, experiment, cells).to_pandas(split_blocks=True, self_destruct=True)
         position = {cell.name: number // len(experiment.seeds) for number, cell in enumerate(cells)}
         records["point"] = records["cell"].map(position).astype("int64")
         failures = _failures(store, cells)
@@ -246,7 +247,9 @@ def _schedule(value: float | str | tuple[float, ...]) -> float | str:
 
 
 def _failures(store: FolderStore, cells: tuple[Cell, ...]) -> pd.DataFrame:
-    documents = [document for cell in cells if (document := read_failure(store, cell.name))]
+    failed = set(store.documents("failures"))
+    named = (cell.name for cell in cells if failure_of(cell) in failed)
+    documents = [document for name in named if (document := read_failure(store, name))]
     return pd.DataFrame(
         [[document.get(name) for name in _FAILURE_COLUMNS] for document in documents],
         columns=pd.Index(_FAILURE_COLUMNS),

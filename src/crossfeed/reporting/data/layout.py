@@ -187,17 +187,18 @@ def columns_of(points: pd.DataFrame, *, greek: bool = False) -> Columns:
     names = _names(texts.columns) | (_GREEK if greek else {})
     equals = "\u00a0=\u00a0" if greek else " = "  # set as the paper does, a label is not broken across lines either
     grouped: dict[str, list[int]] = {}
-    for point, row in texts.iterrows():
-        grouped.setdefault(_label(row, outer, names, equals), []).append(int(str(point)))
-    heads = {int(str(point)): f"{names[inner]}{equals}{row[inner]}" for point, row in texts.iterrows()}
-    labels = {int(str(point)): _label(row, varied, names, equals) for point, row in texts.iterrows()}
+    rows = dict(zip((int(point) for point in texts.index), texts.to_dict("records"), strict=True))
+    for point, row in rows.items():
+        grouped.setdefault(_label(row, outer, names, equals), []).append(point)
+    heads = {point: f"{names[inner]}{equals}{row[inner]}" for point, row in rows.items()}
+    labels = {point: _label(row, varied, names, equals) for point, row in rows.items()}
     fixed = [name for name in texts.columns if name not in varied]
     return Columns(
         inner=inner,
         groups=tuple(Group(label, tuple(members)) for label, members in grouped.items()),
         heads=heads,
         labels=labels,
-        fixed=_label(texts.iloc[0], fixed, names, equals),
+        fixed=_label(rows[next(iter(rows))], fixed, names, equals),
     )
 
 
@@ -225,7 +226,8 @@ def lay_out(
         place, point = (str(each["model"]), str(each["task"])), int(each["point"])
         rows.setdefault(place, {})[point] = _entry(each, measure, targets[point])
     pairs = len({model for model, _ in rows}) if measure.pairs else 0
-    made = [_row(place, entries, experiments, pairs == 1) for place, entries in rows.items()]
+    owners = {(one.name, one.private) for experiment in experiments for one in experiment.ecosystem.entities}
+    made = [_row(place, entries, owners, pairs == 1) for place, entries in rows.items()]
     return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()))
 
 
@@ -260,7 +262,7 @@ def _names(columns: pd.Index) -> dict[str, str]:
     return {name: word if words.count(word) == 1 else name for name, word in last.items()}
 
 
-def _label(row: pd.Series[Any], fields: list[str], names: Mapping[str, str], equals: str) -> str:
+def _label(row: Mapping[Any, Any], fields: list[str], names: Mapping[str, str], equals: str) -> str:
     return ", ".join(f"{names[name]}{equals}{row[name]}" for name in fields)
 
 
@@ -280,17 +282,11 @@ def _entry(numbers: Mapping[Any, Any], measure: Measure, target: int) -> Entry:
     return Entry(shown(numbers["initial"]), shown(numbers["final"]), mark, amount, until)
 
 
-def _row(place: tuple[str, str], entries: dict[int, Entry], experiments: Sequence[Experiment], one_pair: bool) -> Row:
+def _row(place: tuple[str, str], entries: dict[int, Entry], owners: set[tuple[str, str]], one_pair: bool) -> Row:
     model, task = place
     label = task if one_pair else f"{model} on {task}"
-    return Row(label, _kind(model, task, experiments), model, task, entries)
-
-
-def _kind(model: str, task: str, experiments: Sequence[Experiment]) -> str:
-    if task == PUBLIC:
-        return "public"
-    entities = [entity for experiment in experiments for entity in experiment.ecosystem.entities]
-    return "own" if (model, task) in {(entity.name, entity.private) for entity in entities} else "other"
+    kind = "public" if task == PUBLIC else "own" if place in owners else "other"
+    return Row(label, kind, model, task, entries)
 
 
 def _in_order(rows: list[Row], experiments: Sequence[Experiment]) -> list[Row]:

@@ -15,7 +15,7 @@ from crossfeed.display.formatting import number, plain
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import Columns, columns_of
 from crossfeed.reporting.data.numbers import by_generation
-from crossfeed.reporting.terminal.tables import ascii_for, say
+from crossfeed.reporting.terminal.tables import ascii_for, say, screen_columns
 
 __all__ = ["render_evaluation"]
 
@@ -34,7 +34,8 @@ def render_evaluation(run: Run, console: Console) -> None:
     if table is None or not table.num_rows:
         return
     numbers: pd.DataFrame = table.to_pandas().merge(run.cells[["cell", "point"]], on="cell")
-    columns = columns_of(run.points)
+    whole = columns_of(run.points)
+    columns = screen_columns(whole, 2 * numbers["model"].nunique())
     for (task, metric), part in numbers.groupby(["task", "metric"], sort=False):
         means = by_generation(part, str(metric))
         for title, points in _pages(columns, console):
@@ -49,6 +50,8 @@ def render_evaluation(run: Run, console: Console) -> None:
     seeds = set(numbers["seed"])
     if len(seeds) > 1:
         say(console, f"Means over {len(seeds)} seeds, ± standard errors.", "dim")
+    if (few := len(columns.points)) < (known := len(whole.points)):
+        say(console, f"{few:,} of {known:,} grid points; all are in evaluation.parquet and in --json.", "dim")
 
 
 def _pages(columns: Columns, console: Console) -> Iterator[tuple[str, tuple[int, ...]]]:

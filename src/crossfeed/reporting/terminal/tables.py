@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -13,22 +14,28 @@ from rich.text import Text
 
 from crossfeed.display.formatting import clip, plain
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import ChangeTable, Entry
+from crossfeed.reporting.data.layout import ChangeTable, Columns, Entry
 from crossfeed.reporting.data.measures import by_section
 from crossfeed.reporting.data.numbers import timing
 from crossfeed.reporting.data.terms import WEIGHTS
 from crossfeed.settings import Measure
 
-__all__ = ["ascii_for", "render", "say"]
+__all__ = ["ascii_for", "cut_from", "for_screen", "render", "say", "screen_columns"]
 
 _STYLES: Final = {"better": "green", "worse": "red", "up": "cyan", "down": "magenta", "same": "dim"}
 _MARKS: Final = {("down", "up"): "up, down"}
 _SPELLED: Final = {"→": "->", "±": "+-", "—": "-", "…": "...", "α": "alpha", "β": "beta"}
 _GAP: Final = 2  # between columns: one of padding, one of the box
 _ROWS: Final = 40  # of a table; more than some screens
+_ENTRIES: Final = 240  # of a table
+_GROUPS: Final = 4  # of a table with more entries
+_EACH: Final = 8  # points of each of these groups, at most
 _WIDEST_HEAD: Final = 24  # longer ones fold
 _NARROWEST_LABEL: Final = 12
 _MOST_NOTES: Final = 12
+
+Lines = list[list[tuple[str, str]]]
+"""An entry's lines, of texts with styles."""
 
 
 def render(run: Run, console: Console) -> None:
@@ -41,11 +48,11 @@ def render(run: Run, console: Console) -> None:
     _head(run, console)
     measures = by_section(run.measures, "terminal")
     whole = [table for measure in measures if (table := run.change_table(measure.metric))]
-    shown = [table.fewer(_ROWS) for table in whole]
+    shown = [for_screen(table) for table in whole]
     for table, all_of_it in zip(shown, whole, strict=True):
-        _print_change(table, console)
-        if len(table.rows) < (known := len(all_of_it.rows)):
-            say(console, f"{len(table.rows)} of {known} rows; all are in the report's files and in --json.", "dim")
+        _print_change(_Sheet.of(table, console), console)
+        if cut := cut_from(table, all_of_it):
+            say(console, cut, "dim")
     if not shown:
         say(console, "Nothing has been measured yet.")
     else:
@@ -53,6 +60,43 @@ def render(run: Run, console: Console) -> None:
     _print_timing(run, console)
     _print_notes(run, console)
     _print_failures(run, console)
+
+
+def for_screen(table: ChangeTable) -> ChangeTable:
+    """Return as much of a table as can be read in a terminal: some rows, and of a large grid some points.
+
+    Args:
+        table: The table.
+    """
+    few = table.fewer(_ROWS)
+    return replace(few, columns=screen_columns(few.columns, len(few.rows)))
+
+
+def screen_columns(columns: Columns, rows: int) -> Columns:
+    """Return all columns, or some of them if they are too many for a terminal: fewer, the more rows each has.
+
+    Args:
+        columns: The columns.
+        rows: Number of rows.
+    """
+    if len(columns.points) * rows <= _ENTRIES:
+        return columns
+    return columns.some(_GROUPS, min(max(_ENTRIES // (_GROUPS * rows), 2), _EACH))
+
+
+def cut_from(shown: ChangeTable, whole: ChangeTable) -> str:
+    """Return a sentence on what is left out of a table; empty if nothing is.
+
+    Args:
+        shown: The part that is shown.
+        whole: The table.
+    """
+    sizes = (
+        (len(shown.rows), len(whole.rows), "rows"),
+        (len(shown.columns.points), len(whole.columns.points), "grid points"),
+    )
+    cut = [f"{few:,} of {known:,} {what}" for few, known, what in sizes if few < known]
+    return f"{' and '.join(cut)}; all are in the report's files and in --json." if cut else ""
 
 
 def _head(run: Run, console: Console) -> None:
@@ -67,42 +111,68 @@ def _head(run: Run, console: Console) -> None:
     say(console, facts)
 
 
-def _print_change(table: ChangeTable, console: Console) -> None:
-    for title, points in _pages(table, console):
+@dataclass(frozen=True)
+class _Sheet:
+    """A table with the texts of its entries and the widths that they need, each made once.
+
+    Attributes:
+        table: The table.
+        lines: Of each row, the lines of texts with styles by point.
+        label: Width of the labels.
+        entry: Width of an entry.
+    """
+
+    table: ChangeTable
+    lines: tuple[dict[int, Lines], ...]
+    label: int
+    entry: int
+
+    @classmethod
+    def of(cls, table: ChangeTable, console: Console) -> _Sheet:
+        points, measure = table.columns.points, table.measure
+        lines = tuple(
+            {point: _lines(row.entries.get(point), measure, console) for point in points} for row in table.rows
+        )
+        widths = [min(len(plain(table.columns.heads[point])), _WIDEST_HEAD) for point in points]
+        widths += [sum(len(text) for text, _ in line) for row in lines for entry in row.values() for line in entry]
+        entry = max(widths)
+        return cls(table, lines, _label_width(table, entry, console), entry)
+
+
+def _print_change(sheet: _Sheet, console: Console) -> None:
+    for title, points in _pages(sheet, console):
         console.print()
         say(console, title, "bold")
-        console.print(_grid(table, points, console))
+        console.print(_grid(sheet, points))
 
 
-def _pages(table: ChangeTable, console: Console) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _pages(sheet: _Sheet, console: Console) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield groups of columns that fit side by side, each with its title."""
-    room = console.width - _label_width(table, console)
-    fit = max(room // (_entry_width(table, console) + _GAP), 1)
-    columns = table.columns
+    fit = max((console.width - sheet.label) // (sheet.entry + _GAP), 1)
+    columns = sheet.table.columns
     for group in columns.groups:
         common = ", ".join(part for part in (group.label, columns.fixed) if part)
-        title = f"{table.measure.heading}, initial to final" + (f" ({common})" if common else "")
+        title = f"{sheet.table.measure.heading}, initial to final" + (f" ({common})" if common else "")
         for begin in range(0, len(group.points), fit):
             yield title + (", continued" if begin else ""), group.points[begin : begin + fit]
 
 
-def _grid(table: ChangeTable, points: tuple[int, ...], console: Console) -> Table:
+def _grid(sheet: _Sheet, points: tuple[int, ...]) -> Table:
     grid = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
-    grid.add_column("", width=_label_width(table, console), overflow="fold")
+    grid.add_column("", width=sheet.label, overflow="fold")
     for point in points:
-        grid.add_column(Text(plain(table.columns.heads[point])), overflow="fold", width=_entry_width(table, console))
-    kind = table.rows[0].kind
-    for row in table.rows:
+        grid.add_column(Text(plain(sheet.table.columns.heads[point])), overflow="fold", width=sheet.entry)
+    rows = sheet.table.rows
+    kind = rows[0].kind
+    for row, lines in zip(rows, sheet.lines, strict=True):
         if row.kind != kind:
             grid.add_section()
             kind = row.kind
-        grid.add_row(
-            Text(row.label), *(_entry(_lines(row.entries.get(point), table.measure, console)) for point in points)
-        )
+        grid.add_row(Text(row.label), *(_entry(lines[point]) for point in points))
     return grid
 
 
-def _entry(lines: list[list[tuple[str, str]]]) -> Text:
+def _entry(lines: Lines) -> Text:
     text = Text()
     for number, line in enumerate(lines):
         text.append("\n" if number else "")
@@ -111,7 +181,7 @@ def _entry(lines: list[list[tuple[str, str]]]) -> Text:
     return text
 
 
-def _lines(entry: Entry | None, measure: Measure, console: Console) -> list[list[tuple[str, str]]]:
+def _lines(entry: Entry | None, measure: Measure, console: Console) -> Lines:
     """Return ``3.35 → 3.00 better`` and, for losses, ``-10.4 ± 0.3 %`` below it: lines of texts with styles."""
     if entry is None:
         return [[(ascii_for("—", console), "dim")]]
@@ -128,19 +198,11 @@ def _lines(entry: Entry | None, measure: Measure, console: Console) -> list[list
     return [above, [(below, "dim")]] if below else [above]
 
 
-def _entry_width(table: ChangeTable, console: Console) -> int:
-    widths = [min(len(plain(head)), _WIDEST_HEAD) for head in table.columns.heads.values()]
-    for row in table.rows:
-        for entry in row.entries.values():
-            widths += [sum(len(text) for text, _ in line) for line in _lines(entry, table.measure, console)]
-    return max(widths)
-
-
-def _label_width(table: ChangeTable, console: Console) -> int:
+def _label_width(table: ChangeTable, entry: int, console: Console) -> int:
     """Return the labels' width: as needed, at most a third of the line; less if that keeps a group on one line."""
     needed = min(max(len(row.label) for row in table.rows), console.width // 3)
     columns = max(len(group.points) for group in table.columns.groups)
-    left = console.width - columns * (_entry_width(table, console) + _GAP)
+    left = console.width - columns * (entry + _GAP)
     return left if _NARROWEST_LABEL <= left < needed else needed
 
 
@@ -223,7 +285,7 @@ def ascii_for(text: str, console: Console) -> str:
         text: The text.
         console: The terminal.
     """
-    if not console.options.ascii_only:
+    if text.isascii() or console.encoding.startswith("utf"):
         return text
     for sign, words in _SPELLED.items():
         text = text.replace(sign, words)

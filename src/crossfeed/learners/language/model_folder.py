@@ -23,6 +23,8 @@ _TOKENIZERS: Final = (
     "vocab.txt",
     "spiece.model",
     "sentencepiece.bpe.model",
+    "tekken.json",
+    "added_tokens.json",  # all that tokenizers of bytes have
 )
 _MAPPINGS: Final = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json")
 _WRITTEN: Final = "give a folder that save_pretrained wrote"

@@ -127,6 +127,8 @@ class _Run:
             self._store.end()
 
     def _begin(self) -> None:
+        if self._store.read_document("run") is None:
+            self._experiment.refuse_alike()
         cells = [
             {
                 "cell": cell.name,

@@ -243,6 +243,26 @@ class Experiment(Frozen):
         """
         return self._cells
 
+    def refuse_alike(self) -> None:
+        """Refuse names that differ in upper and lower case alone: on many disks their folders would be one.
+
+        Checked before a run is begun and not when a description is read, so that older runs stay readable.
+
+        Raises:
+            InvalidDescription: Two entities, tasks or cells have such names.
+        """
+        cells = self.cells()
+        entities = {name: None for cell in cells for name in cell.experiment.ecosystem.names}
+        for what, names in {"entities": entities, "tasks": self.tasks, "cells": [cell.name for cell in cells]}.items():
+            first: dict[str, str] = {}
+            for name in names:
+                twin = first.setdefault(name.casefold(), name)
+                if twin != name:
+                    raise InvalidDescription(
+                        f"{what}: {twin} and {name} differ in upper and lower case alone, and would be one folder on "
+                        "many disks; give names that differ in more"
+                    )
+
     @cached_property
     def _cells(self) -> tuple[Cell, ...]:
         base = self.model_dump(mode="python") | {"grid": {}}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from crossfeed.cache import default_cache
+from crossfeed.cache import default_cache, expanded
 from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput, MissingDependency
 from crossfeed.keys import generator
@@ -140,7 +140,7 @@ class ImageFilesSettings(_ImageSettings):
         """
         where = f"{name} ({self.path})"
         columns = (self.image, self.label)
-        folder = Path(self.path).expanduser()
+        folder = expanded(self.path)
         given, notes = read_folder(where, folder, self.size, self.colour, self.ground, columns)
         return self._task(name, _without_repeats(_cut(given, self.seed)), notes)
 

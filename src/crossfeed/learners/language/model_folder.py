@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from crossfeed.cache import expanded
 from crossfeed.errors import DataUnavailable, InvalidInput
 
 __all__ = ["check_files", "check_tokenizer", "notes_on_texts"]
@@ -141,7 +142,7 @@ def _check_ids(name: str, tokenizer: Any, embeddings: int, texts: Sequence[str])
 
 def _unlike_own_file(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
     """Compare a tokenizer with its file: the class that its configuration names may build another one."""
-    file = Path(str(tokenizer.name_or_path)).expanduser() / "tokenizer.json"
+    file = expanded(str(tokenizer.name_or_path)) / "tokenizer.json"
     sample = texts[:: max(1, len(texts) // _COMPARED)]
     if not file.is_file() or not sample:
         return

@@ -252,8 +252,9 @@ class Experiment(Frozen):
             InvalidDescription: Two entities, tasks or cells have such names.
         """
         cells = self.cells()
-        entities = {name: None for cell in cells for name in cell.experiment.ecosystem.names}
-        for what, names in {"entities": entities, "tasks": self.tasks, "cells": [cell.name for cell in cells]}.items():
+        entities = [name for cell in cells for name in cell.experiment.ecosystem.names]
+        named = {"entities": entities, "tasks": list(self.tasks), "cells": [cell.name for cell in cells]}
+        for what, names in named.items():
             first: dict[str, str] = {}
             for name in names:
                 twin = first.setdefault(name.casefold(), name)

@@ -38,8 +38,8 @@ def main() -> None:
     streams = sys.stdout, sys.stderr
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         out = LossyStream(streams[0] or nowhere, pipes=False)
-        sys.stdout = out  # type: ignore[assignment]
-        sys.stderr = LossyStream(streams[1] or nowhere, pipes=True)  # type: ignore[assignment]
+        sys.stdout = out
+        sys.stderr = LossyStream(streams[1] or nowhere, pipes=True)
         try:
             code = _main()
             out.flush()

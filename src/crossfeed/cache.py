@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["cached_folder", "default_cache"]
+from crossfeed.errors import InvalidInput, StoreError
+
+__all__ = ["cached_folder", "default_cache", "expanded"]
 
 _SEAL: Final = "sealed.json"
 
@@ -22,11 +24,35 @@ def default_cache() -> Path:
 
     Returns:
         ``$CROSSFEED_CACHE`` or ``~/.cache/crossfeed``.
+
+    Raises:
+        InvalidInput: Neither is there: this user has no home folder.
     """
     chosen = os.environ.get("CROSSFEED_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossfeed"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossfeed"
+    except RuntimeError as error:
+        raise InvalidInput(
+            "there is no place for the cache ~/.cache/crossfeed, since this user has no home folder; name a folder in "
+            "the variable CROSSFEED_CACHE"
+        ) from error
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` and ``~user`` replaced by home folders.
+
+    Args:
+        path: The path.
+
+    Raises:
+        InvalidInput: There is no such user, or the user has no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InvalidInput(f"{path}: no home folder of that user is known; give the whole path") from error
 
 
 def cached_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
@@ -41,13 +67,22 @@ def cached_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
 
     Returns:
         The same place.
+
+    Raises:
+        StoreError: The cache cannot be written.
     """
     if _is_sound(folder):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(folder.name + ".lock")):
-        if not _is_sound(folder):
-            _build(folder, fill)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_name(folder.name + ".lock")):
+            if not _is_sound(folder):
+                _build(folder, fill)
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: the cache cannot be written ({error.strerror or error}); make room or mend its permissions, or "
+            "name another folder in the variable CROSSFEED_CACHE"
+        ) from error
     return folder
 
 

@@ -25,6 +25,7 @@ from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import collect, collect_projection, failure_of, is_measured, read_failure, state_scope_of
 from crossfeed.running.session import Session, Setup
+from crossfeed.running.sittings import begin_sitting
 from crossfeed.store.schema import SCHEMA
 from crossfeed.tracking.follow import Tracker, followed
 
@@ -129,6 +130,8 @@ class _Run:
             self._store.end()
 
     def _begin(self) -> None:
+        if self._store.read_document("run") is None:
+            self._experiment.refuse_alike()
         cells = [
             {
                 "cell": cell.name,
@@ -191,6 +194,7 @@ class _Run:
         self.session.setup.progress.log(text)
 
     def _sweep(self, cells: Sequence[int]) -> None:
+        begin_sitting(self._store)
         try:
             self.executor.open(self.session)
             workers = WorkerPool(self.executor, self.session.setup.progress)

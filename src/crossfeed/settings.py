@@ -7,7 +7,6 @@ class; its `build` imports the code that does the work.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -48,7 +47,6 @@ __all__ = [
     "TaskSettings",
     "identity",
     "is_finite_json",
-    "local_path",
     "measures_of",
 ]
 
@@ -428,15 +426,6 @@ def is_finite_json(value: Any) -> bool:
 
 
 _DEFAULT: Final = object()
-
-
-def local_path(text: str) -> Path:
-    """Return a path as a shell reads it: ``~`` is the user's folder; the name of no user stays as it is.
-
-    Args:
-        text: The path.
-    """
-    return Path(os.path.expanduser(text))  # that of pathlib raises an error where there is no such user
 
 
 def _identity_of(value: Frozen, without: Collection[str]) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def test_arrays_of_objects_are_refused(tmp_path):
         "public": task,
         "generations": 1,
     }
-    with pytest.raises(DataUnavailable, match="allow_pickle"):
+    with pytest.raises(DataUnavailable, match="features hold objects"):
         run(Experiment.from_yaml(json.dumps(text)), open_store(tmp_path / "run"))
     assert not (tmp_path / "owned").exists()
 

@@ -262,6 +262,27 @@ class Experiment(Frozen):
         """
         return self._cells
 
+    def refuse_alike(self) -> None:
+        """Refuse names that differ in upper and lower case alone: on many disks their folders would be one.
+
+        Checked before a run is begun and not when a description is read, so that older runs stay readable.
+
+        Raises:
+            InvalidDescription: Two entities, tasks or cells have such names.
+        """
+        cells = self.cells()
+        entities = [name for cell in cells for name in cell.experiment.ecosystem.names]
+        named = {"entities": entities, "tasks": list(self.tasks), "cells": [cell.name for cell in cells]}
+        for what, names in named.items():
+            first: dict[str, str] = {}
+            for name in names:
+                twin = first.setdefault(name.casefold(), name)
+                if twin != name:
+                    raise InvalidDescription(
+                        f"{what}: {twin} and {name} differ in upper and lower case alone, and would be one folder on "
+                        "many disks; give names that differ in more"
+                    )
+
     @cached_property
     def _cells(self) -> tuple[Cell, ...]:
         base = fields_of(self) | {"grid": {}}  # parts that no cell changes are the same objects in all of them

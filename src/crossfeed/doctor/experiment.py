@@ -84,6 +84,7 @@ def check(experiment: Experiment, *, data_root: Path | None = None, progress: Pr
     Returns:
         What is known of it, with all problems of its data at once.
     """
+    experiment.refuse_alike()
     session = Session(Setup(experiment, MemoryStore(), data_root, default_cache(), progress or Silent()))
     found = _Findings()
     prepared = _prepare(session, found)

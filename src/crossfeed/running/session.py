@@ -23,6 +23,7 @@ from crossfeed.protocols import PUBLIC, Learner, LearnerContext, Progress, Store
 from crossfeed.records import failure_of, is_measured
 from crossfeed.running.cell_runner import CellRunner
 from crossfeed.running.journal import StoredJournal
+from crossfeed.running.sittings import changes, refuse_mixture
 from crossfeed.running.status import StatusProgress, last_status
 from crossfeed.settings import TaskSettings, identity
 
@@ -209,21 +210,22 @@ class Session:
         return CellRunner(context, self.setup.store, self._status)
 
     def _write_environment(self, learner: Learner) -> None:
-        """Store what this process computes on, once, and only if it computes.
+        """Store what this process computes on, once, and only if it computes; note what changed since an earlier one.
 
         Raises:
-            StoreMismatch: The run was begun in another precision; numbers of two are not mixed.
+            StoreMismatch: The run was begun in another precision, or on another kind of device; numbers of two are not
+                mixed.
         """
         if self._environment_written:
             return
         described, before = learner.describe(), self.setup.store.read_document("environment") or {}
-        precision = before.get("learner", {}).get("precision")
-        if precision is not None and precision != described.get("precision"):
-            raise StoreMismatch(
-                f"this run was begun in {precision}, and this device gives {described.get('precision')}; set "
-                "learner.precision, or choose another folder with --out"
-            )
-        self.setup.store.write_document("environment", environment() | {"learner": described})
+        refuse_mixture(before, described)
+        now = environment() | {"learner": described}
+        changed = changes(before, now) if before else []
+        if changed:
+            said = "environment: the run went on in another one, so that last digits may differ"
+            self.journal.note("environment", [f"{said}: {', '.join(changed)}"])
+        self.setup.store.write_document("environment", now)
         self._write_precision(described.get("precision", "exact"))
         self._environment_written = True
 

@@ -22,7 +22,7 @@ PARTIAL: Final = ".partial-"
 """The beginning of the names under which files and folders are written."""
 
 _WANDB: Final = "wandb"
-"""The folder in which the client of Weights & Biases keeps links of its own, which lead to places within it."""
+"""The folder in which the client of Weights & Biases keeps links of its own."""
 
 # Windows has neither flag, and makes links for administrators alone.
 _CAREFUL: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -126,7 +126,7 @@ def partial_of(target: Path) -> Path:
 
 
 def refuse_links(root: Path) -> None:
-    """Check that there is no link in a folder, apart from those of the client of Weights & Biases within its own.
+    """Check that there is no link in a folder, apart from those that the client of Weights & Biases makes in its own.
 
     Args:
         root: The folder; it need not be there.
@@ -142,7 +142,13 @@ def refuse_links(root: Path) -> None:
 
 
 def _is_wandbs(link: Path, folder: Path) -> bool:
-    return folder in link.parents and link.resolve().is_relative_to(folder.resolve())
+    """Return True for the client's links to its latest run, and for those to logs in the folders of its earlier runs.
+
+    The latter lead to its cache; it writes nothing into such a folder again, since each of its runs has one of its own.
+    """
+    if link.parent == folder:
+        return link.resolve().is_relative_to(folder.resolve())
+    return folder in link.parents
 
 
 def _link(path: Path) -> StoreError:

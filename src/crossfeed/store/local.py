@@ -40,6 +40,7 @@ class LocalFiles:
         self.folder = folder
         self.name = str(folder)
         self._lock: FileIO | None = None
+        self._place: tuple[int, int] | None = None
 
     @property
     def location(self) -> str:
@@ -127,7 +128,7 @@ class LocalFiles:
         """Release the lock."""
         if self._lock is not None:
             self._lock.close()
-            self._lock = None
+            self._lock = self._place = None
 
     def writer(self) -> str | None:
         """Return the process that holds the system's lock."""
@@ -189,8 +190,31 @@ class LocalFiles:
                 _discard(partial)
                 raise
 
+    def _check_place(self) -> None:
+        """Check that the folder is still the one that this process began to write, by its lock.
+
+        Raises:
+            StoreError: It was moved, removed or replaced; written on, it would be made again without what was in it.
+        """
+        try:
+            about = os.stat(self.folder / _LOCK) if self._lock is None else os.fstat(self._lock.fileno())
+            if self._place is None:
+                self._place = about.st_dev, about.st_ino
+            about = os.stat(self.folder / _LOCK)
+            gone = self._place != (about.st_dev, about.st_ino)
+        except FileNotFoundError:
+            gone = self._place is not None or self._lock is not None
+        except OSError:
+            return  # the write itself says what is wrong
+        if gone:
+            raise StoreError(
+                f"{self.folder}: was moved or removed while it was written (its {_LOCK} is gone); what was finished is "
+                "where it is now: move it back and type the run's command again, or give its new place with --out"
+            )
+
     @contextmanager
     def _changing(self, path: str) -> Iterator[None]:
+        self._check_place()
         try:
             yield
         except (StoreError, WorkerFailure):  # a worker that is lost while it saves is no fault of the files

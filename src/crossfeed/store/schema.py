@@ -5,6 +5,7 @@ A run folder::
     experiment.yaml                                the description, defaults included
     run.json                                       schema version, content id, hashes of the data, the cells
     environment.json                               versions, device, threads, git commit of the latest process
+    sittings/001.json                              the same of each start that computed something, without the device
     records.parquet                                every number with its full coordinates
     projection.parquet                             2-D coordinates of output embeddings, if measured
     records/<scope>/generation-000.parquet         the same numbers, generation by generation

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from crossfeed.cache import expanded
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.keys import generator
 from crossfeed.protocols import Array
-from crossfeed.settings import Sequence_, TaskSettings, local_path
+from crossfeed.settings import Sequence_, TaskSettings
 from crossfeed.tasks.samples import MOST_DIMENSIONS, Rows, SampleTask, Seed, point_items
 
 __all__ = ["ColumnsSettings"]
@@ -43,7 +44,7 @@ class ColumnsSettings(TaskSettings):
             DataUnavailable: It cannot be read.
             InvalidInput: A column is missing or not numeric, a number is not finite, or there are too few rows.
         """
-        points = _read(local_path(self.path), self.columns)
+        points = _read(expanded(self.path), self.columns)
         if len(points) <= self.test:
             raise InvalidInput(
                 f"{self.path}: {self.test} of {len(points)} rows for testing leave none to train on; give "

@@ -16,9 +16,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from crossfeed.cache import expanded
 from crossfeed.display.formatting import shown
 from crossfeed.errors import DataUnavailable
-from crossfeed.settings import Frozen, Name, local_path
+from crossfeed.settings import Frozen, Name
 from crossfeed.tasks.choice_problems import listed
 from crossfeed.tasks.fields import Fields, Formatted, rows_of
 from crossfeed.tasks.grading import REGEX
@@ -324,7 +325,7 @@ class FilesSettings(TextSettings):
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Read the file or folder; `data_root` is not read."""
         where = f"{name} ({self.path})"
-        tables = from_place(where, local_path(self.path), self.splits.names, self.config)
+        tables = from_place(where, expanded(self.path), self.splits.names, self.config)
         return _task(name, where, tables, self, self.fields, _answers(self.fields, self.grading))
 
 

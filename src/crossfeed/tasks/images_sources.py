@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from crossfeed.cache import default_cache
+from crossfeed.cache import default_cache, expanded
 from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput, MissingDependency
 from crossfeed.keys import generator
-from crossfeed.settings import Sequence_, TaskSettings, local_path
+from crossfeed.settings import Sequence_, TaskSettings
 from crossfeed.tasks.images import Ground, ImageTask, Labelled, table_of
 from crossfeed.tasks.images_classifier import Classifier, fixed_classifier
 from crossfeed.tasks.images_files import read_folder
@@ -140,7 +140,7 @@ class ImageFilesSettings(_ImageSettings):
         """
         where = f"{name} ({self.path})"
         columns = (self.image, self.label)
-        folder = local_path(self.path)
+        folder = expanded(self.path)
         given, notes = read_folder(where, folder, self.size, self.colour, self.ground, columns)
         return self._task(name, _without_repeats(_cut(given, self.seed)), notes)
 

@@ -25,10 +25,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
+from crossfeed.cache import expanded
 from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput
 from crossfeed.keys import generator
 from crossfeed.protocols import PUBLIC, Array
-from crossfeed.settings import Frozen, Number, TaskSettings, local_path
+from crossfeed.settings import Frozen, Number, TaskSettings
 from crossfeed.theory import random_features
 
 __all__ = [
@@ -149,7 +150,7 @@ class RegressionSettings(TaskSettings):
             DataUnavailable: The file of features cannot be read.
             InvalidInput: The features are no finite matrix, or the truth has another dimension.
         """
-        features = self._drawn(name) if self.features is None else _read_features(local_path(self.features))
+        features = self._drawn(name) if self.features is None else _read_features(expanded(self.features))
         return RegressionTask(name, features, self._true(features.shape[1]), self)
 
     def _drawn(self, name: str) -> Array:

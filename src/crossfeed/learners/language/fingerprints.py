@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from crossfeed.cache import expanded
 from crossfeed.learners.language.hub import local_only
 from crossfeed.protocols import OutsideModel
-from crossfeed.settings import local_path
 
 __all__ = ["embedder_place", "identified"]
 
@@ -35,7 +35,7 @@ def embedder_place(name: str) -> str:
     """
     if name == "auto":
         return str(import_module(_PACKAGE).MODEL_DIR) if find_spec(_PACKAGE) else _HUB_ID
-    folder = local_path(name)
+    folder = expanded(name)
     return str(folder) if folder.is_dir() else name
 
 
@@ -47,7 +47,7 @@ def identified(words: str, place: str, revision: str | None = None) -> Iterator[
         place: A local folder, or a hub id.
         revision: A branch, tag or commit of the hub id.
     """
-    folder = local_path(place)
+    folder = expanded(place)
     if folder.is_dir():
         files = _files(folder)
         yield OutsideModel(words, _stamp(folder, files), lambda: _content(folder, files))

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from crossfeed.settings import local_path
+from crossfeed.cache import expanded
 
 __all__ = ["is_hub_id", "local_only", "no_folder"]
 
@@ -52,7 +52,7 @@ def no_folder(name: str) -> str:
     Args:
         name: The name.
     """
-    folder = local_path(name)
+    folder = expanded(name)
     if not folder.parent.is_dir():
         return f"there is no folder {name!r}"
     there = sorted(path.name for path in folder.parent.iterdir() if path.is_dir() and not path.name.startswith("."))

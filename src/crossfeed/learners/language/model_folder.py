@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from crossfeed.cache import expanded
 from crossfeed.errors import DataUnavailable, InvalidInput
-from crossfeed.settings import local_path
 
 __all__ = ["check_files", "check_tokenizer", "notes_on_texts"]
 
@@ -144,7 +144,7 @@ def _check_ids(name: str, tokenizer: Any, embeddings: int, texts: Sequence[str])
 
 def _unlike_own_file(tokenizer: Any, texts: Sequence[str]) -> Iterator[str]:
     """Compare a tokenizer with its file: the class that its configuration names may build another one."""
-    file = local_path(str(tokenizer.name_or_path)) / "tokenizer.json"
+    file = expanded(str(tokenizer.name_or_path)) / "tokenizer.json"
     sample = texts[:: max(1, len(texts) // _COMPARED)]
     if not file.is_file() or not sample:
         return

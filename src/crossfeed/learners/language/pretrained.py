@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 
+from crossfeed.cache import expanded
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.learners.language.hub import is_hub_id, local_only, no_folder
 from crossfeed.learners.language.model_folder import broken_part, check_files
 from crossfeed.learners.neural.device import Device, quiet
-from crossfeed.settings import local_path
 
 __all__ = ["attention_implementation", "check_lengths", "first_line", "read_model", "read_tokenizer"]
 
@@ -123,7 +122,7 @@ def _own(model: torch.nn.Module) -> None:
 
 
 def _read(kind: Any, name: str, revision: str | None, **options: Any) -> Any:
-    folder = local_path(name)
+    folder = expanded(name)
     local = folder.is_dir()
     if not local and not is_hub_id(name):
         raise DataUnavailable(f"{no_folder(name)}; give a model's local folder or its hub id")
@@ -149,7 +148,7 @@ def first_line(error: Exception) -> str:
 
 def _message(name: str, local: bool, error: Exception) -> str:
     if local:
-        folder = Path(name).expanduser()
+        folder = expanded(name)
         said = first_line(error)
         if not isinstance(error, _THEIRS):
             said = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}."

@@ -17,6 +17,7 @@ from typing import Final
 import torch
 
 from crossfeed.cache import cached_folder, default_cache
+from crossfeed.errors import CrossfeedError
 
 __all__ = ["compiler", "library"]
 
@@ -51,7 +52,8 @@ def library(capability: str | None = None) -> ctypes.CDLL | None:
 
         folder = cached_folder(default_cache() / "kernels" / name, make)
         return ctypes.CDLL(str(folder / _LIBRARY)) if _is_own(folder) else None
-    except (OSError, ValueError, RuntimeError, subprocess.SubprocessError):  # and what cannot be a command or a path
+    # Also what cannot be a command or a path, and a cache that cannot be written: it is only slower without.
+    except (OSError, ValueError, RuntimeError, CrossfeedError, subprocess.SubprocessError):
         return None
 
 

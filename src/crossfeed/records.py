@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,9 @@ __all__ = [
     "to_table",
     "with_coordinates",
 ]
+
+_BATCH: Final = 2**17
+"""Rows of tables that are joined before coordinates are added to them, at most."""
 
 _GENERATION_SCHEMA = pa.schema(
     [
@@ -71,9 +74,22 @@ def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.T
             shared[zero] = _records(store, zero, 0)
         later = (_records(store, cell.name, t) for t in range(1, cell.experiment.generations + 1))
         own = [table for table in (shared[zero], *later) if table is not None]
-        if own:
-            tables.append(with_coordinates(pa.concat_tables(own), cell, experiment))
+        tables += [with_coordinates(table, cell, experiment) for table in _in_batches(own)]
     return pa.concat_tables(tables) if tables else with_coordinates(to_table(0, []), cells[0], experiment)
+
+
+def _in_batches(tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
+    """Join small tables, which have a price each; large ones stay apart, so that not all are worked on at once."""
+    batch: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        if batch and rows + table.num_rows > _BATCH:
+            yield pa.concat_tables(batch)
+            batch, rows = [], 0
+        batch.append(table)
+        rows += table.num_rows
+    if batch:
+        yield pa.concat_tables(batch)
 
 
 def _records(store: Store, scope: str, generation: int) -> pa.Table | None:

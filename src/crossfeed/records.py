@@ -233,19 +233,21 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
 
 def _weights(ecosystem: Ecosystem, table: pa.Table) -> tuple[pa.Array, pa.Array]:
     """Return alpha and beta of each row's entity; of several entities what they have in common, else null."""
-    place = {name: k for k, name in enumerate(ecosystem.names)}
-    models = table.column("model").combine_chunks().dictionary_encode()
-    names = models.dictionary.to_pylist()
-    codes = table.column("generation").to_numpy() * len(names) + models.indices.to_numpy()
-    known, rows = np.unique(codes, return_inverse=True)
-    pairs = [divmod(code, len(names)) for code in known.tolist()]
+    known, at = np.unique(table.column("generation").to_numpy(), return_inverse=True)
     # Generation 0 is listed with the weights in force from generation 1 on, so that a curve has one of each.
-    in_force = {t: (ecosystem.alphas(max(t, 1)), ecosystem.betas(max(t, 1))) for t in {t for t, _ in pairs}}
-    of = [[place[each] for each in name.split("+") if each in place] or list(place.values()) for name in names]
-    alpha = [_common(in_force[t][0][of[model]]) for t, model in pairs]
-    beta = [_common(in_force[t][1][of[model]]) for t, model in pairs]
-    each = pa.array(rows)
-    return pa.array(alpha, pa.float64()).take(each), pa.array(beta, pa.float64()).take(each)
+    in_force = [(ecosystem.alphas(max(t, 1)), ecosystem.betas(max(t, 1))) for t in known.tolist()]
+    weights = [(_common(alphas), _common(betas)) for alphas, betas in in_force]
+    if any(None in each for each in weights):
+        place = {name: k for k, name in enumerate(ecosystem.names)}
+        models = table.column("model").combine_chunks().dictionary_encode()
+        names = models.dictionary.to_pylist()
+        of = [[place[each] for each in name.split("+") if each in place] or list(place.values()) for name in names]
+        pairs, at = np.unique(at * len(names) + models.indices.to_numpy(), return_inverse=True)
+        places = [divmod(pair, len(names)) for pair in pairs.tolist()]
+        weights = [(_common(in_force[t][0][of[model]]), _common(in_force[t][1][of[model]])) for t, model in places]
+    alpha, beta = zip(*weights, strict=True) if weights else ((), ())
+    rows = pa.array(at)
+    return pa.array(alpha, pa.float64()).take(rows), pa.array(beta, pa.float64()).take(rows)
 
 
 def _common(weights: NDArray[np.float64]) -> float | None:

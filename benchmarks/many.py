@@ -10,8 +10,8 @@ The former commit is checked out with ``git worktree`` into a temporary folder a
 and packages, one thread, a process for each command; the two take turns, once each.
 
 - entities: K = 200 fake models that publish 200,000 items a generation, all measured on all 201 tasks. Seconds are
-  those in the records, summed over generations; peaks are of whole commands, first `run`, then `show`. All numbers of both
-  runs, but the seconds, have to be the same bits.
+  those in the records, summed over generations; peaks are of whole commands, first `run`, then `show`. All numbers
+  of both runs, but the seconds, have to be the same bits.
 - cells: `show` of linear models over a square grid of alpha and beta, two generations each, of a folder that this
   checkout made: seconds of the command and its peak.
 """

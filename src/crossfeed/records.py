@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,9 @@ __all__ = [
     "values_of",
     "with_coordinates",
 ]
+
+_BATCH: Final = 2**17
+"""Rows of tables that are joined before coordinates are added to them, at most."""
 
 _GENERATION_SCHEMA = pa.schema(
     [
@@ -74,9 +77,22 @@ def collect(store: Store, experiment: Experiment, cells: Sequence[Cell]) -> pa.T
             shared[zero] = _records(store, zero, 0)
         later = (_records(store, cell.name, t) for t in range(1, cell.experiment.generations + 1))
         own = [table for table in (shared[zero], *later) if table is not None]
-        if own:
-            tables.append(with_coordinates(pa.concat_tables(own), cell, experiment))
+        tables += [with_coordinates(table, cell, experiment) for table in _in_batches(own)]
     return pa.concat_tables(tables) if tables else with_coordinates(to_table(0, []), cells[0], experiment)
+
+
+def _in_batches(tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
+    """Join small tables, which have a price each; large ones stay apart, so that not all are worked on at once."""
+    batch: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        if batch and rows + table.num_rows > _BATCH:
+            yield pa.concat_tables(batch)
+            batch, rows = [], 0
+        batch.append(table)
+        rows += table.num_rows
+    if batch:
+        yield pa.concat_tables(batch)
 
 
 def _records(store: Store, scope: str, generation: int) -> pa.Table | None:
@@ -267,19 +283,21 @@ def values_of(path: str, cell: Cell, experiment: Experiment) -> Sequence[Any]:
 
 def _weights(ecosystem: Ecosystem, table: pa.Table) -> tuple[pa.Array, pa.Array]:
     """Return alpha and beta of each row's entity; of several entities what they have in common, else null."""
-    place = {name: k for k, name in enumerate(ecosystem.names)}
-    models = table.column("model").combine_chunks().dictionary_encode()
-    names = models.dictionary.to_pylist()
-    codes = table.column("generation").to_numpy() * len(names) + models.indices.to_numpy()
-    known, rows = np.unique(codes, return_inverse=True)
-    pairs = [divmod(code, len(names)) for code in known.tolist()]
+    known, at = np.unique(table.column("generation").to_numpy(), return_inverse=True)
     # Generation 0 is listed with the weights in force from generation 1 on, so that a curve has one of each.
-    in_force = {t: (ecosystem.alphas(max(t, 1)), ecosystem.betas(max(t, 1))) for t in {t for t, _ in pairs}}
-    of = [[place[each] for each in name.split("+") if each in place] or list(place.values()) for name in names]
-    alpha = [_common(in_force[t][0][of[model]]) for t, model in pairs]
-    beta = [_common(in_force[t][1][of[model]]) for t, model in pairs]
-    each = pa.array(rows)
-    return pa.array(alpha, pa.float64()).take(each), pa.array(beta, pa.float64()).take(each)
+    in_force = [(ecosystem.alphas(max(t, 1)), ecosystem.betas(max(t, 1))) for t in known.tolist()]
+    weights = [(_common(alphas), _common(betas)) for alphas, betas in in_force]
+    if any(None in each for each in weights):
+        place = {name: k for k, name in enumerate(ecosystem.names)}
+        models = table.column("model").combine_chunks().dictionary_encode()
+        names = models.dictionary.to_pylist()
+        of = [[place[each] for each in name.split("+") if each in place] or list(place.values()) for name in names]
+        pairs, at = np.unique(at * len(names) + models.indices.to_numpy(), return_inverse=True)
+        places = [divmod(pair, len(names)) for pair in pairs.tolist()]
+        weights = [(_common(in_force[t][0][of[model]]), _common(in_force[t][1][of[model]])) for t, model in places]
+    alpha, beta = zip(*weights, strict=True) if weights else ((), ())
+    rows = pa.array(at)
+    return pa.array(alpha, pa.float64()).take(rows), pa.array(beta, pa.float64()).take(rows)
 
 
 def _common(weights: NDArray[np.float64]) -> float | None:

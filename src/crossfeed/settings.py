@@ -429,14 +429,14 @@ _DEFAULT: Final = object()
 
 
 def _identity_of(value: Frozen, without: Collection[str]) -> dict[str, Any]:
-    extra: dict[str, Any] = identity(value.model_extra or {})  # of a part whose package is missing
-    return {
+    own = {
         name: told
         for name, field in type(value).model_fields.items()
         if name not in value.no_effect
         and name not in without
         and (told := _told(value, name, field, without)) is not _DEFAULT
-    } | extra
+    }
+    return own | {name: identity(extra) for name, extra in (value.model_extra or {}).items()}
 
 
 def _told(value: Frozen, name: str, field: FieldInfo, without: Collection[str]) -> Any:

@@ -61,11 +61,11 @@ def predicted(run: Run) -> pd.DataFrame:
 def test_expected_losses_are_those_that_predict_gives(linear, exact):
     wanted = predicted(linear).set_index(["point", "model", "task", "generation"])["value"]
     for point in linear.points.index:
-        for row in exact.losses(point, [0, 1, 2]).to_dict("records"):
+        for row in exact.losses({point: [0, 1, 2]}).to_dict("records"):
             place = (point, row["model"], row["task"], row["generation"])
             assert row["exact"] == pytest.approx(wanted[place], rel=1e-10)
         alone = exact.expected(point, [0, 1, 2]).set_index(["model", "task", "generation"])["exact"]
-        both = exact.losses(point, [0, 1, 2]).set_index(["model", "task", "generation"])["exact"]
+        both = exact.losses({point: [0, 1, 2]}).set_index(["model", "task", "generation"])["exact"]
         pd.testing.assert_series_equal(alone.sort_index(), both.sort_index())
 
 
@@ -87,7 +87,7 @@ def test_standard_errors_are_those_of_normal_estimates(linear, exact):
     eco = linear_ecosystem(linear.experiment.cells()[1].experiment)
     law = eco.moments([2])
     random = np.random.default_rng(0)
-    table = exact.losses(1, [2]).set_index(["model", "task"])
+    table = exact.losses({1: [2]}).set_index(["model", "task"])
     task = linear.experiment.tasks["b"].build("b", None)
     draws = random.multivariate_normal(law.mean[0, 0], law.covariance[0, 0], 200_000)
     losses = ((draws - task.truth) @ task.features.T) ** 2

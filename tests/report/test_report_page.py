@@ -22,8 +22,9 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import OTHERS, OWN, by_others, mixture
 from crossfeed.reporting.files import to_csv
 from crossfeed.reporting.html import write_report, write_side_by_side
+from crossfeed.reporting.page.blocks import Words
 from crossfeed.reporting.page.measured import measured
-from crossfeed.reporting.page.samples import samples
+from crossfeed.reporting.page.samples import points_left_out, samples
 from crossfeed.reporting.page.sections import sections
 from crossfeed.reporting.page.sheets import sheets
 
@@ -335,3 +336,20 @@ def test_csv_heads_are_safe_too():
     import pandas as pd
 
     assert to_csv(pd.DataFrame({"=a": ["+b"], "n": [-1.0]})) == "'=a,n\n'+b,-1.0\n"
+
+
+def test_of_a_large_grid_outputs_of_some_points_are_read_and_the_page_says_so(make, monkeypatch):
+    alphas = "[" + ",".join(f"{k / 29:.3f}" for k in range(30)) + "]"
+    few = ("metrics={similarity: {items: 2}}", "generations=1", "n=8")
+    run = make(*few, f"grid={{ecosystem.alpha: {alphas}}}")
+    read: list[tuple[str, int]] = []
+    outputs = Run.outputs
+    monkeypatch.setattr(Run, "outputs", lambda self, cell, t: read.append((cell, t)) or outputs(self, cell, t))
+    shown = samples(run)
+    assert len(read) == len(shown[0].rows) == 1 + 24  # the shared start, and some points at the end
+    assert [label for label, _ in shown[0].rows][-1] == "α\u00a0=\u00a01, t\u00a0=\u00a01"
+    left_out = points_left_out(run)
+    assert left_out == " 24 of 30 grid points, evenly chosen; all are in the folder outputs of the run."
+    assert points_left_out(make(*few)) == ""
+    (outputs_section,) = (section for section in sections(run, theory_of(run)) if section.name == "outputs")
+    assert any(isinstance(block, Words) and left_out in block.paragraphs[0] for block in outputs_section.blocks)

@@ -11,13 +11,14 @@ them make the true error smaller than this one, by an amount that is not counted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable, InvalidDescription
 from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem
@@ -29,6 +30,8 @@ from crossfeed.theory import LinearEcosystem
 from crossfeed.theory.influence import influence_shares
 
 __all__ = ["Exact", "Theory", "theory_of"]
+
+_LOSSES: Final = ("point", "model", "task", "generation", "exact", "exact_se")
 
 
 @dataclass(frozen=True)
@@ -90,30 +93,39 @@ class Exact:
             self._known[point] = linear_ecosystem(self.experiments[point], self._source)
         return self._known[point]
 
-    def losses(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
+    def losses(self, times: Mapping[int, Sequence[int]]) -> pd.DataFrame:
         """Return expected losses, and the standard errors of a run's means.
 
         Args:
-            point: The grid point.
-            generations: At which generations.
+            times: Generations by grid point.
 
         Returns:
-            ``model, task, generation, exact, exact_se``.
+            ``point, model, task, generation, exact, exact_se``.
         """
-        moments = self.ecosystem(point).moments(list(generations))
-        models = self.experiments[point].ecosystem.names
-        tables = []
+        pieces = [piece for point, generations in times.items() for piece in self._losses(point, list(generations))]
+        if not pieces:
+            return pd.DataFrame({name: [] for name in _LOSSES})
+        return pd.DataFrame({name: np.concatenate([piece[name] for piece in pieces]) for name in _LOSSES})
+
+    def _losses(self, point: int, generations: list[int]) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield the columns of one grid point's losses, task by task."""
+        moments = self.ecosystem(point).moments(generations)
+        models = np.array(self.experiments[point].ecosystem.names, dtype=object)
+        rows = len(generations) * len(models)
         for name, task in self._source.of(self.experiments[point]).items():
             gram, off = task.features.T @ task.features / len(task.features), moments.mean - task.truth
             reach, tilted = moments.covariance @ gram, off @ gram
             exact = (tilted * off).sum(axis=-1) + reach.trace(axis1=-2, axis2=-1)
             tilt = np.einsum("tki,tkij,tkj->tk", tilted, moments.covariance, tilted)
             variance = 2 * (reach @ reach).trace(axis1=-2, axis2=-1) + 4 * tilt
-            error = np.sqrt(variance / task.replicates)
-            index = pd.MultiIndex.from_product([generations, models], names=["generation", "model"])
-            table = pd.DataFrame({"exact": exact.ravel(), "exact_se": error.ravel()}, index=index)
-            tables.append(table.reset_index().assign(task=name))
-        return pd.concat(tables, ignore_index=True)
+            yield {
+                "point": np.full(rows, point),
+                "model": np.tile(models, len(generations)),
+                "task": np.full(rows, name, dtype=object),
+                "generation": np.repeat(generations, len(models)),
+                "exact": exact.ravel(),
+                "exact_se": np.sqrt(variance / task.replicates).ravel(),
+            }
 
     def expected(self, point: int, generations: Sequence[int]) -> pd.DataFrame:
         """Return expected losses alone, which need no covariance of every model: ``model, task, generation, exact``.
@@ -147,17 +159,14 @@ class Exact:
         ``exact_se`` (of the final loss) and ``errors``: measured minus exact final loss in these standard errors.
         """
         measured = change(self._run.records, LOSS)
-        parts = [self._joined(group) for group in measured.groupby("point", sort=False)]
-        table = pd.concat(parts, ignore_index=True) if parts else measured.assign(exact_initial=0.0, exact_final=0.0)
+        reached = measured.groupby("point", sort=False)["generation"].unique()
+        losses = self.losses({int(str(point)): sorted({0, *last}) for point, last in reached.items()})
+        first = losses[losses["generation"] == 0].drop(columns=["generation", "exact_se"])
+        first = first.rename(columns={"exact": "exact_initial"})
+        last = losses.rename(columns={"exact": "exact_final"})
+        table = measured.merge(first, on=["point", "model", "task"])
+        table = table.merge(last, on=["point", "model", "task", "generation"])
         start = table["exact_initial"].where(table["exact_initial"] > 0)
         table["exact_percent"] = 100 * (table["exact_final"] - start) / start
         table["errors"] = (table["final"] - table["exact_final"]) / table["exact_se"].where(table["exact_se"] > 0)
         return table
-
-    def _joined(self, group: tuple[Any, pd.DataFrame]) -> pd.DataFrame:
-        point, measured = group
-        losses = self.losses(int(point), sorted({0, *measured["generation"]}))
-        first = losses[losses["generation"] == 0].drop(columns=["generation", "exact_se"])
-        first = first.rename(columns={"exact": "exact_initial"})
-        last = losses.rename(columns={"exact": "exact_final"})
-        return measured.merge(first, on=["model", "task"]).merge(last, on=["model", "task", "generation"])

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from crossfeed.description.ecosystem import Ecosystem
@@ -82,7 +83,8 @@ class Run:
         # Column by column, each dropped once it is converted: millions of records are in memory once.
         records = collect(store, experiment, cells).to_pandas(split_blocks=True, self_destruct=True)
         position = {cell.name: number // len(experiment.seeds) for number, cell in enumerate(cells)}
-        records["point"] = records["cell"].map(position).astype("int64")
+        codes, names = pd.factorize(records["cell"])
+        records["point"] = np.array([position[name] for name in names], dtype=np.int64)[codes]
         failures = _failures(store, cells)
         return cls(
             store=store,

@@ -93,7 +93,8 @@ def findings(run: Run) -> list[tuple[str, str]]:
 
 def _told_points(run: Run, numbers: pd.DataFrame, columns: Columns) -> list[int]:
     """Return the grid points to describe one by one: all of a small grid, the best and the worst of a large one."""
-    known = [point for point in columns.points if (numbers["point"] == point).any()]
+    measured = set(numbers["point"])
+    known = [point for point in columns.points if point in measured]
     if len(known) <= _POINTS:
         return known
     means = _final(run, numbers)
@@ -102,7 +103,8 @@ def _told_points(run: Run, numbers: pd.DataFrame, columns: Columns) -> list[int]
 
 def _told_models(run: Run, numbers: pd.DataFrame) -> list[str]:
     """Return the entities to describe one by one; of many, those that gained and lost most on average."""
-    names = [name for name in run.experiment.ecosystem.names if (numbers["model"] == name).any()]
+    measured = set(numbers["model"])
+    names = [name for name in run.experiment.ecosystem.names if name in measured]
     if len(names) <= _MODELS:
         return names
     private = numbers[numbers["task"].isin(list(run.experiment.tasks)) & numbers["model"].isin(names)]
@@ -117,7 +119,8 @@ def _entity(run: Run, name: str, numbers: pd.DataFrame, columns: Columns) -> str
     """
     owned = {entity.name: entity.private for entity in run.experiment.ecosystem.entities}[name]
     own = numbers[(numbers["model"] == name) & (numbers["generation"] > 0)].dropna(subset="percent")
-    points = {point: f"At {columns.labels[point]}" for point in columns.points if (own["point"] == point).any()}
+    measured = set(own["point"])
+    points = {point: f"At {columns.labels[point]}" for point in columns.points if point in measured}
     if len(points) > _NAMED:
         means = own[own["task"] != PUBLIC].groupby("point")["percent"].mean()
         ends = (("At its best", means.idxmin()), ("At its worst", means.idxmax())) if len(means) else ()

@@ -17,7 +17,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.drawing.style import Frame, fitting, panels, styled
 from crossfeed.reporting.page.blocks import Block, Picture, Words
-from crossfeed.reporting.page.samples import pages
+from crossfeed.reporting.page.samples import pages, points_left_out
 from crossfeed.tasks.images import from_bytes
 
 __all__ = ["image_samples"]
@@ -54,6 +54,7 @@ def image_samples(run: Run) -> list[Block]:
         "The images of models' outputs on test items at the first seed, a row for each caption; on the left, the data, "
         "unless the images are the data's and the captions the model's. "
         "The same item gets the same random numbers at every generation, so what changes is the model."
+        f"{points_left_out(run)}"
     )
     return [Words([note]), *(_picture(outputs, model, classes) for model in models[:_MODELS])]
 

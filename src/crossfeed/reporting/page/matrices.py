@@ -74,7 +74,8 @@ def gains(run: Run, theory: Theory) -> list[Block]:
     if both.empty:
         return []
     columns = columns_of(run.points, greek=True)
-    points = evenly([point for point in columns.points if (both["point"] == point).any()], _POINTS)
+    known = set(both["point"])
+    points = evenly([point for point in columns.points if point in known], _POINTS)
     if exact is None:
         picture = _gain_picture(run, columns, points, both, {"": "percent"})
         return [picture, *([Words([theory.reason])] if theory.reason else [])]

@@ -9,14 +9,16 @@ import pandas as pd
 from crossfeed.display.formatting import clip
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
-from crossfeed.reporting.data.layout import columns_of
-from crossfeed.reporting.page.blocks import Sample
+from crossfeed.reporting.data.layout import Columns, columns_of
+from crossfeed.reporting.page.blocks import Sample, left_out
 
-__all__ = ["at", "pages", "samples"]
+__all__ = ["at", "pages", "points_left_out", "samples"]
 
 PROMPTS: Final = 2
 """Test prompts of each data set."""
 _TEXT_LIMIT: Final = 420
+_MOST_POINTS: Final = 24
+_GROUPS: Final = 4  # of more points
 _FEW_POINTS: Final = 4  # more of them, and the generation in the middle is left out
 
 
@@ -52,10 +54,12 @@ def pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
     """Return outputs at the first seed, by time and grid point: the shared start, then every point's middle and end.
 
     Args:
-        run: The run.
+        run: The run; of a large grid some points are read (`points_left_out`).
     """
-    heads = columns_of(run.points, greek=True).labels
+    shown = _columns(run)
+    heads = shown.labels
     cells = run.cells[(run.cells["seed"] == run.experiment.seeds[0]) & (run.cells["reached"] >= 0)]
+    cells = cells[cells["point"].isin(shown.points)]
     shared = cells.drop_duplicates("zero")
     wanted = [
         (at(0) if len(shared) == 1 else f"{at(0)}, {heads[int(row['point'])]}", str(row["cell"]), 0)
@@ -67,6 +71,22 @@ def pages(run: Run) -> list[tuple[str, pd.DataFrame]]:
         steps = [t for t in dict.fromkeys([*middle, last]) if t > 0]
         wanted += [(", ".join(part for part in (label, at(t)) if part), str(row["cell"]), t) for t in steps]
     return [(label, run.outputs(cell, generation)) for label, cell, generation in wanted]
+
+
+def points_left_out(run: Run) -> str:
+    """Return a note that outputs of some grid points are left out: a sentence after a space, or nothing.
+
+    Args:
+        run: The run.
+    """
+    return left_out(len(_columns(run).points), len(run.points), "the folder outputs of the run")
+
+
+def _columns(run: Run) -> Columns:
+    """Return the grid points whose outputs are shown: a reader cannot compare those of hundreds."""
+    columns = columns_of(run.points, greek=True)
+    groups = min(len(columns.groups), _GROUPS)
+    return columns if len(columns.points) <= _MOST_POINTS else columns.some(groups, _MOST_POINTS // groups)
 
 
 def _is_text(frame: pd.DataFrame) -> bool:

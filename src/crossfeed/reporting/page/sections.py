@@ -42,7 +42,7 @@ from crossfeed.reporting.page.landscapes import landscapes
 from crossfeed.reporting.page.matrices import gains, loss_matrices
 from crossfeed.reporting.page.measured import measured
 from crossfeed.reporting.page.projections import clouds
-from crossfeed.reporting.page.samples import samples
+from crossfeed.reporting.page.samples import points_left_out, samples
 
 __all__ = ["environment_items", "failures", "sections"]
 
@@ -100,7 +100,7 @@ def _samples(run: Run) -> list[Block]:
     note = (
         "What models wrote, for the first test prompts of each data set, at the first seed. The same prompt gets the "
         "same random numbers at every generation, so what changes is the model. Long texts are cut; control characters "
-        "are shown as ⟨U+…⟩."
+        f"are shown as ⟨U+…⟩.{points_left_out(run)}"
     )
     models, tasks = run.experiment.ecosystem.names, list(dict.fromkeys(sample.task for sample in shown))
     told = evenly(tasks, _TASKS)

@@ -7,13 +7,14 @@ change with its standard error over seeds.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable
 
-import pandas as pd
-
+from crossfeed.display.formatting import safe_cell
 from crossfeed.reporting.data.layout import ChangeTable, Entry, Row
-from crossfeed.reporting.files import latex_text, to_csv
+from crossfeed.reporting.files import latex_text
 
 __all__ = ["file_stem", "table_files"]
 
@@ -40,7 +41,7 @@ def table_files(table: ChangeTable) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     stem = file_stem(table.measure.metric)
     for name, show in ((stem, _values), (f"{stem}_change", _change)):
-        files[f"{name}.csv"] = to_csv(_as_frame(table, show)).encode()
+        files[f"{name}.csv"] = _as_csv(table, show).encode()
         files[f"{name}.tex"] = _as_latex(table, show).encode()
     return files
 
@@ -58,14 +59,18 @@ def _change(entry: Entry) -> str:
     return entry.change
 
 
-def _as_frame(table: ChangeTable, show: Show) -> pd.DataFrame:
-    """Return a table with ``row`` and a column for each grid point."""
+def _as_csv(table: ChangeTable, show: Show) -> str:
+    """Return a table as CSV with ``row`` and a column for each grid point, which can be thousands."""
     columns = table.columns
     labels = columns.labels
     if len(set(labels.values())) < len(labels):  # runs side by side: their groups tell equal points apart
         labels = {point: f"{group.label}, {labels[point]}" for group in columns.groups for point in group.points}
-    rows = [[row.label, *(_shown(row, point, show) for point in columns.points)] for row in table.rows]
-    return pd.DataFrame(rows, columns=pd.Index(["row", *(labels[point] for point in columns.points)]))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(safe_cell, ["row", *(labels[point] for point in columns.points)]))
+    for row in table.rows:
+        writer.writerow(map(safe_cell, [row.label, *(_shown(row, point, show) for point in columns.points)]))
+    return text.getvalue()
 
 
 def _as_latex(table: ChangeTable, show: Show) -> str:

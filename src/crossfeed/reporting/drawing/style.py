@@ -18,6 +18,7 @@ from matplotlib.backends.backend_pdf import Op, PdfPages
 from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import plain, shorten
+from crossfeed.reporting.drawing.fonts import outlines_alone
 
 __all__ = [
     "COLOURS",
@@ -267,7 +268,8 @@ def to_pdf(figure: Figure, width: float | None = None) -> bytes:
 
     file.newPage = begin_scaled
     figure.savefig(pages, format="pdf", dpi=_DPI)
-    pages.close()
+    with outlines_alone():
+        pages.close()
     return buffer.getvalue()
 
 

@@ -1,0 +1,52 @@
+"""The embedded fonts of PDF figures: the outlines of the letters that a figure has, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+from fontTools.subset import Options, Subsetter
+from fontTools.ttLib import TTFont
+from matplotlib.backends import _backend_pdf_ps
+from matplotlib.backends._backend_pdf_ps import SubsetResults
+
+__all__ = ["outlines_alone"]
+
+# What a PDF needs of a TrueType font (ISO 32000-1, 9.9). It places every glyph itself, so that the rules of kerning and
+# ligatures, which take nine tenths of the time to read and cut, would be there for nobody.
+_EMBEDDED: Final = frozenset({"head", "hhea", "maxp", "hmtx", "loca", "glyf", "cvt ", "fpgm", "prep"})
+
+
+@contextlib.contextmanager
+def outlines_alone() -> Iterator[None]:
+    """Within this context matplotlib embeds outlines of glyphs alone, as fonts of Type 42."""
+    usual = _backend_pdf_ps.get_glyphs_subset
+    _backend_pdf_ps.get_glyphs_subset = _subset
+    try:
+        yield
+    finally:
+        _backend_pdf_ps.get_glyphs_subset = usual
+
+
+def _subset(fontfile: Any, glyphs: Collection[int]) -> contextlib.AbstractContextManager[SubsetResults]:
+    """Return glyphs of a font file, as matplotlib's function of the same arguments does."""
+    content, places = _outlines(fontfile, fontfile.face_index, frozenset(glyphs))
+    return contextlib.nullcontext(SubsetResults(TTFont(io.BytesIO(content), lazy=True), places))
+
+
+@functools.lru_cache(64)
+def _outlines(path: str, face: int, glyphs: frozenset[int]) -> tuple[bytes, dict[int, int]]:
+    """Return a font file of some glyphs, and where they are in it."""
+    with TTFont(path, fontNumber=face, lazy=True, recalcBBoxes=False) as font:
+        for name in set(font.keys()) - _EMBEDDED - {"GlyphOrder"}:
+            del font[name]
+        font.setGlyphOrder([f"glyph{number}" for number in range(font["maxp"].numGlyphs)])
+        cut = Subsetter(Options(notdef_outline=True, recommended_glyphs=True, glyph_names=True, recalc_bounds=False))
+        cut.populate(gids=glyphs)
+        cut.subset(font)
+        buffer = io.BytesIO()
+        font.save(buffer, reorderTables=False)
+    return buffer.getvalue(), dict(cut.glyph_index_map)

@@ -18,6 +18,7 @@ __all__ = ["outlines_alone"]
 # What a PDF needs of a TrueType font (ISO 32000-1, 9.9). It places every glyph itself, so that the rules of kerning and
 # ligatures, which take nine tenths of the time to read and cut, would be there for nobody.
 _EMBEDDED: Final = frozenset({"head", "hhea", "maxp", "hmtx", "loca", "glyf", "cvt ", "fpgm", "prep"})
+_AS_IT_IS: Final = {"recalcBBoxes": False, "recalcTimestamp": False}
 
 
 @contextlib.contextmanager
@@ -34,13 +35,13 @@ def outlines_alone() -> Iterator[None]:
 def _subset(fontfile: Any, glyphs: Collection[int]) -> contextlib.AbstractContextManager[SubsetResults]:
     """Return glyphs of a font file, as matplotlib's function of the same arguments does."""
     content, places = _outlines(fontfile, fontfile.face_index, frozenset(glyphs))
-    return contextlib.nullcontext(SubsetResults(TTFont(io.BytesIO(content), lazy=True), places))
+    return contextlib.nullcontext(SubsetResults(TTFont(io.BytesIO(content), lazy=True, **_AS_IT_IS), places))
 
 
 @functools.lru_cache(64)
 def _outlines(path: str, face: int, glyphs: frozenset[int]) -> tuple[bytes, dict[int, int]]:
     """Return a font file of some glyphs, and where they are in it."""
-    with TTFont(path, fontNumber=face, lazy=True, recalcBBoxes=False) as font:
+    with TTFont(path, fontNumber=face, lazy=True, **_AS_IT_IS) as font:
         for name in set(font.keys()) - _EMBEDDED - {"GlyphOrder"}:
             del font[name]
         font.setGlyphOrder([f"glyph{number}" for number in range(font["maxp"].numGlyphs)])

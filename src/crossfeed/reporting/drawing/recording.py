@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from matplotlib import cbook
 from matplotlib.backend_bases import GraphicsContextBase, RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.path import Path
 from matplotlib.transforms import Affine2D, Bbox, Transform, TransformedPath
 
 from crossfeed.reporting.drawing.style import styled
@@ -97,7 +98,8 @@ def _context(renderer: RendererBase, like: GraphicsContextBase, scale: float) ->
     context.copy_properties(like)
     if scale == 1.0:
         return context
-    box, (path, transform) = like.get_clip_rectangle(), like.get_clip_path()
+    box = like.get_clip_rectangle()
+    path, transform = cast("tuple[Path | None, Transform]", like.get_clip_path())  # matplotlib's own type is wrong
     if box is not None:
         context.set_clip_rectangle(Bbox(scale * box.get_points()))
     if path is not None:

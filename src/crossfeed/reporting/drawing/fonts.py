@@ -11,7 +11,6 @@ from typing import Any, Final
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 from matplotlib.backends import _backend_pdf_ps
-from matplotlib.backends._backend_pdf_ps import SubsetResults
 
 __all__ = ["outlines_alone"]
 
@@ -24,18 +23,23 @@ _AS_IT_IS: Final = {"recalcBBoxes": False, "recalcTimestamp": False}
 @contextlib.contextmanager
 def outlines_alone() -> Iterator[None]:
     """Within this context matplotlib embeds outlines of glyphs alone, as fonts of Type 42."""
-    usual = _backend_pdf_ps.get_glyphs_subset
-    _backend_pdf_ps.get_glyphs_subset = _subset
+    module: Any = _backend_pdf_ps
+    if not hasattr(module, "SubsetResults"):  # an older one, whose function has other arguments
+        yield
+        return
+    usual = module.get_glyphs_subset
+    module.get_glyphs_subset = _subset
     try:
         yield
     finally:
-        _backend_pdf_ps.get_glyphs_subset = usual
+        module.get_glyphs_subset = usual
 
 
-def _subset(fontfile: Any, glyphs: Collection[int]) -> contextlib.AbstractContextManager[SubsetResults]:
+def _subset(fontfile: Any, glyphs: Collection[int]) -> contextlib.AbstractContextManager[Any]:
     """Return glyphs of a font file, as matplotlib's function of the same arguments does."""
     content, places = _outlines(fontfile, fontfile.face_index, frozenset(glyphs))
-    return contextlib.nullcontext(SubsetResults(TTFont(io.BytesIO(content), lazy=True, **_AS_IT_IS), places))
+    module: Any = _backend_pdf_ps
+    return contextlib.nullcontext(module.SubsetResults(TTFont(io.BytesIO(content), lazy=True, **_AS_IT_IS), places))
 
 
 @functools.lru_cache(64)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import finite_or_null, plain, safe_cell
 from crossfeed.reporting.drawing.figures import WIDE
+from crossfeed.reporting.drawing.recording import recorded
 from crossfeed.reporting.drawing.style import for_paper, to_pdf, to_png, to_svg
 from crossfeed.store.inside import write_inside
 
@@ -80,8 +81,9 @@ def pictures(figures: Mapping[str, Callable[[float], Figure | None]], paper: flo
     """
     contents: dict[str, bytes] = {}
     for name, draw in figures.items():
-        figure = draw(WIDE)
-        if figure is not None:
+        drawn = draw(WIDE)
+        if drawn is not None:
+            figure = recorded(drawn)
             contents |= {f"{name}.png": to_png(figure), f"{name}.svg": to_svg(figure).encode()}
             contents[f"{name}.pdf"] = to_pdf(figure) if paper is None else for_paper(draw, paper)
     return contents

@@ -19,6 +19,7 @@ from crossfeed.display.formatting import plain
 from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.drawing.figures import NARROW, WIDE
+from crossfeed.reporting.drawing.recording import recorded
 from crossfeed.reporting.drawing.style import for_page, for_paper, to_pdf, to_png, to_svg
 from crossfeed.reporting.files import to_csv
 from crossfeed.reporting.page.blocks import Changes, Picture, Section
@@ -121,7 +122,7 @@ def _write_page(
 
 def _draw(picture: Picture, folder: Path, paper: float | None) -> _Image:
     """Draw a picture for files, for wide screens and for narrow ones, and, if asked for, for a paper's column."""
-    wide = picture.draw(WIDE)
+    wide = recorded(picture.draw(WIDE))
     vectors = to_svg(wide)
     write_inside(folder, f"figures/{picture.name}.png", to_png(wide))
     write_inside(folder, f"figures/{picture.name}.svg", vectors.encode())

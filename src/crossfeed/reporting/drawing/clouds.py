@@ -84,16 +84,17 @@ def draw_cloud(axes: Axes, table: pd.DataFrame, models: Sequence[str], tasks: Se
         The axes.
     """
     pixels = len(table) > _MANY_POINTS  # else a page grows by megabytes
+    x, y, model_of, task_of = (table[name].to_numpy() for name in ("x", "y", "model", "task"))
     means: list[tuple[float, float, dict[str, Any]]] = []
     for shade, task in enumerate(tasks):
         for shape, model in enumerate(models):
-            own, look = table[(table["task"] == task) & (table["model"] == model)], _dot_look(shape, shade)
-            axes.plot(own["x"], own["y"], linestyle="", markersize=3.4, alpha=0.5, rasterized=pixels, **look)
-            if len(own):
-                means.append((float(own["x"].mean()), float(own["y"].mean()), look))
-    for x, y, look in means:
+            own, look = (task_of == task) & (model_of == model), _dot_look(shape, shade)
+            axes.plot(x[own], y[own], linestyle="", markersize=3.4, alpha=0.5, rasterized=pixels, **look)
+            if own.any():
+                means.append((float(x[own].mean()), float(y[own].mean()), look))
+    for across, up, look in means:
         shadow = [withStroke(linewidth=3.0, foreground=PAPER)]
-        axes.plot(x, y, linestyle="", markersize=8.5, path_effects=shadow, zorder=3, **look)
+        axes.plot(across, up, linestyle="", markersize=8.5, path_effects=shadow, zorder=3, **look)
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set(visible=True, color=SOFT)

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.theory.consensus import Coupling, Estimates, ReducedSystem, carried_spread, reduced_system
+from crossfeed.theory.few_rows import few_rows
 from crossfeed.theory.kernels import Array, times_transposed, transposed
-from crossfeed.theory.pool_path import BlockState, PoolState, newest_share, next_noise, pool_step
+from crossfeed.theory.pool_path import BlockState, FewRowsState, PoolState, newest_share, next_noise, pool_step
 from crossfeed.theory.response import EntityBlock
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.spectrum import unit_error, without_drift
@@ -127,6 +128,24 @@ class ConstantPath:
         for i, gains in enumerate(self.gains.by_weights):
             parts = [times_transposed(s, gain) for s, gain in zip(sources, gains, strict=True)]
             yield BlockState(i, responses[self.gains.in_force[i]], reduce(add, parts))
+
+    def few_rows(self, rows: slice) -> list[FewRowsState] | None:
+        """Return one block of entities at the requested generations, where products of few rows give it.
+
+        Args:
+            rows: slice(start, stop) of entity numbers.
+
+        Returns:
+            Its state at each generation; None as `crossfeed.theory.few_rows.few_rows`.
+        """
+        responses = few_rows(self._spec, rows, self.weights)
+        if responses is None:
+            return None
+        states = []
+        for in_force, gains in zip(self.gains.in_force, self.gains.by_weights, strict=True):
+            parts = [each.carried @ gain.T for each, gain in zip(responses, gains, strict=True)]
+            states.append(FewRowsState(responses[in_force], reduce(add, parts)))
+        return states
 
     def mean_given(self, estimates: Estimates) -> Array:
         """Return the pool's mean under given estimates of the real data.

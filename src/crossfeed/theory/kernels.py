@@ -143,6 +143,18 @@ def transposed(matrices: Array) -> Array:
     return matrices.swapaxes(-1, -2)
 
 
+def rows_together(matrices: Array) -> Array:
+    """Put the rows of a stack of matrices below each other.
+
+    Args:
+        matrices: M_j, shape (b, m, n).
+
+    Returns:
+        Shape (b m, n): A'B of two such matrices is sum_j A_j'B_j, by a single product.
+    """
+    return matrices.reshape(-1, matrices.shape[-1])
+
+
 def times_transposed(matrices: Array, right: Array) -> Array:
     """Multiply a stack of matrices by the transpose of one matrix.
 
@@ -242,11 +254,23 @@ def definite_inverse(parts: Sequence[WeightedGram], rounding: float = 0.0) -> In
         bound = size * _squared_norm(factor)
         inverse = transposed(factor) @ factor.copy()
         products = np.einsum("bii,bii->bi", total, inverse)
-    suspects = ~(bound <= min(_SUSPECT_CONDITION, _NEAR_ROUNDING / rounding if rounding else np.inf))
+    suspects = ~(bound <= most_condition(rounding))
     suspects |= ~((size > _SQUARABLE[0]) & (size < _SQUARABLE[1]))
     if (bound > _UNEVEN_CONDITION).any():
         suspects |= (bound > _UNEVEN_CONDITION) & uneven(parts)
     return Inverted(inverse, suspects, products.max(axis=1))
+
+
+def most_condition(rounding: float) -> float:
+    """Return the condition number up to which a Cholesky factorization is trusted.
+
+    Args:
+        rounding: eigenvalues of the data, relative to the trace, that may be rounding errors; zero: those of doubles.
+
+    Returns:
+        The largest condition number.
+    """
+    return min(_SUSPECT_CONDITION, _NEAR_ROUNDING / rounding if rounding else np.inf)
 
 
 def uneven(parts: Sequence[WeightedGram]) -> Mask:

@@ -78,6 +78,13 @@ class ScheduledPath:
             for index in indices.get(t, ()):
                 yield BlockState(index, response, source)
 
+    def few_rows(self, rows: slice) -> None:
+        """Return nothing: weights that change have no such way.
+
+        Args:
+            rows: slice(start, stop) of entity numbers.
+        """
+
     def mean_given(self, estimates: Estimates) -> Array:
         """Return the pool's mean under given estimates of the real data.
 

@@ -25,7 +25,7 @@ from functools import cached_property
 
 import numpy as np
 
-from crossfeed.theory.kernels import Array, inverse_lower, most_condition, rows_together, transposed
+from crossfeed.theory.kernels import Array, inverse_lower, most_condition, rows_together, times, transposed
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
 
@@ -126,8 +126,7 @@ class FewRows:
             Shape (b,).
         """
         count, rows, d = self.features.shape
-        # The matrix that all share is multiplied by one product for the whole block.
-        seen = rows_together(self.inverse) @ shared
+        seen = times(self.inverse, shared)
         met = crossed @ self.inverse
         met += own * self.response
         trace: Array = np.vecdot(seen.reshape(count, d * d), self.inverse.reshape(count, d * d))
@@ -171,7 +170,7 @@ def _respond(spec: Conditioned, rows: slice, X: Array, weights: SourceWeights) -
     size = np.trace(shared) + p * np.vecdot(flat, flat).max()
     if not size * np.trace(inverse) <= min(_CONDITION, most_condition(spec.rounding)):
         return None
-    turned = (rows_together(X) @ inverse).reshape(X.shape)
+    turned = times(X, inverse)
     across = np.ascontiguousarray(transposed(X))
     inner = p * (turned @ across)
     order = np.arange(X.shape[1])

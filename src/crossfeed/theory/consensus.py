@@ -30,10 +30,12 @@ from operator import add
 
 import numpy as np
 
+from crossfeed.theory.few_rows import FewRows, few_rows
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import (
     Array,
     Mask,
+    rows_together,
     square_root,
     transposed,
     weighted,
@@ -83,6 +85,23 @@ class Estimates:
         else:
             moments = np.einsum("bij,bj->bi", block.private, self.private[block.rows])
         return moments
+
+    def labels(self, features: Array, rows: slice) -> Array:
+        """Return the labels that the estimates give one block's private data.
+
+        Args:
+            features: X~, shape (b, n, d).
+            rows: slice(start, stop) of entity numbers.
+
+        Returns:
+            X~_k th~_k, shape (b, n).
+        """
+        labels: Array
+        if self.private.strides[0] == 0:
+            labels = features @ self.private[0]
+        else:
+            labels = np.einsum("bnj,bj->bn", features, self.private[rows])
+        return labels
 
 
 @dataclass(frozen=True)
@@ -182,6 +201,10 @@ def reduced_system(spec: Conditioned, weights: Sequence[SourceWeights], estimate
     """
 
     def sums(rows: slice) -> tuple[list[Coupling], Array, Mask]:
+        few = few_rows(spec, rows, weights)
+        if few is not None:
+            none = np.zeros((len(weights), rows.stop - rows.start), dtype=np.bool_)
+            return [_few_rows_sums(spec, rows, each, estimates) for each in few], _few_rows_spread(few), none
         block = EntityBlock.read(spec, rows)
         responses = [block.respond(w) for w in weights]
         couplings = [coupling_sums(block, response, estimates) for response in responses]
@@ -230,7 +253,24 @@ def carried_spread(spec: Conditioned, weights: Sequence[SourceWeights], reduced:
 
 def _spread(responses: Sequence[Response]) -> Array:
     """Sum D_uj S~_j D_vj' over one block, for all pairs of weights."""
-    sources = [response.source() for response in responses]
-    return np.array(
-        [[weighted_sum(u.gain, transposed(u.replies.private) @ source) for source in sources] for u in responses]
+    sources = [rows_together(response.source()) for response in responses]
+    replies = [rows_together(weighted(response.gain, response.replies.private)) for response in responses]
+    return np.array([[reply.T @ source for source in sources] for reply in replies])
+
+
+def _few_rows_sums(spec: Conditioned, rows: slice, few: FewRows, estimates: Estimates) -> Coupling:
+    """Sum one block as `coupling_sums` does."""
+    replies = few.replies(spec.shares_of(rows))
+    labels = estimates.labels(few.features, rows)
+    return Coupling(
+        matrix=few.synthetic * replies.T,
+        public=few.public * replies.T,
+        drive=rows_together(few.carried).T @ labels.ravel(),
+        inflation=few.inflation,
     )
+
+
+def _few_rows_spread(few: Sequence[FewRows]) -> Array:
+    """Sum one block as `_spread` does."""
+    carried = [rows_together(each.carried) for each in few]
+    return np.array([[u.T @ v for v in carried] for u in carried])

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.theory.consensus import Coupling, Estimates, ReducedSystem, carried_spread, reduced_system
-from crossfeed.theory.kernels import Array, times_transposed, transposed
-from crossfeed.theory.pool_path import BlockState, PoolState, newest_share, next_noise, pool_step
+from crossfeed.theory.few_rows import few_rows
+from crossfeed.theory.kernels import Array, times, transposed
+from crossfeed.theory.pool_path import BlockState, FewRowsState, PoolState, newest_share, next_noise, pool_step
 from crossfeed.theory.response import EntityBlock
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.spectrum import unit_error, without_drift
@@ -102,7 +103,8 @@ class ConstantPath:
         if np.abs(L).max() > _STEEP:
             spread = np.array([carried_spread(spec, weights, reduced, each) for each in L])
         else:
-            spread = np.einsum("nuij,uvjk,nvlk->nil", L, reduced.spread, L, optimize=True)
+            beside, m = _beside(L), len(weights) * spec.dimension
+            spread = beside @ reduced.spread.swapaxes(1, 2).reshape(m, m) @ transposed(beside)
         self.state = PoolState(
             mean=_driven(L, reduced.couplings),
             covariance=spec.sigma**2 * spread + gains.noise,
@@ -125,8 +127,26 @@ class ConstantPath:
         responses = [block.respond(w) for w in self.weights]
         sources = [response.source() for response in responses]
         for i, gains in enumerate(self.gains.by_weights):
-            parts = [times_transposed(s, gain) for s, gain in zip(sources, gains, strict=True)]
+            parts = [times(s, gain.T) for s, gain in zip(sources, gains, strict=True)]
             yield BlockState(i, responses[self.gains.in_force[i]], reduce(add, parts))
+
+    def few_rows(self, rows: slice) -> list[FewRowsState] | None:
+        """Return one block of entities at the requested generations, where products of few rows give it.
+
+        Args:
+            rows: slice(start, stop) of entity numbers.
+
+        Returns:
+            Its state at each generation; None as `crossfeed.theory.few_rows.few_rows`.
+        """
+        responses = few_rows(self._spec, rows, self.weights)
+        if responses is None:
+            return None
+        states = []
+        for in_force, gains in zip(self.gains.in_force, self.gains.by_weights, strict=True):
+            parts = [times(each.carried, gain.T) for each, gain in zip(responses, gains, strict=True)]
+            states.append(FewRowsState(responses[in_force], reduce(add, parts)))
+        return states
 
     def mean_given(self, estimates: Estimates) -> Array:
         """Return the pool's mean under given estimates of the real data.
@@ -143,9 +163,13 @@ class ConstantPath:
 
 
 def _driven(gains: Array, couplings: Sequence[Coupling]) -> Array:
-    drives = np.array([coupling.drive for coupling in couplings])
-    driven: Array = np.einsum("nmij,mj->ni", gains, drives)
+    driven: Array = _beside(gains) @ np.concatenate([coupling.drive for coupling in couplings])
     return driven
+
+
+def _beside(gains: Array) -> Array:
+    """Put the gains on what was published under each of m weights beside each other, shape (n, d, m d)."""
+    return gains.swapaxes(1, 2).reshape(len(gains), gains.shape[2], -1)
 
 
 def constant_path(spec: Conditioned, generations: Sequence[int]) -> ConstantPath:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossfeed.theory.consensus import Estimates
-from crossfeed.theory.kernels import Array, trace_sandwich, weighted, weighted_sum
+from crossfeed.theory.kernels import Array, times, trace_sandwich, weighted, weighted_sum
 from crossfeed.theory.pool_path import BlockState, PoolPath
 from crossfeed.theory.specification import Conditioned
 
@@ -94,7 +94,10 @@ def distances(spec: Conditioned, path: PoolPath, block: BlockState, rows: slice,
     mean, public, pool = (each - other for each, other in zip(_readings(spec, path, block, rows), first, strict=True))
     own = weighted(response.weights.private, spec.outwards(response.inverses.private))
     private, cross = trace_sandwich(own, response.private), own @ block.source
-    tied = 2 * spec.sigma**2 * (cross + public @ state.public[index]) + pool @ state.covariance[index]
+    tied = times(public, state.public[index])
+    tied += cross
+    tied *= 2 * spec.sigma**2
+    tied += times(pool, state.covariance[index])
     variance = spec.sigma**2 * (private + trace_sandwich(public, spec.public)) + np.einsum("bij,bij->b", tied, pool)
     ones = np.ones(1)
     return Distances(

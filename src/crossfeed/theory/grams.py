@@ -18,7 +18,16 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from crossfeed.theory.kernels import Array, Mask, directions_of, gram, rank_tolerance, transposed
+from crossfeed.theory.kernels import (
+    Array,
+    Mask,
+    directions_of,
+    gram,
+    rank_tolerance,
+    rows_together,
+    transposed,
+    weighted_sum,
+)
 
 #: Features of a run of entities: a stack (b, n, d), or a list of b matrices (n_k, d).
 FeatureMatrices: TypeAlias = "Array | list[Array]"
@@ -43,6 +52,7 @@ class Grams:
         dimension: d.
         features: a function of slice(start, stop) returning the features of these entities, (stop - start, n, d) or
             a list of (n_k, d); None where Gram matrices were given.
+        rows: n, where the features are held as one stack and the Grams are not.
         held: True if the Grams lie in memory.
         dtype: type of the numbers that were given, or a function that returns it.
 
@@ -50,6 +60,7 @@ class Grams:
         entities: K.
         dimension: d.
         features: as given.
+        rows: as given.
     """
 
     def __init__(
@@ -59,6 +70,7 @@ class Grams:
         dimension: int,
         features: Callable[[slice], FeatureMatrices] | None = None,
         *,
+        rows: int | None = None,
         held: bool = False,
         dtype: npt.DTypeLike | Callable[[], npt.DTypeLike] = np.float64,
     ) -> None:
@@ -66,6 +78,7 @@ class Grams:
         self.entities = entities
         self.dimension = dimension
         self.features = features
+        self.rows = rows
         self._held = held
         self._dtype = dtype
 
@@ -154,6 +167,23 @@ class Grams:
             InvalidInput: if a block loader returns another shape, or numbers that are not finite.
         """
         return self._load(rows)
+
+    def sum(self, rows: slice) -> Array:
+        """Return the sum of the Gram matrices of a run of entities.
+
+        Args:
+            rows: slice(start, stop) of entity numbers.
+
+        Returns:
+            Shape (d, d).
+
+        Raises:
+            InvalidInput: as `block`.
+        """
+        if self.rows is None or self.features is None:
+            return weighted_sum(np.ones(1), self.block(rows))
+        together = rows_together(np.asarray(self.features(rows)))
+        return together.T @ together
 
     def all(self) -> Array:
         """Return every Gram matrix at once: only for ecosystems that fit in memory.

@@ -34,7 +34,7 @@ from crossfeed.theory.constant_path import constant_path
 from crossfeed.theory.dispersion import distances, mean_over_pairs, reference
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted
-from crossfeed.theory.pool_path import BlockState, PoolPath
+from crossfeed.theory.pool_path import BlockState, FewRowsState, PoolPath
 from crossfeed.theory.response import BySource, EntityBlock
 from crossfeed.theory.scheduled_path import ScheduledPath
 from crossfeed.theory.sources import gram_source
@@ -118,7 +118,14 @@ class Moments:
             bias = ((mean - self.specification.truths[rows]) ** 2).sum(axis=1)
             return np.stack([bias, variance], axis=-1)
 
-        return self._per_entity(errors)
+        def of_block(rows: slice) -> Array:
+            few = self.path.few_rows(rows)
+            if few is None:
+                return np.array(self._read_block(rows, errors))
+            return np.array([_few_rows_errors(self, i, state, rows, estimates) for i, state in enumerate(few)])
+
+        spec = self.specification
+        return np.concatenate(list(map_blocks(of_block, spec.entities, spec.dimension)), axis=1)
 
     def mspe(self, grams: npt.ArrayLike | Grams | None = None, truths: npt.ArrayLike | None = None) -> Array:
         """Return the mean squared prediction error of every entity on every task, E |X_m (theta_tk - theta*_m)|^2.
@@ -294,6 +301,19 @@ def _variance(moments: Moments, block: BlockState) -> Array:
         trace: Array = np.trace(_graded_covariance(moments, block, outwards), axis1=1, axis2=2)
         return trace
     return trace_sandwich(outwards(block.response.inverses.pool), _middle(moments, block))
+
+
+def _few_rows_errors(moments: Moments, index: int, few: FewRowsState, rows: slice, estimates: Estimates) -> Array:
+    """Squared bias and variance of entities with few rows, shape (b, 2)."""
+    spec, state, response = moments.specification, moments.path.state, few.response
+    human, (p, q, a) = spec.sigma**2, (response.private, response.public, response.synthetic)
+    shared = human * q * (q * spec.public + 2 * a * state.public[index]) + a**2 * state.covariance[index]
+    variance = response.variance(human * p**2, shared, 2 * human * a * p * few.source)
+    if not spec.truth_given:
+        return np.stack([np.zeros_like(variance), variance], axis=-1)
+    labels = estimates.labels(response.features, rows)
+    mean = response.estimate(labels, spec.public @ estimates.public, state.mean[index])
+    return np.stack([((mean - spec.truths[rows]) ** 2).sum(axis=1), variance], axis=-1)
 
 
 def _graded_covariance(moments: Moments, block: BlockState, seen: Callable[[Array], Array]) -> Array:

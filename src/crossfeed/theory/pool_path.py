@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from crossfeed.theory.consensus import Estimates
+from crossfeed.theory.few_rows import FewRows
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.response import EntityBlock, Response
 from crossfeed.theory.specification import Conditioned, Specification
@@ -52,6 +53,19 @@ class BlockState:
     source: Array
 
 
+@dataclass(frozen=True)
+class FewRowsState:
+    """One block of entities with few rows at one requested generation.
+
+    Attributes:
+        response: the block's response at that generation.
+        source: B, the covariance of each entity's data with the pool over sigma^2 being X'B, shape (b, n, d).
+    """
+
+    response: FewRows
+    source: Array
+
+
 class PoolPath(Protocol):
     """The pool along the requested generations.
 
@@ -71,6 +85,17 @@ class PoolPath(Protocol):
 
         Returns:
             One state for each requested generation, in any order.
+        """
+        ...
+
+    def few_rows(self, rows: slice) -> list[FewRowsState] | None:
+        """Return one block of entities at the requested generations, where products of few rows give it.
+
+        Args:
+            rows: slice(start, stop) of entity numbers.
+
+        Returns:
+            One state for each requested generation, in the order requested; None where there is no such way.
         """
         ...
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from crossfeed.theory.consensus import Coupling, Estimates, coupling_sums, with_shared_data
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import Array, times_transposed, transposed, weighted_sum
+from crossfeed.theory.kernels import Array, rows_together, times, transposed, weighted
 from crossfeed.theory.pool_path import BlockState, PoolState, newest_share, next_noise, pool_step
 from crossfeed.theory.response import EntityBlock, Response
 from crossfeed.theory.specification import Conditioned
@@ -78,6 +78,13 @@ class ScheduledPath:
             for index in indices.get(t, ()):
                 yield BlockState(index, response, source)
 
+    def few_rows(self, rows: slice) -> None:
+        """Return nothing: weights that change have no such way.
+
+        Args:
+            rows: slice(start, stop) of entity numbers.
+        """
+
     def mean_given(self, estimates: Estimates) -> Array:
         """Return the pool's mean under given estimates of the real data.
 
@@ -128,7 +135,8 @@ class ScheduledPath:
             yield response, source
             if t <= len(self._steps):
                 g = newest_share(self._spec, t)
-                source = times_transposed(source, self._steps[t - 1]) + g * response.source()
+                source = times(source, self._steps[t - 1].T)
+                source += g * response.source()
 
     def _spread(self) -> tuple[Array, float]:
         """Run sum_j W_tj S~_j W_tj', W_tj the gain of source j in zbar_t, (T + 1, d, d); return the inflation, too."""
@@ -152,6 +160,5 @@ class ScheduledPath:
 
 def _spread_terms(response: Response, source: Array) -> tuple[Array, Array]:
     """Sum W_j S~_j D_j' and D_j S~_j D_j' over one block, from C_j = S~_j W_j'."""
-    cross = weighted_sum(response.gain, transposed(source) @ response.replies.private)
-    own = weighted_sum(response.gain, transposed(response.replies.private) @ response.source())
-    return cross, own
+    replies = rows_together(weighted(response.gain, response.replies.private))
+    return rows_together(source).T @ replies, replies.T @ rows_together(response.source())

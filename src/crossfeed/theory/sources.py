@@ -135,7 +135,9 @@ def feature_source(value: object, name: str, entities: int | None, dimension: in
     def features(rows: slice) -> Array:
         return np.asarray(array[rows], dtype=np.float64)
 
-    source = Grams(lambda rows: gram(features(rows)), len(array), dimension, features, dtype=array.dtype)
+    source = Grams(
+        lambda rows: gram(features(rows)), len(array), dimension, features, rows=array.shape[1], dtype=array.dtype
+    )
     return source if array.shape[1] < dimension or isinstance(array, np.memmap) else source.kept()
 
 

@@ -193,12 +193,15 @@ class Specification:
         """Sbar, sum_j (1 - phi)^2 w_j^2 S_j, and the means over entities of S_j and S~_j."""
 
         def sums(rows: slice) -> tuple[Array, Array, Array, Array]:
-            share, (private, generated) = self.shares_of(rows), self.grams_of(rows)
+            share = self.shares_of(rows)
             with np.errstate(over="ignore", invalid="ignore"):  # units may be out of the range of numbers
+                if len(share) == 1:
+                    published = self.generated.sum(rows)
+                    held = published if self.private is self.generated else self.private.sum(rows)
+                    return share[0] * published, share[0] ** 2 * published, published, held
+                private, generated = self.grams_of(rows)
                 published = weighted_sum(np.ones(1), generated)
                 held = published if private is generated else weighted_sum(np.ones(1), private)
-                if len(share) == 1:
-                    return share[0] * published, share[0] ** 2 * published, published, held
                 return weighted_sum(share, generated), weighted_sum(share**2, generated), published, held
 
         parts = list(map_blocks(sums, self.entities, self.dimension))

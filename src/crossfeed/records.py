@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -238,8 +239,8 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
     rows, ecosystem = table.num_rows, cell.experiment.ecosystem
     alpha, beta = _weights(ecosystem, table)
     columns: dict[str, Any] = {
-        "cell": pa.repeat(cell.name, rows),
-        "seed": pa.repeat(pa.scalar(cell.seed, pa.int64()), rows),
+        "cell": _constant(cell.name, pa.string(), rows),
+        "seed": _constant(cell.seed, pa.int64(), rows),
         "alpha": alpha,
         "beta": beta,
     }
@@ -295,6 +296,9 @@ def _weights(ecosystem: Ecosystem, table: pa.Table) -> tuple[pa.Array, pa.Array]
         pairs, at = np.unique(at * len(names) + models.indices.to_numpy(), return_inverse=True)
         places = [divmod(pair, len(names)) for pair in pairs.tolist()]
         weights = [(_common(in_force[t][0][of[model]]), _common(in_force[t][1][of[model]])) for t, model in places]
+    if len(set(weights)) == 1:
+        alpha_of_all, beta_of_all = (_constant(value, pa.float64(), table.num_rows) for value in weights[0])
+        return alpha_of_all, beta_of_all
     alpha, beta = zip(*weights, strict=True) if weights else ((), ())
     rows = pa.array(at)
     return pa.array(alpha, pa.float64()).take(rows), pa.array(beta, pa.float64()).take(rows)
@@ -318,5 +322,10 @@ def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
     numeric = is_numeric(values)
     text = str(list(value) if isinstance(value, tuple) else value)  # a schedule as it is written in YAML
     plain = value if value is None else float(value) if numeric else text
-    kind = pa.float64() if numeric else pa.string()
-    return pa.nulls(rows, kind) if plain is None else pa.repeat(pa.scalar(plain, kind), rows)
+    return _constant(plain, pa.float64() if numeric else pa.string(), rows)
+
+
+@lru_cache(maxsize=16)
+def _constant(value: float | str | None, kind: pa.DataType, rows: int) -> pa.Array:
+    """Return a value in every row; the generations of a cell, which have as many rows each, share its memory."""
+    return pa.nulls(rows, kind) if value is None else pa.repeat(pa.scalar(value, kind), rows)

@@ -37,6 +37,7 @@ from crossfeed.theory.kernels import (
     Mask,
     rows_together,
     square_root,
+    summed_products,
     transposed,
     weighted,
     weighted_sum,
@@ -253,9 +254,9 @@ def carried_spread(spec: Conditioned, weights: Sequence[SourceWeights], reduced:
 
 def _spread(responses: Sequence[Response]) -> Array:
     """Sum D_uj S~_j D_vj' over one block, for all pairs of weights."""
-    sources = [rows_together(response.source()) for response in responses]
-    replies = [rows_together(weighted(response.gain, response.replies.private)) for response in responses]
-    return np.array([[reply.T @ source for source in sources] for reply in replies])
+    sources = [response.source() for response in responses]
+    replies = [weighted(response.gain, response.replies.private) for response in responses]
+    return np.array([[summed_products(reply, source) for source in sources] for reply in replies])
 
 
 def _few_rows_sums(spec: Conditioned, rows: slice, few: FewRows, estimates: Estimates) -> Coupling:
@@ -272,5 +273,4 @@ def _few_rows_sums(spec: Conditioned, rows: slice, few: FewRows, estimates: Esti
 
 def _few_rows_spread(few: Sequence[FewRows]) -> Array:
     """Sum one block as `_spread` does."""
-    carried = [rows_together(each.carried) for each in few]
-    return np.array([[u.T @ v for v in carried] for u in carried])
+    return np.array([[summed_products(u.carried, v.carried) for v in few] for u in few])

@@ -25,7 +25,7 @@ from functools import cached_property
 
 import numpy as np
 
-from crossfeed.theory.kernels import Array, inverse_lower, most_condition, rows_together, times, transposed
+from crossfeed.theory.kernels import Array, inverse_lower, most_condition, summed_products, times, transposed
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
 
@@ -94,10 +94,9 @@ class FewRows:
             sum_j s_j R_j, shape (d, d).
         """
         if len(share) == 1:
-            alike: Array = share * (rows_together(self.response).T @ rows_together(self.features))
+            alike: Array = share * summed_products(self.response, self.features)
             return alike
-        summed: Array = rows_together(share[:, None, None] * self.response).T @ rows_together(self.features)
-        return summed
+        return summed_products(share[:, None, None] * self.response, self.features)
 
     def estimate(self, labels: Array, public: Array, pool: Array) -> Array:
         """Return the estimates under given data.

@@ -24,7 +24,7 @@ from crossfeed.theory.kernels import (
     directions_of,
     gram,
     rank_tolerance,
-    rows_together,
+    summed_products,
     transposed,
     weighted_sum,
 )
@@ -182,8 +182,8 @@ class Grams:
         """
         if self.rows is None or self.features is None:
             return weighted_sum(np.ones(1), self.block(rows))
-        together = rows_together(np.asarray(self.features(rows)))
-        return together.T @ together
+        features = np.asarray(self.features(rows))
+        return summed_products(features, features)
 
     def all(self) -> Array:
         """Return every Gram matrix at once: only for ecosystems that fit in memory.

@@ -16,7 +16,7 @@ import numpy as np
 
 from crossfeed.theory.consensus import Coupling, Estimates, coupling_sums, with_shared_data
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import Array, rows_together, times, transposed, weighted
+from crossfeed.theory.kernels import Array, summed_products, times, transposed, weighted
 from crossfeed.theory.pool_path import BlockState, PoolState, newest_share, next_noise, pool_step
 from crossfeed.theory.response import EntityBlock, Response
 from crossfeed.theory.specification import Conditioned
@@ -160,5 +160,5 @@ class ScheduledPath:
 
 def _spread_terms(response: Response, source: Array) -> tuple[Array, Array]:
     """Sum W_j S~_j D_j' and D_j S~_j D_j' over one block, from C_j = S~_j W_j'."""
-    replies = rows_together(weighted(response.gain, response.replies.private))
-    return rows_together(source).T @ replies, replies.T @ rows_together(response.source())
+    replies = weighted(response.gain, response.replies.private)
+    return summed_products(source, replies), summed_products(replies, response.source())

@@ -148,7 +148,7 @@ def main(folder: Path) -> None:
         print(*(f"  PROBLEM: {problem}" for problem in checked.problems), sep="\n", end="")
         if mine is not None:
             print(f"  items: {mine.items}")
-            print(*(f"  {note}" for note in checked.notes if note.startswith("mine: ")), sep="\n")
+            print(*(f"  {note}" for note in checked.notes if note.startswith("mine")), sep="\n")
             print("  read as:", mine.samples[0].replace("\n", "⏎")[:300])
             with tempfile.TemporaryDirectory() as cache:
                 failures = run(experiment, MemoryStore(), cache=Path(cache)).failures

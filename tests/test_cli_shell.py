@@ -124,7 +124,7 @@ def test_theory_the_paper_and_the_doctor_speak_json(monkeypatch, tmp_path):
 
 def test_plan_and_compare_have_the_documented_keys(monkeypatch):
     from crossfeed.reporting.paper import files as compare_files
-    from crossfeed.reporting.theory import files as theory_files
+    from crossfeed.reporting.theory import plain as theory_files
 
     for function, name in ((theory_files.plan_data, "plan"), (compare_files.comparison_data, "compare")):
         source = Path(function.__code__.co_filename).read_text().partition(f"def {function.__name__}")[2]

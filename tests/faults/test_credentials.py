@@ -124,7 +124,7 @@ def test_a_mistake_of_crossfeeds_own_shows_none(monkeypatch):
     def fail(*_, **__):
         raise RuntimeError(f"at {KINDS['a user and a password'][0]}")
 
-    monkeypatch.setattr("crossfeed.cli.runs._show", fail)
+    monkeypatch.setattr("crossfeed.reporting.data.frames.Run.load", fail)
     answer = crossfeed_cli("show", "x")
     assert answer.code == 70
     assert "sftp://***@host/run" in answer.err

@@ -93,7 +93,9 @@ def with_spare(cache, spare):
     where = context(cache)
     whole = where.tasks["sums"]
     left_out = whole.train.slice(100 if spare else whole.train.num_rows)
-    capped = SimpleNamespace(name="sums", train=whole.train.slice(0, 100), test=whole.test, spare=left_out)
+    capped = SimpleNamespace(
+        name="sums", content="sums", train=whole.train.slice(0, 100), test=whole.test, spare=left_out
+    )
     return replace(where, tasks={**where.tasks, "sums": capped})
 
 

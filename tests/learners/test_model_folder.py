@@ -296,7 +296,6 @@ def test_however_many_items_are_tokenised_apart_the_tokenizer_is_called_as_often
             r"there is no folder 'models/other' \('models' holds large, small\), and the Hugging Face hub",
         ),
         ("smal", r"there is no folder 'smal', and the Hugging Face hub"),
-        ("~nobody.of.this.name/x", r"there is no folder '~nobody.of.this.name/x'; give a model's local folder"),
         ("some one/model", r"there is no folder 'some one/model'; give a model's local folder"),
     ],
 )
@@ -309,3 +308,10 @@ def test_a_slip_in_a_folders_name_is_not_blamed_on_the_hub(name, words, tmp_path
         (tmp_path / folder).mkdir(parents=True)
     with pytest.raises(DataUnavailable, match=words):
         read_tokenizer(name, None)
+
+
+def test_the_home_of_nobody():
+    from crossfeed.learners.language.pretrained import read_tokenizer
+
+    with pytest.raises(InvalidInput, match=r"~nobody.of.this.name/x: no home folder of that user is known"):
+        read_tokenizer("~nobody.of.this.name/x", None)

@@ -32,6 +32,8 @@ ALLOWED = {
     ("learners/regression/learner.py", "precision"): "of floating-point numbers",
     ("learners/neural/device.py", "precision"): "of floating-point numbers",
     ("executors/distributed.py", "precision"): "of floating-point numbers",
+    ("learners/language/examination.py", "loss"): "a fact of a model's folder",
+    ("running/sittings.py", "precision"): "of floating-point numbers",
     ("running/session.py", "precision"): "of floating-point numbers",
     ("store/folder.py", "precision"): "of floating-point numbers",
     ("loop.py", "projection"): "a result's file",

@@ -138,7 +138,7 @@ def test_prompts_that_fill_the_length_are_said_with_counts(shared_cases, tmp_pat
     (tmp_path / "it.yaml").write_text(text)
     answer = crossfeed_cli("run", str(tmp_path / "it.yaml"), "--out", str(tmp_path / "run"), "--executor", "serial")
     assert answer.code == 0, answer.err
-    pattern = r"mine: (\d+) of (\d+) training items are longer than \S+ \(96\) and are cut; (\d+) lose"
+    pattern = r"mine, read by [^:]+: (\d+) of (\d+) training items are longer than \S+ \(96\) and are cut; (\d+) lose"
     cut, of, lost = map(int, re.search(pattern, " ".join(answer.err.split())).groups())
     assert cut == of == lost > 150
     for words in (("show", str(tmp_path / "run")), ("show", str(tmp_path / "run"), "--json")):

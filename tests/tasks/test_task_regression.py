@@ -105,9 +105,9 @@ def test_files_that_hold_no_features_are_refused(tmp_path):
         ("other.npz", InvalidInput, "no array 'features' in it, but x"),
         ("flat.npz", InvalidInput, r"shape \(3,\)"),
         ("nan.npz", InvalidInput, "finite"),
-        ("pickle.npz", DataUnavailable, "cannot be read"),
+        ("pickle.npz", DataUnavailable, "hold objects"),
         ("single.npy", InvalidInput, "not an .npz file"),
-        ("text.npz", DataUnavailable, "cannot be read"),
+        ("text.npz", DataUnavailable, "is no .npz archive"),
         ("missing.npz", DataUnavailable, "cannot be read"),
     ]:
         with pytest.raises(error, match=words):

@@ -93,7 +93,10 @@ def plan(
         str, typer.Option(metavar="mean|worst|ENTITY", help="Whose limiting error is made small.")
     ] = "mean",
     free: Annotated[
-        str, typer.Option(metavar="NAMES", help="What may be chosen: some of alpha,beta,fresh_fraction,shares.")
+        str,
+        typer.Option(
+            metavar="NAMES", help="What may be chosen, with commas between: alpha, beta, fresh_fraction, shares."
+        ),
     ] = "alpha,beta",
     per_entity: Annotated[bool, typer.Option("--per-entity", help="Choose each entity's own alpha and beta.")] = False,
     hold: Annotated[

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from crossfeed.cache import cached_folder, default_cache
-from crossfeed.errors import DataUnavailable
+from crossfeed.errors import DataUnavailable, StoreError
 from crossfeed.tasks.prose import SHORTEST_PASSAGE
 
 __all__ = ["documentation"]
@@ -75,7 +75,7 @@ def _kept(root: Path) -> tuple[str, ...]:
     try:
         folder = cached_folder(default_cache() / "documentation" / _edition(root), make)
         return tuple(json.loads((folder / "passages.json").read_text(encoding="utf-8")))
-    except OSError:  # nowhere to keep them
+    except (OSError, StoreError):  # nowhere to keep them
         return _harvest(root)
 
 

@@ -66,14 +66,14 @@ class FewRows:
 
     @property
     def inflation(self) -> float:
-        """What rounding errors of the G are multiplied by, at most (`crossfeed.theory.kernels.Inverted`)."""
+        """Upper bound of what rounding errors of the G are multiplied by (`crossfeed.theory.kernels.Inverted`)."""
         size = np.diag(self.shared) + self.private * np.einsum("bni,bni->bi", self.features, self.features)
         inverse = np.diag(self.shared_inverse) - self.private * np.einsum("bni,bni->bi", self.half, self.half)
         return float((size * inverse).max())
 
     @cached_property
     def carried(self) -> Array:
-        """What the pool hears of each row of data, s p H, shape (b, n, d)."""
+        """The part of each row of data that the pool hears, s p H, shape (b, n, d)."""
         return self.gain[:, None, None] * self.reply
 
     @cached_property

@@ -194,8 +194,13 @@ def spelled_tasks(context: LearnerContext) -> LearnerContext:
         columns = task.train.schema
         if "completion" not in columns.names or not pa.types.is_binary(columns.field("completion").type):
             raise InvalidInput(f"task {name!r} has no images; give a source of images, such as digits or images")
-    tasks = {name: cast("Task", SimpleNamespace(train=spelled(task.train))) for name, task in context.tasks.items()}
-    return replace(context, tasks=tasks)
+    return replace(context, tasks={name: _spelled(task) for name, task in context.tasks.items()})
+
+
+def _spelled(task: Task) -> Task:
+    """Return what a language learner reads of a task."""
+    tables = {"train": spelled(task.train), "test": spelled(task.test)}
+    return cast("Task", SimpleNamespace(name=task.name, content=task.content, **tables))
 
 
 def _captioned(table: pa.Table, texts: pa.Table) -> pa.Table:

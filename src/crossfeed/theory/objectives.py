@@ -25,8 +25,8 @@ from crossfeed.theory.kernels import Array
 from crossfeed.theory.limit import limit_of
 from crossfeed.theory.specification import Specification, Specified
 
-#: The minimised number: the mean over entities, the worst entity, or the entity with that number.
 Objective = Literal["mean", "worst"] | int
+"""The mean over the entities, the worst of them, or one of them by its number."""
 
 # Numbers in the matrices of one batch of settings: they stay in cache.
 _BATCH = 250_000

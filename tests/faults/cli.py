@@ -16,7 +16,7 @@ import crossfeed.cli
 __all__ = ["Answer", "accept", "check_refused", "check_tame", "crossfeed_cli", "empty_report", "watched"]
 
 _PATIENCE = 60.0
-_MOST_WORDS = 20_000
+_MOST_WORDS = 12_000
 
 
 class Hang(BaseException):

@@ -142,7 +142,7 @@ class Session:
         Args:
             position: The cell's position in the experiment.
             only_start: Stop when generation 0 is measured.
-            learner: The learner to train; default this session's own.
+            learner: The learner to train; default the one that `learner` returns.
 
         Raises:
             CrossfeedError: The inputs or the store cannot be used, which is no error of the cell's own.

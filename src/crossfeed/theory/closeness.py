@@ -8,7 +8,7 @@ and P, U their means over the K entities,
 and the mean over pairs of E|theta_k - theta_l|^2 ("dispersion") is 2 / (K - 1) times that. Differences of gains keep
 their digits where the estimates nearly agree; differences of the errors would not.
 
-Source: own derivation; `crossfeed.theory.responses` has the symbols.
+Source: own derivation; `crossfeed.theory.answers` has the symbols.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from operator import add
 
 import numpy as np
 
+from crossfeed.theory.answers import Answers, Mix, Pool, Pulled, Readout, pull_means
 from crossfeed.theory.kernels import Array, transposed
-from crossfeed.theory.responses import Answers, Mix, Pool, Pulled, Readout, pull_means
 from crossfeed.theory.specification import Conditioned
 
 

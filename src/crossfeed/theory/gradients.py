@@ -1,6 +1,6 @@
 """Limiting errors of many settings of the weights at once, and their gradients by the adjoint of the pool's equations.
 
-In the limit the pool obeys, with A = sum_j s_j a_j T_j and L = (I - A)^{-1} (see `crossfeed.theory.responses`),
+In the limit the pool obeys, with A = sum_j s_j a_j T_j and L = (I - A)^{-1} (see `crossfeed.theory.answers`),
 
     W_j = L D_j,   m = L v,   C = sigma^2 L (sum_j D_j S~_j D_j' + D_* S_* D_*') L' + Gamma,   Gamma = A Gamma A' + N.
 
@@ -31,10 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crossfeed.theory.closeness import Closeness
-from crossfeed.theory.grams import block_slices
-from crossfeed.theory.kernels import Array, Mask, transposed
-from crossfeed.theory.responses import (
+from crossfeed.theory.answers import (
     Answers,
     Members,
     Mix,
@@ -47,6 +44,9 @@ from crossfeed.theory.responses import (
     pull_errors,
     read_out,
 )
+from crossfeed.theory.closeness import Closeness
+from crossfeed.theory.grams import block_slices
+from crossfeed.theory.kernels import Array, Mask, transposed
 from crossfeed.theory.specification import Conditioned, Specification
 
 # A pool whose matrix does not shrink to this norm within so many squarings is hard: it settles later than 2^30 steps.

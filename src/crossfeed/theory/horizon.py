@@ -24,11 +24,7 @@ from functools import cached_property
 
 import numpy as np
 
-from crossfeed.theory.closeness import Closeness
-from crossfeed.theory.gradients import Slope, Sums, pull_pool
-from crossfeed.theory.kernels import Array, transposed
-from crossfeed.theory.pool_path import newest_share
-from crossfeed.theory.responses import (
+from crossfeed.theory.answers import (
     Answers,
     Members,
     Mix,
@@ -39,6 +35,10 @@ from crossfeed.theory.responses import (
     pull_errors,
     read_out,
 )
+from crossfeed.theory.closeness import Closeness
+from crossfeed.theory.gradients import Slope, Sums, pull_pool
+from crossfeed.theory.kernels import Array, transposed
+from crossfeed.theory.pool_path import newest_share
 from crossfeed.theory.specification import Conditioned, Specification
 
 

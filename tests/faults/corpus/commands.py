@@ -262,7 +262,7 @@ FINE_COMMANDS: Final[list[list[str]]] = [
     ["report", "run/"],
     ["presets"],
     ["presets", "fake"],
-    ["predict", "linear.yaml", "--set", "generations=1", "--json"],
+    ["predict", "linear.yaml", "--set", "generations=0", "--json"],
     ["--help"],
     ["--version"],
 ]

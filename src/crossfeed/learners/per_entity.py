@@ -10,10 +10,10 @@ Losses per token of different tokenizers cannot be compared with each other; `bi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 from pydantic import SerializeAsAny
 
 from crossfeed.errors import DataUnavailable, Diverged
-from crossfeed.protocols import Learner, LearnerContext, OutsideModel, Reading, Scores, State, TrainingSet
+from crossfeed.protocols import (
+    Learner,
+    LearnerContext,
+    Observer,
+    OutsideModel,
+    Reading,
+    Scores,
+    State,
+    TracedLearner,
+    TrainingSet,
+)
 from crossfeed.settings import LearnerSettings, Pilot
 
 __all__ = ["PerEntityLearner", "PerEntitySettings", "build"]
@@ -111,6 +121,21 @@ class Member:
 
 
 @dataclass(frozen=True)
+class _OfGroup:
+    """An observer as a group's learner sees it: states are of all entities, numbered as they are without groups."""
+
+    observer: Observer
+    group: int
+    places: Sequence[int]
+
+    def marks(self, entity: int, steps: int) -> Collection[int]:
+        return self.observer.marks(self.places[entity], steps)
+
+    def show(self, entity: int, step: int, state: State) -> None:
+        self.observer.show(self.places[entity], step, Member(self.group, state))
+
+
+@dataclass(frozen=True)
 class PerEntityLearner:
     """A learner for each group of entities, see the module.
 
@@ -172,13 +197,51 @@ class PerEntityLearner:
             Diverged: A loss is no longer finite; it names the entity by its index among `states`.
         """
 
+        return self._updated(states, sets, keys, lambda learner, places, *given: learner.update(*given, generation))
+
+    def trace(
+        self,
+        states: Sequence[Member],
+        sets: Sequence[TrainingSet],
+        keys: Sequence[int],
+        generation: int,
+        observer: Observer,
+    ) -> list[Member]:
+        """Train as `update` does, and show states from within.
+
+        Args:
+            states: One state for each training set.
+            sets: Training sets.
+            keys: One key for each state.
+            generation: The generation t.
+            observer: Is shown the states that it asks for.
+
+        Returns:
+            New states in the order of `states`.
+
+        Raises:
+            Diverged: A loss is no longer finite; it names the entity by its index among `states`.
+        """
+
+        def traced(learner: TracedLearner, places: list[int], *given: Any) -> list[State]:
+            group = states[places[0]].group
+            return learner.trace(*given, generation, _OfGroup(observer, group, places))
+
+        return self._updated(states, sets, keys, traced)
+
+    def _updated(
+        self, states: Sequence[Member], sets: Sequence[TrainingSet], keys: Sequence[int], train: Callable[..., Any]
+    ) -> list[Member]:
+        """Return states trained by `train`, which is given a learner, its entities' places, states, sets and keys."""
+
         def updated(learner: Learner, places: list[int]) -> list[State]:
+            own = [states[k].state for k in places]
             try:
-                own = [states[k].state for k in places]
-                return learner.update(own, [sets[k] for k in places], [keys[k] for k in places], generation)
+                trained: list[State] = train(learner, places, own, [sets[k] for k in places], [keys[k] for k in places])
             except Diverged as error:
                 entity = places[error.entity] if isinstance(error.entity, int) else error.entity
                 raise Diverged(error.message, entity) from error
+            return trained
 
         groups = [each.group for each in states]
         return [Member(*each) for each in zip(groups, self._by_group(groups, updated), strict=True)]

@@ -16,7 +16,16 @@ from crossfeed.protocols.items import (
     State,
     TrainingSet,
 )
-from crossfeed.protocols.learning import Examination, Journal, Learner, LearnerContext, OutsideModel, Task
+from crossfeed.protocols.learning import (
+    Examination,
+    Journal,
+    Learner,
+    LearnerContext,
+    Observer,
+    OutsideModel,
+    Task,
+    TracedLearner,
+)
 from crossfeed.protocols.measuring import Filter, Metric, PoolView, Snapshot
 from crossfeed.protocols.running import Progress, Store
 
@@ -32,6 +41,7 @@ __all__ = [
     "LearnerContext",
     "Measurement",
     "Metric",
+    "Observer",
     "OutsideModel",
     "Part",
     "PoolView",
@@ -42,5 +52,6 @@ __all__ = [
     "State",
     "Store",
     "Task",
+    "TracedLearner",
     "TrainingSet",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from crossfeed.protocols.items import Reading, Scores, State, TrainingSet
 from crossfeed.protocols.running import Progress
 
-__all__ = ["Examination", "Journal", "Learner", "LearnerContext", "OutsideModel", "Task"]
+__all__ = [
+    "Examination",
+    "Journal",
+    "Learner",
+    "LearnerContext",
+    "Observer",
+    "OutsideModel",
+    "Task",
+    "TracedLearner",
+]
 
 
 class Task(Protocol):
@@ -198,6 +207,61 @@ class Learner(Protocol):
 
         Returns:
             ``device``, and where they apply ``threads``, ``precision``, ...
+        """
+        ...
+
+
+class Observer(Protocol):
+    """A reader of learning curves: it says at which steps of an update it wants to see a state."""
+
+    def marks(self, entity: int, steps: int) -> Collection[int]:
+        """Return the steps after which a state is shown.
+
+        Args:
+            entity: The position among the trained states.
+            steps: The number of steps that its update takes.
+
+        Returns:
+            Numbers of finished steps, from 1 to `steps`.
+        """
+        ...
+
+    def show(self, entity: int, step: int, state: State) -> None:
+        """Take a state from within an update; called after the update of its entity, in the order of the steps.
+
+        Args:
+            entity: The position among the trained states.
+            step: The number of steps that it was trained for.
+            state: The state.
+        """
+        ...
+
+
+class TracedLearner(Learner, Protocol):
+    """A learner that trains in steps, and whose states can be seen on the way: what forecasts are identified from."""
+
+    def trace(
+        self,
+        states: Sequence[State],
+        sets: Sequence[TrainingSet],
+        keys: Sequence[int],
+        generation: int,
+        observer: Observer,
+    ) -> list[State]:
+        """Train as `Learner.update` does, to the same bits, and show states from within.
+
+        Args:
+            states: The states to train, one for each entity.
+            sets: Their training sets, in the same order.
+            keys: Their 64-bit keys.
+            generation: The generation t.
+            observer: Is shown the states that it asks for.
+
+        Returns:
+            The trained states, in the same order.
+
+        Raises:
+            Diverged: A loss is no longer finite; it names the entity by its position in `states`.
         """
         ...
 

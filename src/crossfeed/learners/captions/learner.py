@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
 from crossfeed.learners.captions.settings import CaptionsSettings
-from crossfeed.protocols import Learner, LearnerContext, Reading, Scores, State, Task, TrainingSet
+from crossfeed.protocols import LearnerContext, Observer, Reading, Scores, State, Task, TracedLearner, TrainingSet
 from crossfeed.tasks.images import images_of
 
 __all__ = ["CaptionsLearner", "build", "caption_in", "spelled", "spelled_tasks"]
@@ -38,7 +38,7 @@ class CaptionsLearner:
         reads: Training sets hold drawn items.
     """
 
-    language: Learner
+    language: TracedLearner
     reads: Reading = "draws"
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
@@ -76,10 +76,32 @@ class CaptionsLearner:
         Raises:
             Diverged: A loss, gradient or weight is not finite; it names the entity by its index.
         """
-        texts = [
-            TrainingSet(tuple(replace(part, items=spelled(part.items)) for part in training.parts)) for training in sets
-        ]
-        return self.language.update(states, texts, keys, generation)
+        return self.language.update(states, _as_text(sets), keys, generation)
+
+    def trace(
+        self,
+        states: Sequence[State],
+        sets: Sequence[TrainingSet],
+        keys: Sequence[int],
+        generation: int,
+        observer: Observer,
+    ) -> list[State]:
+        """Train as `update` does, and show states from within.
+
+        Args:
+            states: One state for each training set.
+            sets: Training sets of images with captions.
+            keys: One key for each state.
+            generation: The generation t.
+            observer: Is shown the states that it asks for.
+
+        Returns:
+            New states in the order of `states`.
+
+        Raises:
+            Diverged: A loss, gradient or weight is not finite; it names the entity by its index.
+        """
+        return self.language.trace(states, _as_text(sets), keys, generation, observer)
 
     def generate(
         self, states: Sequence[State], prompts: Sequence[pa.Table], keys: Sequence[NDArray[np.uint64]]
@@ -156,7 +178,13 @@ def build(settings: CaptionsSettings, context: LearnerContext) -> CaptionsLearne
         MissingDependency: torch or transformers is not installed.
         InvalidInput: A task has no images.
     """
-    return CaptionsLearner(settings.language.build(spelled_tasks(context)))
+    return CaptionsLearner(cast(TracedLearner, settings.language.build(spelled_tasks(context))))
+
+
+def _as_text(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
+    return [
+        TrainingSet(tuple(replace(part, items=spelled(part.items)) for part in training.parts)) for training in sets
+    ]
 
 
 def spelled(table: pa.Table) -> pa.Table:

@@ -18,8 +18,9 @@ from crossfeed.learners.images.flow import draw, images_of_steps, noised, score,
 from crossfeed.learners.images.model import VelocityModel, make_network, read_weights
 from crossfeed.learners.images.settings import ImagesSettings
 from crossfeed.learners.neural.device import open_device
+from crossfeed.learners.neural.snapshots import Snapshots, Unobserved
 from crossfeed.learners.neural.working_model import Tensors
-from crossfeed.protocols import LearnerContext, Reading, Scores, TrainingSet
+from crossfeed.protocols import LearnerContext, Observer, Reading, Scores, TrainingSet
 from crossfeed.tasks.images import images_of, to_png
 from crossfeed.tasks.images_classifier import Classifier, fixed_classifier
 
@@ -103,8 +104,33 @@ class ImagesLearner:
         Raises:
             Diverged: A loss, gradient or weight is not finite; it names the entity by its index.
         """
+        return self.trace(states, sets, keys, generation, Unobserved())
+
+    def trace(
+        self,
+        states: Sequence[Tensors],
+        sets: Sequence[TrainingSet],
+        keys: Sequence[int],
+        generation: int,
+        observer: Observer,
+    ) -> list[Tensors]:
+        """Train as `update` does, and show states from within, which are kept until their entity's update is over.
+
+        Args:
+            states: Parameters by name, one state for each training set.
+            sets: Training sets of drawn items.
+            keys: One key for each state.
+            generation: The generation t.
+            observer: Is shown the states that it asks for.
+
+        Returns:
+            New states in the order of `states`.
+
+        Raises:
+            Diverged: A loss, gradient or weight is not finite; it names the entity by its index.
+        """
         return [
-            self._train(state, drawn, int(key), generation, entity)
+            self._train(state, drawn, int(key), generation, entity, observer)
             for entity, (state, drawn, key) in enumerate(zip(states, sets, keys, strict=True))
         ]
 
@@ -188,7 +214,9 @@ class ImagesLearner:
         """Return device, precision and threads, for the run's environment file."""
         return self._device.describe()
 
-    def _train(self, state: Tensors, drawn: TrainingSet, key: int, generation: int, entity: int) -> Tensors:
+    def _train(
+        self, state: Tensors, drawn: TrainingSet, key: int, generation: int, entity: int, observer: Observer
+    ) -> Tensors:
         if not drawn.size:
             return state
         items = drawn.items.slice(0, self.examples_read(drawn.size, generation, entity))
@@ -196,11 +224,15 @@ class ImagesLearner:
         images, classes = images_of(items, "a training set"), self._numbers(items.column("prompt").to_pylist())
         training = self._settings.training
         steps = len(images_of_steps(len(images), training, generation, key))
+        snapshots = Snapshots(observer, entity, steps)
         with self._context.progress.stage("steps", steps) as advance:
+            advance = snapshots.after(advance, self._model.weights)
             try:
-                return train(self._model, state, images, classes, training, generation, key, advance)
+                trained = train(self._model, state, images, classes, training, generation, key, advance)
             except Diverged as error:
                 raise Diverged(error.message, entity) from error
+        snapshots.show()
+        return trained
 
     def _draw(self, state: Tensors, items: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
         sampling, names = self._settings.sampling, items.column("prompt").to_pylist()

@@ -28,7 +28,8 @@ from crossfeed.learners.language.tokens import ItemTokenizer, text_column
 from crossfeed.learners.language.training import examples_of_steps, train
 from crossfeed.learners.neural.compiled.kernels import kernels
 from crossfeed.learners.neural.device import open_device, quiet
-from crossfeed.protocols import LearnerContext, Reading, Scores, Task, TrainingSet
+from crossfeed.learners.neural.snapshots import Snapshots, Unobserved
+from crossfeed.protocols import LearnerContext, Observer, Reading, Scores, Task, TrainingSet
 
 __all__ = ["LanguageLearner"]
 
@@ -105,8 +106,33 @@ class LanguageLearner:
         Raises:
             Diverged: A loss, gradient or weight is not finite; it names the entity by its index.
         """
+        return self.trace(states, sets, keys, generation, Unobserved())
+
+    def trace(
+        self,
+        states: Sequence[LanguageState],
+        sets: Sequence[TrainingSet],
+        keys: Sequence[int],
+        generation: int,
+        observer: Observer,
+    ) -> list[LanguageState]:
+        """Train as `update` does, and show states from within, which are kept until their entity's update is over.
+
+        Args:
+            states: One state for each training set.
+            sets: Training sets of drawn items.
+            keys: One key for each state.
+            generation: The generation t.
+            observer: Is shown the states that it asks for.
+
+        Returns:
+            New states in the order of `states`.
+
+        Raises:
+            Diverged: A loss, gradient or weight is not finite; it names the entity by its index.
+        """
         return [
-            self._train(state, drawn, int(key), generation, entity)
+            self._train(state, drawn, int(key), generation, entity, observer)
             for entity, (state, drawn, key) in enumerate(zip(states, sets, keys, strict=True))
         ]
 
@@ -208,17 +234,23 @@ class LanguageLearner:
         examples = self._tokenizer.examples(items, self._settings.training.max_length)
         return [self._tokenizer.spelled(example) for example in examples]
 
-    def _train(self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, entity: int) -> LanguageState:
+    def _train(
+        self, state: LanguageState, drawn: TrainingSet, key: int, generation: int, entity: int, observer: Observer
+    ) -> LanguageState:
         items = drawn.items.slice(0, self.examples_read(drawn.size, generation, entity)) if drawn.size else None
         training, tokenizer = self._settings.training, self._tokenizer
         examples = tokenizer.examples(items, training.max_length) if items is not None else []
         ids = [example.ids for example in examples]
         steps = len(examples_of_steps(len(ids), training, generation, key))
+        snapshots = Snapshots(observer, entity, steps)
         with self._context.progress.stage("steps", steps) as advance:
+            advance = snapshots.after(advance, lambda: LanguageState(self._model.weights()))
             try:
-                return train(self._model, state, ids, training, generation, key, tokenizer.pad, advance)
+                trained = train(self._model, state, ids, training, generation, key, tokenizer.pad, advance)
             except Diverged as error:
                 raise Diverged(error.message, entity) from error
+        snapshots.show()
+        return trained
 
     def _generate(self, state: LanguageState, items: pa.Table, keys: NDArray[np.uint64]) -> pa.Table:
         tokenizer, generation = self._tokenizer, self._settings.generation

@@ -1,0 +1,112 @@
+"""A forecast: what is said of every cell, how sure it is, and what it cost; plain data and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import pyarrow as pa
+
+from crossfeed.description.experiment import Experiment
+
+__all__ = ["BASES", "Basis", "Best", "Cost", "Fit", "Forecast"]
+
+Basis = Literal["measured", "forecast", "extrapolated"]
+"""What a number rests on: a measurement, the surrogate, or the surrogate where some task gets no real data."""
+
+BASES: Final[tuple[Basis, ...]] = ("measured", "forecast", "extrapolated")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The identification of the surrogate.
+
+    Attributes:
+        metric: The metric that it is of: ``loss`` or ``completion_loss``.
+        parameters: The number of parameters.
+        observations: The number of losses that they were found from.
+        misfit: The root mean square of the logarithms' differences between surrogate and observed losses.
+        seconds: The time that it took.
+        measured_error: The median relative error on measured losses that were not fitted, None if there are none.
+        geometric_error: The same of geometric extrapolation, on the same losses.
+    """
+
+    metric: str
+    parameters: int
+    observations: int
+    misfit: float
+    seconds: float
+    measured_error: float | None = None
+    geometric_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best mix that the surrogate finds: the mean over entities of the last loss on the own task is made least.
+
+    Attributes:
+        alpha: Each entity's share of synthetic data, by name; all equal where they are chosen in common.
+        beta: Each entity's private share of the real data, by name.
+        value: The value there.
+        lower: Lower end of its 80 % band.
+        upper: Upper end of its 80 % band.
+        described: The value of the first cell, as it is described.
+    """
+
+    alpha: Mapping[str, float]
+    beta: Mapping[str, float]
+    value: float
+    lower: float
+    upper: float
+    described: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a forecast cost, beside what the grid would.
+
+    Attributes:
+        generations: The work of the probes, in generations t >= 1 of one cell, without generation 0.
+        reused: The part of it that is of cells of the grid, so that a run goes on from there.
+        grid: The work of all cells of the grid, in the same unit.
+        seconds: The time that the probes took; 0 if all of them were there.
+    """
+
+    generations: float
+    reused: float
+    grid: float
+    seconds: float
+
+
+@dataclass(frozen=True, repr=False)
+class Forecast:
+    """What is said of every cell of an experiment, of one seed.
+
+    Attributes:
+        experiment: The experiment.
+        seed: The seed whose probes were run; cells of other seeds are not forecast.
+        table: One row for every cell, generation, model, task and metric (``loss``, and ``completion_loss`` where it is
+            measured), with the columns of a run's records and: ``lower`` and ``upper`` (ends of the 80 % band; equal to
+            the value where it is measured), ``basis`` (see `Basis`), ``remark`` (empty, ``extrapolated forgetting`` or
+            ``not learned``: a loss beyond that of guessing), ``surrogate`` (the surrogate's value, also where a
+            measured one is there) and ``geometric`` (geometric extrapolation of the cell's first two generations,
+            null where they are not measured or the generation is one of them).
+        fits: The identification for each metric.
+        best_common: The best alpha and beta that all entities share.
+        best_own: The best alpha and beta of each entity.
+        cost: What it cost.
+        notes: Sentences on what may be wrong with it.
+    """
+
+    experiment: Experiment
+    seed: int
+    table: pa.Table
+    fits: tuple[Fit, ...]
+    best_common: Best | None
+    best_own: Best | None
+    cost: Cost
+    notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Forecast({self.experiment.name!r}, seed: {self.seed}, {self.table.num_rows} numbers)"

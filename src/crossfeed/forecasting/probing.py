@@ -162,7 +162,7 @@ def forecast(
     Args:
         experiment: The experiment.
         store: The store of its run, which goes on from there.
-        budget: What the probes may cost, in generations of one cell; generation 0, which a run makes anyway, not counted.
+        budget: What the probes may cost, in generations of one cell; not counting generation 0, which a run makes too.
         data_root: A folder laid out ``<data set>/<split>.parquet`` to read instead of a hub; default none.
         cache: The folder in which base models are shared between runs; default `crossfeed.cache.default_cache`.
         progress: Reports progress; default nothing is reported.

@@ -32,7 +32,7 @@ from crossfeed.running.sittings import begin_sitting
 
 __all__ = ["Probe", "check_forecastable", "forecast", "is_done", "probes_of"]
 
-_ORDER: Final = ((1.0, None), (0.0, 1.0), (1.0, None), (1.0, None), (0.5, 0.0), (0.0, 0.0), (0.5, 0.5), (0.0, 1.0))
+_ORDER: Final = ((1.0, None), (0.0, 1.0), (1.0, None), (0.0, 1.0), (0.5, 0.0), (0.5, 0.5), (1.0, None), (0.0, 0.0))
 """Weights alpha and beta of one more generation each, in the order in which a budget is spent; repeated ones go on."""
 
 _LOOKING: Final = 0.8

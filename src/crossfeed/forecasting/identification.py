@@ -78,7 +78,7 @@ class Identified:
         Returns:
             For each cell ``(T + 1, K, Q)`` standard deviations of the logarithms of the losses.
         """
-        directions: Array = np.linalg.cholesky(self.covariance)
+        directions = np.asarray(np.linalg.cholesky(self.covariance), dtype=np.float64)
         if len(directions) > _EXACT:  # the variance of a sum over directions, from some that are drawn at random
             drawn = np.random.default_rng(0).standard_normal((len(directions), _DRAWN))
             directions = np.asarray(directions @ drawn / np.sqrt(_DRAWN), dtype=np.float64)

@@ -108,5 +108,23 @@ class Forecast:
     cost: Cost
     notes: tuple[str, ...]
 
+    def half_widths(self) -> dict[str, float]:
+        """Return how well each cell is known: the largest half-width of the bands of its last losses, relative to them.
+
+        Returns:
+            Half-widths by cell, of those that are not measured and of which nothing is extrapolated.
+        """
+        names = ("cell", "generation", "metric", "value", "lower", "upper", "basis")
+        columns = {name: self.table.column(name).to_pylist() for name in names}
+        last = {cell.name: cell.experiment.generations for cell in self.experiment.cells()}
+        widths: dict[str, float] = {}
+        unknown: set[str] = set()
+        for cell, t, metric, value, lower, upper, basis in zip(*columns.values(), strict=True):
+            if metric == "loss" and t == last[cell]:
+                if basis != "forecast":
+                    unknown.add(cell)
+                widths[cell] = max(widths.get(cell, 0.0), (upper - lower) / (2 * value))
+        return {cell: width for cell, width in widths.items() if cell not in unknown}
+
     def __repr__(self) -> str:
         return f"Forecast({self.experiment.name!r}, seed: {self.seed}, {self.table.num_rows} numbers)"

@@ -108,11 +108,11 @@ class Forecast:
     cost: Cost
     notes: tuple[str, ...]
 
-    def half_widths(self) -> dict[str, float]:
+    def half_widths(self) -> dict[str, float | None]:
         """Return how well each cell is known: the largest half-width of the bands of its last losses, relative to them.
 
         Returns:
-            Half-widths by cell, of those that are not measured and of which nothing is extrapolated.
+            Half-widths by cell; None where it is measured, or where something is extrapolated.
         """
         names = ("cell", "generation", "metric", "value", "lower", "upper", "basis")
         columns = {name: self.table.column(name).to_pylist() for name in names}
@@ -124,7 +124,7 @@ class Forecast:
                 if basis != "forecast":
                     unknown.add(cell)
                 widths[cell] = max(widths.get(cell, 0.0), (upper - lower) / (2 * value))
-        return {cell: width for cell, width in widths.items() if cell not in unknown}
+        return {cell: None if cell in unknown else width for cell, width in widths.items()}
 
     def __repr__(self) -> str:
         return f"Forecast({self.experiment.name!r}, seed: {self.seed}, {self.table.num_rows} numbers)"

@@ -9,6 +9,8 @@ from typing import Final, Literal
 import pyarrow as pa
 
 from crossfeed.description.experiment import Experiment
+from crossfeed.display.formatting import number
+from crossfeed.display.notebook import Columns, page
 
 __all__ = ["BASES", "Basis", "Best", "Cost", "Fit", "Forecast"]
 
@@ -110,3 +112,41 @@ class Forecast:
 
     def __repr__(self) -> str:
         return f"Forecast({self.experiment.name!r}, seed: {self.seed}, {self.table.num_rows} numbers)"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "": "; ".join(self.notes),
+            "models": len(self.experiment.ecosystem.names),
+            "generations": f"0 to {self.experiment.generations}",
+            "seed": self.seed,
+            "probes": f"{self.cost.generations:.3g} of the grid's {self.cost.grid:.3g} generations",
+        }
+        tables: dict[str, Columns] = {"Last losses": self._last_losses()}
+        found = {"in common": self.best_common, "for each": self.best_own}
+        best = {who: each for who, each in found.items() if each is not None}
+        if best:
+            tables["Best alpha and beta: the mean last loss on the own task"] = {
+                "chosen": list(best),
+                "alpha": [_weights(each.alpha) for each in best.values()],
+                "beta": [_weights(each.beta) for each in best.values()],
+                **{name: [getattr(each, name) for each in best.values()] for name in ("value", "lower", "upper")},
+                "as described": [each.described for each in best.values()],
+            }
+        return page(f"Forecast of {self.experiment.name} ({self.experiment.id})", facts, tables)
+
+    def _last_losses(self) -> Columns:
+        """Return each cell's losses at its last generation, with band and basis."""
+        names = ["cell", "generation", "model", "task", "metric", "value", "lower", "upper", "basis", "remark"]
+        rows = self.table.select(names).to_pylist()
+        last: dict[str, int] = {}
+        for row in rows:
+            last[row["cell"]] = max(row["generation"], last.get(row["cell"], 0))
+        kept = [row for row in rows if row["metric"] == "loss" and row["generation"] == last[row["cell"]]]
+        return {name: [row[name] for row in kept] for name in names if name not in ("generation", "metric")}
+
+
+def _weights(weights: Mapping[str, float]) -> str:
+    """Return a weight that all entities share, or each entity's own."""
+    if len(set(weights.values())) == 1:
+        return number(next(iter(weights.values())))
+    return ", ".join(f"{name}: {number(weight)}" for name, weight in weights.items())

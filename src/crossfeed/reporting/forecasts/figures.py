@@ -26,7 +26,7 @@ from crossfeed.reporting.drawing.heat import Matrix, Scale, ends, heat_maps
 from crossfeed.reporting.forecasts.frames import Framed
 from crossfeed.reporting.page.blocks import file_name
 
-__all__ = ["curve_figures", "figures_of", "map_figure", "panels_of", "regret_figure"]
+__all__ = ["curve_figures", "draw_curves", "figures_of", "map_figure", "panels_of", "regret_figure"]
 
 _PANELS: Final = 12  # of more, those of the own tasks are drawn
 _GROUPS: Final = 4
@@ -70,7 +70,7 @@ def curve_figures(framed: Framed) -> dict[str, Draw]:
     figures: dict[str, Draw] = {}
     for group in columns.groups:
         labels = {point: _label(columns.labels[point], point in unsure) for point in group.points}
-        draw = partial(_draw_curves, table, parts, labels, ylabel, across)
+        draw = partial(draw_curves, table, parts, labels, ylabel, across)
         figures[file_name("curves", columns.groups, group)] = draw
     return figures
 
@@ -178,9 +178,19 @@ def _others(framed: Framed, table: pd.DataFrame, swept: Sequence[str]) -> list[t
     return [(str(label), rows) for label, rows in numbers.groupby(labels.loc[numbers.index], sort=False)]
 
 
-def _draw_curves(
+def draw_curves(
     table: pd.DataFrame, parts: Sequence[Panel], labels: Mapping[int, str], ylabel: str, across: int, width: float
 ) -> Figure:
+    """Draw curves with their bands at a width; see `crossfeed.reporting.drawing.bands.banded_curves`.
+
+    Args:
+        table: What to draw.
+        parts: The panels.
+        labels: The grid points and what they are called.
+        ylabel: The metric.
+        across: Panels side by side.
+        width: Inches that the figure is wide.
+    """
     return banded_curves(table, parts, labels, ylabel=ylabel, width=width, columns=across)
 
 

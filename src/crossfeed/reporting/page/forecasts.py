@@ -89,9 +89,7 @@ def _errors(frame: pd.DataFrame, columns: Columns) -> list[Block]:
         [columns.labels[int(str(point))] or "the run", *_error_row(part)] for point, part in errors.groupby("point")
     ]
     if len(rows) > 1:
-        compared = errors[["error", "other"]]
-        spread = [_percent(compared["error"].median()), _percent(compared["error"].quantile(0.9))]
-        rows.append(["all", "", "", "", *spread, _percent(compared["other"].median()), _count(errors["known"])])
+        rows.append(["all", "", "", "", *_spread(errors)])
     head = [
         *("grid point", "until t", "own tasks, forecast", "measured", "error, median", "90 % are below"),
         *("geometric, median", "measured before"),
@@ -105,8 +103,14 @@ def _error_row(part: pd.DataFrame) -> list[str]:
     last = int(part["generation"].max())
     own = part[(part["kind"] == "own") & (part["generation"] == last)]
     means = [number(float(own[name].mean())) for name in ("surrogate", "measured")]
-    spread = [_percent(part["error"].median()), _percent(part["error"].quantile(0.9))]
-    return [str(last), *means, *spread, _percent(part["other"].median()), _count(part["known"])]
+    return [str(last), *means, *_spread(part)]
+
+
+def _spread(errors: pd.DataFrame) -> list[str]:
+    """Return quantiles of the errors, and how many of the numbers were there before."""
+    quantiles = [errors["error"].median(), errors["error"].quantile(0.9), errors["other"].median()]
+    known = errors["known"]
+    return [*(_percent(float(each)) for each in quantiles), f"{int(known.sum())} of {len(known)}"]
 
 
 def _not_run(frame: pd.DataFrame, columns: Columns) -> list[Block]:
@@ -126,7 +130,3 @@ def _not_run(frame: pd.DataFrame, columns: Columns) -> list[Block]:
 
 def _percent(share: float) -> str:
     return "–" if pd.isna(share) else f"{100 * share:.1f} %"
-
-
-def _count(known: pd.Series) -> str:
-    return f"{int(known.sum())} of {len(known)}"

@@ -21,7 +21,7 @@ _PANELS: Final = 6
 _EXPECTED: Final = {"exact theory": Look(GREY, "solid", ""), "forecast": Look(GREY, "dashed", "")}
 
 Expected = Literal["exact theory", "forecast"]
-"""Where numbers beside the measured ones come from."""
+"""The source of numbers beside the measured ones."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def key(names: Sequence[str], expected: Expected | None = None) -> list[dict[str
 
     Args:
         names: The models' names.
-        expected: Where the numbers beside the measured ones come from; None if there are none.
+        expected: The source of the numbers beside the measured ones; None if there are none.
     """
     shown = names if len(names) <= len(LOOKS) else [f"mean of {len(names)} models; thin: each of them"]
     items = [{"look": look, "label": plain(name)} for look, name in zip(LOOKS, shown, strict=False)]

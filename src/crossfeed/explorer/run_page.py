@@ -75,7 +75,7 @@ class _Beside:
 
     @property
     def source(self) -> Expected | None:
-        """Where the expected losses come from; None if there are none."""
+        """The source of the expected losses; None if there are none."""
         if self._exact is not None:
             return "exact theory"
         return "forecast" if len(self._forecast) else None

@@ -15,7 +15,7 @@ from crossfeed.display.notebook import Columns, page
 __all__ = ["BASES", "Basis", "Best", "Cost", "Fit", "Forecast"]
 
 Basis = Literal["measured", "forecast", "extrapolated"]
-"""What a number rests on: a measurement, the surrogate, or the surrogate where some task gets no real data."""
+"""The ground of a number: a measurement, the surrogate, or the surrogate where some task gets no real data."""
 
 BASES: Final[tuple[Basis, ...]] = ("measured", "forecast", "extrapolated")
 
@@ -66,7 +66,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a forecast cost, beside what the grid would.
+    """The cost of a forecast, beside that of the grid.
 
     Attributes:
         generations: The work of the probes, in generations t >= 1 of one cell, without generation 0.
@@ -83,7 +83,7 @@ class Cost:
 
 @dataclass(frozen=True, repr=False)
 class Forecast:
-    """What is said of every cell of an experiment, of one seed.
+    """A statement on every cell of an experiment, of one seed.
 
     Attributes:
         experiment: The experiment.

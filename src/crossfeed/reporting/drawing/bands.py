@@ -56,7 +56,7 @@ _SMALL_LETTER: Final = 0.062  # and one of the note
 
 @dataclass(frozen=True)
 class Looks:
-    """How a value looks: which marker, whether it is filled, and which line its band is.
+    """The look of a value: its marker, whether it is filled, and the line that is its band.
 
     Attributes:
         marker: Matplotlib's name.
@@ -83,7 +83,7 @@ LOOKS: Final = {
     "forecast": Looks("s", False, "-"),
     "extrapolated": Looks("^", False, (0, (2, 1.5))),
 }
-"""How a value looks, by what it rests on."""
+"""The looks of values, by what they rest on."""
 
 
 @styled

@@ -123,7 +123,7 @@ class Framed:
 
     @cached_property
     def regret(self) -> pd.DataFrame:
-        """How much worse each grid point is than the best one, as a share of the best value, the best first.
+        """The excess of each grid point over the best one, as a share of the best value, the best first.
 
         The columns are those of `objective`. The band is that of the point's own value; a lower end below zero says
         that the point may be as good as the best one.

@@ -24,9 +24,9 @@ from crossfeed.executors.sweep import Spread, Sweep
 from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import collect, collect_projection, failure_of, is_measured, read_failure, state_scope_of
+from crossfeed.running.beginning import begin_run, keep_inputs
 from crossfeed.running.session import Session, Setup
 from crossfeed.running.sittings import begin_sitting
-from crossfeed.store.schema import SCHEMA
 from crossfeed.tracking.follow import Tracker, followed
 
 __all__ = ["Outcome", "run"]
@@ -105,9 +105,9 @@ class _Run:
         self._experiment, self._store, self._cells = setup.experiment, setup.store, setup.experiment.cells()
 
     def run(self, retry_failed: bool) -> Outcome:
-        self._begin()
+        begin_run(self.session)
         try:
-            self._keep_inputs()
+            keep_inputs(self.session)
             for status in self._store.documents("status"):
                 self._store.drop_document(status)  # of a run that was stopped
             unfinished = self._unfinished(retry_failed)
@@ -128,47 +128,6 @@ class _Run:
             raise
         finally:
             self._store.end()
-
-    def _begin(self) -> None:
-        if self._store.read_document("run") is None:
-            self._experiment.refuse_alike()
-        cells = [
-            {
-                "cell": cell.name,
-                "seed": cell.seed,
-                "point": cell.point,
-                "zero": cell.zero,
-                "start": cell.start,
-                "generations": cell.experiment.generations,
-            }
-            for cell in self._cells
-        ]
-        document = {
-            "schema": SCHEMA,
-            "id": self._experiment.id,
-            "name": self._experiment.name,
-            "data": self._contents(),
-            "cells": cells,
-        }
-        self._store.begin(self._experiment.to_yaml(), document)
-
-    def _keep_inputs(self) -> None:
-        """Keep what tasks note on their data, and what identifies the models that the run begins from."""
-        for position in range(len(self._cells)):
-            for name, task in self.session.prepared(position).tasks.items():
-                sentences = (f"{name}: {sentence}" for sentence in getattr(task, "notes", ()))
-                self.session.journal.note(f"{name} {task.content}", sentences)
-        learners = {repr(cell.experiment.combined_learner): cell.experiment.combined_learner for cell in self._cells}
-        for learner in learners.values():
-            self.session.journal.identify(learner.models())
-
-    def _contents(self) -> dict[str, str]:
-        """Return the hashes of each task's data, in order and each once: a grid may vary the data."""
-        contents: dict[str, dict[str, None]] = {}
-        for position in range(len(self._cells)):
-            for name, task in self.session.prepared(position).tasks.items():
-                contents.setdefault(name, {})[task.content] = None
-        return {name: "+".join(hashes) for name, hashes in contents.items()}
 
     def _unfinished(self, retry_failed: bool) -> list[int]:
         """Return the positions of the cells to run."""

@@ -45,7 +45,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Best:
-    """The best mix that the surrogate finds: the mean over entities of the last loss on the own task is made least.
+    """The best mix that the surrogate finds: the mean of the last losses of all models on private tasks is made least.
 
     Attributes:
         alpha: Each entity's share of synthetic data, by name; all equal where they are chosen in common.

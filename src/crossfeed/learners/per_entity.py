@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -166,6 +166,23 @@ class PerEntityLearner:
         """
         return self.learners[self.groups[entity]].examples_read(n, generation, entity)
 
+    def training_steps(self, n: int, generation: int, entity: int) -> int:
+        """Return the number of steps of an update by the entity's own learner.
+
+        Args:
+            n: Number of drawn items.
+            generation: The generation t.
+            entity: The entity's index.
+        """
+        return cast("TracedLearner", self.learners[self.groups[entity]]).training_steps(n, generation, entity)
+
+    @property
+    def guess(self) -> float | None:
+        """The largest of the learners' losses of a uniform guess; None if one of them has none."""
+        guesses = [cast("TracedLearner", learner).guess for learner in self.learners]
+        known = [guess for guess in guesses if guess is not None]
+        return max(known) if len(known) == len(guesses) else None
+
     def start(self, entities: Sequence[int]) -> list[Member]:
         """Return the base of each entity's group.
 
@@ -196,7 +213,6 @@ class PerEntityLearner:
         Raises:
             Diverged: A loss is no longer finite; it names the entity by its index among `states`.
         """
-
         return self._updated(states, sets, keys, lambda learner, places, *given: learner.update(*given, generation))
 
     def trace(
@@ -224,8 +240,8 @@ class PerEntityLearner:
         """
 
         def traced(learner: TracedLearner, places: list[int], *given: Any) -> list[State]:
-            group = states[places[0]].group
-            return learner.trace(*given, generation, _OfGroup(observer, group, places))
+            own, drawn, seeds = given
+            return learner.trace(own, drawn, seeds, generation, _OfGroup(observer, states[places[0]].group, places))
 
         return self._updated(states, sets, keys, traced)
 

@@ -238,7 +238,24 @@ class Observer(Protocol):
 
 
 class TracedLearner(Learner, Protocol):
-    """A learner that trains in steps, and whose states can be seen on the way: what forecasts are identified from."""
+    """A learner that trains in steps, and whose states can be seen on the way: what forecasts are identified from.
+
+    Attributes:
+        guess: The loss of a uniform guess (language: the logarithm of the number of tokens); None if there is none.
+    """
+
+    @property
+    def guess(self) -> float | None: ...  # noqa: D102 - see above
+
+    def training_steps(self, n: int, generation: int, entity: int) -> int:
+        """Return the steps that an update takes.
+
+        Args:
+            n: The number of drawn items.
+            generation: The generation t.
+            entity: The entity's index k.
+        """
+        ...
 
     def trace(
         self,

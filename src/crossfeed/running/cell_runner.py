@@ -50,14 +50,18 @@ class CellRunner:
     _latest: tuple[int, list[State]] | None = None
     _seconds: dict[str, float] = field(default_factory=dict)
 
-    def run(self) -> None:
+    def run(self, until: int | None = None) -> None:
         """Run every generation that is not finished.
+
+        Args:
+            until: The last generation to run; default all of them.
 
         Raises:
             Diverged: A loss is not a finite number.
         """
+        last = self.context.cell.experiment.generations if until is None else until
         with self.store.write_behind():
-            for generation in range(self.context.cell.experiment.generations + 1):
+            for generation in range(last + 1):
                 self._finish(generation)
 
     def start(self) -> None:

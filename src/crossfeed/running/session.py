@@ -151,7 +151,7 @@ class Session:
         prepared = self.prepared(position)
         runner: CellRunner | None = None
         try:
-            runner = self._runner(prepared, learner or self.learner(position))
+            runner = self.runner(prepared, learner or self.learner(position))
             if only_start:
                 runner.start()
             else:
@@ -165,6 +165,20 @@ class Session:
         finally:
             self.log_damage()
         self._status.clear(prepared.cell.name)
+
+    def runner(self, prepared: Prepared, learner: Learner) -> CellRunner:
+        """Return the runner of a cell; what this process computes on is stored.
+
+        Args:
+            prepared: The cell with its data.
+            learner: The learner to train.
+
+        Raises:
+            StoreMismatch: The run was begun in another precision, or on another kind of device.
+        """
+        self._write_environment(learner)
+        context = CellContext(prepared.cell, learner, prepared.tasks, prepared.fresh)
+        return CellRunner(context, self.setup.store, self._status)
 
     def log_damage(self) -> None:
         """Log everything that the store found damaged and set aside, each thing once."""
@@ -203,11 +217,6 @@ class Session:
             return Prepared(cell, *reserve(cell, tasks))
         except InvalidInput as error:
             raise InvalidInput(f"{cell.name}: {error}") from error
-
-    def _runner(self, prepared: Prepared, learner: Learner) -> CellRunner:
-        self._write_environment(learner)
-        context = CellContext(prepared.cell, learner, prepared.tasks, prepared.fresh)
-        return CellRunner(context, self.setup.store, self._status)
 
     def _write_environment(self, learner: Learner) -> None:
         """Store what this process computes on, once, and only if it computes; note what changed since an earlier one.

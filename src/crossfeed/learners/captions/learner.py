@@ -51,6 +51,21 @@ class CaptionsLearner:
         """
         return self.language.examples_read(n, generation, entity)
 
+    def training_steps(self, n: int, generation: int, entity: int) -> int:
+        """Return the number of steps of the language model's update.
+
+        Args:
+            n: Number of drawn items.
+            generation: The generation t.
+            entity: The entity's index.
+        """
+        return self.language.training_steps(n, generation, entity)
+
+    @property
+    def guess(self) -> float | None:
+        """The loss of a uniform guess of the language model."""
+        return self.language.guess
+
     def start(self, entities: Sequence[int]) -> list[State]:
         """Return the language model's base for every entity.
 

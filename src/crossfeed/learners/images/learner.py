@@ -76,6 +76,23 @@ class ImagesLearner:
         steps = training.steps_at(generation)
         return n if steps is None else min(n, steps * training.batch_size)
 
+    def training_steps(self, n: int, generation: int, entity: int) -> int:
+        """Return the number of steps of an update: one pass over the drawn images unless they are told.
+
+        Args:
+            n: Number of drawn images.
+            generation: The generation t.
+            entity: The entity's index.
+        """
+        training = self._settings.training
+        steps = training.steps_at(generation)
+        return -(-n // training.batch_size) if steps is None else steps
+
+    @property
+    def guess(self) -> None:
+        """None: no velocity field is a guess."""
+        return
+
     def start(self, entities: Sequence[int]) -> list[Tensors]:
         """Return the same initial weights for every entity.
 
@@ -225,8 +242,8 @@ class ImagesLearner:
         training = self._settings.training
         steps = len(images_of_steps(len(images), training, generation, key))
         snapshots = Snapshots(observer, entity, steps)
-        with self._context.progress.stage("steps", steps) as advance:
-            advance = snapshots.after(advance, self._model.weights)
+        with self._context.progress.stage("steps", steps) as shown:
+            advance = snapshots.after(shown, self._model.weights)
             try:
                 trained = train(self._model, state, images, classes, training, generation, key, advance)
             except Diverged as error:

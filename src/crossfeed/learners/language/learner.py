@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,23 @@ class LanguageLearner:
         training = self._settings.training
         steps = training.steps_at(generation)
         return n if steps is None else min(n, steps * training.examples_per_step)
+
+    def training_steps(self, n: int, generation: int, entity: int) -> int:
+        """Return the number of steps of an update: one pass over the drawn items unless they are told.
+
+        Args:
+            n: Number of drawn items.
+            generation: The generation t.
+            entity: The entity's index.
+        """
+        training = self._settings.training
+        steps = training.steps_at(generation)
+        return -(-n // training.examples_per_step) if steps is None else steps
+
+    @property
+    def guess(self) -> float:
+        """The loss of a guess that gives all tokens of the base the same probability, in nats."""
+        return math.log(self._model.module.get_input_embeddings().num_embeddings)
 
     def start(self, entities: Sequence[int]) -> list[LanguageState]:
         """Return the base for every entity.
@@ -243,8 +261,8 @@ class LanguageLearner:
         ids = [example.ids for example in examples]
         steps = len(examples_of_steps(len(ids), training, generation, key))
         snapshots = Snapshots(observer, entity, steps)
-        with self._context.progress.stage("steps", steps) as advance:
-            advance = snapshots.after(advance, lambda: LanguageState(self._model.weights()))
+        with self._context.progress.stage("steps", steps) as shown:
+            advance = snapshots.after(shown, lambda: LanguageState(self._model.weights()))
             try:
                 trained = train(self._model, state, ids, training, generation, key, tokenizer.pad, advance)
             except Diverged as error:

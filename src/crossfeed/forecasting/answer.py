@@ -125,7 +125,7 @@ class Forecast:
         found = {"in common": self.best_common, "for each": self.best_own}
         best = {who: each for who, each in found.items() if each is not None}
         if best:
-            tables["Best alpha and beta: the mean last loss on the own task"] = {
+            tables["Best alpha and beta: the mean last loss on private tasks"] = {
                 "chosen": list(best),
                 "alpha": [_weights(each.alpha) for each in best.values()],
                 "beta": [_weights(each.beta) for each in best.values()],

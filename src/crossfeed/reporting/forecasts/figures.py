@@ -1,7 +1,7 @@
 """Figures of a forecast: which numbers are drawn (`crossfeed.reporting.drawing` draws).
 
 * `curve_figures`: losses over generations, a panel for each model and task, a line with its band for each grid point.
-* `map_figure`: the mean last loss on own tasks over alpha and beta, or over the one of them that varies.
+* `map_figure`: the mean last loss on private tasks over alpha and beta, or over the one of them that varies.
 * `regret_figure`: how much worse each mix is than the best one.
 """
 
@@ -37,7 +37,7 @@ _LEAST: Final = 2  # values that make an axis of a field
 _ABREAST: Final = 5.0  # inches from which on heat maps stand side by side
 
 _GREEK: Final = {"alpha": "α", "beta": "β"}
-_MEAN: Final = "mean over models, own task, last generation"
+_MEAN: Final = "mean over models and private tasks, last generation"
 
 Draw = Callable[[float], Figure | None]
 
@@ -95,7 +95,7 @@ def panels_of(frame: pd.DataFrame) -> tuple[list[Panel], int]:
 
 
 def map_figure(framed: Framed, width: float = WIDE) -> Figure | None:
-    """Draw the mean last loss on own tasks over alpha and beta; over one of them if the other does not vary.
+    """Draw the mean last loss on private tasks over alpha and beta; over one of them if the other does not vary.
 
     Args:
         framed: The forecast.
@@ -130,7 +130,7 @@ def regret_figure(framed: Framed, width: float = WIDE) -> Figure | None:
     shown, labels = whole.head(_MIXES), _columns(framed).labels
     numbers = {name: 100 * shown[name] for name in ("value", "lower", "upper")}
     table = shown.assign(label=[labels[int(str(point))] for point in shown.index], **numbers)
-    note = "Mean last loss on own tasks. Lines: 80 % bands; one that reaches below 0 may be as good as the best."
+    note = "Mean last loss of all models on private tasks. Lines: 80 % bands; one that reaches below 0 may be as good as the best."
     if len(shown) < len(whole):
         note += f" The best {len(shown)} of {len(whole)} mixes."
     return banded_values(table, xlabel="per cent above the best", note=note, width=min(width, 8.4))

@@ -114,12 +114,14 @@ class Framed:
 
     @cached_property
     def objective(self) -> pd.DataFrame:
-        """The mean over entities of the last loss on the own task: ``value, lower, upper, basis`` by point.
+        """The mean of the last losses of all models on private tasks: ``value, lower, upper, basis`` by point.
 
-        The band is the mean of the entities' bands: as wide as if all of them were wrong in the same direction.
+        It is what `crossfeed.forecasting.answer.Best` makes least. The band is the mean of their bands: as wide as if
+        all of them were wrong in the same direction.
         """
-        own = self.finals[(self.finals["metric"] == LOSS) & (self.finals["kind"] == "own")]
-        return _means(own, ["point"]).set_index("point")
+        owned = {entity.private for entity in self.forecast.experiment.ecosystem.entities}
+        private = self.finals[(self.finals["metric"] == LOSS) & self.finals["task"].isin(owned)]
+        return _means(private, ["point"]).set_index("point")
 
     @cached_property
     def regret(self) -> pd.DataFrame:

@@ -132,7 +132,7 @@ def _render_best(framed: Framed, console: Console) -> None:
     known = {"best in common": forecast.best_common, "best for each": forecast.best_own}
     best = {where: each for where, each in known.items() if each is not None}
     console.print()
-    say(console, "The best alpha and beta, for the mean over models of the last loss on the own task", "bold")
+    say(console, "The best alpha and beta, for the mean last loss of all models on private tasks", "bold")
     if not best:
         say(console, "None was searched for.")
         return

@@ -99,6 +99,18 @@ def test_numbers_that_were_known_are_counted_apart(tmp_path, whole, forecast):
     assert errors["α = 0, β = 0.5"]["measured before"] == "0 of 12"
 
 
+def test_geometric_extrapolation_is_compared_over_the_same_numbers(tmp_path):
+    given = made(*SMALL, preset="fake", measured=(0,), metrics=("loss",))
+    run(given.experiment, open_store(tmp_path / "run"))
+    open_store(tmp_path / "run").write_result("forecast", given.table)
+    loaded = Run.load(tmp_path / "run")
+    errors = sheet(forecast_beside(loaded), "Errors")
+    table = beside_measured(loaded).query("generation > 0 and geometric.notna()")
+    medians = [100 * (table[name] / table["measured"] - 1).abs().median() for name in ("geometric", "surrogate")]
+    assert errors["all"]["geometric, median (forecast there)"] == f"{medians[0]:.1f} % ({medians[1]:.1f} %)"
+    assert errors["α = 0, β = 0.5"]["geometric, median (forecast there)"] == "–"
+
+
 def test_the_section_stands_in_the_report_only_with_a_forecast(whole, tmp_path, forecast):
     (section,) = [each for each in sections(whole, theory_of(whole)) if each.name == "forecast"]
     pictures = [block for block in section.blocks if isinstance(block, Picture)]

@@ -92,7 +92,7 @@ def _errors(frame: pd.DataFrame, columns: Columns) -> list[Block]:
         rows.append(["all", "", "", "", *_spread(errors)])
     head = [
         *("grid point", "until t", "own tasks, forecast", "measured", "error, median", "90 % are below"),
-        *("geometric, median", "measured before"),
+        *("geometric, median (forecast there)", "measured before"),
     ]
     return [
         Sheet("Errors of the forecast where it was measured, all models and tasks, t ≥ 1", head, rows, numeric=True)
@@ -107,10 +107,14 @@ def _error_row(part: pd.DataFrame) -> list[str]:
 
 
 def _spread(errors: pd.DataFrame) -> list[str]:
-    """Return quantiles of the errors, and how many of the numbers were there before."""
-    quantiles = [errors["error"].median(), errors["error"].quantile(0.9), errors["other"].median()]
-    known = errors["known"]
-    return [*(_percent(float(each)) for each in quantiles), f"{int(known.sum())} of {len(known)}"]
+    """Return quantiles of the errors, those of geometric extrapolation, and how many of the numbers were there before.
+
+    Geometric extrapolation is not known everywhere: the forecast's error beside its own is over the same numbers.
+    """
+    both, known = errors[errors["other"].notna()], errors["known"]
+    geometric = f"{_quantile(both['other'], 0.5)} ({_quantile(both['error'], 0.5)})" if len(both) else "–"
+    own = [_quantile(errors["error"], share) for share in (0.5, 0.9)]
+    return [*own, geometric, f"{int(known.sum())} of {len(known)}"]
 
 
 def _not_run(frame: pd.DataFrame, columns: Columns) -> list[Block]:
@@ -128,5 +132,5 @@ def _not_run(frame: pd.DataFrame, columns: Columns) -> list[Block]:
     return [Sheet(title, head, rows, numeric=True)] if rows else []
 
 
-def _percent(share: float) -> str:
-    return "–" if pd.isna(share) else f"{100 * share:.1f} %"
+def _quantile(errors: pd.Series[float], share: float) -> str:
+    return f"{100 * float(errors.quantile(share)):.1f} %"

@@ -110,6 +110,24 @@ class Forecast:
     cost: Cost
     notes: tuple[str, ...]
 
+    def half_widths(self) -> dict[str, float | None]:
+        """Return how well each cell is known: the largest half-width of the bands of its last losses, relative to them.
+
+        Returns:
+            Half-widths by cell; None where it is measured, or where something is extrapolated.
+        """
+        names = ("cell", "generation", "metric", "value", "lower", "upper", "basis")
+        columns = {name: self.table.column(name).to_pylist() for name in names}
+        last = {cell.name: cell.experiment.generations for cell in self.experiment.cells()}
+        widths: dict[str, float] = {}
+        unknown: set[str] = set()
+        for cell, t, metric, value, lower, upper, basis in zip(*columns.values(), strict=True):
+            if metric == "loss" and t == last[cell]:
+                if basis != "forecast":
+                    unknown.add(cell)
+                widths[cell] = max(widths.get(cell, 0.0), (upper - lower) / (2 * value))
+        return {cell: None if cell in unknown else width for cell, width in widths.items()}
+
     def __repr__(self) -> str:
         return f"Forecast({self.experiment.name!r}, seed: {self.seed}, {self.table.num_rows} numbers)"
 

@@ -8,7 +8,7 @@ gives the derivative in the imaginary part, with no difference that could cancel
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +34,8 @@ _EARLIEST: Final = 0.12
 """Curves of generations t >= 1 are fitted from here on: before, AdamW restarts, which the surrogate does not know."""
 
 _EVALUATIONS: Final = 60
+_AT_ONCE: Final = 320  # models that are simulated at once, over all parameter sets
+_EXACT, _DRAWN = 60, 32  # up to so many parameters all of them give deviations; of more, so many random directions
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +78,16 @@ class Identified:
         Returns:
             For each cell ``(T + 1, K, Q)`` standard deviations of the logarithms of the losses.
         """
-        factor = np.linalg.cholesky(self.covariance)
+        directions = np.asarray(np.linalg.cholesky(self.covariance), dtype=np.float64)
+        if len(directions) > _EXACT:  # the variance of a sum over directions, from some that are drawn at random
+            drawn = np.random.default_rng(0).standard_normal((len(directions), _DRAWN))
+            directions = np.asarray(directions @ drawn / np.sqrt(_DRAWN), dtype=np.float64)
+        models = self.observations.ecology.entities * max(1, len(cells))
+        parts = [self._simulated(some, cells) for some in _stepped(self.parameters, directions.T, models)]
         deviations = []
-        for each in self._simulated(_stepped(self.parameters), cells):
-            slopes = np.moveaxis(each.imag / each.real, 1, -1) / _STEP
-            deviations.append(np.sqrt((np.matmul(slopes, factor) ** 2).sum(axis=-1)))
+        for each in zip(*parts, strict=True):
+            slopes = [part.imag / part.real / _STEP for part in each]
+            deviations.append(np.sqrt(sum((part**2).sum(axis=1) for part in slopes)))
         return deviations
 
     def _simulated(self, parameters: NDArray[Any], cells: Sequence[Conditions]) -> list[NDArray[Any]]:
@@ -107,15 +114,16 @@ def identify(observations: Observations) -> Identified:
     begun = time.perf_counter()
     problem = _Problem(observations, layout_of(observations.ecology, observations.first))
     layout = problem.layout
-    solution = least_squares(
-        problem.residuals,
-        layout.expected,
-        problem.jacobian,
-        loss="soft_l1",
-        f_scale=_SOFT,
-        x_scale=layout.width,
-        max_nfev=_EVALUATIONS,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # steps too far are tried, and taken back
+        solution = least_squares(
+            problem.residuals,
+            layout.expected,
+            problem.jacobian,
+            loss="soft_l1",
+            f_scale=_SOFT,
+            x_scale=layout.width,
+            max_nfev=_EVALUATIONS,
+        )
     fitted = problem.differences(solution.x[None])[0].real
     jacobian = problem.jacobian(solution.x)
     covariance = np.asarray(np.linalg.inv(jacobian.T @ jacobian) * _NOISE**2, dtype=np.float64)
@@ -171,7 +179,8 @@ class _Problem:
 
     def jacobian(self, x: Array) -> Array:
         """Return the derivatives of `residuals`."""
-        slopes = self.differences(_stepped(x)).imag.T / _STEP
+        models = self._observations.ecology.entities * max(1, len(self._cells))
+        slopes = np.concatenate([self.differences(some).imag for some in _stepped(x, np.eye(len(x)), models)]).T / _STEP
         return np.concatenate([slopes, np.diag(_NOISE / self.layout.width)])
 
 
@@ -234,6 +243,15 @@ def _scale(observations: Observations) -> Array:
     return scale
 
 
-def _stepped(x: Array) -> NDArray[np.complex128]:
-    """Return ``(N, N)`` parameter sets, in each of which one parameter is stepped along the imaginary axis."""
-    return x + 1j * _STEP * np.eye(len(x))
+def _stepped(x: Array, directions: Array, models: int) -> Iterator[NDArray[np.complex128]]:
+    """Yield ``(P, N)`` parameter sets, M in all, each with a step along the imaginary axis.
+
+    Args:
+        x: ``(N,)`` the parameters.
+        directions: ``(M, N)`` directions of the steps.
+        models: The number of models that are simulated for each set; so many sets are given at once as stay in a
+            processor's cache.
+    """
+    size = max(1, _AT_ONCE // models)
+    for first in range(0, len(directions), size):
+        yield x + 1j * _STEP * directions[first : first + size]

@@ -79,12 +79,14 @@ class TracingLearner:
         cell: The cell.
         tasks: Every task by name, as in `crossfeed.generation.cell_context.CellContext`.
         store: Where curves are kept.
+        last: The last generation that is looked at on the way; None for all.
     """
 
     learner: TracedLearner
     cell: Cell
     tasks: Mapping[str, Task]
     store: Store
+    last: int | None = None
 
     def update(
         self, states: Sequence[State], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
@@ -103,6 +105,8 @@ class TracingLearner:
         Raises:
             Diverged: A loss is no longer finite.
         """
+        if self.last is not None and generation > self.last:
+            return self.learner.update(states, sets, keys, generation)
         observer = _Observer(self, INITIAL_MARKS if generation == 0 else MARKS)
         trained = self.learner.trace(states, sets, keys, generation, observer)
         document = {

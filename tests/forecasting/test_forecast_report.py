@@ -124,8 +124,7 @@ def test_the_section_stands_in_the_report_only_with_a_forecast(whole, tmp_path, 
 
 
 def test_the_explorer_draws_it_dashed_in_the_models_colours(whole, forecast):
-    beside = _Beside(whole)
-    expected = beside.losses(1)
+    expected = _Beside(whole).losses(whole, 1)
     assert expected is not None
     source, table = expected
     assert source == "forecast"
@@ -142,3 +141,16 @@ def test_the_explorer_draws_it_dashed_in_the_models_colours(whole, forecast):
         for model, line in zip(names, drawn["ys"], strict=True):
             rows = of_task[of_task["model"] == model].sort_values("generation")
             np.testing.assert_array_equal(line, rows["mean"])
+
+
+def test_the_explorer_sees_a_forecast_that_comes_later(tmp_path, forecast):
+    run(forecast.experiment, open_store(tmp_path / "run"))
+    before = Run.load(tmp_path / "run")
+    beside = _Beside(before)
+    assert beside.losses(before, 0) is None
+    open_store(tmp_path / "run").write_result("forecast", forecast.table)
+    assert beside.losses(before, 0) is None, "it is read with the run's numbers"
+    after = Run.load(tmp_path / "run")
+    found = beside.losses(after, 0)
+    assert found is not None
+    assert found[0] == "forecast"

@@ -56,7 +56,8 @@ def site(place: str) -> Site:
 class _Beside:
     """Losses that are expected of a run: of linear models by exact theory, else by the forecast stored with it.
 
-    They are computed point by point when first shown, for all tabs.
+    Theory's are computed point by point when first shown, for all tabs; a forecast is read again with the run's
+    numbers, since a run may make it anew as it goes on.
 
     Args:
         run: The run.
@@ -68,30 +69,35 @@ class _Beside:
     def __init__(self, run: Run) -> None:
         theory = theory_of(run)
         self._exact, self.reason = theory.exact, theory.reason
-        forecast = beside_measured(run)
-        self._forecast = forecast[forecast["metric"] == LOSS]
+        self._run, self._forecast = run, _forecast_of(run)
         self._generations = range(run.experiment.generations + 1)
         self._known: dict[int, pd.DataFrame] = {}
 
-    @property
-    def source(self) -> Expected | None:
-        """The source of the expected losses; None if there are none."""
-        if self._exact is not None:
-            return "exact theory"
-        return "forecast" if len(self._forecast) else None
+    def losses(self, run: Run, point: int) -> tuple[Expected, pd.DataFrame] | None:
+        """Return expected losses of all generations.
 
-    def losses(self, point: int) -> tuple[Expected, pd.DataFrame] | None:
-        """Return the source, and ``model, task, generation, mean, se`` of all generations; None if nothing is known."""
-        if self.source is None:
-            return None
+        Args:
+            run: The run as it was read last.
+            point: The grid point.
+
+        Returns:
+            The source, and ``model, task, generation, mean, se``; None if nothing is expected.
+        """
+        if self._exact is None:
+            if run is not self._run:
+                self._run, self._forecast = run, _forecast_of(run)
+            here = self._forecast[self._forecast["point"] == point]
+            return ("forecast", here) if len(here) else None
         if point not in self._known:
-            self._known[point] = self._losses(point).assign(se=np.nan)
-        return self.source, self._known[point]
+            expected = self._exact.expected(point, self._generations)
+            self._known[point] = expected.rename(columns={"exact": "mean"}).assign(se=np.nan)
+        return "exact theory", self._known[point]
 
-    def _losses(self, point: int) -> pd.DataFrame:
-        if self._exact is not None:
-            return self._exact.expected(point, self._generations).rename(columns={"exact": "mean"})
-        return self._forecast[self._forecast["point"] == point].rename(columns={"surrogate": "mean"})
+
+def _forecast_of(run: Run) -> pd.DataFrame:
+    """Return the stored forecast of losses: ``point, model, task, generation, mean, se``."""
+    table = beside_measured(run)
+    return table[table["metric"] == LOSS].rename(columns={"surrogate": "mean"}).assign(se=np.nan)
 
 
 class _Page:
@@ -172,7 +178,7 @@ class _Page:
         here = run.records[run.records["point"] == int(point)]
         table = by_generation(here, metric)
         names = run.experiment.ecosystem.names
-        expected = self._beside.losses(int(point)) if metric == LOSS else None
+        expected = self._beside.losses(run, int(point)) if metric == LOSS else None
         for panel in self._panels:
             panel.lines.figure.yaxis.axis_label = metrics[metric]
             put(panel, table, names, expected)

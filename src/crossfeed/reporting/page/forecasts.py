@@ -37,7 +37,7 @@ def forecast_beside(run: Run) -> list[Block]:
     columns = columns_of(run.points.loc[sorted(set(frame["point"]))], greek=True)
     note = (
         "Lines are the surrogate's forecast of one seed, made from probes; markers are what the run measured. What was "
-        "measured before the forecast was made has no band, and may have been fitted."
+        "measured before the forecast was last made has no band, and may have been fitted."
     )
     return [Words([note]), *_curves(run, frame, columns), *_errors(frame, columns), *_not_run(frame, columns)]
 

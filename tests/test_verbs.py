@@ -29,7 +29,7 @@ from crossfeed.errors import InvalidInput, StoreError
 from .faults.cli import crossfeed_cli
 from .paper.conftest import TWO
 
-VERBS = ("check", "compare", "evaluate", "plan", "predict", "report", "run")
+VERBS = ("check", "compare", "evaluate", "forecast", "plan", "predict", "report", "run")
 SMALL = (
     "generations=1",
     "n=20",

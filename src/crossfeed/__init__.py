@@ -1,8 +1,8 @@
 """crossfeed: ecosystems of generative models that train on each other's outputs.
 
-Describe an ecosystem once (`Experiment`), then `check` it, `predict` it exactly, `plan` its weights, `run` it, `report`
-the run, `compare` it with the paper and `evaluate` its models. These verbs are functions; the command line calls the
-same ones.
+Describe an ecosystem once (`Experiment`), then `check` it, `predict` it exactly or `forecast` it from probes, `plan`
+its weights, `run` it, `report` the run, `compare` it with the paper and `evaluate` its models. These verbs are
+functions; the command line calls the same ones.
 Names are loaded when first used, so that ``import crossfeed`` is quick and never imports torch.
 """
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from crossfeed.exact.planning import Plan
     from crossfeed.exact.prediction import Prediction, predict
     from crossfeed.executors import open_executor
+    from crossfeed.forecasting.answer import Forecast
+    from crossfeed.forecasting.probing import forecast
     from crossfeed.loop import Outcome, run
     from crossfeed.reporting.data.frames import Run
     from crossfeed.reporting.paper.agreement import Comparison
@@ -37,6 +39,7 @@ __all__ = [
     "Ecosystem",
     "Entity",
     "Experiment",
+    "Forecast",
     "MemoryStore",
     "Outcome",
     "Plan",
@@ -45,6 +48,7 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "forecast",
     "open_executor",
     "open_store",
     "open_tracker",
@@ -61,6 +65,7 @@ _HOMES: Final = {
     "Ecosystem": "crossfeed.description.ecosystem",
     "Entity": "crossfeed.description.ecosystem",
     "Experiment": "crossfeed.description.experiment",
+    "Forecast": "crossfeed.forecasting.answer",
     "MemoryStore": "crossfeed.store.memory",
     "Outcome": "crossfeed.loop",
     "Plan": "crossfeed.exact.planning",
@@ -69,6 +74,7 @@ _HOMES: Final = {
     "check": "crossfeed.doctor.experiment",
     "compare": "crossfeed.reporting.paper.comparison",
     "evaluate": "crossfeed.evaluation.benchmarks",
+    "forecast": "crossfeed.forecasting.probing",
     "open_executor": "crossfeed.executors",
     "open_store": "crossfeed.store",
     "open_tracker": "crossfeed.tracking",

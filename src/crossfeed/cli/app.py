@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from crossfeed.cli import completion
-from crossfeed.errors import CrossfeedError
+from crossfeed.errors import CrossfeedError, InvalidInput
 
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
@@ -42,6 +42,7 @@ __all__ = [
     "names_run",
     "print_json",
     "read_experiment",
+    "run_of",
     "say_files",
     "terminal",
 ]
@@ -212,6 +213,23 @@ def names_run(subject: str) -> bool:
         return False
     here = None if is_remote(subject) else open_store(subject).folder
     return here is None or os.path.isdir(here)  # False also for a name that no file can have
+
+
+def run_of(source: str, overrides: list[str] | None, out: str | None) -> tuple[Experiment, str]:
+    """Return the experiment to run and its location; a run goes on where it is, as it was described."""
+    if not names_run(source):
+        experiment = read_experiment(source, overrides)
+        return experiment, str(out or default_folder(experiment))
+    from crossfeed.reporting.data.described import resumed
+    from crossfeed.store import open_store
+
+    experiment = resumed(open_store(source), tuple(overrides or ()))
+    if out is not None:
+        raise InvalidInput(
+            f"--out {out}: {source} is a run, which goes on where it is; leave --out out, or run its description "
+            f"elsewhere: crossfeed run {source.rstrip('/')}/experiment.yaml --out {out}"
+        )
+    return experiment, source
 
 
 def default_folder(experiment: Experiment, kind: str = "runs") -> Path:

@@ -26,14 +26,12 @@ from crossfeed.cli.app import (
     default_folder,
     examples,
     folder,
-    names_run,
     print_json,
-    read_experiment,
+    run_of,
     terminal,
 )
 from crossfeed.cli.doctor import check_and_exit
 from crossfeed.display.addresses import masked
-from crossfeed.errors import InvalidInput
 
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
@@ -101,7 +99,7 @@ def run(
     from crossfeed.store import open_store
     from crossfeed.tracking import open_tracker
 
-    experiment, place = _to_run(source, overrides, out)
+    experiment, place = run_of(source, overrides, out)
     check_data_root(data_root)
     if dry_run:
         check_and_exit(experiment, data_root, as_json=as_json)
@@ -211,23 +209,6 @@ def presets(
     for each in experiments:
         console.print(Text(each.name, style="bold"))
         console.print(Text(f"  {each.description}"))
-
-
-def _to_run(source: str, overrides: list[str] | None, out: str | None) -> tuple[Experiment, str]:
-    """Return the experiment to run and its location; a run goes on where it is, as it was described."""
-    if not names_run(source):
-        experiment = read_experiment(source, overrides)
-        return experiment, str(out or default_folder(experiment))
-    from crossfeed.reporting.data.described import resumed
-    from crossfeed.store import open_store
-
-    experiment = resumed(open_store(source), tuple(overrides or ()))
-    if out is not None:
-        raise InvalidInput(
-            f"--out {out}: {source} is a run, which goes on where it is; leave --out out, or run its description "
-            f"elsewhere: crossfeed run {source.rstrip('/')}/experiment.yaml --out {out}"
-        )
-    return experiment, source
 
 
 def _show(loaded: Run, *, as_json: bool) -> None:

@@ -55,9 +55,13 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict an experiment of linear models exactly: every generation and the limit, without running it."""
+    show_prediction(read_experiment(source, overrides), out, figure_width, as_json=as_json)
+
+
+def show_prediction(experiment: Experiment, out: Path | None, figure_width: float | None, *, as_json: bool) -> None:
+    """Print an exact prediction and write its files."""
     from crossfeed.exact.prediction import predict as predict_experiment
 
-    experiment = read_experiment(source, overrides)
     with _told():
         prediction = predict_experiment(experiment)
     if as_json:

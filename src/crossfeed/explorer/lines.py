@@ -133,7 +133,7 @@ class Lines:
         marked = self.figure.scatter(
             "x", "y", source=self._points, size=6, color="colour", marker="marker", fill_alpha=0.25
         )
-        self.figure.multi_line("xs", "ys", source=self._bare, color=GREY, width=1.5)
+        self.figure.multi_line("xs", "ys", source=self._bare, color="colour", line_dash="dash", width=1.5)
         said = [("", "@name"), ("", "@said"), ("", "@y{0.0000}")]
         self.figure.add_tools(HoverTool(renderers=[marked], tooltips=said))
 
@@ -141,22 +141,22 @@ class Lines:
         self,
         lines: Sequence[Line],
         thin: tuple[Array, Array] | None = None,
-        bare: Sequence[tuple[Array, Array]] = (),
+        bare: Sequence[Line] = (),
     ) -> None:
         """Show these lines.
 
         Args:
             lines: Lines with looks of their own.
             thin: x and y of all the others, as one line with gaps.
-            bare: x and y of lines without marks that those are compared with.
+            bare: Lines without marks that those are compared with.
         """
-        self._bare.data = {"xs": [x for x, _ in bare], "ys": [y for _, y in bare]}
-        self._lines.data = {
-            "xs": [line.x for line in lines],
-            "ys": [line.y for line in lines],
-            "colour": [line.look.colour for line in lines],
-            "dash": [line.look.dash for line in lines],
-        }
+        for source, shown in ((self._bare, bare), (self._lines, lines)):
+            source.data = {
+                "xs": [line.x for line in shown],
+                "ys": [line.y for line in shown],
+                "colour": [line.look.colour for line in shown],
+                "dash": [line.look.dash for line in shown],
+            }
         every = [line for line in lines for _ in line.x]
         self._points.data = {
             "x": np.concatenate([line.x for line in lines]) if lines else [],

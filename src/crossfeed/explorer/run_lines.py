@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,13 @@ from crossfeed.display.formatting import number, plain
 from crossfeed.explorer.lines import GREY, LOOKS, Line, Lines, Look, ticks
 from crossfeed.protocols import PUBLIC
 
-__all__ = ["TaskFigure", "by_task", "empty", "key", "numbers", "panels", "put"]
+__all__ = ["Expected", "TaskFigure", "by_task", "empty", "key", "numbers", "panels", "put"]
 
 _PANELS: Final = 6
-_EXACT: Final = Look(GREY, "solid", "")
+_EXPECTED: Final = {"exact theory": Look(GREY, "solid", ""), "forecast": Look(GREY, "dashed", "")}
+
+Expected = Literal["exact theory", "forecast"]
+"""The source of numbers beside the measured ones."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +81,27 @@ def _of_model(table: pd.DataFrame, panel: TaskFigure, model: str) -> pd.DataFram
     return own.groupby("generation")[["mean", "se"]].mean()
 
 
-def put(panel: TaskFigure, table: pd.DataFrame, exact: pd.DataFrame | None, names: Sequence[str]) -> None:
+def put(
+    panel: TaskFigure, table: pd.DataFrame, names: Sequence[str], expected: tuple[Expected, pd.DataFrame] | None = None
+) -> None:
     """Show a metric's numbers in a panel.
 
     Args:
         panel: Where.
         table: ``model, task, generation, mean, se``.
-        exact: The same of exact theory, of all generations; None without one.
         names: The models.
+        expected: The same of all generations, as exact theory or a forecast has it; None without one.
     """
     lines, thin = _by_model(table, panel, names)
-    expected = [] if exact is None else _by_model(exact, panel, names)[0]
-    panel.lines.put(lines, thin, [(line.x, line.y) for line in expected])
+    panel.lines.put(lines, thin, [] if expected is None else _beside(*expected, panel, names))
+
+
+def _beside(source: Expected, table: pd.DataFrame, panel: TaskFigure, names: Sequence[str]) -> list[Line]:
+    """Return the lines to compare with: exact theory in grey, a forecast in the models' colours."""
+    look, lines = _EXPECTED[source], _by_model(table, panel, names)[0]
+    if source == "exact theory":
+        return [replace(line, look=look) for line in lines]
+    return [replace(line, look=replace(look, colour=line.look.colour)) for line in lines]
 
 
 def _by_model(
@@ -147,13 +159,13 @@ def _line(name: str, place: int, rows: pd.DataFrame) -> Line:
     return Line(plain(name), LOOKS[place], x, y, said)
 
 
-def key(names: Sequence[str], *, exact: bool = False) -> list[dict[str, Any]]:
-    """Return the legend's entries, with exact theory last.
+def key(names: Sequence[str], expected: Expected | None = None) -> list[dict[str, Any]]:
+    """Return the legend's entries, with what the lines are compared with last.
 
     Args:
         names: The models' names.
-        exact: True if exact theory is drawn too.
+        expected: The source of the numbers beside the measured ones; None if there are none.
     """
     shown = names if len(names) <= len(LOOKS) else [f"mean of {len(names)} models; thin: each of them"]
     items = [{"look": look, "label": plain(name)} for look, name in zip(LOOKS, shown, strict=False)]
-    return [*items, {"look": _EXACT, "label": "exact theory"}] if exact else items
+    return items if expected is None else [*items, {"look": _EXPECTED[expected], "label": expected}]

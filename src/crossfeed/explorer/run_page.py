@@ -12,10 +12,11 @@ from crossfeed.display.addresses import masked
 from crossfeed.display.formatting import plain
 from crossfeed.explorer.first_point import first_point
 from crossfeed.explorer.pages import Conversation, dress, escaped, html
-from crossfeed.explorer.run_lines import by_task, empty, key, numbers, panels, put
+from crossfeed.explorer.run_lines import Expected, by_task, empty, key, numbers, panels, put
 from crossfeed.explorer.server import Site
 from crossfeed.explorer.watch import Watch
 from crossfeed.reporting.data.exact import theory_of
+from crossfeed.reporting.data.forecasted import beside_measured
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import columns_of
 from crossfeed.reporting.data.measures import LOSS
@@ -53,7 +54,10 @@ def site(place: str) -> Site:
 
 
 class _Beside:
-    """Expected losses of a run of linear models: computed point by point when first shown, for all tabs.
+    """Losses that are expected of a run: of linear models by exact theory, else by the forecast stored with it.
+
+    Theory's are computed point by point when first shown, for all tabs; a forecast is read again with the run's
+    numbers, since a run may make it anew as it goes on.
 
     Args:
         run: The run.
@@ -65,17 +69,35 @@ class _Beside:
     def __init__(self, run: Run) -> None:
         theory = theory_of(run)
         self._exact, self.reason = theory.exact, theory.reason
+        self._run, self._forecast = run, _forecast_of(run)
         self._generations = range(run.experiment.generations + 1)
         self._known: dict[int, pd.DataFrame] = {}
 
-    def losses(self, point: int) -> pd.DataFrame | None:
-        """Return ``model, task, generation, mean, se`` of all generations, those still to come among them; or None."""
+    def losses(self, run: Run, point: int) -> tuple[Expected, pd.DataFrame] | None:
+        """Return expected losses of all generations.
+
+        Args:
+            run: The run as it was read last.
+            point: The grid point.
+
+        Returns:
+            The source, and ``model, task, generation, mean, se``; None if nothing is expected.
+        """
         if self._exact is None:
-            return None
+            if run is not self._run:
+                self._run, self._forecast = run, _forecast_of(run)
+            here = self._forecast[self._forecast["point"] == point]
+            return ("forecast", here) if len(here) else None
         if point not in self._known:
             expected = self._exact.expected(point, self._generations)
             self._known[point] = expected.rename(columns={"exact": "mean"}).assign(se=np.nan)
-        return self._known[point]
+        return "exact theory", self._known[point]
+
+
+def _forecast_of(run: Run) -> pd.DataFrame:
+    """Return the stored forecast of losses: ``point, model, task, generation, mean, se``."""
+    table = beside_measured(run)
+    return table[table["metric"] == LOSS].rename(columns={"surrogate": "mean"}).assign(se=np.nan)
 
 
 class _Page:
@@ -83,7 +105,7 @@ class _Page:
 
     Args:
         watch: Who looks at the run.
-        beside: What exact theory expects of it.
+        beside: What exact theory or a forecast expects of it.
         place: Where it is.
         document: The tab's document.
     """
@@ -156,10 +178,10 @@ class _Page:
         here = run.records[run.records["point"] == int(point)]
         table = by_generation(here, metric)
         names = run.experiment.ecosystem.names
-        exact = self._beside.losses(int(point)) if metric == LOSS else None
+        expected = self._beside.losses(run, int(point)) if metric == LOSS else None
         for panel in self._panels:
             panel.lines.figure.yaxis.axis_label = metrics[metric]
-            put(panel, table, exact, names)
+            put(panel, table, names, expected)
         said = {
             "averaged": _averaged(run, table),
             "theory": self._beside.reason if metric == LOSS else "",
@@ -167,7 +189,7 @@ class _Page:
         tables = {
             "metric": html("options.html.j2", options=_options(metrics)),
             "point": html("options.html.j2", options=_options({str(n): label for n, label in labels.items()})),
-            "key": html("key.html.j2", items=key(names, exact=exact is not None)),
+            "key": html("key.html.j2", items=key(names, expected[0] if expected else None)),
             "numbers": html("numbers.html.j2", panels=self._panels, rows=numbers(table, self._panels, names)),
         }
         self._words.tell(

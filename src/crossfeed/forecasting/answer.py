@@ -9,11 +9,13 @@ from typing import Final, Literal
 import pyarrow as pa
 
 from crossfeed.description.experiment import Experiment
+from crossfeed.display.formatting import number
+from crossfeed.display.notebook import Columns, page
 
 __all__ = ["BASES", "Basis", "Best", "Cost", "Fit", "Forecast"]
 
 Basis = Literal["measured", "forecast", "extrapolated"]
-"""What a number rests on: a measurement, the surrogate, or the surrogate where some task gets no real data."""
+"""The ground of a number: a measurement, the surrogate, or the surrogate where some task gets no real data."""
 
 BASES: Final[tuple[Basis, ...]] = ("measured", "forecast", "extrapolated")
 
@@ -64,7 +66,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a forecast cost, beside what the grid would.
+    """The cost of a forecast, beside that of the grid.
 
     Attributes:
         generations: The work of the probes, in generations t >= 1 of one cell, without generation 0.
@@ -81,7 +83,7 @@ class Cost:
 
 @dataclass(frozen=True, repr=False)
 class Forecast:
-    """What is said of every cell of an experiment, of one seed.
+    """A statement on every cell of an experiment, of one seed.
 
     Attributes:
         experiment: The experiment.
@@ -128,3 +130,41 @@ class Forecast:
 
     def __repr__(self) -> str:
         return f"Forecast({self.experiment.name!r}, seed: {self.seed}, {self.table.num_rows} numbers)"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "": "; ".join(self.notes),
+            "models": len(self.experiment.ecosystem.names),
+            "generations": f"0 to {self.experiment.generations}",
+            "seed": self.seed,
+            "probes": f"{self.cost.generations:.3g} of the grid's {self.cost.grid:.3g} generations",
+        }
+        tables: dict[str, Columns] = {"Last losses": self._last_losses()}
+        found = {"in common": self.best_common, "for each": self.best_own}
+        best = {who: each for who, each in found.items() if each is not None}
+        if best:
+            tables["Best alpha and beta: the mean last loss on private tasks"] = {
+                "chosen": list(best),
+                "alpha": [_weights(each.alpha) for each in best.values()],
+                "beta": [_weights(each.beta) for each in best.values()],
+                **{name: [getattr(each, name) for each in best.values()] for name in ("value", "lower", "upper")},
+                "as described": [each.described for each in best.values()],
+            }
+        return page(f"Forecast of {self.experiment.name} ({self.experiment.id})", facts, tables)
+
+    def _last_losses(self) -> Columns:
+        """Return each cell's losses at its last generation, with band and basis."""
+        names = ["cell", "generation", "model", "task", "metric", "value", "lower", "upper", "basis", "remark"]
+        rows = self.table.select(names).to_pylist()
+        last: dict[str, int] = {}
+        for row in rows:
+            last[row["cell"]] = max(row["generation"], last.get(row["cell"], 0))
+        kept = [row for row in rows if row["metric"] == "loss" and row["generation"] == last[row["cell"]]]
+        return {name: [row[name] for row in kept] for name in names if name not in ("generation", "metric")}
+
+
+def _weights(weights: Mapping[str, float]) -> str:
+    """Return a weight that all entities share, or each entity's own."""
+    if len(set(weights.values())) == 1:
+        return number(next(iter(weights.values())))
+    return ", ".join(f"{name}: {number(weight)}" for name, weight in weights.items())

@@ -1,21 +1,35 @@
-"""File formats of results: tables in CSV, Markdown and LaTeX, figures in PDF, PNG and SVG, rows for JSON."""
+"""File formats of results: tables in CSV, Parquet, Markdown, LaTeX, figures in PDF, PNG and SVG, rows for JSON."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from crossfeed.description.experiment import Experiment
 from crossfeed.display.formatting import finite_or_null, plain, safe_cell
 from crossfeed.reporting.drawing.figures import WIDE
 from crossfeed.reporting.drawing.recording import recorded
 from crossfeed.reporting.drawing.style import for_paper, to_pdf, to_png, to_svg
 from crossfeed.store.inside import write_inside
 
-__all__ = ["latex", "latex_text", "markdown", "markdown_text", "pictures", "rows_of", "to_csv", "write_contents"]
+__all__ = [
+    "latex",
+    "latex_text",
+    "markdown",
+    "markdown_text",
+    "pictures",
+    "rows_of",
+    "to_csv",
+    "write_contents",
+    "write_results",
+]
 
 _LATEX: Final = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -103,6 +117,38 @@ def write_contents(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
         StoreError: The folder cannot be written.
     """
     return [write_inside(folder, name, content) for name, content in contents.items()]
+
+
+def write_results(
+    folder: Path, experiment: Experiment, tables: Mapping[str, pd.DataFrame | pa.Table], drawn: Mapping[str, bytes]
+) -> list[Path]:
+    """Write an experiment's description, tables of it as CSV and Parquet, and figures into a folder.
+
+    Args:
+        folder: Where to; it is made if need be.
+        experiment: The experiment.
+        tables: The tables by name.
+        drawn: Figures, by file name.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    contents: dict[str, bytes] = {"experiment.yaml": experiment.to_yaml().encode()}
+    for name, table in tables.items():
+        frame = table.to_pandas() if isinstance(table, pa.Table) else table
+        contents[f"{name}.csv"] = to_csv(frame).encode()
+        contents[f"{name}.parquet"] = _parquet(table)
+    return write_contents(folder, contents | dict(drawn))
+
+
+def _parquet(table: pd.DataFrame | pa.Table) -> bytes:
+    whole = table if isinstance(table, pa.Table) else pa.Table.from_pandas(table, preserve_index=False)
+    buffer = io.BytesIO()
+    pq.write_table(whole, buffer)
+    return buffer.getvalue()
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ side. Widths are in inches: the page has one version for wide screens and one fo
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ __all__ = [
     "draw_lines",
     "draw_shares",
     "far_apart",
+    "multiples",
     "shares",
     "times",
 ]
@@ -106,29 +107,60 @@ def curves(
         width: The figure's width.
         columns: Panels side by side on a wide figure.
     """
-    names, handles = [fitting(t, width - 0.8) for t in labels.values()], _line_handles(len(labels))
+    names, handles = list(labels.values()), _line_handles(len(labels))
     if band:
         names.append(f"within {band:g} of the start")
         handles.append(Patch(color=BAND))
     if "exact" in table:
         names.append("exact theory")
         handles.append(Line2D([], [], **_EXACT))
-    across, top = legend_rows(names, width)
+
+    def draw(axes: Axes, part: Panel) -> None:
+        draw_lines(axes, part.of(table), tuple(labels), band, log=log)
+
+    label = f"{ylabel}, log scale" if log else ylabel
+    return multiples(parts, draw, names, handles, ylabel=label, width=width, columns=columns)
+
+
+@styled
+def multiples(
+    parts: Sequence[Panel],
+    draw: Callable[[Axes, Panel], object],
+    names: Sequence[str],
+    handles: Sequence[Any],
+    *,
+    ylabel: str,
+    width: float = WIDE,
+    columns: int = 3,
+) -> Figure:
+    """Draw panels over generations side by side, with one legend for all of them.
+
+    Args:
+        parts: The panels.
+        draw: Draws a panel into axes.
+        names: The legend's labels.
+        handles: Matplotlib's handle of each.
+        ylabel: Label of the vertical axes.
+        width: The figure's width.
+        columns: Panels side by side on a wide figure.
+    """
+    fitted = [fitting(name, width - 0.8) for name in names]
+    across, top = legend_rows(fitted, width)
     frame = Frame(width, 1.75 if width >= WIDE else 1.3, abreast(columns, width), top=top)
-    beside = textwrap.wrap(f"{ylabel}, log scale" if log else ylabel, int(frame.height / _LETTER))
+    beside = textwrap.wrap(ylabel, int(frame.height / _LETTER))
     frame = replace(frame, left=frame.left + _LINE * (len(beside) - 1))
     titles = [_title(part.title, frame.panel) for part in parts]
     if any("\n" in title for title in titles):
         frame = replace(frame, gap=frame.gap + 0.16, title=frame.title + 0.16)
     figure, axes = panels(frame, len(parts))
     for place, (axis, part) in enumerate(zip(axes, parts, strict=True)):
-        draw_lines(axis, part.of(table), tuple(labels), band, log=log)
+        draw(axis, part)
         axis.set_title(titles[place])
         if place >= len(parts) - frame.columns:
             axis.set_xlabel("generation")
         if place % frame.columns == 0:
             axis.set_ylabel("\n".join(beside))
-    add_legend(figure, handles, names, across)
+    add_legend(figure, handles, fitted, across)
     return figure
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
+from numpy.typing import NDArray
 
 from crossfeed.protocols import Array
 from crossfeed.reporting.data.layout import evenly
@@ -36,6 +37,8 @@ _LARGEST: Final = 9.0
 _NAMES: Final = 12  # more rows or columns are not all named
 _LETTERS: Final = 12  # of a name, at most
 _FACTOR: Final = 15.0  # levels whose ends differ by more are shaded by their ratios, not by their differences
+_CORNER: Final = 0.12  # inches, of a cell that is hatched
+_PART: Final = 0.28  # of a cell, that its corner may be
 _ROW: Final = 0.3  # inches, of a matrix of few rows
 
 
@@ -49,6 +52,7 @@ class Matrix:
         rows: Names from the top down.
         columns: Names from left to right.
         marked: A cell to frame, by row and column.
+        hatched: Cells with a hatched corner, shape (rows, columns); None for none.
     """
 
     title: str
@@ -56,6 +60,7 @@ class Matrix:
     rows: Sequence[str]
     columns: Sequence[str]
     marked: tuple[int, int] | None = None
+    hatched: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,8 @@ def draw_matrix(axes: Axes, part: Matrix, scale: Scale) -> Axes:
     if not _write(axes, part, scale, across, down) and scale.kind == "changes":
         below, right = np.nonzero(part.values > 0)
         axes.plot(right, below, linestyle="", marker=".", markersize=2.0, color=_DARK_INK, rasterized=True)
+    if part.hatched is not None:
+        _hatch(axes, part.hatched, across, down)
     if part.marked is not None:
         row, column = part.marked
         for colour, line in ((_LIGHT_INK, 4.0), (_DARK_INK, 2.0)):
@@ -166,6 +173,17 @@ def draw_matrix(axes: Axes, part: Matrix, scale: Scale) -> Axes:
             frame.set(edgecolor=colour, linewidth=line, zorder=4)
             axes.add_patch(frame)
     return axes
+
+
+def _hatch(axes: Axes, cells: NDArray[np.bool_], across: float, down: float) -> None:
+    """Hatch a corner of cells that are so many inches large, where no number stands."""
+    side = min(_CORNER, _PART * across, _PART * down)
+    right, below = side / across, side / down
+    for row, column in zip(*np.nonzero(cells), strict=True):
+        x, y = column + 0.5, row - 0.5
+        corner = Polygon([(x, y), (x, y + below), (x - right, y)], facecolor=_LIGHT_INK, edgecolor=_DARK_INK)
+        corner.set(hatch="///////", linewidth=0.5, zorder=3)
+        axes.add_patch(corner)
 
 
 def _title(text: str, inches: float) -> str:

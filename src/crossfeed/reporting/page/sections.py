@@ -37,6 +37,7 @@ from crossfeed.reporting.page.blocks import (
     left_out,
 )
 from crossfeed.reporting.page.findings import findings, opening
+from crossfeed.reporting.page.forecasts import forecast_beside
 from crossfeed.reporting.page.image_samples import image_samples
 from crossfeed.reporting.page.landscapes import landscapes
 from crossfeed.reporting.page.matrices import gains, loss_matrices
@@ -67,6 +68,7 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         Section("loss", "Loss", [*measured(run, main, theory), *loss_matrices(run), *measured(run, rest)]),
         Section("gains", "Who learnt from whom", gains(run, theory)),
         Section("landscape", "Synthetic and private shares", landscapes(run, theory)),
+        Section("forecast", "Forecast beside measurement", forecast_beside(run)),
         Section("similarity", "Similarity of outputs", measured(run, of_section(run.measures, "similarity"))),
         Section("outputs", "Outputs", [*clouds(run), *image_samples(run), *_samples(run)]),
         Section("quality", "Accuracy and diversity", measured(run, of_section(run.measures, "quality"))),

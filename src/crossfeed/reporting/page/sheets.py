@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from crossfeed.reporting.data.exact import Theory
+from crossfeed.reporting.data.forecasted import beside_measured
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import by_generation, change, mixture, timing
 from crossfeed.reporting.page.blocks import Sample
@@ -27,6 +28,7 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
         "change": _with_points(run, joined(changed)),
         "by_generation": _with_points(run, joined(traced)),
         "exact": pd.DataFrame() if theory.exact is None else _with_points(run, theory.exact.beside),
+        "forecast": _with_points(run, beside_measured(run)),
         "mixture": _with_points(run, mixture(run.records)),
         "timing": timing(run.records, run.cells),
         "samples": _samples(samples(run)),

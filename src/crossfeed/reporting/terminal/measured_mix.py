@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from crossfeed.display.formatting import number, plain, value_text
+from crossfeed.display.formatting import number, value_text
 from crossfeed.reporting.data.measured_mix import MeasuredPlan
 from crossfeed.reporting.files import rows_of
 from crossfeed.reporting.terminal.run_data import named
-from crossfeed.reporting.terminal.tables import ascii_for, say
+from crossfeed.reporting.terminal.sheets import print_sheet
+from crossfeed.reporting.terminal.tables import say
 
 __all__ = ["measured_plan_data", "render_measured_plan"]
 
 _SHOWN: Final = 6  # mixes of a combination that are listed
+_WORDS: Final = frozenset({"model", "among"})  # columns of words, not numbers
 _WHO: Final = {"mean": "the mean over models and private tasks", "worst": "the worst model's mean over private tasks"}
 
 
@@ -58,7 +57,7 @@ def render_measured_plan(plan: MeasuredPlan, console: Console) -> None:
         console.print()
         say(console, f"Best{f' ({among})' if among else ''}: {_best(mixes, fields)}", "bold")
         listed = [[*_mix(row, fields), _of(row, "value"), _excess(row)] for _, row in mixes.head(_SHOWN).iterrows()]
-        _print(console, [*fields, plan.measure.title, "above the best"], listed)
+        print_sheet(console, [*fields, plan.measure.title, "above the best"], listed, _WORDS)
         for line in _told(plan, among, mixes, seeds):
             say(console, line)
     console.print()
@@ -68,7 +67,7 @@ def render_measured_plan(plan: MeasuredPlan, console: Console) -> None:
         [*[row["among"]] * several, row["model"], *_mix(row, fields), _of(row, "value"), _excess(row)]
         for _, row in plan.entities.iterrows()
     ]
-    _print(console, [*["among"] * several, "model", *fields, "there", "the common mix costs"], own)
+    print_sheet(console, [*["among"] * several, "model", *fields, "there", "the common mix costs"], own, _WORDS)
 
 
 def _told(plan: MeasuredPlan, among: str, mixes: pd.DataFrame, seeds: int) -> list[str]:
@@ -117,13 +116,3 @@ def _excess(row: pd.Series[Any]) -> str:
     return (
         f"{row['excess']:+.3g}" + ("" if math.isnan(error) else f" ± {error:.2g}") + f" ({100 * row['price']:+.1f} %)"
     )
-
-
-def _print(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for head in heads:
-        side: Literal["left", "right"] = "left" if head in ("model", "among") else "right"
-        table.add_column(Text(ascii_for(plain(head), console)), justify=side, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(ascii_for(plain(value), console)) for value in row))
-    console.print(table)

@@ -20,7 +20,7 @@ from crossfeed.reporting.data.numbers import timing
 from crossfeed.reporting.data.terms import WEIGHTS
 from crossfeed.settings import Measure
 
-__all__ = ["ascii_for", "cut_from", "for_screen", "render", "say", "screen_columns"]
+__all__ = ["ascii_for", "cut_from", "for_screen", "marks", "print_change", "render", "say", "screen_columns"]
 
 _STYLES: Final = {"better": "green", "worse": "red", "up": "cyan", "down": "magenta", "same": "dim"}
 _MARKS: Final = {("down", "up"): "up, down"}
@@ -50,7 +50,7 @@ def render(run: Run, console: Console) -> None:
     whole = [table for measure in measures if (table := run.change_table(measure.metric))]
     shown = [for_screen(table) for table in whole]
     for table, all_of_it in zip(shown, whole, strict=True):
-        _print_change(_Sheet.of(table, console), console)
+        print_change(table, console)
         if cut := cut_from(table, all_of_it):
             say(console, cut, "dim")
     if not shown:
@@ -139,7 +139,14 @@ class _Sheet:
         return cls(table, lines, _label_width(table, entry, console), entry)
 
 
-def _print_change(sheet: _Sheet, console: Console) -> None:
+def print_change(table: ChangeTable, console: Console) -> None:
+    """Print an initial -> final table, as many columns side by side as fit.
+
+    Args:
+        table: The table.
+        console: Where to.
+    """
+    sheet = _Sheet.of(table, console)
     for title, points in _pages(sheet, console):
         console.print()
         say(console, title, "bold")
@@ -209,7 +216,7 @@ def _label_width(table: ChangeTable, entry: int, console: Console) -> int:
 def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     console.print()
     seeds = max(table.seeds for table in shown)
-    notes = _marks([table.measure for table in shown])
+    notes = marks([table.measure for table in shown])
     if seeds > 1:
         notes.append(f"Means over {seeds} seeds, ± standard errors.")
     ends = [entry.until for table in shown for row in table.rows for entry in row.entries.values()]
@@ -220,22 +227,26 @@ def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     say(console, WEIGHTS, "dim")
 
 
-def _marks(measures: Sequence[Measure]) -> list[str]:
-    """Return the meaning of the marks, one sentence for all metrics that use the same ones in the same way."""
+def marks(measures: Sequence[Measure]) -> list[str]:
+    """Return the meaning of the marks, one sentence for all metrics that use the same ones in the same way.
+
+    Args:
+        measures: The metrics.
+    """
     groups: dict[tuple[tuple[str, str], float, bool], list[str]] = {}
     for each in measures:
         groups.setdefault((each.words, each.band, each.relative), []).append(each.title)
     known: set[tuple[str, str]] = set()
     said = []
     for (words, band, relative), titles in groups.items():
-        marks = _MARKS.get(words, ", ".join(words))
+        names = _MARKS.get(words, ", ".join(words))
         about = f"{', '.join(titles)}: " if words in known or not band else ""
         known.add(words)
         if relative:
             what = ", ".join(titles).lower()
-            said.append(f"{marks}: the mean {what} changed by more than {band:g}; same: by that or less.")
+            said.append(f"{names}: the mean {what} changed by more than {band:g}; same: by that or less.")
         else:
-            said.append(f"{about}{marks}: " + (f"changed by more than {band:g}." if band else "any change."))
+            said.append(f"{about}{names}: " + (f"changed by more than {band:g}." if band else "any change."))
     return said
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from crossfeed.description.experiment import Experiment
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.measured_mix import MeasuredPlan
-from crossfeed.reporting.files import pictures, to_csv, write_contents
+from crossfeed.reporting.files import pictures, write_results
 from crossfeed.reporting.theory.figures import efficiency_figure, front_figure, plan_figure, trajectory_figure
 from crossfeed.reporting.theory.plain import front_table, landscape_table
 
@@ -41,7 +36,7 @@ def write_prediction(prediction: Prediction, folder: Path, figure_width: float |
         "efficiency": lambda width: efficiency_figure(prediction, width),
         "trajectory": lambda width: trajectory_figure(prediction, width),
     }
-    return _write(folder, prediction.experiment, tables, pictures(figures, figure_width))
+    return write_results(folder, prediction.experiment, tables, pictures(figures, figure_width))
 
 
 def write_plan(plan: Plan, folder: Path, figure_width: float | None = None) -> list[Path]:
@@ -67,7 +62,7 @@ def write_plan(plan: Plan, folder: Path, figure_width: float | None = None) -> l
     if plan.front is not None:
         front = plan.front
         tables["front"], figures["front"] = front_table(plan), lambda width: front_figure(front, width)
-    return _write(folder, plan.experiment, tables, pictures(figures, figure_width))
+    return write_results(folder, plan.experiment, tables, pictures(figures, figure_width))
 
 
 def write_measured_plan(plan: MeasuredPlan, folder: Path) -> list[Path]:
@@ -84,20 +79,4 @@ def write_measured_plan(plan: MeasuredPlan, folder: Path) -> list[Path]:
         StoreError: The folder cannot be written.
     """
     tables = {"mixes": plan.mixes, "neighbours": plan.neighbours, "entities": plan.entities}
-    return _write(folder, plan.run.experiment, tables, {})
-
-
-def _write(
-    folder: Path, experiment: Experiment, tables: Mapping[str, pd.DataFrame], drawn: dict[str, bytes]
-) -> list[Path]:
-    contents: dict[str, bytes] = {"experiment.yaml": experiment.to_yaml().encode()}
-    for name, table in tables.items():
-        contents[f"{name}.csv"] = to_csv(table).encode()
-        contents[f"{name}.parquet"] = _parquet(table)
-    return write_contents(folder, contents | drawn)
-
-
-def _parquet(table: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), buffer)
-    return buffer.getvalue()
+    return write_results(folder, plan.run.experiment, tables, {})

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from crossfeed.display.formatting import number, plain, value_text
+from crossfeed.display.formatting import number, value_text
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.exact.schedules import HorizonPlan
 from crossfeed.protocols import Array
 from crossfeed.reporting.data.terms import THEORY, WEIGHTS
-from crossfeed.reporting.terminal.tables import ascii_for, say
+from crossfeed.reporting.terminal.sheets import print_sheet
+from crossfeed.reporting.terminal.tables import say
 from crossfeed.reporting.theory.figures import field_label
 from crossfeed.theory import Chosen, Criterion, Play
 from crossfeed.theory.fronts import Front
@@ -50,7 +48,9 @@ def render_prediction(prediction: Prediction, console: Console) -> None:
     console.print()
     say(console, "The long run", "bold")
     columns = ["spectral radius", "law", "dispersion t=0", "in the limit"]
-    _print(console, [*heads, *columns], [[*_place(prediction, c), *_long_run(prediction, c)] for c in shown])
+    print_sheet(
+        console, [*heads, *columns], [[*_place(prediction, c), *_long_run(prediction, c)] for c in shown], _WORDS
+    )
     console.print()
     tasks = [*experiment.tasks, "public"]
     on = [f"on {task}" for task in tasks] if len(tasks) <= _TASKS else []
@@ -60,11 +60,11 @@ def render_prediction(prediction: Prediction, console: Console) -> None:
     rows = [
         [*_place(prediction, cell), *row] for cell in shown for row in _errors(prediction, cell, tasks if on else [])
     ]
-    _print(console, [*heads, "model", *at, "limit", "efficiency", *on], rows)
+    print_sheet(console, [*heads, "model", *at, "limit", "efficiency", *on], rows, _WORDS)
     console.print()
     say(console, f"The error of one replicate at t={T}: what 5, 50 and 95 % of replicates stay below", "bold")
     rows = [[*_place(prediction, cell), *row] for cell in shown for row in _bands(prediction, cell)]
-    _print(console, [*heads, "model", "5 %", "50 %", "95 %"], rows)
+    print_sheet(console, [*heads, "model", "5 %", "50 %", "95 %"], rows, _WORDS)
     told = _replicates_text(prediction, shown)
     if told:
         say(console, told)
@@ -119,11 +119,11 @@ def render_plan(plan: Plan, console: Console) -> None:
     say(console, "The price of other weights, over the per-entity optimum", "bold")
     fresh = bool((plan.prices["fresh_fraction"] != plan.prices["fresh_fraction"].iloc[0]).any())
     rows = [_priced_row(each, fresh=fresh) for each in plan.prices.to_dict("records")]
-    _print(console, ["where", "α", "β", *(["fresh"] if fresh else []), "objective", "price"], rows)
+    print_sheet(console, ["where", "α", "β", *(["fresh"] if fresh else []), "objective", "price"], rows, _WORDS)
     console.print()
     say(console, "Best together (own) and each for itself (Nash)", "bold")
     heads = ["model", "MSE common", "own α", "own β", "MSE own", "Nash α", "Nash β", "MSE Nash", "change"]
-    _print(console, heads, [_selfish_row(each) for each in plan.entities.to_dict("records")])
+    print_sheet(console, heads, [_selfish_row(each) for each in plan.entities.to_dict("records")], _WORDS)
     say(console, _play_text(plan.play), "dim")
     if plan.horizon is not None:
         _render_horizon(plan.horizon, console)
@@ -138,7 +138,7 @@ def _render_horizon(plan: HorizonPlan, console: Console) -> None:
     console.print()
     say(console, f"The price of other weights, over the best schedule, for the error {which}", "bold")
     rows = [[each["where"], number(each["value"]), _price(each["price"])] for each in plan.prices.to_dict("records")]
-    _print(console, ["where", "objective", "price"], rows)
+    print_sheet(console, ["where", "objective", "price"], rows, _WORDS)
     console.print()
     means = plan.weights.groupby("generation")[["alpha", "beta", "mse"]].mean()
     own = plan.weights.groupby("generation")[["alpha", "beta"]].nunique().to_numpy().max() > 1
@@ -146,7 +146,7 @@ def _render_horizon(plan: HorizonPlan, console: Console) -> None:
     shown = [
         [str(t), *(f"{row[name]:.3f}" for name in ("alpha", "beta")), number(row["mse"])] for t, row in means.iterrows()
     ]
-    _print(console, ["generation", "α", "β", "mean MSE"], shown)
+    print_sheet(console, ["generation", "α", "β", "mean MSE"], shown, _WORDS)
 
 
 def _render_front(front: Front, console: Console) -> None:
@@ -154,7 +154,7 @@ def _render_front(front: Front, console: Console) -> None:
     say(console, "The least error at every distance between the models (common weights)", "bold")
     table = zip(front.dispersion, front.error, front.alpha, front.beta, strict=True)
     rows = [[number(d), number(e), f"{a:.3f}", f"{b:.3f}"] for d, e, a, b in table]
-    _print(console, ["dispersion", "error", "α", "β"], rows)
+    print_sheet(console, ["dispersion", "error", "α", "β"], rows, _WORDS)
 
 
 def _prices_of(criterion: Criterion) -> str:
@@ -191,7 +191,7 @@ def _render_choice(plan: Plan, chosen: Chosen, console: Console) -> None:
     several = {head: values for head, values in own.items() if head not in common}
     if several:
         rows = [[n, *(f"{v[k]:.3f}" for v in several.values()), number(chosen.mse[k])] for k, n in enumerate(names)]
-        _print(console, ["model", *several, "MSE"], rows)
+        print_sheet(console, ["model", *several, "MSE"], rows, _WORDS)
 
 
 def _play_text(play: Play | None) -> str:
@@ -327,13 +327,3 @@ def _price(value: float) -> str:
     if np.isinf(value):
         return "no limit"
     return "nothing" if abs(value) < 5e-5 else f"{100 * value:+.1f} %"
-
-
-def _print(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for head in heads:
-        side: Literal["left", "right"] = "left" if head in _WORDS else "right"
-        table.add_column(Text(ascii_for(plain(head), console)), justify=side, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(ascii_for(plain(value), console)) for value in row))
-    console.print(table)

@@ -14,7 +14,7 @@ from crossfeed.description.experiment import Cell
 from crossfeed.errors import StoreError
 from crossfeed.protocols import Forecaster
 from crossfeed.records import failure_of, scope_of
-from crossfeed.running.left_out import left_out_of, percent, read_left_out
+from crossfeed.running.left_out import left_out_of, percent, read_left_out, reason
 from crossfeed.running.session import Session
 
 __all__ = ["Forecasts"]
@@ -55,9 +55,7 @@ class Forecasts:
         if known is None:
             return False
         if self._threshold is not None and known["half_width"] <= self._threshold:
-            self._log(
-                f"{cell.name}: left out before (its losses were forecast to within {percent(known['half_width'])})"
-            )
+            self._log(f"{cell.name}: left out before, {reason(known['half_width'])}")
             return True
         store.drop_document(left_out_of(cell.name))
         return False
@@ -108,7 +106,7 @@ class Forecasts:
         store = self._session.setup.store
         store.write_document(left_out_of(cell.name), {"half_width": float(half_width), "threshold": threshold})
         store.drop_document(failure_of(cell))  # of an earlier try
-        self._log(f"{cell.name}: left out, its losses are forecast to within {percent(half_width)}")
+        self._log(f"{cell.name}: left out, {reason(half_width)}")
         return True
 
     def _refresh(self) -> None:

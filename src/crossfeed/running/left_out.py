@@ -9,7 +9,7 @@ from crossfeed.description.experiment import Cell
 from crossfeed.protocols import Store
 from crossfeed.records import is_numeric
 
-__all__ = ["left_out_of", "percent", "read_left_out", "spanning_first"]
+__all__ = ["left_out_of", "percent", "read_left_out", "reason", "spanning_first"]
 
 
 def left_out_of(cell: str) -> str:
@@ -36,6 +36,18 @@ def read_left_out(store: Store, cell: str) -> dict[str, Any] | None:
         cell was not left out.
     """
     return store.read_document(left_out_of(cell))
+
+
+def reason(half_width: float) -> str:
+    """Return the reason why a cell was left out.
+
+    Args:
+        half_width: Half-width of the 80 % bands of its losses, relative to them.
+
+    Returns:
+        Text such as ``its losses are forecast to within 2.1 %``.
+    """
+    return f"its losses are forecast to within {percent(half_width)}"
 
 
 def percent(share: float) -> str:

@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfeed.display.formatting import plain
+from crossfeed.running.left_out import reason
 from crossfeed.running.status import CellStatus, RunStatus
 
 __all__ = ["render_status", "status_data"]
 
 _MANY: Final = 40
-"""Of runs with more cells than this, those that are finished or still to come are counted and not listed."""
+"""Of runs with more cells than this, those that are finished, forecast or still to come are counted and not listed."""
 
 
 def render_status(status: RunStatus, console: Console) -> None:
@@ -26,14 +27,16 @@ def render_status(status: RunStatus, console: Console) -> None:
     """
     counted = [
         f"{n} {state}"
-        for state in ("finished", "running", "failed", "stopped", "waiting")
+        for state in ("finished", "running", "failed", "stopped", "forecast", "waiting")
         if (n := status.count(state))
     ]
     total = sum(cell.generations + 1 for cell in status.cells)
     done = sum(cell.reached + 1 for cell in status.cells)
     console.print(Text(f"{plain(status.name)}: {len(status.cells)} cells, {', '.join(counted)}", style="bold"))
     console.print(Text(f"{done} of {total} generations measured; {plain(status.writer or 'nobody')} is at work on it"))
-    listed = [c for c in status.cells if len(status.cells) <= _MANY or c.state not in ("finished", "waiting")]
+    listed = [
+        c for c in status.cells if len(status.cells) <= _MANY or c.state not in ("finished", "forecast", "waiting")
+    ]
     if not listed:
         return
     table = Table("cell", "state", "generation", "doing", "", box=None, pad_edge=False)
@@ -73,6 +76,7 @@ def status_data(status: RunStatus) -> dict[str, Any]:
             "generations": cell.generations,
             "doing": cell.doing,
             "seconds_since": cell.seconds,
+            "half_width": cell.half_width,
             "failure": None if cell.failure is None else dict(cell.failure),
         }
         for cell in status.cells
@@ -83,4 +87,6 @@ def status_data(status: RunStatus) -> dict[str, Any]:
 def _row(cell: CellStatus) -> tuple[str, str, str, str, str]:
     ago = "" if cell.seconds is None or cell.state not in ("running", "stopped") else f"{cell.seconds:.0f} s ago"
     doing = cell.doing if cell.state in ("running", "stopped") else ""
+    if cell.half_width is not None:
+        doing = f"left out, {reason(cell.half_width)}"
     return cell.cell, cell.state, f"{max(cell.reached, 0)} of {cell.generations}", doing, ago

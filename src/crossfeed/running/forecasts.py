@@ -43,6 +43,7 @@ class Forecasts:
         self._measured: list[Cell] = []
         self._errors: list[float] = []
         self._called, self._took = time.monotonic(), 0.0
+        self._is_old = True
 
     def stays_out(self, cell: Cell) -> bool:
         """Return True if a cell was left out and still is: by this threshold; the document of any other is dropped.
@@ -76,16 +77,18 @@ class Forecasts:
         Args:
             cells: Positions of cells that finished or failed.
         """
+        self._is_old = True
         for position in cells:
             cell = self._open.get(position)
             if cell is not None and self._session.is_finished(cell):
                 self._measured.append(self._open.pop(position))
-        if self._took < _SHARE * (time.monotonic() - self._called) or not self._took:
+        if not self._took or self._took < _SHARE * (time.monotonic() - self._called):
             self._refresh()
 
     def end(self) -> None:
-        """Forecast at the end of a sweep."""
-        self._refresh()
+        """Forecast at the end of a sweep, unless that was done after its last cell."""
+        if self._is_old:
+            self._refresh()
 
     def leave_out(self, position: int) -> bool:
         """Leave a cell out if its losses are known well enough.
@@ -114,6 +117,7 @@ class Forecasts:
             return
         self._called, forecaster = time.monotonic(), self._forecaster
         self._guarded(lambda: self._forecast_again(forecaster))
+        self._is_old = False
         self._took = time.monotonic() - self._called
 
     def _forecast_again(self, forecaster: Forecaster) -> None:

@@ -46,6 +46,8 @@ def render_status(status: RunStatus, console: Console) -> None:
     for cell in listed:
         if cell.failure is not None:
             console.print(Text(plain(f"{cell.cell} failed at {where(cell.failure)}: {cell.failure['message']}")))
+        if cell.half_width is not None:
+            console.print(Text(plain(f"{cell.cell}: left out, {reason(cell.half_width)}")))
     if any(cell.failure is not None for cell in listed):
         console.print(Text("crossfeed run ... --retry-failed tries these again"))
 
@@ -87,6 +89,4 @@ def status_data(status: RunStatus) -> dict[str, Any]:
 def _row(cell: CellStatus) -> tuple[str, str, str, str, str]:
     ago = "" if cell.seconds is None or cell.state not in ("running", "stopped") else f"{cell.seconds:.0f} s ago"
     doing = cell.doing if cell.state in ("running", "stopped") else ""
-    if cell.half_width is not None:
-        doing = f"left out, {reason(cell.half_width)}"
     return cell.cell, cell.state, f"{max(cell.reached, 0)} of {cell.generations}", doing, ago

@@ -12,7 +12,7 @@ __all__ = ["evaluation_data", "named", "run_data"]
 
 
 def run_data(run: Run) -> dict[str, Any]:
-    """Return a run as plain data: its state, every metric's first and last values, times, cells not run, failures, notes.
+    """Return a run as plain data: its state, every metric's first and last values, times, what failed, notes.
 
     Args:
         run: The run.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 import sys
 from types import ModuleType
 
@@ -14,6 +15,8 @@ from crossfeed import Experiment, MemoryStore, Run, open_store, report, run
 from crossfeed.errors import InvalidInput
 from crossfeed.executors import open_executor
 from crossfeed.learners.fake import FakeLearner
+from crossfeed.reporting.side_by_side.runs import lay_side_by_side
+from crossfeed.reporting.side_by_side.sections import side_by_side_sections
 from crossfeed.running import forecasts
 from crossfeed.running.left_out import spanning_first
 from crossfeed.running.status import read_status
@@ -339,6 +342,23 @@ def test_show_names_them_and_counts_none_as_measured(five, left_out):
     shown = json.loads(crossfeed_cli("show", str(left_out), "--json").out)
     assert shown["failures"] == []
     assert [row["half_width"] for row in shown["left_out"]] == [0.02] * 3
+
+
+def test_the_explorer_names_them(five, left_out):
+    pytest.importorskip("bokeh", reason="needs the extra 'explore'")
+    from crossfeed.explorer.run_page import _row, _state
+
+    status = read_status(open_store(left_out))
+    assert "Of 5 cells: 2 finished, 3 forecast." in _state(status, measured=True)
+    assert [_row(cell)["said"] for cell in status.cells[:2]] == ["", "left out, its losses are forecast to within 2 %"]
+
+
+def test_runs_side_by_side_name_them(five, left_out, tmp_path):
+    shutil.copytree(left_out, tmp_path / "again")
+    beside = lay_side_by_side([Run.load(left_out), Run.load(tmp_path / "again")])
+    (section,) = [each for each in side_by_side_sections(beside) if each.name == "left-out"]
+    named = [[row[0] for row in block.rows] for block in section.blocks if block.kind == "sheet"]
+    assert named == [sorted(names(five, 0.25, 0.5, 0.75))] * 2
 
 
 @pytest.mark.usefixtures("figures_unsaved")

@@ -7,7 +7,7 @@ that fails becomes a failure record, and the others go on; inputs that cannot be
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +18,16 @@ from crossfeed.cache import default_cache
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.installed import check_installed
 from crossfeed.display.progress import Silent
+from crossfeed.errors import InvalidInput
 from crossfeed.executors.executor import Executor
 from crossfeed.executors.serial import SerialExecutor
 from crossfeed.executors.sweep import Spread, Sweep
 from crossfeed.executors.worker_pool import WorkerPool
-from crossfeed.protocols import Progress, Store
+from crossfeed.protocols import Forecaster, Progress, Store
 from crossfeed.records import collect, collect_projection, failure_of, is_measured, read_failure, state_scope_of
 from crossfeed.running.beginning import begin_run, keep_inputs
+from crossfeed.running.forecasts import Forecasts
+from crossfeed.running.left_out import read_left_out, spanning_first
 from crossfeed.running.session import Session, Setup
 from crossfeed.running.sittings import begin_sitting
 from crossfeed.tracking.follow import Tracker, followed
@@ -39,10 +42,13 @@ class Outcome:
     Attributes:
         records: All records (columns: `crossfeed.store.schema`).
         failures: Each failed cell's failure by cell name: ``stage``, ``generation``, ``entity``, ``type``, ``message``.
+        left_out: The cells that were left out because their losses are forecast well enough, by name: ``half_width`` of
+            the 80 % bands, relative to the losses, and the ``threshold`` that it was held to.
     """
 
     records: pa.Table
     failures: dict[str, dict[str, Any]]
+    left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def run(
@@ -56,6 +62,8 @@ def run(
     executor: Executor | None = None,
     spread: Spread = "auto",
     tracker: Tracker | None = None,
+    forecaster: Callable[[Session], Forecaster] | None = None,
+    stop_when_known: float | None = None,
 ) -> Outcome:
     """Run an experiment, or resume it.
 
@@ -71,21 +79,42 @@ def run(
         spread: ``cells``: every cell on a worker of its own. ``entities``: one cell after the other, its entities over
             all workers. ``auto``: cells, and entities where too few cells are left to keep the workers busy.
         tracker: Shows the numbers while the run goes on (`crossfeed.open_tracker`); default none.
+        forecaster: Makes the forecaster of each process from its session; default nothing is forecast. Records are the
+            same with one. Workers then run whole cells: learning curves are noted where a cell is trained.
+        stop_when_known: A share between 0 and 1: cells whose last losses are forecast to within it are left out; a
+            later run without it runs them. Default no cell is left out.
 
     Returns:
-        The records and the failures.
+        The records, the failures, and what was left out.
 
     Raises:
         DataUnavailable: A data set cannot be reached.
-        InvalidInput: The data or the executor do not suit the experiment.
+        InvalidInput: The data, the executor or the forecaster do not suit the experiment, or an argument is impossible.
         MissingDependency: A part of the experiment is of a package that is not installed.
         StoreMismatch: The store holds another run, or the data changed.
         StoreError: The store cannot be written, or another process writes to it.
     """
+    _check_forecast(forecaster, stop_when_known, spread)
     check_installed(experiment)
     with followed(progress or Silent(), store, experiment, tracker) as progress_and_tracker:
-        setup = Setup(experiment, store, data_root, cache or default_cache(), progress_and_tracker)
-        return _Run(Session(setup), executor or SerialExecutor(), spread).run(retry_failed)
+        setup = Setup(experiment, store, data_root, cache or default_cache(), progress_and_tracker, forecaster)
+        if forecaster is not None:
+            spread = "cells"
+        return _Run(Session(setup), executor or SerialExecutor(), spread, stop_when_known).run(retry_failed)
+
+
+def _check_forecast(
+    forecaster: Callable[[Session], Forecaster] | None, stop_when_known: float | None, spread: Spread
+) -> None:
+    if stop_when_known is not None:
+        if not 0 < stop_when_known < 1:
+            raise InvalidInput(f"stop_when_known = {stop_when_known}: give a share between 0 and 1 (0.03 for 3 %)")
+        if forecaster is None:
+            raise InvalidInput(f"stop_when_known = {stop_when_known}: give a forecaster, which knows cells, as well")
+    if forecaster is not None and spread == "entities":
+        raise InvalidInput(
+            f"spread = {spread}: a forecast needs the learning curves of cells that one worker runs; give cells or auto"
+        )
 
 
 _COLLECT_EVERY: Final = 30.0
@@ -97,10 +126,12 @@ class _Run:
     session: Session
     executor: Executor
     spread: Spread
+    stop_when_known: float | None
     _collected: float = field(default_factory=time.monotonic)
     _collecting: float = 0.0
 
     def __post_init__(self) -> None:
+        self._forecasts = Forecasts(self.session, self.stop_when_known)
         setup = self.session.setup
         self._experiment, self._store, self._cells = setup.experiment, setup.store, setup.experiment.cells()
 
@@ -115,14 +146,14 @@ class _Run:
             if unfinished:
                 self._log_resumed()
                 self._sweep(unfinished)
-            failures = self._failures()
-            self._drop_states(keep_starts=bool(failures))
+            failures, left_out = self._failures(), self._left_out()
+            self._drop_states(keep_starts=bool(failures or left_out))  # either may be tried later
             projected = any(each.projected for each in self._experiment.metrics.values())
             if projected and (unfinished or self._store.read_result("projection") is None):
                 self._project()
             records = self._collect()
             self.session.log_damage()
-            return Outcome(records, failures)
+            return Outcome(records, failures, left_out)
         except BaseException:
             self._collect()  # so that finished steps can be read, whatever stopped the run
             raise
@@ -130,11 +161,14 @@ class _Run:
             self._store.end()
 
     def _unfinished(self, retry_failed: bool) -> list[int]:
-        """Return the positions of the cells to run."""
+        """Return the positions of the cells to run, in the order in which to run them."""
         unfinished = []
-        for position, cell in enumerate(self._cells):
+        every = range(len(self._cells)) if self.stop_when_known is None else spanning_first(self._cells)
+        for position, cell in ((position, self._cells[position]) for position in every):
             if self.session.is_finished(cell):
                 self._store.drop_document(failure_of(cell))  # of an earlier try, if it was killed right after its end
+                continue
+            if self._forecasts.stays_out(cell):
                 continue
             failure = read_failure(self._store, cell.name)
             if failure is None or retry_failed:
@@ -157,17 +191,24 @@ class _Run:
         try:
             self.executor.open(self.session)
             workers = WorkerPool(self.executor, self.session.setup.progress)
-            Sweep(self.session, workers, self.spread, self._collect_if_due).run(cells)
+            self._forecasts.begin()
+            Sweep(self.session, workers, self.spread, self._after_cells, self._forecasts.leave_out).run(cells)
+            self._forecasts.end()
         finally:
             self.executor.close()
 
-    def _collect_if_due(self) -> None:
+    def _after_cells(self, cells: Sequence[int]) -> None:
         if time.monotonic() - self._collected > max(_COLLECT_EVERY, 20 * self._collecting):
             self._collect()
+        self._forecasts.after(cells)
 
     def _failures(self) -> dict[str, dict[str, Any]]:
         documents = {cell.name: read_failure(self._store, cell.name) for cell in self._cells}
         return {name: failure for name, failure in documents.items() if failure is not None}
+
+    def _left_out(self) -> dict[str, dict[str, Any]]:
+        documents = {cell.name: read_left_out(self._store, cell.name) for cell in self._cells}
+        return {name: document for name, document in documents.items() if document is not None}
 
     def _drop_states(self, *, keep_starts: bool) -> None:
         """Drop the states that are not to be kept: of finished cells, and generation 0 if no other cell needs it."""

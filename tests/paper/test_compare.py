@@ -160,13 +160,14 @@ def test_cells_that_were_not_run_are_shown_and_not_counted(make):
     assert counts([run], "2a")["compared"] == MOVED["2a"]
 
 
-def test_cells_that_have_not_finished_are_not_counted(whole):
+@pytest.mark.parametrize("state", ["unfinished", "forecast"])
+def test_cells_that_have_not_finished_are_not_counted(whole, state):
     run = tell(whole, as_in("8"))
     cells = run.cells.copy()
     late = run.points.index[(run.points["alpha"] == 1) & (run.points["beta"] == 1)][0]
-    cells.loc[cells["point"] == late, "state"] = "unfinished"
+    cells.loc[cells["point"] == late, "state"] = state
     comparison = compare_combined(combine([replace(run, cells=cells)]), "8")
-    assert comparison.cells["state"].value_counts().to_dict() == {"finished": 32, "unfinished": 4}
+    assert comparison.cells["state"].value_counts().to_dict() == {"finished": 32, state: 4}
     assert comparison.agreement.loc[0, "moved"] - comparison.agreement.loc[0, "compared"] == 4
 
 

@@ -34,9 +34,12 @@ from crossfeed.cli.doctor import check_and_exit
 from crossfeed.display.addresses import masked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crossfeed.description.experiment import Experiment
-    from crossfeed.protocols import Progress
+    from crossfeed.protocols import Forecaster, Progress
     from crossfeed.reporting.data.frames import Run
+    from crossfeed.running.session import Session
 
 ReportFolder = Annotated[
     Path | None,
@@ -57,6 +60,7 @@ commands = typer.Typer()
         "crossfeed run my.yaml --set ecosystem.beta=0.9 --set seeds=[0,1,2]",
         "crossfeed run runs/my-0123456789ab",
         "crossfeed run sciq-gsm8k-small --data-root data/ --workers 8",
+        "crossfeed run my.yaml --stop-when-known 0.03",
         "crossfeed run my.yaml --executor ray --address auto --gpus 0.5 --out s3://bucket/run",
     )
 )
@@ -84,6 +88,17 @@ def run(
         Literal["tensorboard", "wandb"] | None,
         typer.Option(help="Show the numbers there while it runs; files go to RUN/TRACKER.", show_default="nowhere"),
     ] = None,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Forecast the cells that are still to come from those that were run.")
+    ] = False,
+    stop_when_known: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Forecast, and leave cells out whose losses are forecast to within this share: 0.03 for 3 %.",
+            show_default="run all cells",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check it: data, expected time and disk; as `crossfeed check`.")
     ] = False,
@@ -107,6 +122,7 @@ def run(
     store = open_store(place)
     beside = store.folder or default_folder(experiment, "tracking")  # for a run that is not on this machine
     tracker = None if track is None else open_tracker(track, beside)
+    forecaster = _forecaster() if forecast or stop_when_known is not None else None
     try:
         with for_stream(sys.stderr, quiet=quiet) as progress:
             _log_start(progress, experiment, place, chosen.workers)
@@ -119,6 +135,8 @@ def run(
                 executor=chosen,
                 spread=spread,
                 tracker=tracker,
+                forecaster=forecaster,
+                stop_when_known=stop_when_known,
             ).failures
     except KeyboardInterrupt:
         complain(f"stopped; finished work is kept in {place}, and the same command goes on from there")
@@ -209,6 +227,12 @@ def presets(
     for each in experiments:
         console.print(Text(each.name, style="bold"))
         console.print(Text(f"  {each.description}"))
+
+
+def _forecaster() -> Callable[[Session], Forecaster]:
+    from crossfeed.forecasting.live import LiveForecast
+
+    return LiveForecast
 
 
 def _show(loaded: Run, *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from crossfeed import errors
@@ -40,7 +41,8 @@ def setup_message(setup: Setup) -> dict[str, Any]:
         The message for `open_request_handler`.
 
     Raises:
-        InvalidInput: The store is in this process's memory, or the experiment has no faithful description in YAML.
+        InvalidInput: The store is in this process's memory, the experiment has no faithful description in YAML, or
+            what makes the forecaster has no name.
     """
     location = setup.store.location
     if location is None:
@@ -55,7 +57,22 @@ def setup_message(setup: Setup) -> dict[str, Any]:
         "data_root": None if setup.data_root is None else str(setup.data_root.resolve()),
         "cache": str(setup.cache.resolve()),
         "folder": str(Path.cwd()),
+        "forecaster": None if setup.forecaster is None else _name_of(setup.forecaster),
     }
+
+
+def _name_of(maker: Any) -> str:
+    """Return ``module:name`` of a function or class; no code travels to workers."""
+    name = f"{getattr(maker, '__module__', '')}:{getattr(maker, '__qualname__', '')}"
+    try:
+        found = None if name.startswith("__main__") else resolve_name(name)
+    except (AttributeError, ImportError, ValueError):
+        found = None
+    if found is not maker:
+        raise InvalidInput(
+            f"forecaster = {maker!r}: workers cannot import it; give a class or function of a module, or run serially"
+        )
+    return name
 
 
 def open_request_handler(setup: Mapping[str, Any], emit: Emit) -> RequestHandler:
@@ -83,7 +100,8 @@ def open_request_handler(setup: Mapping[str, Any], emit: Emit) -> RequestHandler
     root = setup["data_root"]
     experiment = Experiment.from_yaml(setup["experiment"])
     progress = RelayedProgress(emit)
-    session = Session(Setup(experiment, store, root and Path(root), Path(setup["cache"]), progress))
+    forecaster = setup["forecaster"] and resolve_name(setup["forecaster"])
+    session = Session(Setup(experiment, store, root and Path(root), Path(setup["cache"]), progress, forecaster))
     return RequestHandler(session, emit)
 
 

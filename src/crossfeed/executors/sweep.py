@@ -1,5 +1,7 @@
 """Cells on workers: shared starts first, then cells side by side, and the last ones distributed over all workers.
 
+Where the losses of a cell are forecast well enough, it is not handed out at all.
+
 A worker that is lost in mid-cell, for instance killed by the system for want of memory, costs its unfinished step: the
 cell goes on from its last finished step on another one. A cell that loses two workers is a failure; the others go on.
 """
@@ -48,14 +50,17 @@ class Sweep:
         workers: The workers.
         spread: ``cells``: a cell to a worker. ``entities``: one cell after the other, distributed over the workers.
             ``auto``: a cell to a worker, but where too few are left to keep all busy, distributed over the workers.
-        after_cell: Called after every cell.
+        after_cells: Called with the positions of cells when they have finished or failed.
+        leave_out: Called with the position of a cell before it is handed out; True if it need not be run.
     """
 
     session: Session
     workers: WorkerPool
     spread: Spread
-    after_cell: Callable[[], None]
+    after_cells: Callable[[Sequence[int]], None]
+    leave_out: Callable[[int], bool]
     _finished: int = 0
+    _left_out: int = 0
     _begun: float = field(default_factory=time.monotonic)
 
     def run(self, cells: Sequence[int]) -> None:
@@ -70,20 +75,31 @@ class Sweep:
         total = len(cells)
         with self.session.setup.progress.stage("cells", total, self.session.setup.experiment.name) as advance:
 
-            def count(cells: int) -> None:
-                advance(cells)
-                self._finished += cells
-                self._log_remaining(total)
-                self.after_cell()
+            def count(cells: Sequence[int]) -> None:
+                advance(len(cells))
+                self._finished += len(cells)
+                self._log_remaining(total - self._left_out)
+                self.after_cells(cells)
+
+            def keep(job: _Job) -> bool:
+                """Leave out the cells of a job that need not be run; return True if any is left."""
+                left_out = {cell for cell in job.cells if self.leave_out(cell)}
+                if left_out:
+                    advance(len(left_out))
+                    self._left_out += len(left_out)
+                    job.cells = tuple(cell for cell in job.cells if cell not in left_out)
+                return bool(job.cells)
 
             starts = [[members[0] for members in measured.values()] for measured in self._unready(cells)]
-            self._phase([_Job(tuple(firsts), only_start=True) for firsts in starts], lambda cells: None)
+            self._phase(
+                [_Job(tuple(firsts), only_start=True) for firsts in starts], lambda job: True, lambda cells: None
+            )
             # Where that failed, cells try it one after the other: two at once would write the same folder.
             in_turn = [[cell for members in measured.values() for cell in members] for measured in self._unready(cells)]
             waiting = {cell for group in in_turn for cell in group}
             groups = [[cell] for cell in cells if cell not in waiting] + in_turn
             self._begun = time.monotonic()  # shared starts are no measure of the cells
-            self._phase([_Job(tuple(group), only_start=False) for group in groups], count)
+            self._phase([_Job(tuple(group), only_start=False) for group in groups], keep, count)
 
     def _unready(self, cells: Sequence[int]) -> list[dict[str, list[int]]]:
         """Return the cells of every shared generation 0 that is not stored yet, by what is measured at it."""
@@ -104,14 +120,14 @@ class Sweep:
         has_states = store.has_states(state_scope_of(known[firsts[0]], 0), 0)
         return has_states and all(is_measured(store, known[first], 0) for first in firsts)
 
-    def _phase(self, jobs: Sequence[_Job], done: Callable[[int], None]) -> None:
-        """Finish jobs that do not wait for each other; `done` receives the number of cells of each."""
+    def _phase(self, jobs: Sequence[_Job], keep: Callable[[_Job], bool], done: Callable[[Sequence[int]], None]) -> None:
+        """Finish jobs that do not wait for each other, those that `keep` keeps; `done` receives the cells of each."""
         distributed = self._distributed(jobs)
-        self._side_by_side(jobs[: len(jobs) - distributed], done)
-        for job in jobs[len(jobs) - distributed :]:
+        self._side_by_side(jobs[: len(jobs) - distributed], keep, done)
+        for job in filter(keep, jobs[len(jobs) - distributed :]):
             for cell in job.cells:
                 self._over_entities(cell, only_start=job.only_start)
-            done(len(job.cells))
+            done(job.cells)
 
     def _distributed(self, jobs: Sequence[_Job]) -> int:
         """Return how many of the last jobs to run one after the other, each over all workers."""
@@ -125,23 +141,30 @@ class Sweep:
         share = math.ceil(entities / workers) / entities  # of a cell's time on one worker
         return left if left * share < 1 else 0
 
-    def _side_by_side(self, jobs: Sequence[_Job], done: Callable[[int], None]) -> None:
+    def _side_by_side(
+        self, jobs: Sequence[_Job], keep: Callable[[_Job], bool], done: Callable[[Sequence[int]], None]
+    ) -> None:
         waiting = deque(jobs)
         idle = list(range(self.workers.executor.workers))
         busy: dict[int, _Job] = {}
         while waiting or busy:
             while waiting and idle:
-                worker, job = idle.pop(0), waiting.popleft()
+                job = waiting.popleft()
+                if not keep(job):
+                    continue
+                worker = idle.pop(0)
                 busy[worker] = job
                 request = {"verb": "advance", "cells": list(job.cells), "only_start": job.only_start}
                 self.workers.executor.submit(worker, request)
+            if not busy:
+                return  # all that were waiting are left out
             worker, reply = self.workers.reply()
             if worker not in busy:
                 continue  # lost while it had nothing to do, and replaced
             job = busy.pop(worker)
             idle.append(worker)
             if self._is_finished(job, reply):
-                done(len(job.cells))
+                done(job.cells)
             else:
                 waiting.appendleft(job)
 

@@ -23,6 +23,7 @@ from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.data.terms import WEIGHTS
 from crossfeed.reporting.terminal.progress_tables import where
+from crossfeed.running.left_out import reason
 from crossfeed.running.status import CellStatus, RunStatus
 from crossfeed.settings import measures_of
 
@@ -31,7 +32,7 @@ __all__ = ["site"]
 _EVERY: Final = 1000
 """Milliseconds between two questions whether there is something new."""
 _LISTED: Final = 100
-_MARKS: Final = {"finished": "✓", "running": "▶", "failed": "✗", "stopped": "■", "waiting": "·"}
+_MARKS: Final = {"finished": "✓", "running": "▶", "failed": "✗", "stopped": "■", "forecast": "≈", "waiting": "·"}
 
 
 def site(place: str) -> Site:
@@ -260,12 +261,16 @@ def _averaged(run: Run, table: pd.DataFrame) -> str:
 def _listed(status: RunStatus) -> list[CellStatus]:
     """Return all cells, or, of many, those that something is to be said of."""
     everything = len(status.cells) <= _LISTED
-    return [cell for cell in status.cells if everything or cell.state not in ("finished", "waiting")][:_LISTED]
+    return [cell for cell in status.cells if everything or cell.state not in ("finished", "forecast", "waiting")][
+        :_LISTED
+    ]
 
 
 def _row(cell: CellStatus) -> dict[str, Any]:
     ago = f" ({cell.seconds:.0f} s ago)" if cell.doing and cell.seconds is not None else ""
     said = f"{cell.doing}{ago}" if cell.failure is None else f"{where(cell.failure)}: {cell.failure['message']}"
+    if cell.half_width is not None:
+        said = f"left out, {reason(cell.half_width)}"
     return {
         "cell": plain(cell.cell),
         "state": cell.state,

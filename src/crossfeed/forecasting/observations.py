@@ -1,4 +1,4 @@
-"""What is known of an ecosystem's losses: learning curves within generations, and the losses after them."""
+"""The known losses of an ecosystem: learning curves within generations, and the losses after them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Path:
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """All that a surrogate is identified from.
+    """Everything that a surrogate is identified from.
 
     Attributes:
         ecology: What all cells have in common.

@@ -4,6 +4,7 @@ Items (examples, prompts, completions) travel as `pyarrow.Table`, one row per it
 learner and its tasks agree on the columns, and the loop never looks at them.
 """
 
+from crossfeed.protocols.forecasting import Forecaster
 from crossfeed.protocols.items import (
     FRESH,
     PRIVATE,
@@ -36,6 +37,7 @@ __all__ = [
     "Array",
     "Examination",
     "Filter",
+    "Forecaster",
     "Journal",
     "Learner",
     "LearnerContext",

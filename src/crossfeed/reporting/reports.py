@@ -103,6 +103,7 @@ def _content(run: Run) -> str:
     if folder is None:
         return ""
     digest = hashlib.blake2b(version("crossfeed").encode(), digest_size=16)
-    for path in sorted([*folder.glob("*.parquet"), *folder.glob("failures/*.json"), folder / "experiment.yaml"]):
+    documents = [*folder.glob("failures/*.json"), *folder.glob("known/*.json")]
+    for path in sorted([*folder.glob("*.parquet"), *documents, folder / "experiment.yaml"]):
         digest.update(path.name.encode() + read_inside(folder, path.relative_to(folder).as_posix()))
     return digest.hexdigest()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from crossfeed.display.addresses import masked
 from crossfeed.environment import environment
 from crossfeed.errors import CrossfeedError, Diverged, InvalidInput, StoreMismatch, WorkerFailure
 from crossfeed.generation.cell_context import CellContext, reserve
-from crossfeed.protocols import PUBLIC, Learner, LearnerContext, Progress, Store, Task
+from crossfeed.protocols import PUBLIC, Forecaster, Learner, LearnerContext, Progress, Store, Task
 from crossfeed.records import failure_of, is_measured
 from crossfeed.running.cell_runner import CellRunner
 from crossfeed.running.journal import StoredJournal
@@ -40,6 +41,7 @@ class Setup:
         data_root: A folder laid out ``<data set>/<split>.parquet`` to read instead of a hub, or None.
         cache: A folder for costly things that depend on content alone.
         progress: Reports progress.
+        forecaster: Makes the forecaster of a process from its session; None for none.
     """
 
     experiment: Experiment
@@ -47,6 +49,7 @@ class Setup:
     data_root: Path | None
     cache: Path
     progress: Progress
+    forecaster: Callable[[Session], Forecaster] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ class Session:
     def __post_init__(self) -> None:
         self._status = StatusProgress(self.setup.store, self.setup.progress)
         self.journal = StoredJournal(self.setup.store, self.setup.progress)
+
+    @cached_property
+    def forecaster(self) -> Forecaster | None:
+        """This process's forecaster; None if nothing is forecast."""
+        return None if self.setup.forecaster is None else self.setup.forecaster(self)
 
     def prepared(self, position: int) -> Prepared:
         """Return a cell with its data; equal descriptions are loaded once.
@@ -142,7 +150,7 @@ class Session:
         Args:
             position: The cell's position in the experiment.
             only_start: Stop when generation 0 is measured.
-            learner: The learner to train; default the one that `learner` returns.
+            learner: The learner to train; default the one that `learner` returns, which the forecaster traces.
 
         Raises:
             CrossfeedError: The inputs or the store cannot be used, which is no error of the cell's own.
@@ -151,7 +159,7 @@ class Session:
         prepared = self.prepared(position)
         runner: CellRunner | None = None
         try:
-            runner = self.runner(prepared, learner or self.learner(position))
+            runner = self.runner(prepared, learner or self._traced(position))
             if only_start:
                 runner.start()
             else:
@@ -217,6 +225,18 @@ class Session:
             return Prepared(cell, *reserve(cell, tasks))
         except InvalidInput as error:
             raise InvalidInput(f"{cell.name}: {error}") from error
+
+    def _traced(self, position: int) -> Learner:
+        learner = self.learner(position)
+        if self.forecaster is None:
+            return learner
+        if not hasattr(learner, "trace"):  # see `crossfeed.protocols.TracedLearner`
+            kind = self.prepared(position).cell.experiment.learner.kind
+            raise InvalidInput(
+                f"learner.kind = {kind}: models of this kind have no learning curves to forecast from; run it without "
+                "--forecast and --stop-when-known (in Python: without a forecaster)"
+            )
+        return self.forecaster.traced(learner, position)
 
     def _write_environment(self, learner: Learner) -> None:
         """Store what this process computes on, once, and only if it computes; note what changed since an earlier one.

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from crossfeed.errors import StoreError
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import read_failure
+from crossfeed.running.left_out import read_left_out
 from crossfeed.store.schema import check_document
 
 __all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_status"]
@@ -20,7 +21,7 @@ __all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_sta
 _EVERY: Final = 1.0
 """Seconds between two status documents of one process, at least: they are for people."""
 
-CellState = Literal["finished", "failed", "running", "stopped", "waiting"]
+CellState = Literal["finished", "failed", "running", "stopped", "forecast", "waiting"]
 
 
 class StatusProgress:
@@ -105,12 +106,14 @@ class CellStatus:
 
     Attributes:
         cell: Its name.
-        state: ``finished``, ``failed``, ``running``, ``stopped`` (begun, no process is at work on it) or ``waiting``.
+        state: ``finished``, ``failed``, ``running``, ``stopped`` (begun, no process is at work on it), ``forecast``
+            (left out, because its losses are forecast well enough) or ``waiting``.
         reached: Its last measured generation; -1 for none.
         generations: Its last generation T.
         doing: The work in progress, or the last, such as ``update, t = 3, steps 12 of 40``; empty if it is not known.
         seconds: Seconds since its last status document; None if there is none.
         failure: Its failure record, if it failed.
+        half_width: If it was left out, half-width of the 80 % bands of its losses, relative to them.
     """
 
     cell: str
@@ -120,6 +123,7 @@ class CellStatus:
     doing: str
     seconds: float | None
     failure: Mapping[str, Any] | None
+    half_width: float | None = None
 
 
 @dataclass(frozen=True)
@@ -178,11 +182,15 @@ def _cell_status(store: Store, cell: Mapping[str, Any], *, at_work: bool) -> Cel
     reached = _reached(store, cell)
     failure = read_failure(store, name)
     status = _status_document(store, name)
-    state = _state(reached, last, failed=failure is not None, has_status=bool(status), at_work=at_work)
+    known = read_left_out(store, name)
+    documents = {"failed": failure is not None, "left_out": known is not None, "has_status": bool(status)}
+    state = _state(reached, last, **documents, at_work=at_work)
     position = (status["stage"], f"t = {status['generation']}", status.get("step", "")) if status else ()
     seconds = max(0.0, time.time() - status["time"]) if status else None
     shown_failure = failure if state == "failed" else None
-    return CellStatus(name, state, reached, last, ", ".join(filter(None, position)), seconds, shown_failure)
+    half_width = known["half_width"] if known is not None and state == "forecast" else None
+    doing = ", ".join(filter(None, position))
+    return CellStatus(name, state, reached, last, doing, seconds, shown_failure, half_width)
 
 
 def _reached(store: Store, cell: Mapping[str, Any]) -> int:
@@ -201,13 +209,15 @@ def _status_document(store: Store, cell: str) -> dict[str, Any] | None:
     return status if status is not None and {"stage", "generation", "time"} <= status.keys() else None
 
 
-def _state(reached: int, last: int, *, failed: bool, has_status: bool, at_work: bool) -> CellState:
+def _state(reached: int, last: int, *, failed: bool, left_out: bool, has_status: bool, at_work: bool) -> CellState:
     if reached == last:
         return "finished"
     if has_status and at_work:
         return "running"  # also if it failed before and is tried again
     if failed:
         return "failed"
+    if left_out:
+        return "forecast"
     return "stopped" if has_status or (reached > 0 and not at_work) else "waiting"
 
 

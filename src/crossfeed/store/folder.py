@@ -256,7 +256,7 @@ class FolderStore:
     def _clear(self) -> None:
         """Remove what a run without a finished step left: its failures and results are not those of another one."""
         for name in self._files.names(""):
-            if name in ("failures", "precision", "sittings", "status") or name.endswith((".json", ".parquet")):
+            if name in ("failures", "known", "precision", "sittings", "status") or name.endswith((".json", ".parquet")):
                 self._files.remove(name)
 
     def _forget(self) -> None:

@@ -18,6 +18,8 @@ A run folder::
     precision/<precision>.json                     the precision of its computations: never two of them
     status/<cell>.json                             the work in progress
     failures/<cell>.json                           the step at which a cell stopped, and the reason
+    known/<cell>.json                              how sure the forecast was of a cell that was left out for it
+    forecast.parquet                               every number as it is forecast, if requested (`run --forecast`)
 
 A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cells share. Checksums are inside the files
 (`crossfeed.store.checksum`). Names that begin with a dot are the store's own: ``.lock``, ``.partial-...``

@@ -66,6 +66,10 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -_MOST < value < _MOST
 
 
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
 def _is_mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -82,6 +86,7 @@ _MOST: Final = 1e12
 _A_TEXT: Final = _is_text, "a text"
 _A_NAME: Final = _is_name, "a name"
 _A_COUNT: Final = _is_count, "a number of generations"
+_A_SHARE: Final = _is_share, "a share between 0 and 1"
 _FAILURE: Final[Mapping[str, tuple[_Check, str]]] = {
     "stage?": _A_TEXT,
     "type?": _A_TEXT,
@@ -110,6 +115,7 @@ _FORMS: Final[Mapping[str, Mapping[str, tuple[_Check, str]]]] = {
         "learner?": (_is_mapping, "a mapping"),
     },
     "failures": _FAILURE,
+    "known": {"half_width": _A_SHARE, "threshold": _A_SHARE},
     "notes": {"text?": _A_TEXT},
     "models": {"name?": _A_TEXT, "content?": _A_TEXT},
     "status": {

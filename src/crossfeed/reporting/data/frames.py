@@ -26,6 +26,7 @@ from crossfeed.reporting.data.described import document_of, stored_experiment
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
 from crossfeed.reporting.data.measures import LOSS, measured_in
 from crossfeed.running.journal import read_notes
+from crossfeed.running.left_out import left_out_of, read_left_out
 from crossfeed.settings import Measure
 from crossfeed.store import open_store
 from crossfeed.store.folder import FolderStore
@@ -49,8 +50,11 @@ class Run:
         points: The grid's points, indexed by ``point``: ``alpha``, ``beta``, then other grid fields by path. A schedule
             is text here; in `records`, ``alpha`` and ``beta`` are those that the entity had at the generation.
         cells: ``cell, seed, point, zero, reached`` (the last measured generation, -1 for none) and ``state``:
-            ``finished``, ``failed`` or ``unfinished``.
+            ``finished``, ``failed``, ``forecast`` (left out, because its losses are forecast well enough) or
+            ``unfinished``.
         failures: ``cell, stage, generation, entity, type, message`` of every failed cell.
+        left_out: ``cell, half_width, threshold`` of every cell whose state is ``forecast``: half-width of the 80 %
+            bands of its last losses, relative to them, and what it was held to.
     """
 
     store: FolderStore
@@ -61,6 +65,7 @@ class Run:
     points: pd.DataFrame
     cells: pd.DataFrame
     failures: pd.DataFrame
+    left_out: pd.DataFrame
 
     @classmethod
     def load(cls, location: str | Path) -> Run:
@@ -86,6 +91,7 @@ class Run:
         codes, names = pd.factorize(records["cell"])
         records["point"] = np.array([position[name] for name in names], dtype=np.int64)[codes]
         failures = _failures(store, cells)
+        states = _cells(cells, position, records, failures, set(store.documents("known")))
         return cls(
             store=store,
             id=str(document.get("id")),
@@ -93,8 +99,9 @@ class Run:
             environment=store.read_document("environment") or {},
             records=records,
             points=points_of(cells, len(experiment.seeds)),
-            cells=_cells(cells, position, records, failures),
+            cells=states,
             failures=failures,
+            left_out=_left_out(store, states),
         )
 
     def __repr__(self) -> str:
@@ -259,16 +266,31 @@ def _failures(store: FolderStore, cells: tuple[Cell, ...]) -> pd.DataFrame:
     )
 
 
+def _left_out(store: FolderStore, cells: pd.DataFrame) -> pd.DataFrame:
+    named = cells.loc[cells["state"] == "forecast", "cell"]
+    documents = [(name, document) for name in named if (document := read_left_out(store, name))]
+    rows = [(name, document["half_width"], document["threshold"]) for name, document in documents]
+    return pd.DataFrame(rows, columns=pd.Index(["cell", "half_width", "threshold"]))
+
+
 def _cells(
-    cells: tuple[Cell, ...], position: dict[str, int], records: pd.DataFrame, failures: pd.DataFrame
+    cells: tuple[Cell, ...],
+    position: dict[str, int],
+    records: pd.DataFrame,
+    failures: pd.DataFrame,
+    known: set[str],
 ) -> pd.DataFrame:
     reached = records.groupby("cell")["generation"].max().to_dict()
     failed = set(failures["cell"])
     rows = []
     for cell in cells:
         last = int(reached.get(cell.name, -1))
-        finished = "finished" if last == cell.experiment.generations else "unfinished"
-        state = "failed" if cell.name in failed else finished
+        if cell.name in failed:
+            state = "failed"
+        elif last == cell.experiment.generations:
+            state = "finished"
+        else:
+            state = "forecast" if left_out_of(cell.name) in known else "unfinished"
         rows.append((cell.name, cell.seed, position[cell.name], cell.zero, last, state))
     return pd.DataFrame(rows, columns=pd.Index(["cell", "seed", "point", "zero", "reached", "state"]))
 

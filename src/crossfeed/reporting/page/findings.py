@@ -65,8 +65,10 @@ def state(run: Run) -> str:
     counts = Counter(run.cells["state"])
     if counts["finished"] == len(run.cells):
         return f"All {len(run.cells)} cells finished." if len(run.cells) > 1 else "Its one cell finished."
-    told = ", ".join(f"{counts[name]} {name}" for name in ("finished", "unfinished", "failed") if counts[name])
-    return f"Of {count(len(run.cells), 'cell')}: {told}. What follows is what was measured so far."
+    states = ("finished", "unfinished", "failed", "forecast")
+    told = ", ".join(f"{counts[name]} {name}" for name in states if counts[name])
+    so_far = " so far" if counts["unfinished"] or counts["failed"] else ""
+    return f"Of {count(len(run.cells), 'cell')}: {told}. What follows is what was measured{so_far}."
 
 
 def findings(run: Run) -> list[tuple[str, str]]:

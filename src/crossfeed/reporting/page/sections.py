@@ -44,8 +44,9 @@ from crossfeed.reporting.page.matrices import gains, loss_matrices
 from crossfeed.reporting.page.measured import measured
 from crossfeed.reporting.page.projections import clouds
 from crossfeed.reporting.page.samples import points_left_out, samples
+from crossfeed.running.left_out import percent
 
-__all__ = ["environment_items", "failures", "sections"]
+__all__ = ["environment_items", "failures", "not_run", "sections"]
 
 _GROUPS: Final = 4
 _POINTS: Final = 4  # of each group, in figures of mixtures
@@ -76,6 +77,7 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         Section("mixture", "Realised mixture", _mixture(run)),
         Section("notes", "Data and models", _notes(run)),
         Section("timing", "Time", _timing(run)),
+        Section("left-out", "Cells not run", not_run(run)),
         Section("failures", "Failures", failures(run)),
         Section("definitions", "Definitions", [Statements(definitions([run.experiment], run.measures))]),
         Section("environment", "Environment", _environment(run)),
@@ -187,6 +189,26 @@ def _seconds(value: float) -> str:
     """Return seconds of a stage; of what never happens there are none."""
     digits = 0 if value >= 100 or value == 0 else 2 if value >= 0.1 else 4
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def not_run(run: Run) -> list[Block]:
+    """Return cells that were not run because their losses are forecast well enough.
+
+    Args:
+        run: The run.
+    """
+    if run.left_out.empty:
+        return []
+    rows = [
+        [plain(row["cell"]), percent(row["half_width"]), percent(row["threshold"])]
+        for row in run.left_out.to_dict("records")
+    ]
+    note = (
+        "These cells were left out: the 80 % bands of their last losses, as they are forecast, are narrow enough. "
+        "None of these losses is measured."
+    )
+    head = ["cell", "largest half-width", "at most"]
+    return [Words([note]), Sheet("Cells that were forecast and not run", head, rows, numeric=True)]
 
 
 def failures(run: Run) -> list[Block]:

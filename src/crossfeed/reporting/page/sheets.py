@@ -34,6 +34,7 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
         "samples": _samples(samples(run)),
         "cells": _with_points(run, run.cells.drop(columns="zero")),
         "failures": run.failures,
+        "left_out": run.left_out,
     }
     return {name: frame for name, frame in made.items() if len(frame)}
 

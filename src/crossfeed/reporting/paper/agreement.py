@@ -62,9 +62,9 @@ class Comparison:
         runs: What was compared.
         cells: One row for each cell of each table: ``table, base, metric, beta, alpha, entity, task, kind`` (``own``,
             ``other`` or ``public``), the paper's ``paper_initial, paper_final, paper_change, paper_direction``, the
-            ``state`` of ours (``finished``, ``unfinished``, ``not run`` or ``not measured``), its ``seeds`` and
-            ``initial, final, change, percent`` with their standard errors (``_se``), its ``direction``, its
-            ``band_scaled``, and what came of it: ``result, result_scaled, result_sign`` (empty where ours did not
+            ``state`` of ours (``finished``, ``unfinished``, ``forecast``, ``not run`` or ``not measured``), its
+            ``seeds`` and ``initial, final, change, percent`` with their standard errors (``_se``), its ``direction``,
+            its ``band_scaled``, and what came of it: ``result, result_scaled, result_sign`` (empty where ours did not
             finish).
         agreement: One row for each table, from `agreement`.
     """

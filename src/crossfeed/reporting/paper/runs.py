@@ -61,7 +61,10 @@ class Combined:
         return int(self.cells.loc[self.cells["state"] == "finished", "seed"].nunique())
 
     def state(self, alpha: float, beta: float) -> str:
-        """Return ``finished`` if any seed finished that cell, ``unfinished`` if one was to, else ``not run``.
+        """Return the state of a cell over all seeds.
+
+        It is ``finished`` if any seed finished it, ``forecast`` if all were left out because their losses are forecast
+        well enough, ``unfinished`` if one was to be run, else ``not run``.
 
         Args:
             alpha: Synthetic share of the cell.
@@ -70,7 +73,9 @@ class Combined:
         states = self.cells[(self.cells["alpha"] == alpha) & (self.cells["beta"] == beta)]["state"]
         if states.empty:
             return "not run"
-        return "finished" if (states == "finished").any() else "unfinished"
+        if (states == "finished").any():
+            return "finished"
+        return "forecast" if (states == "forecast").all() else "unfinished"
 
     def label(self, entity: str, task: str) -> str:
         """Return a row's name in the runs' own words.

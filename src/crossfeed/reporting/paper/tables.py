@@ -153,9 +153,8 @@ def notes(comparison: Comparison) -> list[str]:
         said.append(f"Built-in tasks in place of the paper's: {told}.")
     said.append(WEIGHTS)
     counts = cells["state"].value_counts()
-    told = ", ".join(
-        f"{counts[state]} {state}" for state in ("not run", "unfinished", "not measured") if state in counts
-    )
+    states = ("not run", "unfinished", "forecast", "not measured")
+    told = ", ".join(f"{counts[state]} {state}" for state in states if state in counts)
     if told:
         said.append(f"Of {len(cells)} cells: {told}; they are not counted.")
     if {"2a", "8"} <= set(cells["table"]):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
 
 from crossfeed.display.formatting import clip, number, plain, signed
 from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, evenly
 from crossfeed.reporting.data.measures import LOSS, declared
 from crossfeed.reporting.data.numbers import change, timing
@@ -17,7 +18,7 @@ from crossfeed.reporting.data.terms import definitions
 from crossfeed.reporting.page.blocks import Block, Code, Section, Sheet, Statements, Words
 from crossfeed.reporting.page.findings import count, gained, state
 from crossfeed.reporting.page.measured import changes, curves
-from crossfeed.reporting.page.sections import environment_items, failures
+from crossfeed.reporting.page.sections import environment_items, failures, not_run
 from crossfeed.reporting.side_by_side.runs import SideBySide
 
 __all__ = ["side_by_side_sections"]
@@ -45,7 +46,8 @@ def side_by_side_sections(beside: SideBySide) -> list[Section]:
         Section("loss", "Loss", [*_measured(beside, losses), *_last_losses(beside)]),
         Section("metrics", "Other metrics", _measured(beside, others)),
         Section("timing", "Time", _timing(beside)),
-        Section("failures", "Failures", _failures(beside)),
+        Section("left-out", "Cells not run", _of_each(beside, not_run)),
+        Section("failures", "Failures", _of_each(beside, failures)),
         Section("definitions", "Definitions", _definitions(beside)),
         Section("environment", "Environment", _environment(beside)),
         Section("reproduce", "How to reproduce", _reproduce(beside)),
@@ -251,11 +253,12 @@ def _timing(beside: SideBySide) -> list[Block]:
     return [Sheet("Seconds by stage, over all cells", ["stage", *map(plain, beside.names)], rows, numeric=True)]
 
 
-def _failures(beside: SideBySide) -> list[Block]:
+def _of_each(beside: SideBySide, blocks_of: Callable[[Run], list[Block]]) -> list[Block]:
+    """Return blocks of each run that has some, under its name."""
     blocks: list[Block] = []
     for name, run in zip(beside.names, beside.runs, strict=True):
-        failed = failures(run)
-        blocks += [Words([plain(name)]), *failed] if failed else []
+        own = blocks_of(run)
+        blocks += [Words([plain(name)]), *own] if own else []
     return blocks
 
 

@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfeed.display.formatting import plain
+from crossfeed.running.left_out import reason
 from crossfeed.running.status import CellStatus, RunStatus
 
 __all__ = ["render_status", "status_data"]
 
 _MANY: Final = 40
-"""Of runs with more cells than this, those that are finished or still to come are counted and not listed."""
+"""Of runs with more cells than this, those that are finished, forecast or still to come are counted and not listed."""
 
 
 def render_status(status: RunStatus, console: Console) -> None:
@@ -26,14 +27,16 @@ def render_status(status: RunStatus, console: Console) -> None:
     """
     counted = [
         f"{n} {state}"
-        for state in ("finished", "running", "failed", "stopped", "waiting")
+        for state in ("finished", "running", "failed", "stopped", "forecast", "waiting")
         if (n := status.count(state))
     ]
     total = sum(cell.generations + 1 for cell in status.cells)
     done = sum(cell.reached + 1 for cell in status.cells)
     console.print(Text(f"{plain(status.name)}: {len(status.cells)} cells, {', '.join(counted)}", style="bold"))
     console.print(Text(f"{done} of {total} generations measured; {plain(status.writer or 'nobody')} is at work on it"))
-    listed = [c for c in status.cells if len(status.cells) <= _MANY or c.state not in ("finished", "waiting")]
+    listed = [
+        c for c in status.cells if len(status.cells) <= _MANY or c.state not in ("finished", "forecast", "waiting")
+    ]
     if not listed:
         return
     table = Table("cell", "state", "generation", "doing", "", box=None, pad_edge=False)
@@ -43,6 +46,8 @@ def render_status(status: RunStatus, console: Console) -> None:
     for cell in listed:
         if cell.failure is not None:
             console.print(Text(plain(f"{cell.cell} failed at {where(cell.failure)}: {cell.failure['message']}")))
+        if cell.half_width is not None:
+            console.print(Text(plain(f"{cell.cell}: left out, {reason(cell.half_width)}")))
     if any(cell.failure is not None for cell in listed):
         console.print(Text("crossfeed run ... --retry-failed tries these again"))
 
@@ -73,6 +78,7 @@ def status_data(status: RunStatus) -> dict[str, Any]:
             "generations": cell.generations,
             "doing": cell.doing,
             "seconds_since": cell.seconds,
+            "half_width": cell.half_width,
             "failure": None if cell.failure is None else dict(cell.failure),
         }
         for cell in status.cells

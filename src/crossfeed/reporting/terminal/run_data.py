@@ -12,7 +12,7 @@ __all__ = ["evaluation_data", "named", "run_data"]
 
 
 def run_data(run: Run) -> dict[str, Any]:
-    """Return a run as plain data: its state, every metric's first and last values, times, failures, notes.
+    """Return a run as plain data: its state, every metric's first and last values, times, what failed, notes.
 
     Args:
         run: The run.
@@ -28,6 +28,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "changes": [row for measure in run.measures for row in _changes(run, measure.metric)],
         "seconds": rows_of(timing(run.records, run.cells)),
         "failures": rows_of(run.failures),
+        "left_out": rows_of(run.left_out),
         "notes": run.notes,
         "evaluation": evaluation_data(run)["numbers"],
     }

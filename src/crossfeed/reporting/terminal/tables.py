@@ -18,6 +18,7 @@ from crossfeed.reporting.data.layout import ChangeTable, Columns, Entry
 from crossfeed.reporting.data.measures import by_section
 from crossfeed.reporting.data.numbers import timing
 from crossfeed.reporting.data.terms import WEIGHTS
+from crossfeed.running.left_out import reason
 from crossfeed.settings import Measure
 
 __all__ = ["ascii_for", "cut_from", "for_screen", "marks", "print_change", "render", "say", "screen_columns"]
@@ -33,6 +34,8 @@ _EACH: Final = 8  # points of each of these groups, at most
 _WIDEST_HEAD: Final = 24  # longer ones fold
 _NARROWEST_LABEL: Final = 12
 _MOST_NOTES: Final = 12
+_MOST_LEFT_OUT: Final = 12
+_STATES: Final = ("finished", "unfinished", "failed", "forecast")
 
 Lines = list[list[tuple[str, str]]]
 """An entry's lines, of texts with styles."""
@@ -59,6 +62,7 @@ def render(run: Run, console: Console) -> None:
         _legend(run, shown, console)
     _print_timing(run, console)
     _print_notes(run, console)
+    _print_left_out(run, console)
     _print_failures(run, console)
 
 
@@ -103,7 +107,7 @@ def _head(run: Run, console: Console) -> None:
     experiment = run.experiment
     say(console, f"{experiment.name} ({run.id})", "bold")
     states = run.cells["state"].value_counts()
-    done = ", ".join(f"{states[state]} {state}" for state in ("finished", "unfinished", "failed") if state in states)
+    done = ", ".join(f"{states[state]} {state}" for state in _STATES if state in states)
     facts = (
         f"{_count(len(experiment.ecosystem.entities), 'model')}, {_count(experiment.generations, 'generation')}, "
         f"{_count(len(experiment.seeds), 'seed')}; cells: {done}"
@@ -267,6 +271,17 @@ def _print_notes(run: Run, console: Console) -> None:
         console.print(Padding(Text(ascii_for(plain(sentence), console)), (0, 0, 0, 2)))
     if len(run.notes) > _MOST_NOTES:
         say(console, f"  and {len(run.notes) - _MOST_NOTES} more, in the report", "dim")
+
+
+def _print_left_out(run: Run, console: Console) -> None:
+    if run.left_out.empty:
+        return
+    console.print()
+    say(console, "Not run, forecast", "bold")
+    for row in run.left_out.head(_MOST_LEFT_OUT).to_dict("records"):
+        say(console, f"  {row['cell']}: {reason(row['half_width'])}")
+    if len(run.left_out) > _MOST_LEFT_OUT:
+        say(console, f"  and {len(run.left_out) - _MOST_LEFT_OUT} more, in the report", "dim")
 
 
 def _print_failures(run: Run, console: Console) -> None:

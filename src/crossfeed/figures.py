@@ -29,6 +29,7 @@ from crossfeed.display.formatting import number, value_text
 from crossfeed.errors import InvalidInput
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
+from crossfeed.forecasting.planning import ForecastPlan
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run, points_of
 from crossfeed.reporting.data.layout import columns_of
@@ -39,6 +40,7 @@ from crossfeed.reporting.drawing.clouds import draw_cloud
 from crossfeed.reporting.drawing.figures import draw_lines, draw_shares
 from crossfeed.reporting.drawing.heat import Matrix, Scale, draw_matrix
 from crossfeed.reporting.drawing.style import PAPER, styled
+from crossfeed.reporting.forecasts.plan_figures import forecast_marks, ground_of
 from crossfeed.reporting.theory.figures import efficiency_charts, marks_of
 
 __all__ = [
@@ -225,16 +227,21 @@ def efficiency_curve(prediction: Prediction, *, where: Where = None, ax: Axes | 
 
 
 @styled
-def landscape(plan: Plan, *, ax: Axes | None = None) -> Axes:
+def landscape(plan: Plan | ForecastPlan, *, ax: Axes | None = None) -> Axes:
     """Draw the excess over the best common weights for all alpha and beta, with the points that a plan names.
 
     Args:
-        plan: The plan.
+        plan: The plan, by exact theory or by a forecast.
         ax: Where to draw; default pyplot's current axes.
     """
-    marks, axes = marks_of(plan), _axes(ax)
+    axes = _axes(ax)
     before = len(axes.lines)
-    draw_landscape(axes, plan.landscape, plan.optimum.value, marks)
+    if isinstance(plan, Plan):
+        marks = marks_of(plan)
+        draw_landscape(axes, plan.landscape, plan.optimum.value, marks)
+    else:
+        marks, (ground, unsure) = forecast_marks(plan), ground_of(plan)
+        draw_landscape(axes, ground, plan.common.value, marks, unsure)
     for line, mark in zip(axes.lines[before:], marks, strict=True):
         line.set_label(mark.label)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -40,7 +40,7 @@ from crossfeed.theory.fronts import Front, dispersion_front
 from crossfeed.theory.objectives import criterion_value
 from crossfeed.theory.schedules import Over
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "check_one_ecosystem", "objective_of", "plan"]
 
 
 #: The landscape's axes. Errors grow without bounds towards alpha = 1, so one more step is taken there.
@@ -140,9 +140,9 @@ def plan(
         InvalidInput: The objective, a name or what is free is unknown, or no weights give a finite error.
         DataUnavailable: Features cannot be read.
     """
-    _check(experiment)
+    check_one_ecosystem(experiment)
     names = experiment.ecosystem.names
-    criterion = Criterion(_objective(objective, names), dispersion_price, fresh_price).check(len(names))
+    criterion = Criterion(objective_of(objective, names), dispersion_price, fresh_price).check(len(names))
     described = _described(experiment, linear_ecosystem(experiment), free)
     ground = landscape(described, _ALPHAS, _BETAS, criterion)
     best = optimal_weights(described, criterion, ground)
@@ -178,7 +178,15 @@ def plan(
     )
 
 
-def _check(experiment: Experiment) -> None:
+def check_one_ecosystem(experiment: Experiment) -> None:
+    """Refuse experiments that vary more than weights, or leave no weights to choose.
+
+    Args:
+        experiment: The experiment.
+
+    Raises:
+        InvalidDescription: Its grid varies something other than alpha and beta, or its update scheme fixes alpha.
+    """
     other = [path for path in experiment.grid if path not in {"ecosystem.alpha", "ecosystem.beta"}]
     if other:
         raise InvalidDescription(
@@ -192,8 +200,16 @@ def _check(experiment: Experiment) -> None:
         )
 
 
-def _objective(objective: str, names: tuple[str, ...]) -> Objective:
-    """Return the theory's objective; names of entities come first, so that one may be called mean."""
+def objective_of(objective: str, names: tuple[str, ...]) -> Objective:
+    """Return the theory's objective; names of entities come first, so that one may be called mean.
+
+    Args:
+        objective: ``mean``, ``worst`` or an entity's name.
+        names: The entities' names.
+
+    Raises:
+        InvalidInput: The objective is none of these.
+    """
     if objective in names:
         return names.index(objective)
     if objective == "mean":

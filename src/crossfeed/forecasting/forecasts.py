@@ -19,7 +19,7 @@ from crossfeed.forecasting.stored import Known
 from crossfeed.protocols import Array, Store
 from crossfeed.records import with_coordinates
 
-__all__ = ["ProbedCells", "forecast_of"]
+__all__ = ["ProbedCells", "forecast_of", "notes_on"]
 
 ProbedCells = Sequence[tuple[Cell, int]]
 """Cells that were probed, each with the number of its generations."""
@@ -71,7 +71,7 @@ def forecast_of(
         )
         tables += _tables(experiment, known, store, metric, identified)
         if metric == "loss":
-            notes += _notes(identified)
+            notes += notes_on(identified)
             if best:
                 mixes = _mixes(identified, known)
     return Forecast(
@@ -93,7 +93,12 @@ def _mixes(identified: Identified, known: Known) -> tuple[Best, Best]:
     return common, best_own(identified, like, first.experiment, known.own, common)
 
 
-def _notes(identified: Identified) -> list[str]:
+def notes_on(identified: Identified) -> list[str]:
+    """Return sentences on what may be wrong with all that a surrogate says.
+
+    Args:
+        identified: The surrogate.
+    """
     notes = []
     if identified.misfit > _POOR:
         notes.append(

@@ -7,7 +7,8 @@ A probe with weights that the grid lacks begins at the same generation 0, and it
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
@@ -20,8 +21,8 @@ from crossfeed.description.installed import check_installed
 from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput
 from crossfeed.forecasting.answer import Cost, Forecast
-from crossfeed.forecasting.forecasts import forecast_of
-from crossfeed.forecasting.stored import elsewhere, keep_known, read_known
+from crossfeed.forecasting.forecasts import ProbedCells, forecast_of
+from crossfeed.forecasting.stored import Known, elsewhere, keep_known, read_known
 from crossfeed.forecasting.tracing import TracingLearner, traced
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.protocols import Learner, Progress, Store
@@ -30,7 +31,7 @@ from crossfeed.running.beginning import begin_run, keep_inputs
 from crossfeed.running.session import Session, Setup
 from crossfeed.running.sittings import begin_sitting
 
-__all__ = ["Probe", "check_forecastable", "forecast", "is_done", "probes_of"]
+__all__ = ["Probe", "check_forecastable", "forecast", "is_done", "probed", "probes_of"]
 
 _ORDER: Final = ((1.0, None), (0.0, 1.0), (1.0, None), (0.0, 1.0), (0.5, 0.0), (0.5, 0.5), (1.0, None), (0.0, 0.0))
 """Weights alpha and beta of one more generation each, in the order in which a budget is spent; repeated ones go on."""
@@ -177,6 +178,39 @@ def forecast(
         StoreMismatch: The store holds another run, or the data changed.
         StoreError: The store cannot be written, or another process writes to it.
     """
+    with probed(experiment, store, budget=budget, data_root=data_root, cache=cache, progress=progress) as (
+        known,
+        cells,
+        cost,
+    ):
+        made = forecast_of(experiment, known, store, cells, cost)
+        store.write_result("forecast", made.table)
+        return made
+
+
+@contextmanager
+def probed(
+    experiment: Experiment,
+    store: Store,
+    *,
+    budget: float = 5.0,
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Known, ProbedCells, Cost]]:
+    """Run generation 0 and the probes of the first seed, as far as they are not stored, and hold the store.
+
+    Args:
+        experiment: See `forecast`, also for what is raised.
+        store: The store of its run.
+        budget: What the probes may cost, in generations of one cell.
+        data_root: A folder of data sets to read instead of a hub.
+        cache: The folder of shared base models.
+        progress: Reports progress.
+
+    Yields:
+        What is known of the cells, the probes and their cost; the store is let go afterwards.
+    """
     check_installed(experiment)
     check_forecastable(experiment)
     probes = probes_of(experiment, budget)
@@ -196,9 +230,7 @@ def forecast(
             grid=float(sum(cell.experiment.generations for cell in cells)),
             seconds=work.seconds,
         )
-        made = forecast_of(experiment, known, store, [(probe.cell, probe.generations) for probe in probes], cost)
-        store.write_result("forecast", made.table)
-        return made
+        yield known, [(probe.cell, probe.generations) for probe in probes], cost
     finally:
         store.end()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, MaxNLocator
+from numpy.typing import NDArray
 
 from crossfeed.protocols import Array
 from crossfeed.reporting.drawing.style import (
@@ -180,7 +182,15 @@ def draw_chart(axes: Axes, chart: Chart, looks: Mapping[str, dict[str, Any]] | N
 
 
 @styled
-def landscape_chart(ground: Landscape, best: float, marks: Sequence[Mark], *, title: str, width: float = 5.2) -> Figure:
+def landscape_chart(
+    ground: Landscape,
+    best: float,
+    marks: Sequence[Mark],
+    *,
+    title: str,
+    width: float = 5.2,
+    unsure: NDArray[np.bool_] | None = None,
+) -> Figure:
     """Draw the relative excess over the optimum for all common weights.
 
     Args:
@@ -189,20 +199,23 @@ def landscape_chart(ground: Landscape, best: float, marks: Sequence[Mark], *, ti
         marks: Points to show.
         title: Above it.
         width: The figure's width in inches.
+        unsure: Shape (n, m), where the objective is an extrapolation; default: it is exact.
     """
-    labels = [mark.label for mark in marks]
-    across, top = _even_rows([*labels, "no limit"], width)
+    labels, hatched = [mark.label for mark in marks], "no limit" if unsure is None else "extrapolated"
+    across, top = _even_rows([*labels, hatched], width)
     frame = Frame(width, width - 0.95, 1, left=0.68, top=top, foot=0.5)
     figure, (axes,) = panels(frame, 1)
-    draw_landscape(axes, ground, best, marks)
+    draw_landscape(axes, ground, best, marks, unsure)
     axes.set_title(fitting(title, frame.panel))
     handles: list[Any] = [Line2D([], [], linestyle="", **_mark_look(place)) for place in range(len(marks))]
-    add_legend(figure, [*handles, Patch(facecolor=BAND, hatch="///", edgecolor=SOFT)], [*labels, "no limit"], across)
+    add_legend(figure, [*handles, Patch(facecolor=BAND, hatch="///", edgecolor=SOFT)], [*labels, hatched], across)
     return figure
 
 
 @styled
-def draw_landscape(axes: Axes, ground: Landscape, best: float, marks: Sequence[Mark]) -> Axes:
+def draw_landscape(
+    axes: Axes, ground: Landscape, best: float, marks: Sequence[Mark], unsure: NDArray[np.bool_] | None = None
+) -> Axes:
     """Draw one landscape: labelled levels of the relative excess over the best value.
 
     Args:
@@ -210,6 +223,7 @@ def draw_landscape(axes: Axes, ground: Landscape, best: float, marks: Sequence[M
         ground: The objective.
         best: Its least value.
         marks: Points to show.
+        unsure: Shape (n, m), where the objective is an extrapolation, which is hatched; default: nowhere.
 
     Returns:
         The axes.
@@ -219,6 +233,11 @@ def draw_landscape(axes: Axes, ground: Landscape, best: float, marks: Sequence[M
     edges = [0.0, *_PRICES, np.inf]
     shades = _SHADES(np.linspace(0.0, 1.0, len(edges) - 1))
     axes.contourf(ground.alphas, ground.betas, np.ma.clip(price, 0, 1e9), levels=[*edges[:-1], 1e10], colors=shades)
+    if unsure is not None:
+        with rc_context({"hatch.linewidth": 0.6, "hatch.color": SOFT}):
+            axes.contourf(
+                ground.alphas, ground.betas, unsure.T.astype(float), [0.5, 1.5], colors="none", hatches=["////"]
+            )
     lines = axes.contour(ground.alphas, ground.betas, price, levels=list(_PRICES), colors=INK, linewidths=0.6)
     names = axes.clabel(lines, fmt={each: f"+{100 * each:.0f} %" for each in _PRICES}, fontsize=8)
     for name in names:

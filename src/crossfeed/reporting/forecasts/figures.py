@@ -130,7 +130,10 @@ def regret_figure(framed: Framed, width: float = WIDE) -> Figure | None:
     shown, labels = whole.head(_MIXES), _columns(framed).labels
     numbers = {name: 100 * shown[name] for name in ("value", "lower", "upper")}
     table = shown.assign(label=[labels[int(str(point))] for point in shown.index], **numbers)
-    note = "Mean last loss of all models on private tasks. Lines: 80 % bands; one that reaches below 0 may be as good as the best."
+    note = (
+        "Mean last loss of all models on private tasks. Lines: 80 % bands; one that reaches below 0 may be as good as "
+        "the best."
+    )
     if len(shown) < len(whole):
         note += f" The best {len(shown)} of {len(whole)} mixes."
     return banded_values(table, xlabel="per cent above the best", note=note, width=min(width, 8.4))

@@ -8,7 +8,7 @@ from typing import Any
 from crossfeed.display.formatting import finite_or_null
 from crossfeed.forecasting.answer import Best, Forecast
 
-__all__ = ["fit_rows", "forecast_data"]
+__all__ = ["best_row", "fit_rows", "forecast_data"]
 
 
 def forecast_data(forecast: Forecast) -> dict[str, Any]:
@@ -24,8 +24,8 @@ def forecast_data(forecast: Forecast) -> dict[str, Any]:
         "seed": forecast.seed,
         "records": forecast.table.to_pylist(),
         "fits": fit_rows(forecast),
-        "best_common": _best(forecast.best_common),
-        "best_own": _best(forecast.best_own),
+        "best_common": best_row(forecast.best_common),
+        "best_own": best_row(forecast.best_own),
         "cost": asdict(forecast.cost),
         "notes": list(forecast.notes),
     }
@@ -42,8 +42,12 @@ def fit_rows(forecast: Forecast) -> list[dict[str, Any]]:
     return [asdict(fit) for fit in forecast.fits]
 
 
-def _best(best: Best | None) -> dict[str, Any] | None:
-    """Return the best mix with one row for each entity; None if none was searched for."""
+def best_row(best: Best | None) -> dict[str, Any] | None:
+    """Return the best mix with one row for each entity; None if none was searched for.
+
+    Args:
+        best: The best mix.
+    """
     if best is None:
         return None
     entities = [{"model": name, "alpha": best.alpha[name], "beta": best.beta[name]} for name in best.alpha]

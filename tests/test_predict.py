@@ -526,7 +526,7 @@ def test_plan_speaks_json_and_writes_where_it_is_told(command, tmp_path):
     ("arguments", "word"),
     [
         (["predict", "fake"], "kind: linear"),
-        (["plan", "fake"], "kind: linear"),
+        (["plan", "fake"], "does not train in steps"),
         (["plan", "figure-4", "--objective", "nobody"], "nobody"),
         (["plan", "figure-4", "--free", "gamma"], "fresh_fraction"),
         (["plan", "figure-4", "--free", "fresh_fraction"], "--set ecosystem."),

@@ -20,7 +20,18 @@ from crossfeed.forecasting.identification import Identified
 from crossfeed.protocols import Array
 from crossfeed.theory import Objective
 
-__all__ = ["Judged", "best_common", "best_own", "dispersion", "entity_losses", "judged", "mixed", "private_losses"]
+__all__ = [
+    "Judged",
+    "best_common",
+    "best_own",
+    "dispersion",
+    "entity_losses",
+    "fitted_deviations",
+    "judged",
+    "mixed",
+    "objective_value",
+    "private_losses",
+]
 
 _COARSE: Final = (np.linspace(0, 1, 21), np.linspace(0, 1, 11))
 _NEAR: Final = (np.linspace(-0.05, 0.05, 11), np.linspace(-0.1, 0.1, 11))
@@ -123,7 +134,11 @@ def dispersion(losses: Array, own: Sequence[int]) -> float:
 
 
 def judged(
-    identified: Identified, cells: Sequence[Conditions], own: Sequence[int], objective: Objective = "mean"
+    identified: Identified,
+    cells: Sequence[Conditions],
+    own: Sequence[int],
+    objective: Objective = "mean",
+    fitted: Sequence[Array] | None = None,
 ) -> list[Judged]:
     """Forecast mixes and sum up their last losses, with bands.
 
@@ -132,16 +147,41 @@ def judged(
         cells: What the models of each mix train on.
         own: Index of each entity's private task.
         objective: ``mean``, ``worst`` or an entity's number.
+        fitted: What `fitted_deviations` returns of them, which takes nearly all of the time; default: it is computed.
 
     Returns:
         One for each mix.
     """
-    found = []
+    known = fitted_deviations(identified, cells) if fitted is None else fitted
+    several = zip(cells, identified.forecast(cells), known, strict=True)
+    return [_judged(identified, there, losses[-1], each, own, objective) for there, losses, each in several]
+
+
+def fitted_deviations(identified: Identified, cells: Sequence[Conditions]) -> list[Array]:
+    """Return how sure last losses are as far as the parameters go.
+
+    Args:
+        identified: The surrogate.
+        cells: What the models of each mix train on.
+
+    Returns:
+        For each mix ``(K, Q)`` standard deviations of the logarithms.
+    """
+    found: list[Array] = []
     for first in range(0, len(cells), _AT_ONCE):
-        some = cells[first : first + _AT_ONCE]
-        several = zip(some, identified.forecast(some), identified.deviations(some), strict=True)
-        found += [_judged(identified, there, each[-1], fitted[-1], own, objective) for there, each, fitted in several]
+        found += [each[-1] for each in identified.deviations(cells[first : first + _AT_ONCE])]
     return found
+
+
+def objective_value(losses: Array, own: Sequence[int], objective: Objective) -> float:
+    """Return what is made least.
+
+    Args:
+        losses: ``(K, Q)`` last losses; nan where they are not measured.
+        own: Index of each entity's private task.
+        objective: ``mean``, ``worst`` or an entity's number.
+    """
+    return float(_counted(losses, losses, own, objective).mean())
 
 
 def best_common(
@@ -223,7 +263,7 @@ def _least(
 ) -> tuple[float, float]:
     places = [(float(a), float(b)) for a in alphas for b in (betas if a < 1 else betas[:1])]
     forecasts = identified.forecast([conditions(*place) for place in places])
-    return places[int(np.argmin([_counted(each[-1], each[-1], own, objective).mean() for each in forecasts]))]
+    return places[int(np.argmin([objective_value(each[-1], own, objective) for each in forecasts]))]
 
 
 def _counted(numbers: Array, losses: Array, own: Sequence[int], objective: Objective) -> Array:
@@ -256,7 +296,7 @@ def _judged(
 
     def banded(which: Objective) -> tuple[float, float, float]:
         # Errors of the losses may all go the same way: their deviations are averaged, not those of their mean.
-        value = float(_counted(losses, losses, own, which).mean())
+        value = objective_value(losses, own, which)
         spread = float(np.exp(NORMAL_80 * _counted(deviations, losses, own, which).mean()))
         return value, value / spread, value * spread
 

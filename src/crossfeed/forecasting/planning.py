@@ -21,7 +21,15 @@ from crossfeed.forecasting.answer import Best, Cost, Fit
 from crossfeed.forecasting.ecology import Conditions
 from crossfeed.forecasting.forecasts import notes_on
 from crossfeed.forecasting.identification import Identified, identify
-from crossfeed.forecasting.mixes import Judged, best_common, best_own, judged, mixed
+from crossfeed.forecasting.mixes import (
+    Judged,
+    best_common,
+    best_own,
+    fitted_deviations,
+    judged,
+    mixed,
+    objective_value,
+)
 from crossfeed.forecasting.probing import probed, probes_of
 from crossfeed.forecasting.stored import Known, read_known
 from crossfeed.protocols import Array, Progress, Store
@@ -48,8 +56,8 @@ class ForecastPlan:
         common: The best alpha and beta that all entities share.
         own: The best alpha and beta of each entity, for the same objective.
         landscape: ``alpha, beta, value, lower, upper, price, dispersion, extrapolated`` of common weights, alpha in
-            steps of 0.05 and beta of 0.1: the objective, the ends of its band, its relative excess over the common
-            optimum's, how unlike the models are (see `crossfeed.forecasting.mixes.dispersion`), and whether some task
+            steps of 0.05 and beta of 0.1: the objective, the ends of its band (between steps of 0.1 and 0.2 what the
+            parameters leave open is interpolated), its relative excess over the common optimum's, how unlike the models are (see `crossfeed.forecasting.mixes.dispersion`), and whether some task
             gets no real data, so that what is forgotten of it is an extrapolation.
         prices: ``where, alpha, beta`` and the same, of the common and the per-entity optimum and of the first cell as
             it is described; here the price is the excess over the per-entity optimum's. Alpha and beta are nan where
@@ -279,9 +287,15 @@ class _Ground:
 
     def _landscape(self, best: float) -> pd.DataFrame:
         places = [(float(alpha), float(beta)) for alpha in _ALPHAS for beta in _BETAS]
-        searched = [place for place in places if place[0] < 1 or place[1] == 0]  # at alpha = 1 beta has no effect
-        found = dict(zip(searched, self._judged([self._mixed(*place) for place in searched]), strict=True))
-        rows = [(*place, *_numbers(found[place] if place in found else found[1.0, 0.0], best)) for place in places]
+        cells = [self._mixed(*place) for place in places]
+        # What the parameters leave open changes slowly from mix to mix, and takes long to compute.
+        shape = len(_ALPHAS), len(_BETAS)
+        every_second = [k for k in range(len(cells)) if k // shape[1] % 2 == 0 and k % shape[1] % 2 == 0]
+        known = np.stack(fitted_deviations(self.identified, [cells[k] for k in every_second]))
+        coarse = known.reshape((shape[0] + 1) // 2, (shape[1] + 1) // 2, *known.shape[1:])
+        fitted = _between(_between(coarse).swapaxes(0, 1)).swapaxes(0, 1).reshape(len(cells), *known.shape[1:])
+        found = judged(self.identified, cells, self.own, self.objective, list(fitted))
+        rows = [(*place, *_numbers(there, best)) for place, there in zip(places, found, strict=True)]
         return pd.DataFrame(rows, columns=["alpha", "beta", *_NUMBERS])
 
     def _prices(self, found: dict[str, Judged], common: Best, own: Best) -> pd.DataFrame:
@@ -311,8 +325,8 @@ class _Ground:
     ) -> tuple[float, float]:
         """Return the ends of the values around the best one, without a gap, that are within its band."""
         values = np.unique(np.append(grid, at))
-        forecasts = self._judged([self._mixed(*place(float(each))) for each in values])
-        within = np.array([each.value <= best.upper for each in forecasts])
+        forecasts = self.identified.forecast([self._mixed(*place(float(each))) for each in values])
+        within = [objective_value(each[-1], self.own, self.objective) <= best.upper for each in forecasts]
         middle = int(np.searchsorted(values, at))
         below = next((k for k in range(middle, -1, -1) if not within[k]), -1) + 1
         above = next((k for k in range(middle, len(values)) if not within[k]), len(values)) - 1
@@ -334,6 +348,13 @@ _NUMBERS: Final = ("value", "lower", "upper", "price", "dispersion", "extrapolat
 
 def _numbers(there: Judged, best: float) -> tuple[float, float, float, float, float, bool]:
     return there.value, there.lower, there.upper, there.value / best - 1, there.dispersion, there.extrapolated
+
+
+def _between(values: Array) -> Array:
+    """Return values along the first axis with the means of neighbours between them."""
+    finer = np.empty((2 * len(values) - 1, *values.shape[1:]))
+    finer[::2], finer[1::2] = values, (values[1:] + values[:-1]) / 2
+    return finer
 
 
 def _one(values: Array) -> float:

@@ -70,7 +70,7 @@ class Trajectory:
 
 @dataclass(frozen=True, eq=False)
 class _Teachers:
-    """The optima that synthetic texts have: ``(P, R, K, D)`` the authors' r of their own tasks, ``(P, R, K)`` their v."""
+    """The optima of synthetic texts: ``(P, R, K, D)`` the authors' r of their own tasks, ``(P, R, K)`` their v."""
 
     residual: Numbers
     excess: Numbers

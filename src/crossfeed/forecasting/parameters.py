@@ -40,21 +40,21 @@ class _Expected:
 
 _EXPECTED: Final[Mapping[str, _Expected]] = {
     "floor": _Expected(0.8, 0.31),  # of an own task, in terms of its loss after generation 0
-    "floor, not owned": _Expected(1.07, 0.14),
-    "b": _Expected(0.898, 1),  # in terms of what makes the base's loss
+    "floor, not owned": _Expected(1.1, 0.14),
+    "b": _Expected(0.9, 1.0),  # in terms of what makes the base's loss
     "kappa": _Expected(0.1, 0.5),
-    "g": _Expected(1.93, 0.43),
-    "rate": _Expected(6, 0.7),
-    "q": _Expected(0.0178, 0.1),
-    "l": _Expected(150, 0.5),
-    "slow": _Expected(0.2, 0.5),
+    "g": _Expected(1.9, 0.72),
+    "rate": _Expected(6.0, 0.7),
+    "q": _Expected(0.011, 0.1),
+    "l": _Expected(150.0, 0.5),
+    "slow": _Expected(0.13, 0.36),
     "slowness": _Expected(0.05, 0.5),
-    "zeta": _Expected(0.0157, 0.39),
-    "psi": _Expected(0.537, 0.25),
-    "d": _Expected(0.355, 0.6),
-    "d, public": _Expected(0.188, 1),
-    "rho": _Expected(0.0636, 0.48),
-    "rho, public": _Expected(0.467, 0.5),
+    "zeta": _Expected(0.016, 0.39),
+    "psi": _Expected(0.54, 0.25),
+    "d": _Expected(0.36, 0.6),
+    "d, public": _Expected(0.26, 0.8),
+    "rho": _Expected(0.053, 0.48),
+    "rho, public": _Expected(0.47, 0.5),
 }
 _SIGNED: Final = frozenset({"kappa", "zeta", "psi"})
 

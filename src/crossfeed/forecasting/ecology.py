@@ -1,4 +1,4 @@
-"""What the surrogate is told of an ecosystem: tasks, sizes, and which data each model trains on at every generation.
+"""The ecosystem as the surrogate is told of it: tasks, sizes, and which data each model trains on at every generation.
 
 Everything about a mixture enters by its weights alone: alpha, beta, their schedules, shares, fresh data, history. So a
 cell of a grid, to the surrogate, is three arrays (`Conditions`).
@@ -22,7 +22,7 @@ __all__ = ["Conditions", "Ecology", "conditions_of"]
 
 @dataclass(frozen=True, eq=False)
 class Ecology:
-    """What all cells of an experiment have in common.
+    """The facts that all cells of an experiment have in common.
 
     Attributes:
         own: ``(K,)`` index of each entity's private task.
@@ -57,7 +57,7 @@ class Ecology:
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
-    """What the entities of one cell train on, generation by generation.
+    """The training data of the entities of one cell, generation by generation.
 
     Attributes:
         real: ``(T, K, Q)`` weights of each task's real data in the training sets of generations 1, ..., T.

@@ -26,7 +26,7 @@ __all__ = ["Identified", "identify"]
 
 _STEP: Final = 1e-30
 _NOISE: Final = 0.03
-"""What a weighted difference of logarithms may be by chance; a parameter at its width from what is expected counts as
+"""The size of a weighted difference of logarithms by chance; a parameter at its width from what is expected counts as
 much."""
 
 _SOFT: Final = 0.1  # beyond it differences count linearly

@@ -1,4 +1,4 @@
-"""What is known of an ecosystem's losses: learning curves within generations, and the losses after them."""
+"""All that is known of an ecosystem's losses: learning curves within generations, and the losses after them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's store knows of its losses: the ecology that a forecast needs, and all observations of one seed."""
+"""A run's store as a forecast reads it: the ecology that a forecast needs, and all observations of one seed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SAMPLE: Final = 256
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What a forecast knows of the cells of one seed before any is run.
+    """The cells of one seed, and all that a forecast knows of them before any is run.
 
     Attributes:
         cells: The cells of the seed.

@@ -16,7 +16,7 @@ from crossfeed.records import state_scope_of
 __all__ = ["METRICS", "TracingLearner", "losses_of", "measured_on", "read_curve", "traced"]
 
 METRICS: Final = ("loss", "completion_loss")
-"""What is traced."""
+"""The metrics that are traced."""
 
 INITIAL_MARKS: Final = (0.02, 0.07, 0.2, 0.32, 0.5, 0.75, 1.0)
 """Shares of the training steps of generation 0 at which models are looked at."""

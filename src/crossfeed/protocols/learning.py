@@ -254,6 +254,9 @@ class TracedLearner(Learner, Protocol):
             n: The number of drawn items.
             generation: The generation t.
             entity: The entity's index k.
+
+        Returns:
+            A number of steps of at least 1.
         """
         ...
 

@@ -70,7 +70,7 @@ class Trajectory:
 
 @dataclass(frozen=True, eq=False)
 class _Teachers:
-    """The authors as their texts teach them: ``(P, R, K, D)`` the authors' r of their own tasks, ``(P, R, K)`` their v."""
+    """The authors as they teach: ``(P, R, K, D)`` the authors' r of their own tasks, ``(P, R, K)`` their v."""
 
     residual: Numbers
     excess: Numbers

@@ -31,7 +31,7 @@ class Stages:
     """Progress that keeps the names of stages, and may stop the work in one of them.
 
     Args:
-        stop_in: The name of a stage.
+        stop_in: The name of a stage, or the beginning of a line that is logged.
         time: How many times it has to have begun.
     """
 
@@ -50,4 +50,5 @@ class Stages:
         advance(0)
 
     def log(self, text):
-        pass
+        if self._stop_in and text.startswith(self._stop_in):
+            raise Interrupted(text)

@@ -137,6 +137,17 @@ def test_a_forecast_that_was_stopped_goes_on_to_the_same_table(stage, time, fore
     assert rows(again.table) == rows(forecasted[1].table)
 
 
+def test_a_probe_that_was_stopped_once_it_was_measured_leaves_no_states(tmp_path, cache):
+    (probe,) = [probe for probe in probes_of(small(), BUDGET) if not probe.on_grid]
+    store = open_store(tmp_path / "run")
+    with pytest.raises(Interrupted):
+        forecast(small(), store, budget=BUDGET, cache=cache, progress=Stages(f"{probe.cell.name} t=1/1"))
+    assert is_done(store, probe)
+    assert store.has_states(probe.cell.name, 1)
+    forecast(small(), store, budget=BUDGET, cache=cache)
+    assert not store.has_states(probe.cell.name, 1)
+
+
 @pytest.mark.parametrize(
     "change",
     [

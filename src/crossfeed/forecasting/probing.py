@@ -243,12 +243,13 @@ class _Probing:
         left = [probe for probe in probes if not is_done(store, probe)]
         if left:
             begin_sitting(store)
-        for probe in left:
-            tracing = TracingLearner(learner, probe.cell, prepared.tasks, store)
-            runner = session.runner(replace(prepared, cell=probe.cell), cast(Learner, tracing))
-            runner.run(until=probe.generations)
-            store.drop_document(f"status/{probe.cell.name}")
-            if not probe.on_grid:
+        for probe in probes:
+            if probe in left:
+                tracing = TracingLearner(learner, probe.cell, prepared.tasks, store)
+                runner = session.runner(replace(prepared, cell=probe.cell), cast(Learner, tracing))
+                runner.run(until=probe.generations)
+                store.drop_document(f"status/{probe.cell.name}")
+            if not probe.on_grid:  # also those of a probe that was stopped once all of it was measured
                 for generation in range(1, probe.generations + 1):
                     store.drop_states(state_scope_of(probe.cell, generation), generation)
         session.log_damage()

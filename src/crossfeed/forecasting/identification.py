@@ -25,7 +25,7 @@ from crossfeed.protocols import Array
 __all__ = ["Identified", "identify"]
 
 _STEP: Final = 1e-30
-_NOISE: Final = 0.03
+_NOISE: Final = 0.045
 """Size that a weighted difference of logarithms has by chance; a parameter at its width from what is expected counts as
 much."""
 

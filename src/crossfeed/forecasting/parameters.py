@@ -39,20 +39,22 @@ class _Expected:
 
 
 _EXPECTED: Final[Mapping[str, _Expected]] = {
-    "floor": _Expected(0.8, 0.15),  # of an own task, in terms of its loss after generation 0
-    "floor, not owned": _Expected(0.98, 0.15),
-    "b": _Expected(1.0, 1.0),  # in terms of what makes the base's loss
+    "floor": _Expected(0.8, 0.31),  # of an own task, in terms of its loss after generation 0
+    "floor, not owned": _Expected(1.1, 0.14),
+    "b": _Expected(0.9, 1.0),  # in terms of what makes the base's loss
     "kappa": _Expected(0.1, 0.5),
-    "g": _Expected(4.0, 1.0),
+    "g": _Expected(1.9, 0.72),
     "rate": _Expected(6.0, 0.7),
-    "q": _Expected(0.03, 0.1),
-    "l": _Expected(120.0, 0.5),
-    "zeta": _Expected(0.2, 0.5),
-    "psi": _Expected(0.5, 0.3),
-    "d": _Expected(0.4, 1.0),
-    "d, public": _Expected(0.12, 1.0),
-    "rho": _Expected(0.04, 0.5),
-    "rho, public": _Expected(0.32, 0.7),
+    "q": _Expected(0.011, 0.1),
+    "l": _Expected(150.0, 0.5),
+    "slow": _Expected(0.13, 0.36),
+    "slowness": _Expected(0.05, 0.5),
+    "zeta": _Expected(0.016, 0.39),
+    "psi": _Expected(0.54, 0.25),
+    "d": _Expected(0.36, 0.6),
+    "d, public": _Expected(0.26, 0.8),
+    "rho": _Expected(0.053, 0.48),
+    "rho, public": _Expected(0.47, 0.5),
 }
 _SIGNED: Final = frozenset({"kappa", "zeta", "psi"})
 
@@ -157,7 +159,7 @@ def layout_of(ecology: Ecology, first: Array) -> Layout:
     else:
         _add_shared_profile(layout, lacking)
     layout.add("kappa", _interference(ecology, few), _EXPECTED["kappa"].value, _EXPECTED["kappa"].width)
-    for name in ("g", "rate", "l", "zeta", "psi"):
+    for name in ("g", "rate", "l", "slow", "slowness", "zeta", "psi"):
         layout.add(name, one, _EXPECTED[name].value, _EXPECTED[name].width)
     layout.add("q", np.arange(K) if few else np.zeros(K, np.int64), _EXPECTED["q"].value, _EXPECTED["q"].width)
     kind = np.where(each == ecology.public, 1, np.where(owned, 0, 2))

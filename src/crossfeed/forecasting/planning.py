@@ -56,9 +56,10 @@ class ForecastPlan:
         common: The best alpha and beta that all entities share.
         own: The best alpha and beta of each entity, for the same objective.
         landscape: ``alpha, beta, value, lower, upper, price, dispersion, extrapolated`` of common weights, alpha in
-            steps of 0.05 and beta of 0.1: the objective, the ends of its band (between steps of 0.1 and 0.2 what the
-            parameters leave open is interpolated), its relative excess over the common optimum's, how unlike the models are (see `crossfeed.forecasting.mixes.dispersion`), and whether some task
-            gets no real data, so that what is forgotten of it is an extrapolation.
+            steps of 0.05 and beta of 0.1: the objective, the ends of its band (what the parameters leave open is
+            computed in steps of twice that, and interpolated), its relative excess over the common optimum's, how
+            unlike the models are (see `crossfeed.forecasting.mixes.dispersion`), and whether some task gets no real
+            data, so that what is forgotten of it is an extrapolation.
         prices: ``where, alpha, beta`` and the same, of the common and the per-entity optimum and of the first cell as
             it is described; here the price is the excess over the per-entity optimum's. Alpha and beta are nan where
             entities or generations differ.

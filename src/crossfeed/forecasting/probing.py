@@ -23,7 +23,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.forecasting.answer import Cost, Forecast
 from crossfeed.forecasting.forecasts import ProbedCells, forecast_of
 from crossfeed.forecasting.stored import Known, elsewhere, keep_known, read_known
-from crossfeed.forecasting.tracing import TracingLearner, traced
+from crossfeed.forecasting.tracing import METRICS, TracingLearner, traced
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.protocols import Learner, Progress, Store
 from crossfeed.records import is_measured, state_scope_of
@@ -68,19 +68,24 @@ def check_forecastable(experiment: Experiment) -> None:
         raise InvalidInput("generations: 0: there is nothing to forecast; give at least 1")
     if "loss" not in experiment.metrics:
         raise InvalidInput(f"metrics: {', '.join(experiment.metrics)}: a forecast is of the loss; add loss to them")
-    if experiment.ecosystem.curation:
+    rare = [name for name in METRICS if name in experiment.metrics and experiment.metrics[name].every > 1]
+    if rare:
         raise InvalidInput(
-            f"ecosystem.curation: {', '.join(experiment.ecosystem.curation)}: a forecast knows of a mixture by its "
-            "weights alone, not by which items pass; leave the filters out"
+            f"metrics.{rare[0]}.every: {experiment.metrics[rare[0]].every}: a forecast needs the loss after every "
+            "generation; leave it out, or give 1"
+        )
+    filters = dict.fromkeys(name for cell in experiment.cells() for name in cell.experiment.ecosystem.curation)
+    if filters:
+        raise InvalidInput(
+            f"ecosystem.curation: {', '.join(filters)}: a forecast knows of a mixture by its weights alone, not by "
+            "which items pass; leave the filters out"
         )
     own = {str(each) for each in experiment.learners}
     if experiment.learner.other_units and len(own) > 1:
         raise InvalidInput(
             f"the entities' learners differ: {experiment.learner.other_units}; a forecast needs losses in one unit"
         )
-    others = [
-        path for path in experiment.grid if not path.startswith("ecosystem.") and path not in ("n", "generations")
-    ]
+    others = [path for path in experiment.grid if not _is_of_mixtures(path)]
     if others:
         raise InvalidInput(
             f"grid: {', '.join(others)}: a forecast goes from one mixture to another, with all else the same; fix "
@@ -92,6 +97,12 @@ def check_forecastable(experiment: Experiment) -> None:
             f"grid: {', '.join(experiment.grid)}: its cells do not begin at the same generation 0, which they are "
             "forecast from; fix what changes it, such as ecosystem.initial_beta or initial_n"
         )
+
+
+def _is_of_mixtures(path: str) -> bool:
+    """Return True if a field of the grid changes weights, sizes or lengths, but no learner."""
+    parts = path.split(".")
+    return path in ("n", "generations") or (parts[0] == "ecosystem" and "learner" not in parts)
 
 
 def probes_of(experiment: Experiment, budget: float) -> list[Probe]:
@@ -117,9 +128,10 @@ def probes_of(experiment: Experiment, budget: float) -> list[Probe]:
     probes = []
     longest = max(cell.experiment.generations for cell in cells)
     for (alpha, beta), count_here in wanted.items():
-        same = [cell for cell in cells if _has_weights(cell.experiment, alpha, beta)]
         generations = min(count_here, longest)
-        if same and same[0].experiment.generations >= generations:
+        long = [cell for cell in cells if cell.experiment.generations >= generations]
+        same = [cell for cell in long if _has_weights(cell.experiment, alpha, beta)]
+        if same:
             probes.append(Probe(same[0], generations, on_grid=True))
         else:
             probes.append(Probe(_off_grid(cells[0], alpha, beta, generations), generations, on_grid=False))
@@ -263,12 +275,13 @@ class _Probing:
         left = [probe for probe in probes if not is_done(store, probe)]
         if left:
             begin_sitting(store)
-        for probe in left:
-            tracing = TracingLearner(learner, probe.cell, prepared.tasks, store)
-            runner = session.runner(replace(prepared, cell=probe.cell), cast(Learner, tracing))
-            runner.run(until=probe.generations)
-            store.drop_document(f"status/{probe.cell.name}")
-            if not probe.on_grid:
+        for probe in probes:
+            if probe in left:
+                tracing = TracingLearner(learner, probe.cell, prepared.tasks, store)
+                runner = session.runner(replace(prepared, cell=probe.cell), cast(Learner, tracing))
+                runner.run(until=probe.generations)
+                store.drop_document(f"status/{probe.cell.name}")
+            if not probe.on_grid:  # also those of a probe that was stopped once all of it was measured
                 for generation in range(1, probe.generations + 1):
                     store.drop_states(state_scope_of(probe.cell, generation), generation)
         session.log_damage()

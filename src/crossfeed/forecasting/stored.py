@@ -158,9 +158,9 @@ def keep_known(context: CellContext, learner: TracedLearner, cells: Sequence[Cel
         cells: All cells of the seed.
         store: The store of the run.
     """
-    if store.read_document(_name(context.cell)) is not None:
-        return
     experiment, tasks = context.cell.experiment, list(context.tasks)
+    if _is_whole(store.read_document(_name(context.cell)), cells, tasks):
+        return
     entities = range(len(context.entities))
     base: dict[str, list[list[float | None]]] = {m: [[None] * len(tasks) for _ in entities] for m in METRICS}
     states = learner.start(entities)
@@ -176,10 +176,7 @@ def keep_known(context: CellContext, learner: TracedLearner, cells: Sequence[Cel
     def steps(size: int, generation: int, k: int) -> int:
         return learner.training_steps(learner.examples_read(size, generation, k), generation, k)
 
-    sizes = [
-        {cell.experiment.size(t, k) for cell in cells for t in range(1, cell.experiment.generations + 1)}
-        for k in entities
-    ]
+    sizes = [{cell.experiment.size(t, k) for cell in cells for t in _with_zero(cell)} for k in entities]
     document = {
         "tasks": tasks,
         "base": base,
@@ -203,15 +200,35 @@ def read_known(store: Store, experiment: Experiment, seed: int) -> Known | None:
         What is known; None if it was not looked at yet.
     """
     cells = tuple(cell for cell in experiment.cells() if cell.seed == seed)
-    document = store.read_document(_name(cells[0]))
-    if document is None or document.get("tasks") != _tasks_of(experiment):
+    document, tasks = store.read_document(_name(cells[0])), [*experiment.tasks, PUBLIC]
+    if document is None or not _is_whole(document, cells, tasks):
         return None
-    return Known(cells, tuple(document["tasks"]), document)
+    return Known(cells, tuple(tasks), document)
 
 
-def _tasks_of(experiment: Experiment) -> list[str]:
-    """Return the names of the tasks in the order of a cell's tasks."""
-    return [*experiment.tasks, PUBLIC]
+def _is_whole(document: Mapping[str, Any] | None, cells: Sequence[Cell], tasks: Sequence[str]) -> bool:
+    """Return True if a document holds all that `Known` reads: whoever made the folder may have written anything."""
+    if document is None or document.get("tasks") != list(tasks):
+        return False
+    entities = range(len(cells[0].experiment.ecosystem.names))
+    sizes = [(k, cell.experiment.size(t, k)) for cell in cells for t in _with_zero(cell) for k in entities]
+    expected = {"tokens": (len(tasks),), "steps": (len(entities),)}
+    try:
+        shapes = {name: np.array(document[name], dtype=np.float64).shape for name in expected}
+        base = {np.array(document["base"][metric], dtype=np.float64).shape for metric in METRICS}
+        counts = [float(document["later"][k][str(size)]) for k, size in sizes]
+        guess = document["guess"] is None or float(document["guess"]) > 0
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return False
+    return shapes == expected and base == {(len(entities), len(tasks))} and min(counts) > 0 and guess
+
+
+def _with_zero(cell: Cell) -> range:
+    """Return the generations whose sizes of training sets are looked up.
+
+    Those of generation 0 are as well: where sets grow, probes that the grid lacks keep that size.
+    """
+    return range(cell.experiment.generations + 1)
 
 
 def _name(cell: Cell) -> str:

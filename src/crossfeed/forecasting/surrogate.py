@@ -4,7 +4,7 @@ A model is a point :math:`c \in R^{Q \times D}`: for each of Q tasks its progres
 :math:`\lambda_i` form a geometric grid; c = 0 is the base. Of task s in mode i it lacks
 
 .. math:: r_{s,i} = c_{s,i} + \phi_i \sum_{m \ne s} \kappa_{s,m} c_{m,i} - b_{s,i}, \qquad
-          L_s = f_s + \sum_i r_{s,i}^2 + v_s
+          L_s = f_s + \sum_i r_{s,i}^2 + v_{s,1} + v_{s,2}
 
 with :math:`\phi_i = (\lambda_i/\lambda_D)^\zeta`. Real data of a task pull r to 0, an author's texts to the author's
 own r, each in proportion to its share W of the tokens, so that teachers bound their students. Per step, and per unit of
@@ -13,13 +13,15 @@ Adam's normalisation :math:`\eta`,
 .. math:: \dot c_{m,i} = -\eta \lambda_i \sum_s \partial_m r_{s,i} \, [W_s r_{s,i} - \sum_j W_{s,j} r^{(j)}_{s,i}]
           - (1 - W_m) \rho_m (\lambda_i/\lambda_D)^\psi (1 - E_m/E^{max}_m)_+
 
-          \dot v_s = -\eta \ell (W_s v_s - \sum_j W_{s,j} (v^{(j)}_s + q_j)) + (1 - W_s) d_s (1 - E_s/E^{max}_s)_+
+          \dot v_{s,a} = -\eta \ell_a (W_s v_{s,a} - \sum_j W_{s,j} (v^{(j)}_{s,a} + q_j [a = 1]))
+          + \sigma_a (1 - W_s) d_s (1 - E_s/E^{max}_s)_+
 
           \eta^{-2} = \text{mean over the steps of this generation of} \sum_s W_s (f_s + g E_s), \qquad E_s = L_s - f_s
 
 The first line is learning, interference (kappa) and forgetting that accelerates (rho: a drift of r, whose loss grows
-with the square of the steps); the second forgetting that is steady (d) and what one generation of sampling costs (q).
-Losses saturate at that of a uniform guess.
+with the square of the steps); the second forgetting that is steady (d), a part of which (sigma_2) is made good more
+slowly than the rest (l_2 < l_1), and what one generation of sampling costs (q). Losses saturate at that of a uniform
+guess.
 
 Parameters have a leading axis of P sets, over which everything is batched: values and exact derivatives (complex steps,
 see `crossfeed.forecasting.identification`) come from one pass.
@@ -59,7 +61,7 @@ class Trajectory:
 
     Attributes:
         progress: ``(P, R, Q, D)`` c of every parameter set and model (row).
-        excess: ``(P, R, Q)`` v.
+        excess: ``(P, R, Q, 2)`` v.
         losses: ``(P, S, R, Q)`` losses at the end of every substep.
     """
 
@@ -70,7 +72,7 @@ class Trajectory:
 
 @dataclass(frozen=True, eq=False)
 class _Teachers:
-    """The optima that synthetic texts have: ``(P, R, K, D)`` the authors' r of their own tasks, ``(P, R, K)`` their v."""
+    """The optima of synthetic texts: ``(P, R, K, D)`` the authors' r of their own tasks, ``(P, R, K, 2)`` their v."""
 
     residual: Numbers
     excess: Numbers
@@ -101,7 +103,7 @@ class Surrogate:
         ecology, named = self._ecology, self._named(parameters)
         sets, K = len(parameters), ecology.entities
         progress = np.zeros((sets, K, ecology.tasks, len(self._rates)), parameters.dtype)
-        excess = np.zeros((sets, K, ecology.tasks), parameters.dtype)
+        excess = np.zeros((sets, K, ecology.tasks, 2), parameters.dtype)
         nothing = np.zeros((K, K))
         return self._flow(named, progress, excess, ecology.initial, nothing, None, ecology.initial_steps, INITIAL_ENDS)
 
@@ -134,19 +136,26 @@ class Surrogate:
             if pooled.any():  # older pools are drawn from as often as the newest
                 taught = [own_c, own_v] if t == 0 else [a + b for a, b in zip(taught, (own_c, own_v), strict=True)]
                 own_c = np.where(pooled[:, None, None], taught[0] / (t + 1), own_c)
-                own_v = np.where(pooled[:, None], taught[1] / (t + 1), own_v)
+                own_v = np.where(pooled[:, None, None], taught[1] / (t + 1), own_v)
             count = len(left) * K
             teachers = _Teachers(
                 np.repeat(own_c, K, axis=1).reshape(sets, count, K, D),
-                np.repeat(own_v, K, axis=1).reshape(sets, count, K),
+                np.repeat(own_v, K, axis=1).reshape(sets, count, K, 2),
             )
             real, synthetic, steps = (
                 np.concatenate([getattr(cells[i], name)[t] for i in left]) for name in ("real", "synthetic", "steps")
             )
             after = self._flow(
-                named, c.reshape(sets, count, Q, D), v.reshape(sets, count, Q), real, synthetic, teachers, steps, ENDS
+                named,
+                c.reshape(sets, count, Q, D),
+                v.reshape(sets, count, Q, 2),
+                real,
+                synthetic,
+                teachers,
+                steps,
+                ENDS,
             )
-            c, v = after.progress.reshape(sets, len(left), K, Q, D), after.excess.reshape(sets, len(left), K, Q)
+            c, v = after.progress.reshape(sets, len(left), K, Q, D), after.excess.reshape(sets, len(left), K, Q, 2)
             yield left, after.losses.reshape(sets, len(ENDS), len(left), K, Q)
 
     def base(self, parameters: Numbers) -> Numbers:
@@ -166,6 +175,8 @@ class Surrogate:
         named["phi"] = self._relative ** named["zeta"][:, None]
         named["profile"] = self._relative ** named["psi"][:, None]
         named["rates"] = self._rates * named["rate"][:, None]
+        named["relaxation"] = np.stack([named["l"], named["l"] * named["slowness"]], axis=-1)
+        named["split"] = np.stack([1 - named["slow"], named["slow"]], axis=-1)
         named["ceiling"] = self._layout.ceiling - named["floor"]
         return named
 
@@ -201,7 +212,7 @@ class Surrogate:
         Args:
             named: The parameters.
             c: ``(P, R, Q, D)`` progress.
-            v: ``(P, R, Q)`` excess.
+            v: ``(P, R, Q, 2)`` excess.
             real: ``(R, Q)`` weights of real items.
             synthetic: ``(R, K)`` weights of the authors' items.
             teachers: The authors; None where there are no synthetic items.
@@ -214,18 +225,19 @@ class Surrogate:
         if teachers is not None:
             for j, task in enumerate(own):
                 pull[:, :, task] += Wj[:, j, None] * teachers.residual[:, :, j]
-                pull_v[:, :, task] += Wj[:, j] * (teachers.excess[:, :, j] + named["q"][:, None, j])
+                pull_v[:, :, task] += Wj[:, j, None] * teachers.excess[:, :, j]
+                pull_v[:, :, task, 0] += Wj[:, j] * named["q"][:, None, j]
         phi, profile = named["phi"][:, None, None], named["profile"][:, None, None]
         transposed = np.swapaxes(named["kappa"], -1, -2)[:, None]
         stiffness = W[..., None] + phi**2 * np.matmul(transposed**2, W[:, :, None])
         floor, rates = named["floor"][:, None], named["rates"][:, None, None]
         drift, steady = (1 - W) * named["rho"][:, None] / unit, (1 - W) * named["d"][:, None] / unit
-        relaxation = named["l"][:, None, None] / unit
+        relaxation, split = named["relaxation"][:, None, None] / unit, named["split"][:, None, None]
         r = self._residual(named, c)
         losses, begin, total = [], 0.0, 0.0
         for end in ends:
             h = (end - begin) * steps
-            E = (r**2).sum(axis=-1) + v
+            E = (r**2).sum(axis=-1) + v.sum(axis=-1)
             total = total + (W * (floor + named["g"][:, None, None] * E)).sum(axis=-1) * (end - begin)
             eta = 1 / np.sqrt(total / end)
             left = _positive(1 - E / named["ceiling"][:, None])
@@ -233,10 +245,10 @@ class Surrogate:
             a = (h * eta)[:, :, None, None] * rates
             force = (h[:, None] * drift * left)[..., None] * profile
             c = c - (a * (x + phi * np.matmul(transposed, x)) + force) / (1 + a * stiffness)
-            relaxed = (h * eta)[..., None] * relaxation
-            v = (v + h[:, None] * steady * left + relaxed * pull_v) / (1 + relaxed * W)
+            relaxed = (h * eta)[..., None, None] * relaxation
+            v = (v + (h[:, None] * steady * left)[..., None] * split + relaxed * pull_v) / (1 + relaxed * W[..., None])
             r = self._residual(named, c)
-            losses.append(floor + (r**2).sum(axis=-1) + v)
+            losses.append(floor + (r**2).sum(axis=-1) + v.sum(axis=-1))
             begin = end
         return Trajectory(c, v, np.stack(losses, axis=1))
 

@@ -197,6 +197,7 @@ def read_curve(store: Store, cell: Cell, generation: int, tasks: Sequence[str]) 
         curve = {name: np.array(document[name], dtype=np.float64) for name in ("marks", "steps", *METRICS)}
     except (KeyError, TypeError, ValueError):  # whoever made the folder may have written anything
         return None
-    shape = len(curve["marks"]), entities, len(tasks)
-    fits = len(curve["steps"]) == entities and all(curve[metric].shape == shape for metric in METRICS)
+    shape = curve["marks"].size, entities, len(tasks)
+    fits = curve["marks"].ndim == 1 and curve["steps"].shape == (entities,)
+    fits = fits and all(curve[metric].shape == shape for metric in METRICS)
     return curve if fits else None

@@ -215,7 +215,18 @@ class PerEntityLearner:
         """
         return self._updated(states, sets, keys, lambda learner, places, *given: learner.update(*given, generation))
 
-    def trace(
+    @property
+    def trace(self) -> Callable[..., list[Member]]:
+        """Training as `update` does, which shows states from within: `crossfeed.protocols.TracedLearner.trace`.
+
+        Raises:
+            AttributeError: One of the learners does not train in steps.
+        """
+        if not all(hasattr(learner, "trace") for learner in self.learners):
+            raise AttributeError("trace: one of the learners does not train in steps")
+        return self._trace
+
+    def _trace(
         self,
         states: Sequence[Member],
         sets: Sequence[TrainingSet],
@@ -223,22 +234,6 @@ class PerEntityLearner:
         generation: int,
         observer: Observer,
     ) -> list[Member]:
-        """Train as `update` does, and show states from within.
-
-        Args:
-            states: One state for each training set.
-            sets: Training sets.
-            keys: One key for each state.
-            generation: The generation t.
-            observer: Is shown the states that it asks for.
-
-        Returns:
-            New states in the order of `states`.
-
-        Raises:
-            Diverged: A loss is no longer finite; it names the entity by its index among `states`.
-        """
-
         def traced(learner: TracedLearner, places: list[int], *given: Any) -> list[State]:
             own, drawn, seeds = given
             return learner.trace(own, drawn, seeds, generation, _OfGroup(observer, states[places[0]].group, places))

@@ -3,8 +3,9 @@
 # ruff: noqa: S101, D102 - tests assert, and their names say what
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from crossfeed.display.progress import Silent
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import address, item_keys
-from crossfeed.protocols import LearnerContext, State, TrainingSet
+from crossfeed.protocols import LearnerContext, State, TracedLearner, TrainingSet
 
 __all__ = ["LearnerContract"]
 
@@ -61,6 +62,14 @@ class LearnerContract:
         """States after generation 0."""
         return update(context, 0, _start(context), sets)
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def learner(cls, context: CellContext) -> TracedLearner:
+        """The learner, if it trains in steps that can be looked at."""
+        if not hasattr(context.learner, "trace"):
+            pytest.skip("a learner without trace, which a forecast needs and a run does not")
+        return cast(TracedLearner, context.learner)
+
     def test_entities_that_are_described_alike_start_from_one_base(self, context: CellContext) -> None:
         table = _losses(context, _start(context))
         np.testing.assert_array_equal(table[1:2], _losses(context, context.learner.start([1])))
@@ -86,6 +95,40 @@ class LearnerContract:
         key = address(context.cell.seed, "update", 0, context.entities[1])
         alone = context.learner.update(context.learner.start([1]), sets[1:2], [key], 0)
         np.testing.assert_array_equal(_losses(context, alone)[0], _losses(context, trained)[1])
+
+    def test_a_learner_that_is_looked_at_trains_to_the_same_states(
+        self, context: CellContext, learner: TracedLearner, sets: list[TrainingSet], trained: list[State]
+    ) -> None:
+        names = context.entities
+        keys = [address(context.cell.seed, "update", 0, name) for name in names]
+        states, before = _start(context), _losses(context, _start(context))
+        seen = _Seen()
+        traced = learner.trace(states, sets, keys, 0, seen)
+        np.testing.assert_array_equal(_losses(context, traced), _losses(context, trained))
+        np.testing.assert_array_equal(_losses(context, states), before)
+        sizes = [context.cell.experiment.size(0, k) for k in range(len(names))]
+        told = [learner.training_steps(learner.examples_read(n, 0, k), 0, k) for k, n in enumerate(sizes)]
+        assert seen.steps == dict(enumerate(told))
+        for k, state in enumerate(traced):
+            shown = seen.shown[k]
+            assert [step for step, _ in shown] == sorted(set(_Seen.wanted(told[k])))
+            table = _losses(context, [each for _, each in shown])
+            np.testing.assert_array_equal(table[-1], _losses(context, [state])[0])
+            if len(shown) > 1:  # each is a state of its own, and none is the one before or after
+                assert len(np.unique(table, axis=0)) == len(shown)
+        assert learner.guess is None or learner.guess > 0
+
+    def test_states_on_the_way_do_not_depend_on_the_other_entities(
+        self, context: CellContext, learner: TracedLearner, sets: list[TrainingSet]
+    ) -> None:
+        seen, alone = _Seen(), _Seen()
+        keys = [address(context.cell.seed, "update", 0, name) for name in context.entities]
+        learner.trace(_start(context), sets, keys, 0, seen)
+        learner.trace(learner.start([1]), sets[1:2], keys[1:2], 0, alone)
+        assert list(alone.shown) == [0]
+        for (step, state), (of_all, other) in zip(alone.shown[0], seen.shown[1], strict=True):
+            assert step == of_all
+            np.testing.assert_array_equal(_losses(context, [state]), _losses(context, [other]))
 
     def test_generated_items_answer_their_prompts_and_can_be_trained_on(
         self, context: CellContext, trained: list[State]
@@ -153,6 +196,25 @@ class LearnerContract:
             for learner in (context.learner, again)
         )
         np.testing.assert_array_equal(first.loss, second.loss)
+
+
+@dataclass
+class _Seen:
+    """An observer that keeps what it is told and shown: states near the start, the middle and the end of updates."""
+
+    steps: dict[int, int] = field(default_factory=dict)
+    shown: dict[int, list[tuple[int, State]]] = field(default_factory=dict)
+
+    @staticmethod
+    def wanted(steps: int) -> list[int]:
+        return [steps, 1, (steps + 1) // 2]
+
+    def marks(self, entity: int, steps: int) -> list[int]:
+        self.steps[entity] = steps
+        return self.wanted(steps)
+
+    def show(self, entity: int, step: int, state: State) -> None:
+        self.shown.setdefault(entity, []).append((step, state))
 
 
 def _start(context: CellContext) -> list[State]:

@@ -197,7 +197,6 @@ COMMANDS: Final[list[tuple[list[str], tuple[str, ...]]]] = [
         for arguments, words in (
             ([], ("PRESET|FILE",)),
             (["nothing"], ("nothing", "neither")),
-            (["good.yaml"], ("fake",)),
             (["empty"], ("empty", {"predict": "directory", "plan": "not a crossfeed run"}[command])),
             (["linear.yaml", "--nothing"], ("--nothing",)),
             (["linear.yaml", "--set", "ecosystem.alpha=.nan"], ("ecosystem.alpha", "nan")),
@@ -219,6 +218,7 @@ COMMANDS: Final[list[tuple[list[str], tuple[str, ...]]]] = [
             (["linear.yaml", "--out", "a\0b", "--set", "generations=1"], ("--out", "NUL")),
         )
     ],
+    (["predict", "good.yaml"], ("fake",)),
     (["predict", "quickstart"], ("language",)),
     (["plan", "quickstart", "--objective", "nobody"], ("--objective nobody", "mean, worst")),
     (["plan", "quickstart", "--budget", "nan"], ("budget", "nan")),

@@ -19,7 +19,7 @@ from crossfeed.figures import landscape
 from crossfeed.forecasting.answer import Cost
 from crossfeed.forecasting.identification import identify
 from crossfeed.forecasting.mixes import dispersion, entity_losses, judged, mixed
-from crossfeed.forecasting.planning import ForecastPlan, _Ground, forecast_plan, stored_plan
+from crossfeed.forecasting.planning import ForecastPlan, _Ground, forecast_plan, plan_known, stored_plan
 from crossfeed.reporting.forecasts.plan_figures import forecast_marks, forecast_plan_figure, ground_of
 from crossfeed.reporting.forecasts.plan_files import write_forecast_plan
 from crossfeed.reporting.forecasts.plan_plain import forecast_plan_data
@@ -57,10 +57,8 @@ def plans(ground, experiment):
     """The plan for each objective, by what the objective is called."""
     names = experiment.ecosystem.names
     called = {each: each if isinstance(each, str) else names[each] for each in OBJECTIVES}
-    cost, first = Cost(2.0, 0.0, 12.0, 1.5), experiment.cells()[0]
-    return {
-        objective: ground(objective).plan(name, first, varied=False, cost=cost) for objective, name in called.items()
-    }
+    cost = Cost(2.0, 0.0, 12.0, 1.5)
+    return {objective: ground(objective).plan(experiment, name, 0, cost) for objective, name in called.items()}
 
 
 def last_losses(ground, alpha, beta):
@@ -181,7 +179,7 @@ def test_weights_within_the_band_of_the_best_are_told(plans, ground, objective):
             assert all(value(each) > plan.common.upper for each in beyond)
         said = " ".join(plan.sureness)
         assert f"Any {name} from {low:.2f} to {high:.2f}" in said or f"No other {name}" in said
-    described = "The described weights are within" in " ".join(plan.sureness)
+    described = "The described weights are within the band" in " ".join(plan.sureness)
     assert described == (plan.common.described <= plan.common.upper)
 
 
@@ -222,6 +220,7 @@ def test_a_plan_reuses_the_probes_of_a_forecast(probed):
     assert plan.cost.seconds == 0.0 < made.cost.seconds
     assert plan.fit.misfit == made.fits[0].misfit
     assert list(plan.prices["where"])[-1] == "first of the grid"
+    assert (plan.experiment, plan.seed) == (made.experiment, made.seed)
 
 
 def test_a_run_with_curves_is_told_the_surrogates_best(probed, monkeypatch, tmp_path):
@@ -229,6 +228,8 @@ def test_a_run_with_curves_is_told_the_surrogates_best(probed, monkeypatch, tmp_
     monkeypatch.chdir(tmp_path)
     assert stored_plan(small(), open_store(folder)).common == plan.common
     assert stored_plan(small(), MemoryStore()) is None
+    with pytest.raises(InvalidDescription, match="n varies"):
+        plan_known(small("grid.n=[16, 32]"), None, MemoryStore(), "mean", (), None)
     crossfeed.run(small(), open_store(folder))
     answer = crossfeed_cli("plan", str(folder))
     assert answer.code == 0, answer.err

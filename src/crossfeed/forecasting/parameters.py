@@ -151,7 +151,9 @@ def layout_of(ecology: Ecology, first: Array) -> Layout:
     lacking = np.sqrt(np.maximum(base - floor, 0.05 * base) / MODES)
     guess = np.full(Q, np.nanmax(base) if ecology.guess is None else ecology.guess)
     slowest = 1 / (_SLOWEST * float(ecology.initial_steps.max()))
-    layout = Layout(np.geomspace(slowest, 1 / (_FASTEST * ecology.steps), MODES), np.maximum(guess, 1.05 * np.maximum(best, floor)))
+    layout = Layout(
+        np.geomspace(slowest, 1 / (_FASTEST * ecology.steps), MODES), np.maximum(guess, 1.05 * np.maximum(best, floor))
+    )
     each = np.arange(Q)
     layout.add("floor", each, floor, _EXPECTED["floor"].width)
     if few:

@@ -101,7 +101,8 @@ class ForecastPlan:
             _told("beta", self.betas, f"at alpha = {alpha:.2f}"),
         ]
         if self.common.described <= self.common.upper:
-            told.append("The described weights are within the band of the best, too.")
+            whose = "The grid's first weights" if self.experiment.grid else "The described weights"
+            told.append(f"{whose} are within the band of the best, too.")
         return tuple(told)
 
     def __repr__(self) -> str:
@@ -165,7 +166,7 @@ def forecast_plan(
         cells,
         cost,
     ):
-        return plan_known(known, store, objective, [cell for cell, _ in cells], cost)
+        return plan_known(experiment, known, store, objective, [cell for cell, _ in cells], cost)
 
 
 def stored_plan(experiment: Experiment, store: Store, objective: str = "mean") -> ForecastPlan | None:
@@ -188,13 +189,16 @@ def stored_plan(experiment: Experiment, store: Store, objective: str = "mean") -
         return None
     probes = [probe.cell for probe in probes_of(experiment, _USUAL)]
     generations = float(sum(known.reached(store, cell) for cell in known.cells))
-    return plan_known(known, store, objective, probes, Cost(0.0, 0.0, generations, 0.0))
+    return plan_known(experiment, known, store, objective, probes, Cost(0.0, 0.0, generations, 0.0))
 
 
-def plan_known(known: Known, store: Store, objective: str, probes: Sequence[Cell], cost: Cost) -> ForecastPlan:
+def plan_known(
+    experiment: Experiment, known: Known, store: Store, objective: str, probes: Sequence[Cell], cost: Cost
+) -> ForecastPlan:
     """Search the best weights by what is stored.
 
     Args:
+        experiment: The experiment.
         known: What is known of the cells of a seed.
         store: The store of the run.
         objective: ``mean``, ``worst`` or an entity's name.
@@ -208,14 +212,12 @@ def plan_known(known: Known, store: Store, objective: str, probes: Sequence[Cell
         InvalidDescription: See `forecast_plan`.
         InvalidInput: The objective is unknown, or generation 0 is not measured yet.
     """
-    first = known.cells[0]
-    experiment = first.experiment
     check_one_ecosystem(experiment)
     what = objective_of(objective, experiment.ecosystem.names)
-    grid = {cell.name for cell in known.cells}
+    first, grid = known.cells[0], {cell.name for cell in known.cells}
     observations = known.observations(store, "loss", [cell for cell in probes if cell.name not in grid])
-    ground = _Ground(identify(observations), known.conditions(first), experiment, known.own, what)
-    return ground.plan(objective, first, varied=len(known.cells) > 1, cost=cost)
+    ground = _Ground(identify(observations), known.conditions(first), first.experiment, known.own, what)
+    return ground.plan(experiment, objective, first.seed, cost)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,13 +238,13 @@ class _Ground:
     own: Sequence[int]
     objective: Objective
 
-    def plan(self, objective: str, first: Cell, *, varied: bool, cost: Cost) -> ForecastPlan:
+    def plan(self, whole: Experiment, objective: str, seed: int, cost: Cost) -> ForecastPlan:
         """Search, and compare.
 
         Args:
+            whole: The experiment of all cells.
             objective: The objective as it is called.
-            first: The first cell.
-            varied: True if the grid has other cells.
+            seed: The seed whose probes were run.
             cost: What the probes cost.
         """
         identified = self.identified
@@ -251,13 +253,13 @@ class _Ground:
         places = {
             "common optimum": self._mixed(list(common.alpha.values()), list(common.beta.values())),
             "per-entity optimum": self._mixed(list(own.alpha.values()), list(own.beta.values())),
-            "first of the grid" if varied else "description": self.like,
+            "first of the grid" if whole.grid else "description": self.like,
         }
         found = dict(zip(places, self._judged(list(places.values())), strict=True))
         alpha, beta = next(iter(common.alpha.values())), next(iter(common.beta.values()))
         return ForecastPlan(
-            experiment=self.experiment,
-            seed=first.seed,
+            experiment=whole,
+            seed=seed,
             objective=objective,
             common=common,
             own=own,

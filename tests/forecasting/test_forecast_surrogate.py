@@ -32,7 +32,7 @@ class Naive:
         return c[s][i] + self.phi(i) * crossed - self.named["b"][s, i]
 
     def excess(self, c, v, s):
-        return sum(self.r(c, s, i) ** 2 for i in range(self.D)) + v[s]
+        return sum(self.r(c, s, i) ** 2 for i in range(self.D)) + v[s][0] + v[s][1]
 
     def loss(self, c, v, s):
         return self.named["floor"][s] + self.excess(c, v, s)
@@ -91,15 +91,20 @@ class Naive:
         return c[m][i] - h * (eta * rate * gradient + drift) / (1 + h * eta * rate * stiffness)
 
     def _v(self, v, s, W, W_authors, teachers, left, h, eta):
-        named, relaxation = self.named, h * eta * self.named["l"] / self.ecology.steps
-        pull = sum(W_authors[j] * (teachers[j][1] + named["q"][j]) for j, t in enumerate(self.ecology.own) if t == s)
+        """What is made good at once, with the noise of sampling, and what is made good slowly."""
+        named, authors = self.named, [j for j, task in enumerate(self.ecology.own) if task == s]
         steady = h * (1 - W[s]) * named["d"][s] / self.ecology.steps * left[s]
-        return (v[s] + steady + relaxation * pull) / (1 + relaxation * W[s])
+        after = []
+        for a, (rate, share) in enumerate([(1.0, 1 - named["slow"]), (named["slowness"], named["slow"])]):
+            relaxation = h * eta * named["l"] * rate / self.ecology.steps
+            pull = sum(W_authors[j] * (teachers[j][1][a] + (named["q"][j] if a == 0 else 0.0)) for j in authors)
+            after.append((v[s][a] + share * steady + relaxation * pull) / (1 + relaxation * W[s]))
+        return tuple(after)
 
     def initial(self):
-        nothing = [([0.0] * self.D, 0.0)] * self.ecology.entities
+        nothing = [([0.0] * self.D, (0.0, 0.0))] * self.ecology.entities
         none = [0.0] * self.ecology.entities
-        base = [[0.0] * self.D for _ in range(self.Q)], [0.0] * self.Q
+        base = [[0.0] * self.D for _ in range(self.Q)], [(0.0, 0.0)] * self.Q
         return [
             self.trained(base, self.ecology.initial[k], none, nothing, self.ecology.initial_steps[k], INITIAL_ENDS)
             for k in range(self.ecology.entities)
@@ -115,7 +120,7 @@ class Naive:
             teachers = [
                 (
                     [sum(pool[j][0][i] for pool in kept) / len(kept) for i in range(self.D)],
-                    sum(pool[j][1] for pool in kept) / len(kept),
+                    [sum(pool[j][1][a] for pool in kept) / len(kept) for a in (0, 1)],
                 )
                 for j in range(len(models))
             ]
@@ -158,7 +163,7 @@ def test_it_is_its_equations(K, unowned):
         naive = Naive(ecology, layout, own)
         expected = np.swapaxes([each for _, each in naive.initial()], 0, 1)
         np.testing.assert_allclose(surrogate.initial(parameters).losses[p], expected, rtol=1e-12)
-        none = [[0.0] * naive.D] * naive.Q, [0.0] * naive.Q
+        none = [[0.0] * naive.D] * naive.Q, [(0.0, 0.0)] * naive.Q
         np.testing.assert_allclose(base[p], [naive.loss(*none, s) for s in range(naive.Q)], rtol=1e-12)
         for each, conditions in zip(losses, cells, strict=True):
             assert len(each) == conditions.generations

@@ -228,6 +228,8 @@ def probed(
     probes = probes_of(experiment, budget)
     setup = Setup(experiment, store, data_root, cache or default_cache(), progress or Silent())
     session = Session(setup)
+    first = next(at for at, cell in enumerate(experiment.cells()) if cell.seed == experiment.seeds[0])
+    traced(session.learner(first), experiment.learner.kind)  # what cannot be forecast leaves no folder behind
     begin_run(session)
     try:
         keep_inputs(session)

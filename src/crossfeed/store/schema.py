@@ -18,6 +18,8 @@ A run folder::
     precision/<precision>.json                     the precision of its computations: never two of them
     status/<cell>.json                             the work in progress
     failures/<cell>.json                           the step at which a cell stopped, and the reason
+    curves/<scope>/000.json                        losses on the way through a generation, for forecasts
+    forecast.parquet                               the forecast of all cells, if there is one
     known/<cell>.json                              how sure the forecast was of a cell that was left out for it
     forecast.parquet                               every number as it is forecast, if requested (`run --forecast`)
 

@@ -24,10 +24,8 @@ MODES: Final = 6
 _FEW: Final = 4
 """Up to so many entities, every task and every pair of tasks has parameters of its own."""
 
-_SLOWEST, _FASTEST = (
-    2.1,
-    0.2,
-)  # rates of the grid's ends: once in 2.1 times generation 0, once in a fifth of generation 1
+_SLOWEST, _FASTEST = 2.1, 0.2
+"""The slowest mode is learned once in 2.1 times the steps of generation 0, the fastest in a fifth of generation 1."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class _Expected:
 
 _EXPECTED: Final[Mapping[str, _Expected]] = {
     "floor": _Expected(0.8, 0.31),  # of an own task, in terms of its loss after generation 0
-    "floor, not owned": _Expected(1.1, 0.14),
+    "floor, public": _Expected(1.1, 0.14),
     "b": _Expected(0.9, 1.0),  # in terms of what makes the base's loss
     "kappa": _Expected(0.1, 0.5),
     "g": _Expected(1.9, 0.72),
@@ -147,7 +145,8 @@ def layout_of(ecology: Ecology, first: Array) -> Layout:
     owned = np.isin(np.arange(Q), ecology.own)
     base = np.nanmean(ecology.base, axis=0)
     best = np.fmin(base, np.nanmin(first, axis=0))
-    floor = best * np.where(owned, _EXPECTED["floor"].value, _EXPECTED["floor, not owned"].value)
+    is_public = np.arange(Q) == ecology.public
+    floor = best * np.where(is_public, _EXPECTED["floor, public"].value, _EXPECTED["floor"].value)
     lacking = np.sqrt(np.maximum(base - floor, 0.05 * base) / MODES)
     guess = np.full(Q, np.nanmax(base) if ecology.guess is None else ecology.guess)
     slowest = 1 / (_SLOWEST * float(ecology.initial_steps.max()))
@@ -164,17 +163,15 @@ def layout_of(ecology: Ecology, first: Array) -> Layout:
     for name in ("g", "rate", "l", "slow", "slowness", "zeta", "psi"):
         layout.add(name, one, _EXPECTED[name].value, _EXPECTED[name].width)
     layout.add("q", np.arange(K) if few else np.zeros(K, np.int64), _EXPECTED["q"].value, _EXPECTED["q"].width)
-    kind = np.where(each == ecology.public, 1, np.where(owned, 0, 2))
-    entry = each if few else np.unique(kind, return_inverse=True)[1].reshape(Q)
+    # A task without an owner has no data to forget by their absence: it is known by what is known of the others.
+    has_data = is_public | owned
+    kinds = np.cumsum(has_data) - 1 if few else is_public.astype(np.int64)
+    entry = np.where(has_data, kinds, -1)
+    of_public = np.array([is_public[entry == e].all() for e in range(entry.max() + 1)])
     for name in ("d", "rho"):
-        public = np.array([kind[entry == e].min() == 1 for e in range(entry.max() + 1)])
         private, common = _EXPECTED[name], _EXPECTED[f"{name}, public"]
-        layout.add(
-            name,
-            entry.astype(np.int64),
-            np.where(public, common.value, private.value),
-            np.where(public, common.width, private.width),
-        )
+        expected = np.where(of_public, common.value, private.value)
+        layout.add(name, entry, expected, np.where(of_public, common.width, private.width))
     return layout
 
 

@@ -45,8 +45,9 @@ ONLY_IN = {
     "yaml.load": {"description/strict_yaml.py"},
     # Our own style sheet.
     "Markup": {"reporting/html.py"},
-    # Names that learners' settings classes declare, never a word of a description.
-    "resolve_name": {"settings.py", "learners/language/settings.py"},
+    # Names that learners' settings classes declare, and the name that the process that started a worker gives a class
+    # which it has imported itself; never a word of a description.
+    "resolve_name": {"settings.py", "learners/language/settings.py", "executors/request_handler.py"},
 }
 
 

@@ -12,7 +12,13 @@ from crossfeed.description.experiment import Experiment
 from crossfeed.display.formatting import number
 from crossfeed.display.notebook import Columns, page
 
-__all__ = ["BASES", "Basis", "Best", "Cost", "Fit", "Forecast"]
+__all__ = ["BASES", "LOSS", "METRICS", "Basis", "Best", "Cost", "Fit", "Forecast"]
+
+METRICS: Final = ("loss", "completion_loss")
+"""The metrics that are traced and forecast, as far as an experiment has them."""
+
+LOSS: Final = METRICS[0]
+"""The metric that best mixes, half-widths and notes are of."""
 
 Basis = Literal["measured", "forecast", "extrapolated"]
 """The ground of a number: a measurement, the surrogate, or the surrogate where some task gets no real data."""
@@ -122,7 +128,7 @@ class Forecast:
         widths: dict[str, float] = {}
         unknown: set[str] = set()
         for cell, t, metric, value, lower, upper, basis in zip(*columns.values(), strict=True):
-            if metric == "loss" and t == last[cell]:
+            if metric == LOSS and t == last[cell]:
                 if basis != "forecast":
                     unknown.add(cell)
                 widths[cell] = max(widths.get(cell, 0.0), (upper - lower) / (2 * value))
@@ -159,7 +165,7 @@ class Forecast:
         last: dict[str, int] = {}
         for row in rows:
             last[row["cell"]] = max(row["generation"], last.get(row["cell"], 0))
-        kept = [row for row in rows if row["metric"] == "loss" and row["generation"] == last[row["cell"]]]
+        kept = [row for row in rows if row["metric"] == LOSS and row["generation"] == last[row["cell"]]]
         return {name: [row[name] for row in kept] for name in names if name not in ("generation", "metric")}
 
 

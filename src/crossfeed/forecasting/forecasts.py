@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from crossfeed.description.experiment import Cell, Experiment
-from crossfeed.forecasting.answer import Basis, Best, Cost, Fit, Forecast
+from crossfeed.forecasting.answer import LOSS, METRICS, Basis, Best, Cost, Fit, Forecast
 from crossfeed.forecasting.bands import NORMAL_80, band_deviation
 from crossfeed.forecasting.geometric import extrapolated
 from crossfeed.forecasting.identification import Identified, identify
@@ -51,14 +51,14 @@ def forecast_of(
     grid = {cell.name for cell in known.cells}
     more = [cell for cell, _ in probed if cell.name not in grid]
     tables, fits, notes, mixes = [], [], [], None
-    for metric in ("loss", "completion_loss"):
+    for metric in METRICS:
         if metric not in experiment.metrics:
             continue
         observations = known.observations(store, metric, more)
         if not observations.paths:
             continue
         identified = identify(observations)
-        errors = _held_out(known, store, metric, probed) if metric == "loss" else None
+        errors = _held_out(known, store, metric, probed) if metric == LOSS else None
         fits.append(
             Fit(
                 metric=metric,
@@ -71,7 +71,7 @@ def forecast_of(
             )
         )
         tables += _tables(experiment, known, store, metric, identified)
-        if metric == "loss":
+        if metric == LOSS:
             notes += notes_on(identified)
             if best:
                 mixes = _mixes(identified, known)

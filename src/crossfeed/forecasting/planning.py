@@ -17,7 +17,7 @@ import pandas as pd
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
 from crossfeed.exact.planning import check_one_ecosystem, objective_of
-from crossfeed.forecasting.answer import Best, Cost, Fit
+from crossfeed.forecasting.answer import LOSS, Best, Cost, Fit
 from crossfeed.forecasting.ecology import Conditions
 from crossfeed.forecasting.forecasts import notes_on
 from crossfeed.forecasting.identification import Identified, identify
@@ -215,7 +215,7 @@ def plan_known(
     check_one_ecosystem(experiment)
     what = objective_of(objective, experiment.ecosystem.names)
     first, grid = known.cells[0], {cell.name for cell in known.cells}
-    observations = known.observations(store, "loss", [cell for cell in probes if cell.name not in grid])
+    observations = known.observations(store, LOSS, [cell for cell in probes if cell.name not in grid])
     ground = _Ground(identify(observations), known.conditions(first), first.experiment, known.own, what)
     return ground.plan(experiment, objective, first.seed, cost)
 
@@ -269,7 +269,7 @@ class _Ground:
             alphas=self._tied(common, _ALPHAS, alpha, lambda each: (each, beta)),
             betas=self._tied(common, _BETAS, beta, lambda each: (alpha, each)),
             fit=Fit(
-                metric="loss",
+                metric=LOSS,
                 parameters=len(identified.parameters),
                 observations=identified.observations.count,
                 misfit=identified.misfit,

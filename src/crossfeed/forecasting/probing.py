@@ -20,10 +20,10 @@ from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.description.installed import check_installed
 from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput
-from crossfeed.forecasting.answer import Cost, Forecast
+from crossfeed.forecasting.answer import LOSS, METRICS, Cost, Forecast
 from crossfeed.forecasting.forecasts import ProbedCells, forecast_of
 from crossfeed.forecasting.stored import Known, elsewhere, keep_known, read_known
-from crossfeed.forecasting.tracing import METRICS, TracingLearner, traced
+from crossfeed.forecasting.tracing import TracingLearner, traced
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.protocols import Learner, Progress, Store
 from crossfeed.records import is_measured, state_scope_of
@@ -66,7 +66,7 @@ def check_forecastable(experiment: Experiment) -> None:
     """
     if experiment.generations == 0:
         raise InvalidInput("generations: 0: there is nothing to forecast; give at least 1")
-    if "loss" not in experiment.metrics:
+    if LOSS not in experiment.metrics:
         raise InvalidInput(f"metrics: {', '.join(experiment.metrics)}: a forecast is of the loss; add loss to them")
     rare = [name for name in METRICS if name in experiment.metrics and experiment.metrics[name].every > 1]
     if rare:

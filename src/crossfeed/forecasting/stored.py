@@ -10,9 +10,10 @@ import numpy as np
 
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.errors import InvalidInput
+from crossfeed.forecasting.answer import METRICS
 from crossfeed.forecasting.ecology import Conditions, Ecology, conditions_of, real_weights
 from crossfeed.forecasting.observations import Curve, Observations, Path
-from crossfeed.forecasting.tracing import METRICS, losses_of, measured_on, read_curve
+from crossfeed.forecasting.tracing import losses_of, measured_on, read_curve
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.protocols import PUBLIC, Array, Store, TracedLearner
 from crossfeed.records import scope_of

@@ -10,13 +10,11 @@ import numpy as np
 
 from crossfeed.description.experiment import Cell
 from crossfeed.errors import InvalidInput
+from crossfeed.forecasting.answer import METRICS
 from crossfeed.protocols import Array, Learner, Scores, State, Store, Task, TracedLearner, TrainingSet
 from crossfeed.records import state_scope_of
 
-__all__ = ["METRICS", "TracingLearner", "losses_of", "measured_on", "read_curve", "traced"]
-
-METRICS: Final = ("loss", "completion_loss")
-"""The metrics whose losses are traced."""
+__all__ = ["TracingLearner", "losses_of", "measured_on", "read_curve", "traced"]
 
 INITIAL_MARKS: Final = (0.02, 0.07, 0.2, 0.32, 0.5, 0.75, 1.0)
 """Shares of the training steps of generation 0 at which models are looked at."""

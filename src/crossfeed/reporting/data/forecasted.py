@@ -16,7 +16,7 @@ _COLUMNS: Final = ["point", *_KEYS, *_NUMBERS, "basis", "remark"]
 
 
 def beside_measured(run: Run) -> pd.DataFrame:
-    """Return the forecast that is stored with a run, and the run's own numbers; empty if there is no forecast.
+    """Return the forecast that is stored with a run, and the run's own numbers; empty if it is not whole.
 
     Args:
         run: The run.
@@ -27,7 +27,7 @@ def beside_measured(run: Run) -> pd.DataFrame:
         ``measured`` where the run has no number. Rows of generation 0 are among them.
     """
     table = run.store.read_result("forecast")
-    if table is None:
+    if table is None or not {"value", *_COLUMNS} - {"point", "measured"} <= set(table.column_names):
         return pd.DataFrame({name: [] for name in _COLUMNS})
     frame: pd.DataFrame = table.to_pandas()
     records = run.records[[*_KEYS, "value"]].rename(columns={"value": "measured"})

@@ -172,7 +172,7 @@ def test_the_map_finds_the_librarys_optimum_and_stays_while_weights_move(open_pa
     assert (float(found[2]), float(found[3])) == pytest.approx((wanted.alpha, wanted.beta), abs=0.002)
     ground = landscape(linear_ecosystem(START), [0.25], [0.0, 0.5])
     level = np.reshape(drawn(page, "map", 0, "value"), (33, 33))
-    assert level[[0, 16], 8].tolist() == pytest.approx(ground.values[0].tolist(), rel=1e-12)  # other batches, other sums
+    assert level[[0, 16], 8].tolist() == pytest.approx(ground.values[0].tolist(), rel=1e-12)
     other = ready(open_page(address))
     before = number(other, "#radius")
     press(page, "alpha", "PageDown")

@@ -124,3 +124,15 @@ def test_an_unknown_part_is_refused(name, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         import_module(name).main()
     assert "unknown: nonsense" in capsys.readouterr().err
+
+
+def test_both_derivatives_of_a_surrogate_are_the_same(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    benchmark = import_module("forecast")
+    observations, conditions = benchmark.observed(2, 0)
+    problem = benchmark._Problem(observations, benchmark.layout_of(observations.ecology, observations.first))
+    x = problem.layout.expected
+    steps = 1e-6 * np.eye(len(x))
+    differences = [(problem.residuals(x + step) - problem.residuals(x - step)) / 2e-6 for step in steps]
+    np.testing.assert_allclose(problem.jacobian(x), np.transpose(differences), atol=1e-6)
+    assert conditions(0.5, 0.5, 3).generations == 3

@@ -25,7 +25,7 @@ from crossfeed.forecasting.forecasts import ProbedCells, forecast_of
 from crossfeed.forecasting.stored import Known, elsewhere, keep_known, read_known
 from crossfeed.forecasting.tracing import TracingLearner, traced
 from crossfeed.generation.cell_context import CellContext
-from crossfeed.protocols import Learner, Progress, Store
+from crossfeed.protocols import Learner, Progress, Store, TracedLearner
 from crossfeed.records import is_measured, state_scope_of
 from crossfeed.running.beginning import begin_run, keep_inputs
 from crossfeed.running.session import Session, Setup
@@ -228,12 +228,13 @@ def probed(
     probes = probes_of(experiment, budget)
     setup = Setup(experiment, store, data_root, cache or default_cache(), progress or Silent())
     session = Session(setup)
-    first = next(at for at, cell in enumerate(experiment.cells()) if cell.seed == experiment.seeds[0])
-    traced(session.learner(first), experiment.learner.kind)  # what cannot be forecast leaves no folder behind
+    # The first cell is of the first seed. Its learner is asked for now, so that one that cannot be forecast leaves no
+    # folder behind.
+    learner = traced(session.learner(0), experiment.learner.kind)
     begin_run(session)
     try:
         keep_inputs(session)
-        work = _Probing(session)
+        work = _Probing(session, learner)
         work.run(probes)
         known = read_known(store, experiment, experiment.seeds[0])
         assert known is not None  # noqa: S101 - for the type checker; it was kept above
@@ -255,23 +256,22 @@ class _Probing:
 
     Attributes:
         session: The session.
+        learner: The learner of the cells of the first seed.
         seconds: The time that it took; 0 if everything was there.
     """
 
     session: Session
+    learner: TracedLearner
     seconds: float = 0.0
 
     def run(self, probes: Sequence[Probe]) -> None:
         """Run generation 0 and the probes, as far as they are not stored.
 
         Args:
-            probes: The probes, all of one seed.
+            probes: The probes, all of the first seed.
         """
-        begun, session, store = time.monotonic(), self.session, self.session.setup.store
-        cells = session.setup.experiment.cells()
-        position = next(at for at, cell in enumerate(cells) if cell.seed == probes[0].cell.seed)
-        prepared = session.prepared(position)
-        learner = traced(session.learner(position), prepared.cell.experiment.learner.kind)
+        begun, session, learner, store = time.monotonic(), self.session, self.learner, self.session.setup.store
+        prepared, cells = session.prepared(0), session.setup.experiment.cells()
         context = CellContext(prepared.cell, learner, prepared.tasks, prepared.fresh)
         keep_known(context, learner, [cell for cell in cells if cell.seed == prepared.cell.seed], store)
         left = [probe for probe in probes if not is_done(store, probe)]

@@ -430,7 +430,7 @@ def test_the_command_forecasts_and_leaves_out(tmp_path, monkeypatch):
 @pytest.mark.parametrize("share", ["0", "1", "3", "-0.5", "nan"])
 def test_the_command_refuses_what_is_no_share(tmp_path, share):
     answer = crossfeed_cli("run", "fake", "--out", str(tmp_path / "run"), f"--stop-when-known={share}")
-    check_refused(answer, ("stop_when_known", f"{float(share)}", "between 0 and 1"))
+    check_refused(answer, (f"--stop-when-known {float(share):g}: ", "between 0 and 1"))
     assert not (tmp_path / "run").exists()
 
 

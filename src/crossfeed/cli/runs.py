@@ -32,6 +32,7 @@ from crossfeed.cli.app import (
 )
 from crossfeed.cli.doctor import check_and_exit
 from crossfeed.display.addresses import masked
+from crossfeed.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +117,8 @@ def run(
 
     experiment, place = run_of(source, overrides, out)
     check_data_root(data_root)
+    if stop_when_known is not None and not 0 < stop_when_known < 1:
+        raise InvalidInput(f"--stop-when-known {stop_when_known:g}: give a share between 0 and 1, such as 0.03 for 3 %")
     if dry_run:
         check_and_exit(experiment, data_root, as_json=as_json)
     chosen = executor_for(experiment, executor, workers=workers, address=address, gpus=gpus)

@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from crossfeed.description.ecosystem import Ecosystem, Entity
+    from crossfeed.description.ecosystem import Ecosystem
+    from crossfeed.description.entity import Entity
     from crossfeed.description.experiment import Cell, Experiment
     from crossfeed.doctor.experiment import check
     from crossfeed.errors import CrossfeedError
@@ -63,7 +64,7 @@ _HOMES: Final = {
     "Comparison": "crossfeed.reporting.paper.agreement",
     "CrossfeedError": "crossfeed.errors",
     "Ecosystem": "crossfeed.description.ecosystem",
-    "Entity": "crossfeed.description.ecosystem",
+    "Entity": "crossfeed.description.entity",
     "Experiment": "crossfeed.description.experiment",
     "Forecast": "crossfeed.forecasting.answer",
     "MemoryStore": "crossfeed.store.memory",

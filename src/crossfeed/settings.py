@@ -95,7 +95,7 @@ class Frozen(BaseModel):
             and those whose default was changed, since the same words then mean another experiment.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, serialize_by_alias=True)
     no_effect: ClassVar[frozenset[str]] = frozenset()
     always_told: ClassVar[frozenset[str]] = frozenset()
 
@@ -132,6 +132,7 @@ class LearnerSettings(Frozen):
         other_units: The reason why losses of two such learners that are described differently may have different units;
             empty if they have the same.
         loss_unit: Unit of its losses as it is shown, such as ``nats/token``; empty if they have none.
+        restarts: True if its models can begin anew (`crossfeed.protocols.RestartingLearner`).
     """
 
     always_told = frozenset({"kind"})
@@ -140,6 +141,7 @@ class LearnerSettings(Frozen):
     missing: ClassVar[str] = "the learner {kind!r} needs the package {package!r}, which is not installed"
     other_units: ClassVar[str] = ""
     loss_unit: ClassVar[str] = ""
+    restarts: ClassVar[bool] = False
 
     kind: str
 

@@ -9,6 +9,10 @@ where bars are complements and w are the shares of what is published (1/K in the
 collected pool may be fresh human data. At generation 0 nothing has been published yet: alpha is 0 and the private
 share is `initial_beta`, a parameter of its own. A pool may be curated: then a draw from it is a draw from the items
 that pass (`crossfeed.generation.curation`).
+
+Beyond the paper, who reads whom can be a network (`crossfeed.description.networks`), and entities have clocks: they
+train at some generations only, arrive and leave. What a model generates is published once, at the generation after it
+was trained; there it stays until its author's next publication.
 """
 
 from __future__ import annotations
@@ -21,72 +25,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from crossfeed.description.entity import Entity, Prompts, Start, owned_words, words_of
+from crossfeed.description.networks import matrix_of, read_network, relative_row
 from crossfeed.description.parts import Filters
-from crossfeed.display.notebook import listed, page
-from crossfeed.settings import Frozen, Name, Number, Sequence_, Share, Size
+from crossfeed.description.schedules import Schedule, at_generation, share_or_schedule
+from crossfeed.display.notebook import page
+from crossfeed.settings import Count, Frozen, Sequence_, Share
 
-__all__ = ["Ecosystem", "Entity", "Schedule", "at_generation"]
-
-
-def _own(value: float | tuple[float, ...] | None) -> str:
-    """Return an entity's own weight as text."""
-    return "" if value is None else listed(value if isinstance(value, tuple) else [value])
-
-
-def _schedule(value: Any) -> float | tuple[float, ...]:
-    if isinstance(value, list | tuple) and value:
-        return tuple(_share(entry) for entry in value)
-    return _share(value)
-
-
-def _share(value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
-        return float(value)
-    raise ValueError("give a share between 0 and 1, or a list of shares, one for each generation from 1 on")
+__all__ = ["Ecosystem"]
 
 
 def _alpha(value: Any) -> float | tuple[float, ...] | str | None:
     if value is None or value == "proportional":
         return value  # type: ignore[no-any-return]
     try:
-        return _schedule(value)
+        return share_or_schedule(value)
     except ValueError as error:
         raise ValueError(f"{error}; or proportional") from error
-
-
-Schedule = Annotated[float | tuple[float, ...], BeforeValidator(_schedule)]
-"""A share: one number, or a list whose t-th entry holds at generation t = 1, 2, ... and whose last one lasts."""
-
-
-def at_generation(schedule: float | tuple[float, ...], generation: int) -> float:
-    """Return the value of a schedule at a generation t >= 1."""
-    if isinstance(schedule, tuple):
-        return schedule[min(generation, len(schedule)) - 1]
-    return schedule
-
-
-class Entity(Frozen):
-    """One provider: its private data, its own weights where they differ, and its share of the published items.
-
-    Attributes:
-        name: A name, unique in the ecosystem.
-        private: The task whose training data the entity owns.
-        alpha: Its own synthetic share, where it differs from the ecosystem's.
-        beta: Its own private share of the real data from generation 1 on, where it differs.
-        n: Its own size of training sets, where it differs from the experiment's n; also of those of generation 0,
-            unless `initial_n` is given. It publishes `pool_size` items, as the others do.
-        share: Its share of the published items, relative to the other entities' (all equal by default).
-        learner: Fields in which its learner differs from the experiment's, laid over the common ones; with a `kind`, a
-            whole description that takes nothing from the common one. Read by `Experiment.learners`.
-    """
-
-    name: Name
-    private: Name
-    alpha: Schedule | None = None
-    beta: Schedule | None = None
-    n: Size | None = None
-    share: Annotated[Number, Field(ge=0.0, le=1e9)] = 1.0
-    learner: dict[str, Any] | None = None
 
 
 class Ecosystem(Frozen):
@@ -109,6 +64,20 @@ class Ecosystem(Frozen):
             of the newest generation alone. ``accumulate`` (Gerstgrasser et al., 2024): every generation adds n
             synthetic examples to the real ones, so sets grow to n (t+1) and alpha is t/(t+1).
         curation: Filters by name; an item that any of them rejects is never drawn from the pool.
+        reads: Whom the entities read; default everybody reads one pool by the authors' shares. See
+            `crossfeed.description.networks`.
+        every: An entity trains at generations t >= 1 with t = `phase` modulo this; at generation 0 all do.
+        phase: See `every`.
+        probability: The probability with which an entity trains at a generation at which its clock says so.
+        stale: ``keep``: texts stay in the pool until their author's next publication. ``drop``: they are in it only at
+            the generation at which they are published.
+        order: ``together``: at a generation all entities publish, then all train. ``sequential``: they train in turn,
+            each publishes as soon as it is trained, and so each reads the newest texts of those before it.
+        start: Weights that an update begins from, at generations t >= 1. ``previous``: the entity's last ones.
+            ``base``: those that generation 0 began from. ``own``: its model of generation 0. ``scratch``: new ones,
+            which are made as a base from scratch is.
+        prompts: The prompts that published texts answer: the author's ``private`` training items; the ``public`` ones;
+            those of the ``pool`` that the author read at the generation before; or items of tasks, by weight.
     """
 
     entities: Annotated[Sequence_[Entity], Field(min_length=1)]
@@ -119,6 +88,14 @@ class Ecosystem(Frozen):
     fresh_fraction: Share = 0.0
     update: Literal["replace", "accumulate", "accumulate-and-subsample"] = "accumulate-and-subsample"
     curation: Filters = Field(default_factory=dict)
+    reads: Annotated[Any, BeforeValidator(read_network)] = None
+    every: Count = 1
+    phase: Annotated[int, Field(ge=0)] = 0
+    probability: Annotated[Share, Field(gt=0.0)] = 1.0
+    stale: Literal["keep", "drop"] = "keep"
+    order: Literal["together", "sequential"] = "together"
+    start: Start = "previous"
+    prompts: Prompts = "private"
 
     @field_validator("entities")
     @classmethod
@@ -149,6 +126,58 @@ class Ecosystem(Frozen):
             raise ValueError("alpha is missing: give a share in [0, 1], a list of shares, or proportional")
         return self
 
+    @model_validator(mode="after")
+    def _readers_fit(self) -> Self:
+        """Refuse a network that does not fit the entities, or that contradicts their shares."""
+        unequal = [entity.name for entity in self.entities if entity.share != self.entities[0].share]
+        if self.reads is not None and unequal:
+            raise ValueError(
+                f"reads gives every weight, and {unequal[0]} has a share of the pool; leave one of them out"
+            )
+        _ = self.network
+        return self
+
+    @model_validator(mode="after")
+    def _clocks_fit(self) -> Self:
+        for entity in self.entities:
+            every, phase = self.every_of(entity), self.phase_of(entity)
+            if phase >= every:
+                raise ValueError(
+                    f"entity {entity.name!r}: phase = {phase} and every = {every}; give a phase below every"
+                )
+            if entity.until is not None and entity.until < entity.from_:
+                raise ValueError(f"entity {entity.name!r}: until = {entity.until} is before from = {entity.from_}")
+        if all(entity.from_ > 0 for entity in self.entities):
+            raise ValueError("entities: nobody is there at generation 0; give at least one entity from: 0")
+        return self
+
+    def every_of(self, entity: Entity) -> int:
+        """Return the number of generations from one training of an entity to the next."""
+        return self.every if entity.every is None else entity.every
+
+    def phase_of(self, entity: Entity) -> int:
+        """Return the phase of an entity's clock."""
+        return self.phase if entity.phase is None else entity.phase
+
+    def probability_of(self, entity: Entity) -> float:
+        """Return the probability with which an entity trains when its clock says so."""
+        return self.probability if entity.probability is None else entity.probability
+
+    def start_of(self, entity: Entity) -> Start:
+        """Return the weights that an entity's updates begin from."""
+        return entity.start or self.start
+
+    def prompts_of(self, entity: Entity) -> Literal["private", "public", "pool"] | dict[str, float]:
+        """Return the origin of the prompts that an entity's texts answer."""
+        return self.prompts if entity.prompts is None else entity.prompts
+
+    @property
+    def in_step(self) -> bool:
+        """True if every entity trains and publishes at every generation, and all do so together."""
+        return self.order == "together" and all(
+            (self.every_of(e), self.probability_of(e), e.from_, e.until) == (1, 1.0, 0, None) for e in self.entities
+        )
+
     def __repr__(self) -> str:
         names = ", ".join(self.names[:4]) + (", ..." if len(self.names) > 4 else "")
         return f"Ecosystem({len(self.names)} entities: {names}; alpha: {self.alpha}, beta: {self.beta})"
@@ -164,22 +193,33 @@ class Ecosystem(Frozen):
     @property
     def columns(self) -> dict[str, list[object]]:
         """Columns of a table of the entities, by name; weights and sizes of their own if any entity has one."""
-        own: dict[str, list[float | tuple[float, ...] | None]] = {
-            "own alpha": [entity.alpha for entity in self.entities],
-            "own beta": [entity.beta for entity in self.entities],
-            "own n": [entity.n for entity in self.entities],
+        own: dict[str, list[object]] = {
+            f"own {name}": [getattr(entity, name) for entity in self.entities]
+            for name in ("alpha", "beta", "n", "every", "phase", "probability", "start", "prompts")
         }
+        own["from"] = [entity.from_ or None for entity in self.entities]
+        own["until"] = [entity.until for entity in self.entities]
         return {
             "entity": list(self.names),
-            "private data": [entity.private for entity in self.entities],
+            "private data": [owned_words(entity) for entity in self.entities],
             "share of the pool": self.shares.tolist(),
-            **{name: list(map(_own, values)) for name, values in own.items() if any(v is not None for v in values)},
+            **{name: list(map(words_of, values)) for name, values in own.items() if any(v is not None for v in values)},
         }
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The entities' names, in order."""
         return tuple(entity.name for entity in self.entities)
+
+    @cached_property
+    def owned(self) -> dict[str, tuple[str, ...]]:
+        """The tasks that each entity owns, by its name."""
+        return {entity.name: tuple(entity.owned) for entity in self.entities}
+
+    @cached_property
+    def owned_tasks(self) -> tuple[str, ...]:
+        """The tasks that some entity owns, each once."""
+        return tuple(dict.fromkeys(task for tasks in self.owned.values() for task in tasks))
 
     @property
     def accumulates(self) -> bool:
@@ -192,6 +232,31 @@ class Ecosystem(Frozen):
         relative = np.array([entity.share for entity in self.entities], dtype=np.float64)
         shares: NDArray[np.float64] = relative / relative.sum()
         return shares
+
+    @cached_property
+    def network(self) -> NDArray[np.float64] | None:
+        """``(K, K)`` weights of authors (columns) for readers (rows), or None if everybody reads by the shares."""
+        if self.reads is None and all(entity.reads is None for entity in self.entities):
+            return None
+        if self.reads is None:
+            matrix = np.tile(self.shares, (len(self.entities), 1))
+        else:
+            matrix = matrix_of(self.reads, self.names)
+        for k, entity in enumerate(self.entities):
+            if entity.reads is not None:
+                matrix[k] = relative_row(entity.reads, self.names, k)
+        return matrix
+
+    def reading(self, entity: int) -> NDArray[np.float64]:
+        """Return the weights with which an entity reads the authors.
+
+        Args:
+            entity: The entity's index k.
+
+        Returns:
+            ``(K,)`` weights that sum to 1.
+        """
+        return self.shares if self.network is None else self.network[entity]
 
     def alphas(self, generation: int) -> NDArray[np.float64]:
         """Return every entity's synthetic share at a generation.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from crossfeed.description.ecosystem import Ecosystem, Entity
+from crossfeed.description.ecosystem import Ecosystem
+from crossfeed.description.entity import Entity
 from crossfeed.description.missing import read_part
 from crossfeed.description.registry import learner_settings
 from crossfeed.settings import LearnerSettings

@@ -24,6 +24,7 @@ from crossfeed.description.missing import Missing
 from crossfeed.description.parts import Learner, Metrics, Task
 from crossfeed.description.reading import assign, fields_of, override, validate
 from crossfeed.description.registry import combined_learner
+from crossfeed.description.schedules import SizeSchedule, size_at
 from crossfeed.description.strict_yaml import dump_yaml, parse_yaml
 from crossfeed.display.formatting import shown, word
 from crossfeed.display.notebook import Columns, listed, page
@@ -47,9 +48,11 @@ class Experiment(Frozen):
         learner: The entities' learner: a kind of generative model and how it is trained.
         tasks: Data sets by name; entities own them, and every entity is measured on all of them.
         public: The public data that all entities share; measured as the task ``public``.
-        n: Size of each training set (for learners that read draws); an entity may have its own.
-        initial_n: Size of the training sets of generation 0; default n.
-        pool_size: Items that each entity publishes at each generation; default n.
+        n: Size of each training set (for learners that read draws): a number, a list over generations, or a rule of
+            growth, ``{first: 100, add: 50}`` or ``{first: 100, factor: 1.5}``; an entity may have its own.
+        initial_n: Size of the training sets with which first models are trained, those of generation 0; default n at
+            generation 1.
+        pool_size: Items that each entity publishes at a generation, given as n is; default n.
         generations: Number of generations T after generation 0.
         metrics: Metrics by name.
         measured: Tasks to measure on: ``all``: every entity on every task. ``own``: every entity on its own task and on
@@ -67,9 +70,9 @@ class Experiment(Frozen):
     learner: Learner
     tasks: Annotated[dict[Name, Task], Field(min_length=1)]
     public: Task
-    n: Size | None = None
+    n: SizeSchedule | None = None
     initial_n: Size | None = None
-    pool_size: Size | None = None
+    pool_size: SizeSchedule | None = None
     generations: Annotated[int, Field(ge=0, le=10_000)]
     metrics: Metrics = Field(default={"loss": True}, validate_default=True)
     measured: Literal["all", "own"] = "all"
@@ -133,16 +136,13 @@ class Experiment(Frozen):
         for reserved in (PRIVATE, PUBLIC, FRESH):
             if reserved in self.tasks or reserved in self.ecosystem.names:
                 raise ValueError(f"{reserved!r} is taken: it names a kind of data; choose another name")
-        for entity in self.ecosystem.entities:
-            if entity.private not in self.tasks:
-                known = ", ".join(self.tasks)
-                raise ValueError(
-                    f"entity {entity.name!r}: private is {entity.private!r}, which is not under tasks: {known}"
-                )
+        self._refuse_unknown_tasks()
         if self.ecosystem.update == "accumulate" and self.initial_n is not None:
             raise ValueError(
                 "update: accumulate adds n examples at every generation to the n of generation 0; leave initial_n out"
             )
+        if self.ecosystem.update == "accumulate" and not isinstance(self.n, int | None):
+            raise ValueError("update: accumulate adds n examples at every generation; give one number n")
         _ = self.learners  # refuses impossible ones
         sizes = {"n": self.n, "initial_n": self.initial_n, "pool_size": self.pool_size}
         if self.learner.reading() == "draws" and self.n is None and not isinstance(self.learner, Missing):
@@ -156,7 +156,54 @@ class Experiment(Frozen):
                 f"{', '.join(own)}: this learner weighs all the data and draws nothing, so that sizes of training sets "
                 "have no place in it; leave it out, and give the entity's task more rows or fewer"
             )
+        if self.learner.reading() == "everything":
+            self._refuse_samples()
+        self._refuse_impossible_starts()
         return self
+
+    def _refuse_impossible_starts(self) -> None:
+        for entity, learner in zip(self.ecosystem.entities, self.learners, strict=True):
+            start = self.ecosystem.start_of(entity)
+            if start == "scratch" and not learner.restarts:
+                raise ValueError(
+                    f"entity {entity.name!r}: start: scratch makes new weights as a base from scratch is made, and its "
+                    f"learner, of the kind {learner.kind!r}, has no such base; give start: base"
+                )
+            if start == "own" and entity.from_ > 0:
+                raise ValueError(
+                    f"entity {entity.name!r}: start: own is the model of generation 0, and it arrives at "
+                    f"{entity.from_}; give start: base or previous"
+                )
+
+    def _refuse_unknown_tasks(self) -> None:
+        known = ", ".join(self.tasks)
+        for entity in self.ecosystem.entities:
+            for task in entity.owned:
+                if task not in self.tasks:
+                    raise ValueError(f"entity {entity.name!r}: private is {task!r}, which is not under tasks: {known}")
+            prompts = self.ecosystem.prompts_of(entity)
+            for task in prompts if isinstance(prompts, dict) else ():
+                if task not in self.tasks and task != PUBLIC:
+                    raise ValueError(
+                        f"entity {entity.name!r}: prompts name {task!r}, which is not under tasks: {known}"
+                    )
+
+    def _refuse_samples(self) -> None:
+        """Refuse what has a meaning for sampled items alone, where a learner weighs all the data."""
+        for entity in self.ecosystem.entities:
+            prompts = self.ecosystem.prompts_of(entity)
+            several = {"private": entity.owned, "prompts": prompts if isinstance(prompts, dict) else {}}
+            for field, weights in several.items():
+                if len(set(weights.values())) > 1:
+                    raise ValueError(
+                        f"entity {entity.name!r}: {field} has unequal weights, and this learner weighs all rows alike; "
+                        "give equal weights"
+                    )
+            if prompts == "pool":
+                raise ValueError(
+                    f"entity {entity.name!r}: prompts: pool samples prompts, and this learner answers every one once; "
+                    "give private, public or tasks"
+                )
 
     @cached_property
     def learners(self) -> tuple[LearnerSettings, ...]:
@@ -176,7 +223,7 @@ class Experiment(Frozen):
         facts = {
             "": self.description,
             "learner": self.learner.kind,
-            "n": "everything" if self.n is None else self.n,
+            "n": "everything" if self.n is None else str(self.model_dump(include={"n"})["n"]),
             "generations": self.generations,
             "metrics": ", ".join(self.metrics),
             "public": self.public.source,
@@ -240,16 +287,21 @@ class Experiment(Frozen):
         """Return the size of an entity's training set at a generation, for learners that read draws.
 
         Args:
-            generation: The generation t >= 0.
+            generation: The generation t >= 0; of a first model, trained when an entity arrives, 0.
             entity: The entity's index k.
 
         Returns:
             The number of examples.
         """
         assert self.n is not None  # noqa: S101 - for the type checker; validated on construction
-        n = self.ecosystem.entities[entity].n or self.n
+        n = size_at(self.ecosystem.entities[entity].n or self.n, generation)
         first = n if self.initial_n is None else self.initial_n
         return first if generation == 0 else self.ecosystem.set_size(n, generation)
+
+    def published(self, generation: int) -> int | None:
+        """Return the number of items that each entity publishes at a generation t >= 1; None if n is not given."""
+        size = self.n if self.pool_size is None else self.pool_size
+        return None if size is None else size_at(size, generation)
 
     def cells(self) -> tuple[Cell, ...]:
         """Expand the grid and the seeds.
@@ -330,6 +382,10 @@ class Cell:
         """A hash of everything that affects the cell's results."""
         content: dict[str, Any] = identity(self.experiment, ("learner",)) | {"learner": self._learners(identity)}
         ecosystem = content["ecosystem"]
+        if self.experiment.ecosystem.reads is not None:  # not as it is spelled: a generator may change with its package
+            network = self.experiment.ecosystem.network
+            assert network is not None  # noqa: S101 - for the type checker
+            ecosystem = ecosystem | {"reads": digest(network.tolist())}
         entities = [{k: v for k, v in each.items() if k != "learner"} for each in ecosystem["entities"]]
         return digest(content | {"ecosystem": ecosystem | {"entities": entities}})  # the learners are complete
 
@@ -360,7 +416,7 @@ class Cell:
             content["learner"] = self._learners(identity)
         content["size"] = self._first_sizes() if experiment.learner.reading() == "draws" else None
         content["ecosystem"] = {
-            "entities": [(entity.name, entity.private) for entity in ecosystem.entities],
+            "entities": [(e.name, e.private, *(["later"] if e.from_ else [])) for e in ecosystem.entities],
             "betas": ecosystem.betas(0).tolist(),
             "reserved": experiment.generations if ecosystem.fresh_fraction > 0 else 0,
         }

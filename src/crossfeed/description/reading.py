@@ -69,7 +69,8 @@ def fields_of(described: BaseModel) -> dict[str, Any]:
     Args:
         described: A description, or a part of one.
     """
-    fields = {name: getattr(described, name) for name in type(described).model_fields}
+    known = type(described).model_fields
+    fields = {field.alias or name: getattr(described, name) for name, field in known.items()}
     return fields | (described.model_extra or {})
 
 
@@ -265,7 +266,7 @@ def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
         if inner is None:
             return []
         fields = inner.model_fields
-    return list(fields)
+    return [field.alias or name for name, field in fields.items()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

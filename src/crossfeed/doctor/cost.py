@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from crossfeed.display.progress import Silent
 from crossfeed.generation.cell_context import CellContext
-from crossfeed.generation.pool import item_requests
 from crossfeed.generation.snapshot import LiveSnapshot
 from crossfeed.generation.turn import compose
 from crossfeed.protocols import Journal, LearnerContext, State, Task
@@ -225,16 +224,16 @@ class Trial:
 
     def _publish(self, costs: Costs, states: Sequence[State]) -> None:
         context = self._context
-        prompts, name = context.private(0), context.entities[0]
+        prompts = context.prompts_of(0)
         written = [0]
 
         def write(rows: int) -> None:
-            wanted = item_requests(0, 1, name, np.arange(rows), prompts.num_rows, sampled=self._drawn)
-            given = prompts.take(pa.array(wanted.prompt_rows))
-            (items,) = context.learner.generate([states[0]], [given], [wanted.keys])
+            wanted = np.arange(rows)
+            given = prompts.take(pa.array(context.prompts.places(1, 0, wanted)[1]))
+            (items,) = context.learner.generate([states[0]], [given], [context.prompts.keys(1, 0, wanted)])
             written[0] = items.nbytes // rows
 
-        most = context.sizes.pool[0]
+        most = context.sizes.published(1)[0]
         levels = list(_levels(write, most if self._drawn else prompts.num_rows, whole=not self._drawn))
         costs.item, costs.item_bytes = _extrapolated(levels, most) / most, written[0]
 

@@ -13,11 +13,12 @@ A description without linear theory is refused; the message states what to give 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from crossfeed.description.ecosystem import Ecosystem
+from crossfeed.description.entity import Entity
 from crossfeed.description.experiment import Experiment
 from crossfeed.errors import InvalidDescription
 from crossfeed.protocols import PUBLIC, Array
@@ -85,15 +86,17 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
     """
     _check_linear(experiment)
     tasks = (data or RegressionData()).of(experiment)
-    own = [tasks[entity.private] for entity in experiment.ecosystem.entities]
     ecosystem, public = experiment.ecosystem, tasks[PUBLIC]
+    own = [[tasks[task] for task in entity.owned] for entity in ecosystem.entities]
+    asked = [[tasks[task] for task in _asked(ecosystem, entity)] for entity in ecosystem.entities]
     # Without a truth, the theory must not compute errors of biased estimates.
-    has_truth = any(task.settings.truth is not None for task in [*own, public])
+    has_truth = any(task.settings.truth is not None for task in [*(task for tasks in own for task in tasks), public])
     lasting = settled_from(ecosystem) == 1
     fresh = ecosystem.fresh_fraction
     return LinearEcosystem.from_features(
-        [each.features for each in own],
+        list(map(_stacked, own)),
         public.features,
+        None if asked == own else list(map(_stacked, asked)),
         alpha=_weight(ecosystem.alphas, lasting),
         beta=_weight(ecosystem.betas, lasting),
         initial_beta=ecosystem.initial_beta,
@@ -103,9 +106,35 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
         fresh=public.features if fresh > 0 else None,
         fresh_fraction=fresh,
         history="accumulate" if ecosystem.accumulates else "latest",
-        truths=np.array([each.truth for each in own]) if has_truth else None,
+        truths=np.array([_truth(entity, each) for entity, each in zip(ecosystem.entities, own, strict=True)])
+        if has_truth
+        else None,
         truth_public=public.truth if has_truth else None,
     )
+
+
+def _asked(ecosystem: Ecosystem, entity: Entity) -> list[str]:
+    """Return the tasks whose rows an entity labels for the others."""
+    prompts = ecosystem.prompts_of(entity)
+    if isinstance(prompts, dict):
+        return list(prompts)
+    return [PUBLIC] if prompts == "public" else list(entity.owned)
+
+
+def _stacked(tasks: Sequence[RegressionTask]) -> Array:
+    """Return the features of tasks, one below the other."""
+    return tasks[0].features if len(tasks) == 1 else np.concatenate([task.features for task in tasks])
+
+
+def _truth(entity: Entity, tasks: Sequence[RegressionTask]) -> Array:
+    """Return the coefficients that all of an entity's private data follow."""
+    truths = [task.truth for task in tasks]
+    if any(not np.array_equal(truth, truths[0]) for truth in truths[1:]):
+        raise InvalidDescription(
+            f"entity {entity.name!r}: its tasks {', '.join(entity.owned)} follow unlike truths, and theory has one for "
+            "each entity's data; give tasks of equal truth, or one task"
+        )
+    return truths[0]
 
 
 def settled_weights(ecosystem: Ecosystem) -> tuple[Array, Array] | None:
@@ -153,7 +182,7 @@ def _check_linear(experiment: Experiment) -> None:
         raise InvalidDescription(
             "ecosystem.entities: exact theory is of entities that all learn alike; leave their own learner out"
         )
-    owned = [entity.private for entity in experiment.ecosystem.entities]
+    owned = [task for entity in experiment.ecosystem.entities for task in entity.owned]
     twice = sorted({task for task in owned if owned.count(task) > 1})
     if twice:
         raise InvalidDescription(
@@ -169,7 +198,7 @@ def _generated_noise(experiment: Experiment) -> float:
 
 
 def _common_noise(experiment: Experiment, tasks: Mapping[str, RegressionTask]) -> float:
-    used = [entity.private for entity in experiment.ecosystem.entities] + [PUBLIC]
+    used = [*experiment.ecosystem.owned_tasks, PUBLIC]
     noises = {name: tasks[name].noise for name in used}
     if len(set(noises.values())) > 1:
         raise InvalidDescription(

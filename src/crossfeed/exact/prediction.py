@@ -168,7 +168,9 @@ def _joined(tables: Sequence[Columns]) -> Columns:
 def _cell_tables(cell: Cell, data: RegressionData) -> tuple[Columns, Columns]:
     experiment = cell.experiment
     eco, named = linear_ecosystem(experiment, data), data.of(experiment)
-    labels = _Labels(experiment.ecosystem.names, tuple(e.private for e in experiment.ecosystem.entities), tuple(named))
+    labels = _Labels(
+        experiment.ecosystem.names, tuple(next(iter(e.owned)) for e in experiment.ecosystem.entities), tuple(named)
+    )
     tasks = _Tasks.of(named)
     generations = range(experiment.generations + 1)
     moments = eco.moments(list(generations))

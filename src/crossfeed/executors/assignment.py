@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crossfeed.generation.calendar import Calendar
 from crossfeed.generation.mixture import mixture_weights
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 from crossfeed.running.session import Prepared
@@ -46,13 +47,15 @@ def expected_work(prepared: Prepared) -> list[float]:
     """
     experiment, ecosystem = prepared.cell.experiment, prepared.cell.experiment.ecosystem
     sizes = {name: task.train.nbytes / task.train.num_rows for name, task in prepared.tasks.items()}
-    generated = {entity.name: sizes[entity.private] for entity in ecosystem.entities}
-    work = []
+    generated = {
+        entity.name: sum(share * sizes[task] for task, share in entity.owned.items()) for entity in ecosystem.entities
+    }
+    calendar, work = Calendar(ecosystem, prepared.cell.seed), []
     for k, own in enumerate(generated.values()):
         size = {**generated, FRESH: sizes[PUBLIC], PUBLIC: sizes[PUBLIC], PRIVATE: own}
         expected = 0.0
         for generation, times in ((0, 1), (1, experiment.generations)):
-            weights = mixture_weights(ecosystem, generation, k)
+            weights = mixture_weights(calendar, generation, k)
             items = 1 if experiment.n is None else experiment.size(generation, k)
             expected += times * items * sum(weight * size[source.name] for source, weight in weights.items())
         work.append(expected)

@@ -45,14 +45,14 @@ def panels(experiment: Experiment) -> Iterator[TaskFigure]:
     Args:
         experiment: The experiment.
     """
-    owners = {entity.name: entity.private for entity in experiment.ecosystem.entities}
+    owners = experiment.ecosystem.owned
     tasks, last = [*experiment.tasks, PUBLIC], experiment.generations
     if len(tasks) <= _PANELS:
         for place, task in enumerate(tasks):
             title = "On public data" if task == PUBLIC else f"On {plain(task)}"
             yield TaskFigure(title, dict.fromkeys(owners, frozenset({task})), empty(f"panel{place}", last))
         return
-    own = {model: frozenset({task}) for model, task in owners.items()}
+    own = {model: frozenset(tasks) for model, tasks in owners.items()}
     other = {model: frozenset(experiment.tasks) - own[model] for model in owners}
     kinds = {
         "On their own tasks": own,

@@ -16,9 +16,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from crossfeed.description.ecosystem import Ecosystem, Entity
+from crossfeed.description.ecosystem import Ecosystem
+from crossfeed.description.entity import Entity
 from crossfeed.description.experiment import Experiment
-from crossfeed.description.reading import preset_names, read_preset, validate
+from crossfeed.description.reading import fields_of, preset_names, read_preset, validate
 from crossfeed.errors import InvalidDescription
 from crossfeed.exact.linear_ecosystem import linear_ecosystem
 from crossfeed.explorer.first_point import first_point
@@ -158,11 +159,11 @@ class Start:
         if settings.entities != before.entities:
             names = [f"e{k}" for k in range(1, settings.entities + 1)]
             owners = tuple(Entity(name=name, private=name) for name in names)
-        first = experiment.tasks[experiment.ecosystem.entities[0].private]
+        first = experiment.tasks[next(iter(experiment.ecosystem.entities[0].owned))]
         assert isinstance(first, RegressionSettings)  # noqa: S101 - for the type checker; others are locked
         assert isinstance(public, RegressionSettings)  # noqa: S101 - as above
         tasks = {
-            owner.private: _resized(first, settings.dimension, settings.rank, first.entity + k)
+            next(iter(owner.owned)): _resized(first, settings.dimension, settings.rank, first.entity + k)
             for k, owner in enumerate(owners)
         }
         seen = _rank(public)
@@ -206,7 +207,7 @@ def _linear_presets() -> list[str]:
 
 def _settings_of(experiment: Experiment, dimension: int, noise: float) -> Sliders:
     ecosystem = experiment.ecosystem
-    first = experiment.tasks[ecosystem.entities[0].private]
+    first = experiment.tasks[next(iter(ecosystem.entities[0].owned))]
     own_alpha = any(entity.alpha is not None for entity in ecosystem.entities)
     own_beta = any(entity.beta is not None for entity in ecosystem.entities)
     return Sliders(
@@ -240,7 +241,7 @@ def _spans(settings: Sliders) -> Mapping[str, tuple[float, float]]:
 def _locked(experiment: Experiment) -> dict[str, str]:
     """Return the settings that cannot be changed without inventing data, each with the reason."""
     owners = experiment.ecosystem.entities
-    told = [experiment.tasks[owner.private] for owner in owners]
+    told = [experiment.tasks[task] for owner in owners for task in owner.owned]
     if not _drawn_alike(told, experiment) or len(experiment.tasks) != len(owners):
         return dict.fromkeys(_OWN_DATA, "the data are described one by one, and more or others cannot be made up")
     locked = {}
@@ -279,4 +280,4 @@ def _resized(task: RegressionSettings, dimension: int, rank: int | None, entity:
 
 def _parts(value: Frozen) -> dict[str, Any]:
     """Return a description's fields, so that some can be replaced and all of it be checked again."""
-    return {name: getattr(value, name) for name in type(value).model_fields}
+    return fields_of(value)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Experiment
+from crossfeed.generation.calendar import Calendar
 from crossfeed.generation.mixture import Source, mixture_weights
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Array
 
@@ -113,7 +114,7 @@ def real_weights(ecosystem: Ecosystem, own: Sequence[int], tasks: int, generatio
     """
     weights = np.zeros((len(own), tasks))
     for k, task in enumerate(own):
-        for source, weight in mixture_weights(ecosystem, generation, k).items():
+        for source, weight in mixture_weights(Calendar(ecosystem, 0), generation, k).items():
             if source.name == PRIVATE:
                 weights[k, task] += weight
             elif source.name in (PUBLIC, FRESH):
@@ -158,7 +159,7 @@ def _synthetic_weights(ecosystem: Ecosystem, generation: int) -> Array:
     position = {name: j for j, name in enumerate(ecosystem.names)}
     weights = np.zeros((len(position), len(position)))
     for k in range(len(position)):
-        each: dict[Source, float] = mixture_weights(ecosystem, generation, k)
+        each: dict[Source, float] = mixture_weights(Calendar(ecosystem, 0), generation, k)
         for source, weight in each.items():
             if source.name in position:
                 weights[k, position[source.name]] += weight

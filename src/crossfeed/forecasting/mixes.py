@@ -76,7 +76,8 @@ def mixed(like: Conditions, experiment: Experiment, own: Sequence[int], alpha: A
     real = np.zeros(like.real.shape[1:])
     real[:, -1] = (1 - alpha) * (1 - beta) + alpha * fresh
     real[entities, own] += (1 - alpha) * beta
-    synthetic = alpha[:, None] * (1 - fresh) * ecosystem.shares
+    reading = ecosystem.shares if ecosystem.network is None else ecosystem.network
+    synthetic = alpha[:, None] * (1 - fresh) * reading
     generations = like.generations
     return Conditions(
         np.repeat(real[None], generations, axis=0),

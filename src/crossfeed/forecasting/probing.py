@@ -16,6 +16,7 @@ from typing import Final, cast
 import numpy as np
 
 from crossfeed.cache import default_cache
+from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.description.installed import check_installed
 from crossfeed.display.progress import Silent
@@ -80,6 +81,8 @@ def check_forecastable(experiment: Experiment) -> None:
             f"ecosystem.curation: {', '.join(filters)}: a forecast knows of a mixture by its weights alone, not by "
             "which items pass; leave the filters out"
         )
+    for ecosystem in (cell.experiment.ecosystem for cell in experiment.cells()):
+        _refuse_other_worlds(ecosystem)
     own = {str(each) for each in experiment.learners}
     if experiment.learner.other_units and len(own) > 1:
         raise InvalidInput(
@@ -96,6 +99,21 @@ def check_forecastable(experiment: Experiment) -> None:
         raise InvalidInput(
             f"grid: {', '.join(experiment.grid)}: its cells do not begin at the same generation 0, which they are "
             "forecast from; fix what changes it, such as ecosystem.initial_beta or initial_n"
+        )
+
+
+def _refuse_other_worlds(ecosystem: Ecosystem) -> None:
+    """Refuse what does not enter by weights alone, or begins elsewhere than the surrogate's models do."""
+    reasons = {
+        "clocks, arrivals and turns (every, phase, probability, from, until, order)": not ecosystem.in_step,
+        "start": any(ecosystem.start_of(entity) != "previous" for entity in ecosystem.entities),
+        "prompts": any(ecosystem.prompts_of(entity) != "private" for entity in ecosystem.entities),
+        "private with several tasks": any(len(entity.owned) > 1 for entity in ecosystem.entities),
+    }
+    for reason in (name for name, holds in reasons.items() if holds):
+        raise InvalidInput(
+            f"ecosystem: a forecast knows of entities that train in step, each from its last weights, on one private "
+            f"task whose prompts it answers; it does not know {reason}; leave that out, or run the experiment"
         )
 
 

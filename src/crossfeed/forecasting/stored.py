@@ -47,7 +47,7 @@ class Known:
     @property
     def own(self) -> list[int]:
         """Index of each entity's private task."""
-        return [self.tasks.index(entity.private) for entity in self.cells[0].experiment.ecosystem.entities]
+        return [self.tasks.index(next(iter(e.owned))) for e in self.cells[0].experiment.ecosystem.entities]
 
     def ecology(self, metric: str) -> Ecology:
         """Return what all cells have in common.

@@ -60,10 +60,10 @@ def measured_on(cell: Cell, tasks: Sequence[str]) -> list[list[int]]:
         tasks: All tasks' names.
     """
     entities = cell.experiment.ecosystem.entities
-    owned = {entity.private for entity in entities}
+    owned = cell.experiment.ecosystem.owned_tasks
     everything = cell.experiment.measured == "all"
     return [
-        [at for at, name in enumerate(tasks) if everything or name not in owned or name == entity.private]
+        [at for at, name in enumerate(tasks) if everything or name not in owned or name in entity.owned]
         for entity in entities
     ]
 

@@ -8,10 +8,15 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from crossfeed.description.ecosystem import Ecosystem
+from crossfeed.description.entity import Entity
 from crossfeed.description.experiment import Cell
 from crossfeed.errors import InvalidInput
+from crossfeed.generation.calendar import Calendar
 from crossfeed.generation.mixture import Sizes
 from crossfeed.generation.pool_selection import PoolSelection
+from crossfeed.generation.prompts import Prompts
+from crossfeed.generation.shelf import Shelf
 from crossfeed.protocols import PUBLIC, Filter, Learner, Task
 
 __all__ = ["CellContext", "reserve"]
@@ -58,6 +63,11 @@ class CellContext:
         """The entities' names, in their order."""
         return self.cell.experiment.ecosystem.names
 
+    @cached_property
+    def calendar(self) -> Calendar:
+        """Who is there, who trains and who publishes at each generation."""
+        return Calendar(self.cell.experiment.ecosystem, self.cell.seed)
+
     def private(self, entity: int) -> pa.Table:
         """Return an entity's private training data.
 
@@ -65,32 +75,98 @@ class CellContext:
             entity: The entity's index k.
 
         Returns:
-            The training items of the entity's private task.
+            The training items of the tasks that the entity owns, behind one another.
         """
-        return self.tasks[self.cell.experiment.ecosystem.entities[entity].private].train
+        return self._items(tuple(self._owned(entity)))
+
+    def prompts_of(self, entity: int) -> pa.Table:
+        """Return an entity's own prompts.
+
+        Args:
+            entity: The entity's index k.
+
+        Returns:
+            Training items, behind one another where they are of several tasks.
+        """
+        return self._items(tuple(self._asked(entity)))
+
+    def _owned(self, entity: int) -> Mapping[str, float]:
+        return self.cell.experiment.ecosystem.entities[entity].owned
+
+    def _asked(self, entity: int) -> Mapping[str, float]:
+        """Return the weights of the tasks among whose items an entity's own prompts are."""
+        ecosystem = self.cell.experiment.ecosystem
+        prompts = ecosystem.prompts_of(ecosystem.entities[entity])
+        if isinstance(prompts, dict):
+            total = sum(prompts.values())
+            return {task: weight / total for task, weight in prompts.items()}
+        return {PUBLIC: 1.0} if prompts == "public" else self._owned(entity)
+
+    def _items(self, names: tuple[str, ...]) -> pa.Table:
+        if len(names) == 1:
+            return self.tasks[names[0]].train
+        if names not in self._joined:
+            tables = [self.tasks[name].train for name in names]
+            self._joined[names] = pa.concat_tables(tables, promote_options="permissive")
+        return self._joined[names]
+
+    @cached_property
+    def _joined(self) -> dict[tuple[str, ...], pa.Table]:
+        """Items of several tasks behind one another, by the tasks' names."""
+        return {}
+
+    def _shelf(self, weights: Mapping[str, float]) -> Shelf:
+        return Shelf(tuple(self.tasks[name].train.num_rows for name in weights), tuple(weights.values()))
 
     @cached_property
     def sizes(self) -> Sizes:
         """The number of items of each source."""
-        private = tuple(self.private(k).num_rows for k in range(len(self.entities)))
-        experiment = self.cell.experiment
-        published = experiment.pool_size or experiment.n
-        pool = private if published is None else (published,) * len(private)
+        experiment, everyone = self.cell.experiment, range(len(self.entities))
+        private = tuple(self._shelf(self._owned(k)) for k in everyone)
+        asked = tuple(self.prompts_of(k).num_rows for k in everyone)
+        published = [experiment.published(t) for t in range(1, max(experiment.generations, 1) + 1)]
+        pool = tuple(asked if size is None else (size,) * len(private) for size in published)
         fresh = tuple(table.num_rows for table in self.fresh)
-        return Sizes(private, self.tasks[PUBLIC].train.num_rows, fresh, pool)
+        return Sizes(private, self.tasks[PUBLIC].train.num_rows, fresh, pool if len(set(pool)) > 1 else pool[:1])
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The prompts of published items."""
+        shelves = [self._shelf(self._asked(k)) for k in range(len(self.entities))]
+        return Prompts(self.calendar, shelves, self.sizes, self.learner.reads == "draws")
 
     @cached_property
     def selection(self) -> PoolSelection:
         """The owner of everything that changes while the cell is run: draws, requested items, curation masks."""
         filters = _filters(self.cell, self.tasks)
-        return PoolSelection(self.cell.experiment, self.cell.seed, self.learner, self.sizes, filters)
+        return PoolSelection(self.cell.experiment, self.calendar, self.learner, self.sizes, filters)
 
 
 def _filters(cell: Cell, tasks: Mapping[str, Task]) -> tuple[Filter, ...]:
     """Build the filters that a cell's ecosystem curates its pool with."""
     ecosystem = cell.experiment.ecosystem
-    owned = {entity.name: tasks[entity.private] for entity in ecosystem.entities}
-    return tuple(settings.build(owned) for settings in ecosystem.curation.values())
+    asked = {entity.name: _asked_task(ecosystem, entity) for entity in ecosystem.entities}
+    several = [name for name, task in asked.items() if task is None]
+    if several and ecosystem.curation:
+        raise InvalidInput(
+            f"ecosystem.curation: filters judge answers to the prompts of one task, and {several[0]} is asked those of "
+            "several, or of the pool; leave curation out, or give one task"
+        )
+    owned = {name: tasks[task] for name, task in asked.items() if task is not None}
+    filters = tuple(settings.build(owned) for settings in ecosystem.curation.values())
+    if ecosystem.order == "sequential" and any(each.reads for each in filters):
+        raise InvalidInput(
+            "ecosystem.curation: filters that read items judge the whole pool of a generation, and with order: "
+            "sequential it is read while it is being written; give order: together, or leave curation out"
+        )
+    return filters
+
+
+def _asked_task(ecosystem: Ecosystem, entity: Entity) -> str | None:
+    """Return the task whose prompts an entity answers; None if there are several."""
+    prompts = ecosystem.prompts_of(entity)
+    tasks = [PUBLIC] if prompts == "public" else list(prompts if isinstance(prompts, dict) else entity.owned)
+    return tasks[0] if len(tasks) == 1 and prompts != "pool" else None
 
 
 def reserve(cell: Cell, tasks: Mapping[str, Task]) -> tuple[dict[str, Task], tuple[pa.Table, ...]]:

@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfeed.description.ecosystem import Ecosystem
+from crossfeed.generation.calendar import Calendar, kept_generations
+from crossfeed.generation.shelf import Shelf
 from crossfeed.keys import generator
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 
@@ -31,7 +32,6 @@ __all__ = [
     "Sizes",
     "Source",
     "draw",
-    "kept_generations",
     "mixture_weights",
     "pass_rates",
 ]
@@ -54,16 +54,20 @@ class Sizes:
     """The numbers of items that can be drawn.
 
     Attributes:
-        private: Items of each entity's private training data.
+        private: Each entity's private training data.
         public: Items of the public training data.
         fresh: Fresh human items of each generation t = 1, 2, ... (empty where there are none).
-        pool: Items that each entity publishes at each generation.
+        pool: Items that each entity publishes at generations 1, 2, ...; the last entry lasts.
     """
 
-    private: tuple[int, ...]
+    private: tuple[Shelf, ...]
     public: int
     fresh: tuple[int, ...]
-    pool: tuple[int, ...]
+    pool: tuple[tuple[int, ...], ...]
+
+    def published(self, generation: int) -> tuple[int, ...]:
+        """Return the number of items that each entity publishes at a generation t >= 1."""
+        return self.pool[min(generation, len(self.pool)) - 1]
 
 
 PassingItems = Mapping[Source, NDArray[np.int64]]
@@ -117,38 +121,30 @@ class Draws:
         Returns:
             ``(m,)`` author's indices j, and ``(m,)`` item indices in step with them.
         """
-        first = Source(authors[0], generation)
-        if first not in self.sources:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        author = self.source - self.sources.index(first)  # a generation's authors stand side by side
-        here = (author >= 0) & (author < len(authors))
+        author = _authors(self.sources, generation, tuple(authors))[self.source]
+        here = author >= 0
         return author[here], self.index[here]
 
 
-def kept_generations(ecosystem: Ecosystem, generation: int) -> range:
-    """Return the generations whose pools a training set may draw from.
-
-    Args:
-        ecosystem: Its history keeps all pools (``accumulate``) or the newest one (``latest``).
-        generation: The generation t of the training set.
-
-    Returns:
-        1..t or t alone; empty for t = 0.
-    """
-    return range(1 if ecosystem.accumulates else max(generation, 1), generation + 1)
+@lru_cache(maxsize=256)
+def _authors(sources: tuple[Source, ...], generation: int, authors: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the author's index of each source that is of one generation, and -1 for the others."""
+    place = {name: j for j, name in enumerate(authors)}
+    return np.array([place.get(s.name, -1) if s.born == generation else -1 for s in sources], dtype=np.int64)
 
 
 def mixture_weights(
-    ecosystem: Ecosystem, generation: int, entity: int, rates: Mapping[Source, float] | None = None
+    calendar: Calendar, generation: int, entity: int, rates: Mapping[Source, float] | None = None
 ) -> dict[Source, float]:
     r"""Return the probability of each source in an entity's training set.
 
     Private :math:`\bar\alpha\beta`, public :math:`\bar\alpha\bar\beta`; for each generation s in the pool,
-    :math:`\alpha g_s \varphi` for fresh data and :math:`\alpha g_s (1-\varphi) w_j` for author j, with :math:`g_s` = 1
-    for the newest generation (``latest``) or 1/t for each (``accumulate``). Sources of weight 0 are kept.
+    :math:`\alpha g_s \varphi` for fresh data and :math:`\alpha g_s (1-\varphi) w_j` for author j (with a network
+    :math:`W_{kj}`), with :math:`g_s` = 1 for the newest generation (``latest``) or 1/t for each (``accumulate``).
+    Sources of weight 0 are kept where all entities are in step.
 
     Args:
-        ecosystem: Gives the weights.
+        calendar: The ecosystem, which gives the weights, and who has published what.
         generation: The generation t.
         entity: The entity's index k.
         rates: Of a curated pool, the share of each pool source's items that passes: pool sources weigh by what passes
@@ -157,16 +153,47 @@ def mixture_weights(
     Returns:
         Probabilities that sum to 1.
     """
-    alpha = float(ecosystem.alphas(generation)[entity])
-    beta = float(ecosystem.betas(generation)[entity])
-    kept, fresh = kept_generations(ecosystem, generation), ecosystem.fresh_fraction
+    eco = calendar.ecosystem
+    alpha, beta = float(eco.alphas(generation)[entity]), float(eco.betas(generation)[entity])
+    of = _weights_in_step if calendar.in_step else _weights_by_birth
+    weights = of(calendar, generation, entity, alpha, beta)
+    return weights if rates is None or generation == 0 else _curated(weights, rates, alpha, beta)
+
+
+def _weights_in_step(
+    calendar: Calendar, generation: int, entity: int, alpha: float, beta: float
+) -> dict[Source, float]:
+    eco, fresh = calendar.ecosystem, calendar.ecosystem.fresh_fraction
+    kept, reading = kept_generations(eco, generation), eco.reading(entity)
     values = [(1 - alpha) * beta, (1 - alpha) * (1 - beta)]
     for _ in kept:
         newly = alpha / len(kept)
         values += [newly * fresh] if fresh > 0 else []
-        values += (newly * (1 - fresh) * ecosystem.shares).tolist()
-    weights = dict(zip(_sources(ecosystem.names, kept, fresh > 0), values, strict=True))
-    return weights if rates is None or generation == 0 else _curated(weights, rates, alpha, beta)
+        values += (newly * (1 - fresh) * reading).tolist()
+    return dict(zip(_sources(eco.names, kept, fresh > 0), values, strict=True))
+
+
+def _weights_by_birth(
+    calendar: Calendar, generation: int, entity: int, alpha: float, beta: float
+) -> dict[Source, float]:
+    """Return the weights where entities publish at generations of their own; sources of weight 0 are left out."""
+    eco, fresh = calendar.ecosystem, calendar.ecosystem.fresh_fraction
+    pools = []
+    for kept in kept_generations(eco, generation) if generation else ():
+        born = calendar.born(kept, entity)
+        there = np.where(born > 0, eco.reading(entity), 0.0)
+        if there.any() or fresh > 0:
+            pools.append((kept, born, there))
+    alpha = alpha if pools else 0.0
+    weights = {Source(PRIVATE): (1 - alpha) * beta, Source(PUBLIC): (1 - alpha) * (1 - beta)}
+    for kept, born, there in pools:
+        newly, human = alpha / len(pools), fresh if there.any() else 1.0
+        if human > 0:
+            weights[Source(FRESH, kept)] = newly * human
+        for j in np.flatnonzero(there).tolist():
+            source = Source(eco.names[j], int(born[j]))
+            weights[source] = weights.get(source, 0.0) + newly * (1 - human) * float(there[j] / there.sum())
+    return weights
 
 
 @lru_cache(maxsize=64)
@@ -202,39 +229,40 @@ def pass_rates(sizes: Sizes, names: Sequence[str], passing: PassingItems) -> dic
 
 
 def draw(
-    ecosystem: Ecosystem,
+    calendar: Calendar,
     sizes: Sizes,
     n: int,
     generation: int,
     entity: int,
-    seed: int,
     passing: PassingItems | None = None,
 ) -> Draws:
     """Draw one training set as indices.
 
     Args:
-        ecosystem: Gives the weights.
+        calendar: The ecosystem and the seed; cells that differ in alpha alone share their random numbers.
         sizes: The number of items of each source.
         n: The number of draws; the first m of n draws are the draws for m.
         generation: The generation t.
         entity: The entity's index k.
-        seed: The experiment's seed; cells that differ in alpha alone share their random numbers.
         passing: The items of a curated pool that pass; None or empty where nothing is curated.
 
     Returns:
         The draws, in order.
     """
-    passing = passing or {}
-    rates = pass_rates(sizes, ecosystem.names, passing) if passing else None
-    weights = mixture_weights(ecosystem, generation, entity, rates)
+    passing, names = passing or {}, calendar.ecosystem.names
+    rates = pass_rates(sizes, names, passing) if passing else None
+    weights = mixture_weights(calendar, generation, entity, rates)
     sources = tuple(weights)
     # One row a draw, so that fewer draws are a prefix of more draws.
-    numbers = generator(seed, "draw", generation, ecosystem.names[entity]).random((n, 2))
+    numbers = generator(calendar.seed, "draw", generation, names[entity]).random((n, 2))
     source = _categorical(np.array(list(weights.values())), numbers[:, 0])
-    size_of = _by_source(sizes, ecosystem.names, entity)
+    size_of = _by_source(sizes, names, entity)
     sizes_of = [len(passing[s]) if s in passing else size_of(s) for s in sources]
     counts = np.array(sizes_of, dtype=np.int64)
     index = np.minimum((numbers[:, 1] * counts[source]).astype(np.int64), counts[source] - 1)
+    if not sizes.private[entity].even:
+        own = source == sources.index(Source(PRIVATE))
+        index[own] = sizes.private[entity].rows(numbers[own, 1])
     for position, curated in enumerate(passing.get(each) for each in sources):
         if curated is not None:
             here = source == position
@@ -253,5 +281,12 @@ def _categorical(weights: NDArray[np.float64], uniform: NDArray[np.float64]) -> 
 
 def _by_source(sizes: Sizes, names: Sequence[str], entity: int) -> Callable[[Source], int]:
     """Return the number of items of a source as a function of it, for one entity."""
-    own = {PRIVATE: sizes.private[entity], PUBLIC: sizes.public, **dict(zip(names, sizes.pool, strict=True))}
-    return lambda source: sizes.fresh[source.born - 1] if source.name == FRESH else own[source.name]
+    real = {PRIVATE: sizes.private[entity].size, PUBLIC: sizes.public}
+    place = {name: j for j, name in enumerate(names)}
+
+    def size(source: Source) -> int:
+        if source.name == FRESH:
+            return sizes.fresh[source.born - 1]
+        return real[source.name] if source.born == 0 else sizes.published(source.born)[place[source.name]]
+
+    return size

@@ -1,10 +1,11 @@
 """The pool: the items that the entities publish at one generation, each with its provenance.
 
-Item i of author j at generation t is the answer of j's model to a prompt sampled from j's private training data; the
-prompt and the randomness of the answer depend on the key of (seed, t, j, i) alone. Columns of a stored pool:
-``cell``, ``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row in the author's private training data)
-and ``key``, followed by the columns of the items themselves; a pool whose items were judged has ``passed`` too
-(`crossfeed.generation.curation`). A generation of which nothing is read has no pool.
+Item i of author j at generation t is the answer of j's model to a prompt (`crossfeed.generation.prompts`), by default
+sampled from j's private training data; the prompt and the randomness of the answer depend on the key of (seed, t, j, i)
+alone. Columns of a stored pool: ``cell``, ``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row among
+the author's own prompts: in its private training data) and ``key``, followed by the columns of the items themselves;
+where prompts come from the pool, ``prompt_of`` names the entity among whose prompts the row is; a pool whose items were
+judged has ``passed`` too (`crossfeed.generation.curation`). A generation of which nothing is read has no pool.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfeed.generation.curation import PASSED
-from crossfeed.keys import address, item_keys, uniforms
 
-__all__ = ["PROVENANCE", "ItemRequests", "PublishedItems", "item_requests", "join_pool"]
+__all__ = ["PROVENANCE", "ItemRequests", "PublishedItems", "join_pool"]
 
-PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", PASSED)
+PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", "prompt_of", PASSED)
 """Columns of a stored pool that are not the items' own."""
 
 
@@ -32,34 +32,15 @@ class ItemRequests:
 
     Attributes:
         items: ``(m,)`` item indices, ascending.
-        prompt_rows: ``(m,)`` rows of the author's private training data that give the prompts.
+        prompt_rows: ``(m,)`` rows of the prompts.
         keys: ``(m,)`` the items' keys.
+        prompt_of: The names of the entities among whose prompts the rows are, where that may be another one.
     """
 
     items: NDArray[np.int64]
     prompt_rows: NDArray[np.int64]
     keys: NDArray[np.uint64]
-
-
-def item_requests(
-    seed: int, generation: int, author: str, items: NDArray[np.int64], prompts: int, *, sampled: bool
-) -> ItemRequests:
-    """Look up the prompts and keys of pool items.
-
-    Args:
-        seed: The experiment's seed.
-        generation: The generation at which they are published.
-        author: The author's name.
-        items: ``(m,)`` item indices.
-        prompts: The number of rows of the author's private training data.
-        sampled: True if prompts are sampled (with replacement); else item i answers private item i.
-
-    Returns:
-        The requests, in the order of `items`.
-    """
-    keys = item_keys(address(seed, "publish", generation, author), items)
-    rows = (uniforms(keys) * prompts).astype(np.int64) if sampled else items % prompts
-    return ItemRequests(items, rows, keys)
+    prompt_of: Sequence[str] | None = None
 
 
 def join_pool(
@@ -87,6 +68,8 @@ def join_pool(
             "prompt_row": pa.array(request.prompt_rows),
             "key": pa.array(request.keys),
         }
+        if request.prompt_of is not None:
+            columns["prompt_of"] = pa.array(request.prompt_of, pa.string())
         columns.update({name: table.column(name) for name in table.column_names if name not in PROVENANCE})
         tables.append(pa.table(columns))
     return pa.concat_tables(tables, promote_options="permissive")

@@ -7,13 +7,14 @@ so which are drawn, follows from the published items.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.description.experiment import Experiment
+from crossfeed.generation.calendar import Calendar, kept_generations
 from crossfeed.generation.curation import (
     CurationMask,
     GeneratedItems,
@@ -28,7 +29,6 @@ from crossfeed.generation.mixture import (
     Sizes,
     Source,
     draw,
-    kept_generations,
     mixture_weights,
     pass_rates,
 )
@@ -40,12 +40,12 @@ __all__ = ["PoolSelection"]
 class PoolSelection:
     """Draws, requested items and curation masks of one cell: the only mutable state of its generations.
 
-    Each is computed when it is first needed and remembered here, and nowhere else. Unless history accumulates, those of
-    other generations are forgotten: only accumulated pools are drawn from again.
+    Each is computed when it is first needed and remembered here, and nowhere else. Unless history accumulates or texts
+    stay in the pool, those of other generations are forgotten: only pools that last are drawn from again.
 
     Args:
         experiment: The cell's experiment.
-        seed: The cell's seed.
+        calendar: Who trains and publishes at each generation, and the cell's seed.
         learner: States what it reads of the draws.
         sizes: The number of items of each source.
         filters: The filters that curate the pool.
@@ -55,10 +55,10 @@ class PoolSelection:
     """
 
     def __init__(
-        self, experiment: Experiment, seed: int, learner: Learner, sizes: Sizes, filters: tuple[Filter, ...]
+        self, experiment: Experiment, calendar: Calendar, learner: Learner, sizes: Sizes, filters: tuple[Filter, ...]
     ) -> None:
         self.reads_items = any(each.reads for each in filters)
-        self._experiment, self._seed, self._learner = experiment, seed, learner
+        self._experiment, self._calendar, self._learner = experiment, calendar, learner
         self._ecosystem, self._entities = experiment.ecosystem, experiment.ecosystem.names
         self._sizes, self._filters = sizes, filters
         self._draws: dict[tuple[int, int], Draws] = {}  # by generation and entity
@@ -78,9 +78,10 @@ class PoolSelection:
         place = (generation, entity)
         if place not in self._draws:
             self._forget_all_except(generation)
-            n = self._learner.examples_read(self._experiment.size(generation, entity), generation, entity)
+            stage = self._calendar.stage(generation, entity)
+            n = self._learner.examples_read(self._experiment.size(stage, entity), stage, entity)
             passing = self.passing(generation, entity)
-            self._draws[place] = draw(self._ecosystem, self._sizes, n, generation, entity, self._seed, passing)
+            self._draws[place] = draw(self._calendar, self._sizes, n, generation, entity, passing)
         return self._draws[place]
 
     def weights(self, generation: int, entity: int) -> dict[Source, float]:
@@ -94,7 +95,7 @@ class PoolSelection:
             Probabilities that sum to 1; those of pool sources are conditioned on what curation keeps.
         """
         rates = self.pass_rates(generation, entity)
-        return mixture_weights(self._ecosystem, generation, entity, rates or None)
+        return mixture_weights(self._calendar, generation, entity, rates or None)
 
     def passing(self, generation: int, entity: int) -> PassingItems:
         """Return the items of the pools that history keeps which an entity may draw.
@@ -109,12 +110,14 @@ class PoolSelection:
         if not self._filters or generation == 0:
             return {}
         passing = {}
-        for born in kept_generations(self._ecosystem, generation):
-            mask = self.mask(born)
-            for name, kept in zip(self._entities, mask.synthetic, strict=True):
-                passing[Source(name, born)] = np.flatnonzero(kept[entity])
+        for kept in kept_generations(self._ecosystem, generation):
+            for j, (name, born) in enumerate(
+                zip(self._entities, self._calendar.born(kept, entity).tolist(), strict=True)
+            ):
+                if born:
+                    passing[Source(name, born)] = np.flatnonzero(self.mask(born).synthetic[j][entity])
             if self._sizes.fresh:
-                passing[Source(FRESH, born)] = np.flatnonzero(mask.human)
+                passing[Source(FRESH, kept)] = np.flatnonzero(self.mask(kept).human)
         return passing
 
     def pass_rates(self, generation: int, entity: int) -> dict[Source, float]:
@@ -165,7 +168,13 @@ class PoolSelection:
         Returns:
             Generations that history keeps and at which something is published, ascending.
         """
-        return [born for born in kept_generations(self._ecosystem, generation) if self.publishes(born)]
+        births: set[int] = set()
+        for kept in kept_generations(self._ecosystem, generation):
+            if self._calendar.in_step:
+                births.add(kept)
+            else:
+                births.update(*(self._calendar.born(kept, k).tolist() for k in self._calendar.training(generation)))
+        return [born for born in sorted(births - {0}) if self.publishes(born)]
 
     def needs_pools(self, generation: int) -> bool:
         """Return True if the draws of a generation depend on published items that were not judged or recalled yet.
@@ -209,8 +218,12 @@ class PoolSelection:
             The masks, which are remembered.
         """
         shares = self._ecosystem.shares
-        sizes = tuple(size if share > 0 else 0 for size, share in zip(self._sizes.pool, shares, strict=True))
-        view = LivePoolView(self._seed, generation, self._entities, shares, sizes, generated)
+        there = self._calendar.publishes(generation)
+        if self._ecosystem.network is not None:  # what a quantile of the pool weighs: how much each author is read
+            shares = self._ecosystem.network.mean(axis=0)
+        published = zip(self._sizes.published(generation), shares, there, strict=True)
+        sizes = tuple(size if share > 0 and present else 0 for size, share, present in published)
+        view = LivePoolView(self._calendar.seed, generation, self._entities, shares, sizes, generated)
         return self._remember(generation, synthetic_masks(self._filters, view))
 
     def recall(self, pools: Mapping[int, pa.Table]) -> None:
@@ -224,33 +237,41 @@ class PoolSelection:
                 self._remember(born, stored_masks(pools[born], self._entities))
 
     def _remember(self, generation: int, synthetic: tuple[NDArray[np.bool_], ...]) -> CurationMask:
-        fresh = self._sizes.fresh[generation - 1] if self._sizes.fresh else 0
-        self._masks[generation] = CurationMask(synthetic, human_mask(self._filters, self._seed, generation, fresh))
+        fresh = self._sizes.fresh[generation - 1] if generation <= len(self._sizes.fresh) else 0
+        human = human_mask(self._filters, self._calendar.seed, generation, fresh)
+        self._masks[generation] = CurationMask(synthetic, human)
         return self._masks[generation]
 
     def _look_ahead(self, generation: int) -> list[NDArray[np.int64]]:
         """Return the items of each author that are read, at this generation or later."""
-        last = self._experiment.generations if self._ecosystem.accumulates else generation
-        readers, everyone = range(generation, last + 1), range(len(self._entities))
+        readers = self._calendar.readers(generation, self._experiment.generations)
+        everyone, sizes = range(len(self._entities)), self._sizes.published(generation)
         if self._learner.reads == "everything" or self.reads_items:
-            return [np.arange(self._sizes.pool[j] if self._has_weight(j, readers) else 0) for j in everyone]
-        most = max(self._sizes.pool)
+            there = self._calendar.publishes(generation)
+            return [np.arange(sizes[j] if there[j] and self._has_weight(j, readers) else 0) for j in everyone]
+        most = max(sizes)
         drawn = np.empty(0, np.int64)
         for later in readers:
-            read = (self.draws(later, k).published(generation, self._entities) for k in everyone)
+            training = self._calendar.training(later)
+            read = (self.draws(later, k).published(generation, self._entities) for k in training)
             drawn = np.unique(np.concatenate([drawn, *(author * most + index for author, index in read)]))
         bounds = np.searchsorted(drawn, np.arange(len(everyone) + 1) * most)
         return [drawn[bounds[j] : bounds[j + 1]] - j * most for j in everyone]
 
-    def _has_weight(self, author: int, readers: range) -> bool:
+    def _has_weight(self, author: int, readers: Sequence[int]) -> bool:
         """Return True if training sets of some generations give weight to what an author publishes."""
         eco = self._ecosystem
-        return bool(
-            eco.shares[author] > 0 and eco.fresh_fraction < 1 and any(eco.alphas(later).any() for later in readers)
+        reading = eco.shares[author : author + 1] if eco.network is None else eco.network[:, author]
+        return eco.fresh_fraction < 1 and any(
+            bool(((reading > 0) & (eco.alphas(later) > 0) & self._calendar.trains(later)).any()) for later in readers
         )
 
     def _forget_all_except(self, generation: int) -> None:
         if self._ecosystem.accumulates:
+            return
+        if not self._calendar.in_step:  # of texts that stay, only draws that are over are never needed again
+            for place in [place for place in self._draws if place[0] < generation - 1]:
+                del self._draws[place]
             return
         for place in [place for place in self._draws if place[0] != generation]:
             del self._draws[place]

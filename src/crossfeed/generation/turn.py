@@ -7,11 +7,14 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from crossfeed.errors import Diverged
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.curation import PASSED, GeneratedItems, mask_column
 from crossfeed.generation.mixture import Source
-from crossfeed.generation.pool import PROVENANCE, PublishedItems, item_requests, join_pool
+from crossfeed.generation.pool import PROVENANCE, ItemRequests, PublishedItems, join_pool
+from crossfeed.generation.prompts import asks_the_pool
 from crossfeed.generation.snapshot import LiveSnapshot
 from crossfeed.keys import address
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Measurement, Part, State, Task, TrainingSet
@@ -21,7 +24,9 @@ __all__ = ["compose", "measure", "publish", "realised", "update"]
 _HUMAN: Final = frozenset({PRIVATE, PUBLIC, FRESH})
 
 
-def publish(context: CellContext, generation: int, states: Sequence[State]) -> pa.Table:
+def publish(
+    context: CellContext, generation: int, states: Sequence[State], authors: Sequence[int] | None = None
+) -> pa.Table:
     """Generate the published items: every pool item that some training set, now or later, will hold.
 
     If a filter reads items, every item is generated, and what passes is stored with them.
@@ -30,22 +35,18 @@ def publish(context: CellContext, generation: int, states: Sequence[State]) -> p
         context: The cell.
         generation: A generation t >= 1 that publishes (`PoolSelection.publishes`).
         states: The entities' states after generation t - 1.
+        authors: The authors whose items are generated; default all. Some of them alone are not judged.
 
     Returns:
         The pool (columns: `crossfeed.generation.pool`).
     """
-    seed, sampled, selection = context.cell.seed, context.learner.reads == "draws", context.selection
-    requests = [
-        item_requests(
-            seed, generation, name, selection.requested(generation, j), context.sizes.private[j], sampled=sampled
-        )
-        for j, name in enumerate(context.entities)
-    ]
-    busy = [j for j, request in enumerate(requests) if len(request.items)]  # items of the others are never read
-    prompts = [context.private(j).take(pa.array(requests[j].prompt_rows)) for j in busy]
-    answers = context.learner.generate([states[j] for j in busy], prompts, [requests[j].keys for j in busy])
+    selection, everyone = context.selection, range(len(context.entities))
+    wanted = {j: selection.requested(generation, j) for j in (everyone if authors is None else authors)}
+    busy = [j for j, items in wanted.items() if len(items)]  # items of the others are never read
+    requests, prompts = zip(*(_requests(context, generation, j, wanted[j]) for j in busy), strict=True)
+    answers = context.learner.generate([states[j] for j in busy], prompts, [request.keys for request in requests])
     names = [context.entities[j] for j in busy]
-    pool = join_pool(context.cell.name, generation, names, [requests[j] for j in busy], answers)
+    pool = join_pool(context.cell.name, generation, names, requests, answers)
     if not selection.reads_items:
         return pool
     generated = GeneratedItems(
@@ -55,46 +56,85 @@ def publish(context: CellContext, generation: int, states: Sequence[State]) -> p
     return pool.add_column(PROVENANCE.index(PASSED), PASSED, mask_column(mask.synthetic))
 
 
+def _requests(
+    context: CellContext, generation: int, author: int, items: NDArray[np.int64]
+) -> tuple[ItemRequests, pa.Table]:
+    """Return what an author has to generate, and the prompts."""
+    owners, rows = context.prompts.places(generation, author, items)
+    keys = context.prompts.keys(generation, author, items)
+    if not asks_the_pool(context.calendar):
+        return ItemRequests(items, rows, keys), context.prompts_of(author).take(pa.array(rows))
+    shelves = np.unique(owners)
+    tables = [context.prompts_of(k) for k in shelves.tolist()]
+    begins = np.cumsum([0, *(table.num_rows for table in tables)])[np.searchsorted(shelves, owners)]
+    prompts = pa.concat_tables(tables, promote_options="permissive").take(pa.array(begins + rows))
+    return ItemRequests(items, rows, keys, [context.entities[k] for k in owners.tolist()]), prompts
+
+
 def _of_every_author(context: CellContext, busy: Sequence[int], tables: Sequence[pa.Table]) -> list[pa.Table]:
     """Return the tables of some authors among empty ones of the others."""
     given = dict(zip(busy, tables, strict=True))
     return [given.get(j, context.private(j).slice(0, 0)) for j in range(len(context.entities))]
 
 
-def compose(context: CellContext, generation: int, pools: Mapping[int, pa.Table]) -> list[TrainingSet]:
-    """Compose each entity's training set.
+def compose(
+    context: CellContext, generation: int, pools: Mapping[int, pa.Table], entities: Sequence[int] | None = None
+) -> list[TrainingSet]:
+    """Compose the training sets of entities.
 
     Args:
         context: The cell.
         generation: The generation t.
-        pools: The pools that history keeps, by generation.
+        pools: The pools that may be read, by the generation at which their texts were born.
+        entities: The entities' indices; default all that train at this generation.
 
     Returns:
-        One training set for each entity, in order.
+        One training set for each of them, in order.
     """
     context.selection.recall(pools)
     published = {born: PublishedItems(pool, context.entities) for born, pool in pools.items()}
     compose_one = _compose_draws if context.learner.reads == "draws" else _compose_everything
-    return [compose_one(context, generation, k, published) for k in range(len(context.entities))]
+    readers = context.calendar.training(generation) if entities is None else entities
+    return [compose_one(context, generation, k, published) for k in readers]
 
 
-def update(context: CellContext, generation: int, states: Sequence[State], sets: Sequence[TrainingSet]) -> list[State]:
-    """Train every entity on its training set.
+def update(
+    context: CellContext,
+    generation: int,
+    states: Sequence[State],
+    sets: Sequence[TrainingSet],
+    entities: Sequence[int] | None = None,
+) -> list[State]:
+    """Train entities on their training sets.
 
     Args:
         context: The cell.
         generation: The generation t.
-        states: The entities' states after generation t - 1 (or before generation 0).
-        sets: The entities' training sets.
+        states: The state that each of them begins from.
+        sets: Their training sets.
+        entities: Their indices; default all that train at this generation.
 
     Returns:
-        The entities' states after generation t.
+        The states after generation t, in step with `states`.
 
     Raises:
-        Diverged: A loss is no longer finite; the entity is given by its index.
+        Diverged: A loss is no longer finite; the entity is given by its index k.
     """
-    keys = [address(context.cell.seed, "update", generation, name) for name in context.entities]
-    return context.learner.update(states, sets, keys, generation)
+    who = context.calendar.training(generation) if entities is None else list(entities)
+    stages = [context.calendar.stage(generation, k) for k in who]
+    trained: list[State] = list(states)
+    for stage in sorted(set(stages)):  # first models, of those who arrive, are trained as at generation 0
+        here = [place for place, own in enumerate(stages) if own == stage]
+        keys = [address(context.cell.seed, "update", generation, context.entities[who[place]]) for place in here]
+        try:
+            after = context.learner.update([states[i] for i in here], [sets[i] for i in here], keys, stage)
+        except Diverged as error:  # learners number the states that they are given
+            if isinstance(error.entity, int):
+                raise Diverged(error.message, who[here[error.entity]]) from error
+            raise
+        for place, state in zip(here, after, strict=True):
+            trained[place] = state
+    return trained
 
 
 def measure(
@@ -129,13 +169,17 @@ def _snapshots(context: CellContext, generation: int, states: Sequence[State]) -
         names, own = zip(*((context.entities[k], states[k]) for k in entities), strict=True)
         return LiveSnapshot(generation, names, own, tasks, context.learner, context.cell.seed)
 
-    everyone = range(len(context.entities))
+    everyone = np.flatnonzero(context.calendar.present(generation)).tolist()
+    if not everyone:
+        return []
     if context.cell.experiment.measured == "all":
         return [snapshot(everyone, context.tasks)]
     owners: dict[str, list[int]] = {}
-    for k, entity in enumerate(context.cell.experiment.ecosystem.entities):
-        owners.setdefault(entity.private, []).append(k)
-    common = {name: task for name, task in context.tasks.items() if name not in owners}
+    for k in everyone:
+        for task in context.cell.experiment.ecosystem.entities[k].owned:
+            owners.setdefault(task, []).append(k)
+    owned = {task for entity in context.cell.experiment.ecosystem.entities for task in entity.owned}
+    common = {name: task for name, task in context.tasks.items() if name not in owned}
     return [*(snapshot(own, {name: context.tasks[name]}) for name, own in owners.items()), snapshot(everyone, common)]
 
 
@@ -160,8 +204,8 @@ def _drawn(context: CellContext, generation: int) -> list[Measurement]:
     if context.learner.reads == "everything":
         return []
     numbers = []
-    for k, name in enumerate(context.entities):
-        draws = context.selection.draws(generation, k)
+    for k in context.calendar.training(generation):
+        name, draws = context.entities[k], context.selection.draws(generation, k)
         counts: dict[str, int] = {}
         for source, count in zip(draws.sources, np.bincount(draws.source, minlength=len(draws.sources)), strict=True):
             counts[source.name] = counts.get(source.name, 0) + int(count)
@@ -173,6 +217,7 @@ def _passed(context: CellContext, generation: int) -> list[Measurement]:
     return [
         Measurement(name, source.name, "passed", rate)
         for k, name in enumerate(context.entities)
+        if context.calendar.trains(generation)[k]
         for source, rate in context.selection.pass_rates(generation, k).items()
         if source.born == generation
     ]

@@ -24,6 +24,7 @@ from crossfeed.protocols.learning import (
     LearnerContext,
     Observer,
     OutsideModel,
+    RestartingLearner,
     Task,
     TracedLearner,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "PoolView",
     "Progress",
     "Reading",
+    "RestartingLearner",
     "Scores",
     "Snapshot",
     "State",

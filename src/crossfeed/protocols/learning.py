@@ -21,6 +21,7 @@ __all__ = [
     "LearnerContext",
     "Observer",
     "OutsideModel",
+    "RestartingLearner",
     "Task",
     "TracedLearner",
 ]
@@ -233,6 +234,22 @@ class Observer(Protocol):
             entity: The position among the trained states.
             step: The number of steps that it was trained for.
             state: The state.
+        """
+        ...
+
+
+class RestartingLearner(Learner, Protocol):
+    """A learner whose models can begin anew (``start: scratch``; its settings say so, `LearnerSettings.restarts`)."""
+
+    def anew(self, entities: Sequence[int], keys: Sequence[int]) -> list[State]:
+        """Create new models as the common base is made, each from weights of its own.
+
+        Args:
+            entities: The entities' indices k.
+            keys: One 64-bit key for each, which seeds its weights.
+
+        Returns:
+            One state for each of them, in order; it depends on its key alone.
         """
         ...
 

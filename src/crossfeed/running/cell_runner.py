@@ -10,14 +10,16 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, TypeVar, cast
 
 import pyarrow as pa
 
 from crossfeed.errors import Diverged
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, measure, publish, realised, update
-from crossfeed.protocols import Measurement, State, Store, TrainingSet
+from crossfeed.keys import address
+from crossfeed.protocols import Measurement, RestartingLearner, State, Store, TrainingSet
 from crossfeed.records import is_measured, scope_of, state_scope_of, to_table
 from crossfeed.running.status import StatusProgress
 from crossfeed.settings import Measure, measures_of
@@ -48,6 +50,7 @@ class CellRunner:
     generation: int = 0
     stage: str = "start"
     _latest: tuple[int, list[State]] | None = None
+    _zero: list[State] | None = None
     _seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self, until: int | None = None) -> None:
@@ -108,30 +111,94 @@ class CellRunner:
 
     def _compute_states(self, generation: int) -> list[State]:
         before = self._states(generation - 1) if generation > 0 else self._timed("start", self._start)
-        if self.context.selection.publishes(generation):
-            self._pool(generation)
-        sets = self._timed("compose", lambda: self._compose(generation))
-        states = self._timed("update", lambda: self._update(generation, before, sets))
-        by_entity, save = dict(zip(self.context.entities, states, strict=True)), self.context.learner.save
+        in_turn = self.context.cell.experiment.ecosystem.order == "sequential" and generation > 0
+        after = self._in_turn(generation, before) if in_turn else self._together(generation, before)
+        by_entity, save = dict(zip(self.context.entities, after, strict=True)), self.context.learner.save
         scope = self._state_scope(generation)
         self._timed("store", lambda: self.store.write_states(scope, generation, by_entity, save))
-        return states
+        return after
 
     def _start(self) -> list[State]:
         return self.context.learner.start(range(len(self.context.entities)))
 
-    def _update(self, generation: int, before: list[State], sets: list[TrainingSet]) -> list[State]:
+    def _together(self, generation: int, before: list[State]) -> list[State]:
+        """Publish all that is read, then train all whose turn it is."""
+        if self.context.selection.publishes(generation):
+            self._pool(generation)
+        training = self.context.calendar.training(generation)
+        sets = self._timed("compose", lambda: compose(self.context, generation, self._pools(generation)))
+        return self._trained(generation, training, before, sets)
+
+    def _in_turn(self, generation: int, before: list[State]) -> list[State]:
+        """Train entities one after the other; each publishes at once, and those after it read that."""
+        context, after, early = self.context, list(before), generation + 1
+        pools = self._pools(generation, born_until=generation)
+        published: list[pa.Table] = []
+        for k in context.calendar.training(generation):
+            read = pools | ({early: pa.concat_tables(published, promote_options="permissive")} if published else {})
+            sets = self._timed("compose", partial(compose, context, generation, read, [k]))
+            after = self._trained(generation, [k], after, sets)
+            if len(context.selection.requested(early, k)):
+                published.append(self._timed("publish", partial(publish, context, early, after, [k])))
+        if published and generation < context.cell.experiment.generations:
+            pool = pa.concat_tables(published, promote_options="permissive")
+            self.store.write_table("pool", self._scope(early), early, pool)
+        return after
+
+    def _trained(
+        self, generation: int, entities: list[int], before: list[State], sets: list[TrainingSet]
+    ) -> list[State]:
+        """Return all states after some entities have trained; the others keep theirs."""
+        if not entities:
+            return before
+        begin = self._begin(generation, entities, before)
+        trained = self._timed("update", lambda: self._update(generation, entities, begin, sets))
+        after = list(before)
+        for k, state in zip(entities, trained, strict=True):
+            after[k] = state
+        return after
+
+    def _begin(self, generation: int, entities: list[int], before: list[State]) -> list[State]:
+        """Return the states that updates begin from (`Ecosystem.start`)."""
+        ecosystem, seed = self.context.cell.experiment.ecosystem, self.context.cell.seed
+        first = [self.context.calendar.stage(generation, k) == 0 for k in entities]
+        modes = [
+            "previous" if new else ecosystem.start_of(ecosystem.entities[k])
+            for k, new in zip(entities, first, strict=True)
+        ]
+        begin = [before[k] for k in entities]
+        for mode in set(modes) - {"previous"}:
+            own = [k for k, each in zip(entities, modes, strict=True) if each == mode]
+            if mode == "own":
+                zero = self._zero_states()
+                states = [zero[k] for k in own]
+            elif mode == "base":
+                states = self.context.learner.start(own)
+            else:
+                keys = [address(seed, "scratch", generation, self.context.entities[k]) for k in own]
+                states = cast(RestartingLearner, self.context.learner).anew(own, keys)
+            for k, state in zip(own, states, strict=True):
+                begin[entities.index(k)] = state
+        return begin
+
+    def _zero_states(self) -> list[State]:
+        """Return the states after generation 0, which are remembered."""
+        if self._zero is None:
+            latest = self._latest
+            self._zero = self._states(0)
+            self._latest = latest
+        return self._zero
+
+    def _update(self, generation: int, entities: list[int], begin: list[State], sets: list[TrainingSet]) -> list[State]:
         try:
-            return update(self.context, generation, before, sets)
+            return update(self.context, generation, begin, sets, entities)
         except Diverged as error:  # learners number the entities, people name them
             name = self.context.entities[error.entity] if isinstance(error.entity, int) else error.entity
             raise Diverged(error.message, name) from error
 
-    def _compose(self, generation: int) -> list[TrainingSet]:
-        return compose(self.context, generation, self._pools(generation))
-
-    def _pools(self, generation: int) -> dict[int, pa.Table]:
-        return {born: self._pool(born) for born in self.context.selection.pools_read(generation)}
+    def _pools(self, generation: int, born_until: int | None = None) -> dict[int, pa.Table]:
+        births = self.context.selection.pools_read(generation)
+        return {born: self._pool(born) for born in births if born_until is None or born <= born_until}
 
     def _pool(self, generation: int) -> pa.Table:
         """Return a pool: stored, or generated from the states before it, also if the stored one is damaged."""
@@ -168,11 +235,11 @@ class CellRunner:
 
     def _listed(self, metric: str, numbers: list[Measurement]) -> str:
         """Return a metric's values, or, of many, the mean over own tasks; empty if there are none."""
-        own = {entity.name: entity.private for entity in self.context.cell.experiment.ecosystem.entities}
+        own = {entity.name: entity.owned for entity in self.context.cell.experiment.ecosystem.entities}
         measured = [n for n in numbers if n.metric == metric]
         values = [f"{n.model} on {n.task} {n.value:.3f}" for n in measured]
         if len(values) > _LISTED:
-            on_own = [n.value for n in measured if own.get(n.model) == n.task]
+            on_own = [n.value for n in measured if n.task in own.get(n.model, ())]
             values = [f"own task {sum(on_own) / len(on_own):.3f} (mean)"] if on_own else []
         return f"{metric} {', '.join(values)}" if values else ""
 

@@ -85,7 +85,8 @@ class LearnerContract:
         again = update(context, 0, states, sets)
         np.testing.assert_array_equal(_losses(context, states), before)
         np.testing.assert_array_equal(_losses(context, again), _losses(context, trained))
-        own = [list(context.tasks).index(entity.private) for entity in context.cell.experiment.ecosystem.entities]
+        entities = context.cell.experiment.ecosystem.entities
+        own = [list(context.tasks).index(task) for entity in entities for task in entity.owned]
         after = _losses(context, trained)
         assert all(after[k, task] < before[k, task] for k, task in enumerate(own))
 

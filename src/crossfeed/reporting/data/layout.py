@@ -226,7 +226,7 @@ def lay_out(
         place, point = (str(each["model"]), str(each["task"])), int(each["point"])
         rows.setdefault(place, {})[point] = _entry(each, measure, targets[point])
     pairs = len({model for model, _ in rows}) if measure.pairs else 0
-    owners = {(one.name, one.private) for experiment in experiments for one in experiment.ecosystem.entities}
+    owners = {(e.name, task) for each in experiments for e in each.ecosystem.entities for task in e.owned}
     made = [_row(place, entries, owners, pairs == 1) for place, entries in rows.items()]
     return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()))
 

@@ -132,7 +132,7 @@ def _measure(run: Run) -> Measure:
 def _finals(run: Run, measure: Measure) -> pd.DataFrame:
     """Return each model's mean over private tasks at the last generation, by point and seed; whole points alone."""
     states = run.cells["state"].eq("finished").groupby(run.cells["point"]).all()
-    private = {entity.private for entity in run.experiment.ecosystem.entities}
+    private = run.experiment.ecosystem.owned_tasks
     records = run.records[run.records["metric"] == measure.metric].merge(run.cells[["cell", "reached"]], on="cell")
     kept = records["task"].isin(private) & records["point"].isin(states.index[states])
     last = records[kept & (records["generation"] == records["reached"])]

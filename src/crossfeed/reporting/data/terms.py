@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from crossfeed.description.ecosystem import Entity
+from crossfeed.description.entity import Entity, words_of
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.formatting import plain, value_text
 from crossfeed.reporting.data.measures import LOSS, SIMILARITY
@@ -109,7 +109,7 @@ def _weight(experiment: Experiment, name: str) -> str:
 def _own(entities: Sequence[Entity], name: str) -> str:
     """Return the entities that have weights of their own, after a comma."""
     own = [(entity.name, getattr(entity, name)) for entity in entities if getattr(entity, name) is not None]
-    named = [f"{plain(who)}: {_listed(w) if isinstance(w, tuple) else value_text(w)}" for who, w in own[:_NAMED]]
+    named = [f"{plain(who)}: {value_text(w) if isinstance(w, float | int) else words_of(w)}" for who, w in own[:_NAMED]]
     more = [f"{len(own) - _NAMED} more with their own"] if len(own) > _NAMED else []
     return f" ({'; '.join([*named, *more])})" if own else ""
 
@@ -122,10 +122,11 @@ def _generations(experiment: Experiment) -> str:
     if experiment.n is None or experiment.learner.reading() == "everything":
         size = "a training set has all items of every source, each source with its weight"
     elif ecosystem.update == "accumulate":
-        size = f"a training set has {experiment.n} items at t = 0, and {experiment.n} more at each generation"
+        size = f"a training set has {words_of(experiment.n)} items at t = 0, and {experiment.n} more at each generation"
     else:
-        start = experiment.n if experiment.initial_n is None else experiment.initial_n
-        size = f"a training set has {experiment.n} items" + (f", {start} at t = 0" if start != experiment.n else "")
+        start = experiment.initial_n
+        size = f"a training set has {words_of(experiment.n)} items"
+        size += f", {start} at t = 0" if start not in (None, experiment.n) else ""
     size += _own(ecosystem.entities, "n")
     return f"t = 0 to {experiment.generations}; at t = 0 the private share is {first}; {size}"
 

@@ -40,7 +40,7 @@ def kinds_of(experiment: Experiment, frame: pd.DataFrame) -> pd.Series[str]:
         experiment: The experiment.
         frame: Rows with ``model`` and ``task``.
     """
-    owned = {entity.name: entity.private for entity in experiment.ecosystem.entities}
+    owned = {entity.name: next(iter(entity.owned)) for entity in experiment.ecosystem.entities}
     kinds = pd.Series("other", index=frame.index)
     kinds[frame["task"] == PUBLIC] = "public"
     kinds[frame["task"] == frame["model"].map(owned)] = "own"
@@ -119,7 +119,7 @@ class Framed:
         It is what `crossfeed.forecasting.answer.Best` makes least. The band is the mean of their bands: as wide as if
         all of them were wrong in the same direction.
         """
-        owned = {entity.private for entity in self.forecast.experiment.ecosystem.entities}
+        owned = self.forecast.experiment.ecosystem.owned_tasks
         private = self.finals[(self.finals["metric"] == LOSS) & self.finals["task"].isin(owned)]
         return _means(private, ["point"]).set_index("point")
 

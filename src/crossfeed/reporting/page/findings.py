@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from crossfeed.description.ecosystem import Entity
+from crossfeed.description.entity import Entity, owned_words, words_of
 from crossfeed.display.formatting import number, percent, plain
-from crossfeed.display.notebook import listed
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Columns, Row, columns_of
@@ -48,12 +47,8 @@ def opening(run: Run) -> list[str]:
 def _described(entity: Entity) -> str:
     """Return what an entity owns, and where it differs from the others."""
     own = {"α": entity.alpha, "β": entity.beta, "n": entity.n}
-    parts = [f"{name}\u00a0=\u00a0{listed(_as_list(value))}" for name, value in own.items() if value is not None]
-    return f"owns {entity.private}" + (f"; its own {', '.join(parts)}" if parts else "")
-
-
-def _as_list(value: float | tuple[float, ...]) -> Sequence[float]:
-    return value if isinstance(value, tuple) else [value]
+    parts = [f"{name}\u00a0=\u00a0{words_of(value)}" for name, value in own.items() if value is not None]
+    return f"owns {plain(owned_words(entity))}" + (f"; its own {', '.join(parts)}" if parts else "")
 
 
 def state(run: Run) -> str:
@@ -119,7 +114,7 @@ def _entity(run: Run, name: str, numbers: pd.DataFrame, columns: Columns) -> str
 
     Of many points those where it gained most and lost most, averaged over private tasks.
     """
-    owned = {entity.name: entity.private for entity in run.experiment.ecosystem.entities}[name]
+    owned = run.experiment.ecosystem.owned[name]
     own = numbers[(numbers["model"] == name) & (numbers["generation"] > 0)].dropna(subset="percent")
     measured = set(own["point"])
     points = {point: f"At {columns.labels[point]}" for point in columns.points if point in measured}
@@ -130,15 +125,16 @@ def _entity(run: Run, name: str, numbers: pd.DataFrame, columns: Columns) -> str
     return " ".join(f"{at} it {_listed(_told(own[own['point'] == point], owned))}." for point, at in points.items())
 
 
-def _told(changes: pd.DataFrame, owned: str) -> list[str]:
+def _told(changes: pd.DataFrame, owned: Sequence[str]) -> list[str]:
     """Return an entity's gains and losses: on others' tasks first, of many the best and the worst."""
-    others = changes[~changes["task"].isin([owned, PUBLIC])].to_dict("records")
+    others = changes[~changes["task"].isin([*owned, PUBLIC])].to_dict("records")
     told = [f"{gained(row)} on {plain(row['task'])}" for row in others]
     if len(others) > _NAMED:
         ends = sorted(others, key=lambda row: float(row["percent"]))
         told = [f"{gained(ends[0])} on {plain(ends[0]['task'])} (the best of {len(others)} other tasks)"]
         told.append(f"{gained(ends[-1])} on {plain(ends[-1]['task'])} (the worst)")
-    for task, where in ((owned, "its own task"), (PUBLIC, "public data")):
+    places = [(task, f"its own {plain(task)}" if len(owned) > 1 else "its own task") for task in owned]
+    for task, where in (*places, (PUBLIC, "public data")):
         told += [f"{gained(row)} on {where}" for row in changes[changes["task"] == task].to_dict("records")]
     return told
 

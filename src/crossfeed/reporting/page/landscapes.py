@@ -44,8 +44,9 @@ def landscape(run: Run, losses: pd.DataFrame, column: str) -> pd.DataFrame:
         ``point, private, own, other``: means over all private tasks, over the models' own, over the others'.
     """
     done = losses[(losses["generation"] == run.experiment.generations) & (losses["task"] != PUBLIC)]
-    owned = {entity.name: entity.private for entity in run.experiment.ecosystem.entities}
-    own = done["task"] == done["model"].map(owned)
+    owned = run.experiment.ecosystem.owned
+    pairs = zip(done["model"], done["task"], strict=True)
+    own = pd.Series([task in owned.get(model, ()) for model, task in pairs], index=done.index, dtype=bool)
     parts = {"private": done, "own": done[own], "other": done[~own]}
     means = {name: part.groupby("point")[column].mean() for name, part in parts.items()}
     return pd.DataFrame(means).rename_axis("point").reset_index()

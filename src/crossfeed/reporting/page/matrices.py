@@ -141,7 +141,7 @@ def _influence(run: Run, exact: Exact, columns: Columns, points: Sequence[int]) 
     parts = []
     for point in points:
         ecosystem = exact.experiments[point].ecosystem  # a grid may vary the entities
-        sources = [*(entity.private for entity in ecosystem.entities), PUBLIC]
+        sources = [*("+".join(entity.owned) for entity in ecosystem.entities), PUBLIC]
         title = f"{at(reached[point])}, {columns.labels[point]}"
         parts.append(Matrix(title, 100 * exact.influence(point, reached[point]), ecosystem.names, sources))
     title = "Whose data every model's expected prediction comes from, by exact theory"

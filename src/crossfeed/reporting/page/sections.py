@@ -113,7 +113,7 @@ def _samples(run: Run) -> list[Block]:
             f" Of {len(models)} models and {len(tasks)} data sets some are shown, evenly chosen, and each data set's "
             "own model; all are in samples.csv."
         )
-    owners = {entity.private: entity.name for entity in run.experiment.ecosystem.entities}
+    owners = {task: name for name, tasks in run.experiment.ecosystem.owned.items() for task in tasks}
     chosen = [sample.by(_writers(models, owners.get(sample.task))) for sample in shown if sample.task in told]
     return [Words([note]), Samples(chosen)]
 

@@ -146,15 +146,16 @@ def _models(experiment: Experiment, owners: Mapping[str, tuple[str, str]]) -> di
 def _owners(experiment: Experiment) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
     owners, stand_ins = {}, {}
     for entity in experiment.ecosystem.entities:
-        source = str(getattr(experiment.tasks[entity.private], "source", ""))
-        name = _CALLED.get(source) or _CALLED.get(entity.private) or _STAND_INS.get(source)
+        private = next(iter(entity.owned))
+        source = str(getattr(experiment.tasks[private], "source", ""))
+        name = _CALLED.get(source) or _CALLED.get(private) or _STAND_INS.get(source)
         if name is not None:
-            owners[name] = (entity.name, entity.private)
+            owners[name] = (entity.name, private)
             if source in _STAND_INS and name == _STAND_INS[source]:
-                stand_ins[entity.private] = name
+                stand_ins[private] = name
     entities = experiment.ecosystem.entities
     if frozenset(owners) not in _SETS or len(owners) < len(entities):
-        owned = ", ".join(f"{entity.name} owns {entity.private}" for entity in entities[:6])
+        owned = ", ".join(f"{entity.name} owns {' and '.join(entity.owned)}" for entity in entities[:6])
         raise InvalidInput(
             f"{experiment.name}: the paper has no table of these entities ({owned}); its tables are about entities "
             "that own sciq and gsm8k (K = 2: Tables 2a, 2b, 2c, 3, 7, 8) or sciq, gsm8k and arc_challenge (K = 3: "

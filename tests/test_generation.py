@@ -13,8 +13,9 @@ from crossfeed.cache import default_cache
 from crossfeed.display.progress import Silent
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.mixture import Source
-from crossfeed.generation.pool import item_requests, join_pool
+from crossfeed.generation.pool import ItemRequests, join_pool
 from crossfeed.generation.turn import compose, publish, realised, update
+from crossfeed.keys import address, item_keys, uniforms
 from crossfeed.protocols import LearnerContext
 
 
@@ -27,11 +28,18 @@ def context_of(experiment, cell=0) -> CellContext:
     return CellContext.create(chosen, learner, tasks)
 
 
+def requests(seed: int, generation: int, author: str, items, prompts: int) -> ItemRequests:
+    """What items of an author ask, of its private rows: the formula that published runs were made with."""
+    keys = item_keys(address(seed, "publish", generation, author), items)
+    return ItemRequests(items, (uniforms(keys) * prompts).astype(np.int64), keys)
+
+
 def whole_pool(context: CellContext, generation: int, states) -> pa.Table:
     """The naive twin of `publish`: every item of every author, read or not."""
+    seed, private = context.cell.seed, [context.private(j).num_rows for j in range(len(context.entities))]
     asked = [
-        item_requests(context.cell.seed, generation, name, np.arange(size), context.sizes.private[j], sampled=True)
-        for j, (name, size) in enumerate(zip(context.entities, context.sizes.pool, strict=True))
+        requests(seed, generation, name, np.arange(size), private[j])
+        for j, (name, size) in enumerate(zip(context.entities, context.sizes.published(generation), strict=True))
     ]
     prompts = [context.private(j).take(pa.array(request.prompt_rows)) for j, request in enumerate(asked)]
     return join_pool(

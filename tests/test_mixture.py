@@ -9,14 +9,16 @@ import pytest
 from scipy import stats
 
 from crossfeed import Ecosystem, Entity
+from crossfeed.generation.calendar import Calendar
 from crossfeed.generation.mixture import Sizes, Source, draw, mixture_weights
+from crossfeed.generation.shelf import Shelf
 
 ENTITIES = (
     Entity(name="a", private="x"),
     Entity(name="b", private="y", share=3, alpha=0.2, beta=0.9),
     Entity(name="c", private="x", share=0),
 )
-SIZES = Sizes((7, 11, 7), 13, (5, 5, 5, 5), (17, 17, 17))
+SIZES = Sizes((Shelf((7,)), Shelf((11,)), Shelf((7,))), 13, (5, 5, 5, 5), ((17, 17, 17),))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ SIZES = Sizes((7, 11, 7), 13, (5, 5, 5, 5), (17, 17, 17))
 def test_weights_are_the_papers_and_sum_to_one(alpha, beta, history, fresh):
     eco = Ecosystem(entities=ENTITIES, alpha=alpha, beta=beta, history=history, fresh_fraction=fresh)
     for generation in range(4):
-        weights = mixture_weights(eco, generation, 0)
+        weights = mixture_weights(Calendar(eco, 0), generation, 0)
         assert sum(weights.values()) == pytest.approx(1)
         now = alpha if generation else 0
         assert weights[Source("private")] == pytest.approx((1 - now) * beta)
@@ -35,15 +37,15 @@ def test_weights_are_the_papers_and_sum_to_one(alpha, beta, history, fresh):
         assert by_author["b"] == pytest.approx(now * (1 - fresh) * 0.75)
         assert by_author["c"] == 0
         assert by_author["fresh"] == pytest.approx(now * fresh)
-    newest_only = {s.born for s in mixture_weights(eco, 3, 0) if s.born}
+    newest_only = {s.born for s in mixture_weights(Calendar(eco, 0), 3, 0) if s.born}
     assert newest_only == ({3} if history == "latest" else {1, 2, 3})
 
 
 @pytest.mark.parametrize("history", ["latest", "accumulate"])
 def test_draws_follow_the_weights_and_are_uniform_within_a_source(history):
     eco = Ecosystem(entities=ENTITIES, alpha=0.6, beta=0.3, history=history, fresh_fraction=0.25)
-    draws = draw(eco, SIZES, 60_000, 3, 0, 12)
-    weights = mixture_weights(eco, 3, 0)
+    draws = draw(Calendar(eco, 12), SIZES, 60_000, 3, 0)
+    weights = mixture_weights(Calendar(eco, 0), 3, 0)
     sources = [source for source in draws.sources if weights[source] > 0]
     counts = np.array([(draws.source == draws.sources.index(source)).sum() for source in sources])
     expected = 60_000 * np.array([weights[source] for source in sources])
@@ -56,19 +58,19 @@ def test_draws_follow_the_weights_and_are_uniform_within_a_source(history):
 
 def test_fewer_draws_are_a_prefix():
     eco = Ecosystem(entities=ENTITIES, alpha=0.6, beta=0.3)
-    many, few = (draw(eco, SIZES, n, 2, 1, 5) for n in (500, 123))
+    many, few = (draw(Calendar(eco, 5), SIZES, n, 2, 1) for n in (500, 123))
     assert many.source[:123].tolist() == few.source.tolist()
     assert many.index[:123].tolist() == few.index.tolist()
 
 
 def test_draws_differ_by_seed_generation_and_entity():
     eco = Ecosystem(entities=(*ENTITIES[:1], Entity(name="d", private="x")), alpha=0.5)
-    sizes = Sizes((9, 9), 9, (), (9, 9))
+    sizes = Sizes((Shelf((9,)), Shelf((9,))), 9, (), ((9, 9),))
     places = [(1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 0, 1)]
-    drawn = {tuple(draw(eco, sizes, 100, *place).index) for place in places}
+    drawn = {tuple(draw(Calendar(eco, seed), sizes, 100, t, k).index) for t, k, seed in places}
     assert len(drawn) == len(places)
 
 
 def test_cells_that_differ_in_alpha_share_their_random_numbers():
-    low, high = (draw(Ecosystem(entities=ENTITIES, alpha=a), SIZES, 4000, 1, 0, 3) for a in (0.3, 0.31))
+    low, high = (draw(Calendar(Ecosystem(entities=ENTITIES, alpha=a), 3), SIZES, 4000, 1, 0) for a in (0.3, 0.31))
     assert (low.source == high.source).mean() > 0.95

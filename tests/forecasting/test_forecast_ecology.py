@@ -10,6 +10,7 @@ from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.reading import read_description
 from crossfeed.forecasting.ecology import conditions_of, real_weights
+from crossfeed.generation.calendar import Calendar
 from crossfeed.generation.mixture import mixture_weights
 
 shares = st.floats(0, 1).map(lambda each: round(each, 3))
@@ -49,7 +50,7 @@ def experiment_of(ecosystem, generations):
 def expected(ecosystem, own, generation, entity):
     """``(Q,)`` and ``(K,)`` weights, source by source."""
     real, synthetic = np.zeros(len(TASKS) + 1), np.zeros(len(ecosystem.names))
-    for source, weight in mixture_weights(ecosystem, generation, entity).items():
+    for source, weight in mixture_weights(Calendar(ecosystem, 0), generation, entity).items():
         if source.name in ecosystem.names:
             synthetic[ecosystem.names.index(source.name)] += weight
         else:

@@ -233,7 +233,7 @@ class Ecosystem(Frozen):
         shares: NDArray[np.float64] = relative / relative.sum()
         return shares
 
-    @cached_property
+    @property
     def network(self) -> NDArray[np.float64] | None:
         """``(K, K)`` weights of authors (columns) for readers (rows), or None if everybody reads by the shares."""
         if self.reads is None and all(entity.reads is None for entity in self.entities):
@@ -246,17 +246,6 @@ class Ecosystem(Frozen):
             if entity.reads is not None:
                 matrix[k] = relative_row(entity.reads, self.names, k)
         return matrix
-
-    def reading(self, entity: int) -> NDArray[np.float64]:
-        """Return the weights with which an entity reads the authors.
-
-        Args:
-            entity: The entity's index k.
-
-        Returns:
-            ``(K,)`` weights that sum to 1.
-        """
-        return self.shares if self.network is None else self.network[entity]
 
     def alphas(self, generation: int) -> NDArray[np.float64]:
         """Return every entity's synthetic share at a generation.

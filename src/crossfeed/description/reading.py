@@ -249,7 +249,8 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     inner = item.get("ctx", {}).get("error")
     if isinstance(inner, Nested):
         prefix = ".".join(part for part in (where, word(inner.path)) if part)
-        return "\n".join(f"{prefix}.{_explain(inner.model, one)}" for one in inner.error.errors())
+        below = [(_explain(inner.model, one), "." if one["loc"] else ": ") for one in inner.error.errors()]
+        return "\n".join(f"{prefix}{joint}{line}" for line, joint in below)
     message = (message[:1].lower() + message[1:]).replace("valid tuple", "list")
     if item["type"] == "value_error" and isinstance(item["input"], dict | BaseModel):
         return f"{where}: {message}" if where else message  # several fields, which the message names

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from crossfeed.description.reading import nested
 from crossfeed.settings import Frozen, Number, Rate, Size
 
 __all__ = ["Growth", "Schedule", "SizeSchedule", "at_generation", "share_or_schedule", "size_at"]
@@ -74,15 +75,24 @@ class Growth(Frozen):
         return round(min(max(size, 1), _LARGEST))
 
 
+def _size(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST:
+        return value
+    kind = "a size is greater than or equal to 1" if isinstance(value, int) else "a size is a whole number (an integer)"
+    raise ValueError(f"{kind}; give one from 1 to {_LARGEST:,}, a list of them, or {{first: 100, add: 50}}")
+
+
 def _sizes(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        if value and all(isinstance(each, int) and not isinstance(each, bool) for each in value):
-            return tuple(value)
-        raise ValueError("give one size, a list of sizes for generations 1, 2, ..., or {first: 100, add: 50}")
-    return value
+    if value is None or isinstance(value, Growth):
+        return value
+    if isinstance(value, dict):
+        return nested(Growth, value)
+    if isinstance(value, list | tuple) and value:
+        return tuple(_size(each) for each in value)
+    return _size(value)
 
 
-SizeSchedule = Annotated[Size | Annotated[tuple[Size, ...], Field(min_length=1)] | Growth, BeforeValidator(_sizes)]
+SizeSchedule = Annotated[int | tuple[int, ...] | Growth, BeforeValidator(_sizes)]
 """A size: a number, a list whose t-th entry holds at generation t and whose last one lasts, or a rule of growth."""
 
 

@@ -76,7 +76,8 @@ def mixed(like: Conditions, experiment: Experiment, own: Sequence[int], alpha: A
     real = np.zeros(like.real.shape[1:])
     real[:, -1] = (1 - alpha) * (1 - beta) + alpha * fresh
     real[entities, own] += (1 - alpha) * beta
-    reading = ecosystem.shares if ecosystem.network is None else ecosystem.network
+    network = ecosystem.network
+    reading = ecosystem.shares if network is None else network
     synthetic = alpha[:, None] * (1 - fresh) * reading
     generations = like.generations
     return Conditions(

@@ -67,6 +67,26 @@ class Calendar:
     def _arrivals(self) -> NDArray[np.int64]:
         return np.array([entity.from_ for entity in self.ecosystem.entities])
 
+    @cached_property
+    def network(self) -> NDArray[np.float64] | None:
+        """``(K, K)`` weights of authors (columns) for readers (rows), or None if everybody reads by the shares."""
+        return self.ecosystem.network
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        return self.ecosystem.shares
+
+    def reading(self, entity: int) -> NDArray[np.float64]:
+        """Return the weights with which an entity reads the authors.
+
+        Args:
+            entity: The entity's index k.
+
+        Returns:
+            ``(K,)`` weights that sum to 1.
+        """
+        return self._shares if self.network is None else self.network[entity]
+
     def present(self, generation: int) -> Mask:
         """Return who is there.
 

@@ -164,7 +164,7 @@ def _weights_in_step(
     calendar: Calendar, generation: int, entity: int, alpha: float, beta: float
 ) -> dict[Source, float]:
     eco, fresh = calendar.ecosystem, calendar.ecosystem.fresh_fraction
-    kept, reading = kept_generations(eco, generation), eco.reading(entity)
+    kept, reading = kept_generations(eco, generation), calendar.reading(entity)
     values = [(1 - alpha) * beta, (1 - alpha) * (1 - beta)]
     for _ in kept:
         newly = alpha / len(kept)
@@ -181,7 +181,7 @@ def _weights_by_birth(
     pools = []
     for kept in kept_generations(eco, generation) if generation else ():
         born = calendar.born(kept, entity)
-        there = np.where(born > 0, eco.reading(entity), 0.0)
+        there = np.where(born > 0, calendar.reading(entity), 0.0)
         if there.any() or fresh > 0:
             pools.append((kept, born, there))
     alpha = alpha if pools else 0.0

@@ -219,8 +219,8 @@ class PoolSelection:
         """
         shares = self._ecosystem.shares
         there = self._calendar.publishes(generation)
-        if self._ecosystem.network is not None:  # what a quantile of the pool weighs: how much each author is read
-            shares = self._ecosystem.network.mean(axis=0)
+        if self._calendar.network is not None:  # what a quantile of the pool weighs: how much each author is read
+            shares = self._calendar.network.mean(axis=0)
         published = zip(self._sizes.published(generation), shares, there, strict=True)
         sizes = tuple(size if share > 0 and present else 0 for size, share, present in published)
         view = LivePoolView(self._calendar.seed, generation, self._entities, shares, sizes, generated)
@@ -261,7 +261,8 @@ class PoolSelection:
     def _has_weight(self, author: int, readers: Sequence[int]) -> bool:
         """Return True if training sets of some generations give weight to what an author publishes."""
         eco = self._ecosystem
-        reading = eco.shares[author : author + 1] if eco.network is None else eco.network[:, author]
+        network = self._calendar.network
+        reading = eco.shares[author : author + 1] if network is None else network[:, author]
         return eco.fresh_fraction < 1 and any(
             bool(((reading > 0) & (eco.alphas(later) > 0) & self._calendar.trains(later)).any()) for later in readers
         )

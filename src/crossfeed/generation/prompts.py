@@ -70,7 +70,7 @@ class Prompts:
         eco = self.calendar.ecosystem
         if born > 1 and eco.prompts_of(eco.entities[author]) == "pool":
             read = self.calendar.born(born - 1, author)
-            weights = np.where(read > 0, eco.reading(author), 0.0)
+            weights = np.where(read > 0, self.calendar.reading(author), 0.0)
             if weights.any():
                 return self._of_what_was_read(read, weights, self.keys(born, author, items))
         if not self.sampled:

@@ -132,7 +132,6 @@ class LearnerSettings(Frozen):
         other_units: The reason why losses of two such learners that are described differently may have different units;
             empty if they have the same.
         loss_unit: Unit of its losses as it is shown, such as ``nats/token``; empty if they have none.
-        restarts: True if its models can begin anew (`crossfeed.protocols.RestartingLearner`).
     """
 
     always_told = frozenset({"kind"})
@@ -141,9 +140,13 @@ class LearnerSettings(Frozen):
     missing: ClassVar[str] = "the learner {kind!r} needs the package {package!r}, which is not installed"
     other_units: ClassVar[str] = ""
     loss_unit: ClassVar[str] = ""
-    restarts: ClassVar[bool] = False
 
     kind: str
+
+    @property
+    def restarts(self) -> bool:
+        """True if such models can begin anew (`crossfeed.protocols.RestartingLearner`)."""
+        return False
 
     def reading(self) -> Reading:
         """Return what training sets hold for this learner, see `crossfeed.protocols.Learner.reads`."""

@@ -50,8 +50,8 @@ class Experiment(Frozen):
         public: The public data that all entities share; measured as the task ``public``.
         n: Size of each training set (for learners that read draws): a number, a list over generations, or a rule of
             growth, ``{first: 100, add: 50}`` or ``{first: 100, factor: 1.5}``; an entity may have its own.
-        initial_n: Size of the training sets with which first models are trained, those of generation 0; default n at
-            generation 1.
+        initial_n: Size of the training sets with which first models are trained, at generation 0 or when an entity
+            arrives; default n.
         pool_size: Items that each entity publishes at a generation, given as n is; default n.
         generations: Number of generations T after generation 0.
         metrics: Metrics by name.
@@ -287,16 +287,17 @@ class Experiment(Frozen):
         """Return the size of an entity's training set at a generation, for learners that read draws.
 
         Args:
-            generation: The generation t >= 0; of a first model, trained when an entity arrives, 0.
+            generation: The generation t >= 0.
             entity: The entity's index k.
 
         Returns:
             The number of examples.
         """
         assert self.n is not None  # noqa: S101 - for the type checker; validated on construction
-        n = size_at(self.ecosystem.entities[entity].n or self.n, generation)
+        own = self.ecosystem.entities[entity]
+        n = size_at(own.n or self.n, generation)
         first = n if self.initial_n is None else self.initial_n
-        return first if generation == 0 else self.ecosystem.set_size(n, generation)
+        return first if generation in (0, own.from_) else self.ecosystem.set_size(n, generation)
 
     def published(self, generation: int) -> int | None:
         """Return the number of items that each entity publishes at a generation t >= 1; None if n is not given."""

@@ -77,6 +77,18 @@ class DistributedLearner:
         members = {w: [entity for entity, own in zip(entities, owners, strict=True) if own == w] for w in set(owners)}
         return self._states(owners, self._request("start", {w: {"entities": own} for w, own in members.items()}))
 
+    def anew(self, entities: Sequence[int], keys: Sequence[int]) -> list[RemoteState]:
+        """Create new models, each on its entity's worker."""
+        owners = [self._owners[entity] for entity in entities]
+        groups: dict[int, list[int]] = {}
+        for place, worker in enumerate(owners):
+            groups.setdefault(worker, []).append(place)
+        arguments = {
+            worker: {"entities": [entities[place] for place in own], "keys": [int(keys[place]) for place in own]}
+            for worker, own in groups.items()
+        }
+        return self._states(owners, self._request("anew", arguments))
+
     def update(
         self, states: Sequence[RemoteState], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
     ) -> list[RemoteState]:

@@ -17,14 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, cast
 
 from crossfeed import errors
 from crossfeed.description.experiment import Experiment
 from crossfeed.errors import CrossfeedError, Diverged, InvalidInput, StoreError, WorkerFailure
 from crossfeed.executors.messages import pack_scores, read_files, unpack_set, write_files
 from crossfeed.executors.relayed_progress import Emit, RelayedProgress
-from crossfeed.protocols import Learner, State
+from crossfeed.protocols import Learner, RestartingLearner, State
 from crossfeed.running.session import Session, Setup
 from crossfeed.store import open_store
 
@@ -161,6 +161,9 @@ class RequestHandler:
 
     def _start(self, learner: Learner, entities: list[int]) -> list[int]:
         return self._keep(learner.start(entities))
+
+    def _anew(self, learner: Learner, entities: list[int], keys: list[int]) -> list[int]:
+        return self._keep(cast(RestartingLearner, learner).anew(entities, keys))
 
     def _update(
         self, learner: Learner, states: list[int], sets: list[Any], keys: list[int], generation: int

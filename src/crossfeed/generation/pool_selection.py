@@ -79,7 +79,7 @@ class PoolSelection:
         if place not in self._draws:
             self._forget_all_except(generation)
             stage = self._calendar.stage(generation, entity)
-            n = self._learner.examples_read(self._experiment.size(stage, entity), stage, entity)
+            n = self._learner.examples_read(self._experiment.size(generation, entity), stage, entity)
             passing = self.passing(generation, entity)
             self._draws[place] = draw(self._calendar, self._sizes, n, generation, entity, passing)
         return self._draws[place]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from crossfeed.errors import Diverged, InvalidInput
-from crossfeed.keys import address, generator, uniforms
+from crossfeed.keys import address, generator, item_keys, uniforms
 from crossfeed.protocols import LearnerContext, Reading, Scores, Task, TrainingSet
 from crossfeed.settings import LearnerSettings, Sequence_, TaskSettings
 
@@ -57,6 +57,11 @@ class FakeSettings(LearnerSettings):
     kind: Literal["fake"] = "fake"
     reads_at_most: Annotated[int, Field(ge=1)] | None = None
     diverge_at: Annotated[int, Field(ge=0)] | None = None
+
+    @property
+    def restarts(self) -> bool:
+        """True: a new model has counts of its own."""
+        return True
 
 
 class FakeTaskSettings(TaskSettings):
@@ -159,6 +164,15 @@ class FakeLearner:
             entities: Indices of the entities.
         """
         return [np.zeros(VOCABULARY) for _ in entities]
+
+    def anew(self, entities: Sequence[int], keys: Sequence[int]) -> list[Counts]:
+        """Return counts below 1 that depend on a key.
+
+        Args:
+            entities: Indices of the entities.
+            keys: One key for each.
+        """
+        return [uniforms(item_keys(key, np.arange(VOCABULARY))) for key in keys]
 
     def update(
         self, states: Sequence[Counts], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int

@@ -27,6 +27,7 @@ from crossfeed.protocols import (
     Observer,
     OutsideModel,
     Reading,
+    RestartingLearner,
     Scores,
     State,
     TracedLearner,
@@ -195,6 +196,21 @@ class PerEntityLearner:
 
         groups = [self.groups[entity] for entity in entities]
         return [Member(*each) for each in zip(groups, self._by_group(groups, started), strict=True)]
+
+    def anew(self, entities: Sequence[int], keys: Sequence[int]) -> list[Member]:
+        """Return a new base of each entity's group.
+
+        Args:
+            entities: Indices of the entities.
+            keys: One key for each.
+        """
+
+        def made(learner: Learner, places: list[int]) -> list[State]:
+            own = [entities[place] for place in places], [keys[place] for place in places]
+            return cast(RestartingLearner, learner).anew(*own)
+
+        groups = [self.groups[entity] for entity in entities]
+        return [Member(*each) for each in zip(groups, self._by_group(groups, made), strict=True)]
 
     def update(
         self, states: Sequence[Member], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int

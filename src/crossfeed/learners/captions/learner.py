@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
 from crossfeed.learners.captions.settings import CaptionsSettings
-from crossfeed.protocols import LearnerContext, Observer, Reading, Scores, State, Task, TracedLearner, TrainingSet
+from crossfeed.protocols import (
+    LearnerContext,
+    Observer,
+    Reading,
+    RestartingLearner,
+    Scores,
+    State,
+    Task,
+    TracedLearner,
+    TrainingSet,
+)
 from crossfeed.tasks.images import images_of
 
 __all__ = ["CaptionsLearner", "build", "caption_in", "spelled", "spelled_tasks"]
@@ -73,6 +83,15 @@ class CaptionsLearner:
             entities: Indices of the entities.
         """
         return self.language.start(entities)
+
+    def anew(self, entities: Sequence[int], keys: Sequence[int]) -> list[State]:
+        """Return a new base of the language model for each entity.
+
+        Args:
+            entities: Indices of the entities.
+            keys: One key for each.
+        """
+        return cast(RestartingLearner, self.language).anew(entities, keys)
 
     def update(
         self, states: Sequence[State], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int

@@ -30,6 +30,11 @@ class CaptionsSettings(LearnerSettings):
         """Return the language model's fields that affect generation 0."""
         return {"kind": self.kind, "language": self.language.start_identity()}
 
+    @property
+    def restarts(self) -> bool:
+        """True if the language model's base is made from scratch."""
+        return self.language.restarts
+
     def workers(self, cores: int) -> tuple[int, int]:
         """Return the language model's number of processes and threads.
 

@@ -104,6 +104,15 @@ class ImagesLearner:
         """
         return [self._initial] * len(entities)
 
+    def anew(self, entities: Sequence[int], keys: Sequence[int]) -> list[Tensors]:
+        """Return new initial weights for each entity.
+
+        Args:
+            entities: Indices of the entities.
+            keys: One key for each.
+        """
+        return [self._weights(address(int(key), "images", "weights")) for key in keys]
+
     def update(
         self, states: Sequence[Tensors], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
     ) -> list[Tensors]:
@@ -273,7 +282,10 @@ class ImagesLearner:
     @cached_property
     def _initial(self) -> Tensors:
         seed = self._context.seed if self._settings.seed is None else self._settings.seed
-        with self._device.seeded(address(seed, "images", "weights")):
+        return self._weights(address(seed, "images", "weights"))
+
+    def _weights(self, seed: int) -> Tensors:
+        with self._device.seeded(seed):
             module = make_network(self._settings.network, self._shape, len(self._classes))
         return {name: parameter.detach() for name, parameter in module.named_parameters()}
 

@@ -111,6 +111,11 @@ class ImagesSettings(LearnerSettings):
         """Return the fields that affect generation 0: neither later steps, nor sampling and scoring of images."""
         return identity(self, without=("training.steps", "sampling", "scoring"))
 
+    @property
+    def restarts(self) -> bool:
+        """True: a new network has initial weights of its own."""
+        return True
+
     def pilot(self, initial_n: int, n: int) -> Pilot:
         """Return the same generators after a few steps of training.
 

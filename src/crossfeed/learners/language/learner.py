@@ -103,6 +103,19 @@ class LanguageLearner:
         self._check_inputs()
         return [LanguageState(self._read_weights(*self._base))] * len(entities)
 
+    def anew(self, entities: Sequence[int], keys: Sequence[int]) -> list[LanguageState]:
+        """Return a new base from scratch for each entity, pretrained as the common one is and kept in the cache.
+
+        Args:
+            entities: Indices of the entities.
+            keys: One key for each, which seeds initial weights and the order of the data.
+        """
+        scratch, longest = self._settings.base.scratch, self._settings.context_length
+        assert scratch is not None  # noqa: S101 - for the type checker; experiments without one are refused
+        seeded = [scratch.model_copy(update={"seed": int(key) >> 1}) for key in keys]  # seeds are below 2^63
+        made = [make_base(each, self._context, self._device, longest) for each in seeded]
+        return [LanguageState(self._read_weights(str(folder), None)) for folder in made]
+
     def update(
         self,
         states: Sequence[LanguageState],

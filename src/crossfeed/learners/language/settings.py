@@ -281,6 +281,11 @@ class LanguageSettings(LearnerSettings):
         encoder = identified(f"the sentence encoder {self.embedder!r}", embedder_place(self.embedder))
         return [*own, *encoder]
 
+    @property
+    def restarts(self) -> bool:
+        """True if its base is made from scratch, so that others can be made like it."""
+        return self.base.scratch is not None
+
     def pilot(self, initial_n: int, n: int) -> Pilot:
         """Return the same models after a few steps of training, from a base after a few steps of its own.
 

@@ -1,0 +1,65 @@
+"""Worlds beyond one pool in step: stopped and continued, over several workers, to the same records."""
+
+from __future__ import annotations
+
+import pytest
+
+from crossfeed import Experiment, MemoryStore, run
+from crossfeed.executors import open_executor
+from crossfeed.store import open_store
+from tests.runs import numbers
+from tests.test_run import _Stopped, stop_after
+from tests.worlds.test_worlds_loop import BASE
+
+WORLDS = {
+    "turns": ("ecosystem.order=sequential", "ecosystem.reads=ring", "ecosystem.prompts=pool"),
+    "clocks": (
+        "ecosystem.every=2",
+        "ecosystem.entities.1.phase=1",
+        "ecosystem.entities.2.from=2",
+        "ecosystem.entities.3.until=4",
+        "ecosystem.start=own",
+        "ecosystem.entities.2.start=base",
+    ),
+    "coins": ("ecosystem.probability=0.5", "ecosystem.stale=drop", "ecosystem.start=scratch", "n={first: 10, add: 4}"),
+    "kept": ("ecosystem.history=accumulate", "ecosystem.probability=0.5", "ecosystem.entities.0.private={x: 1, z: 2}"),
+    "judged": ("ecosystem.curation={loss: {quantile: 0.7}}", "ecosystem.every=2", "ecosystem.reads=star"),
+}
+
+
+def experiment_of(world: str) -> Experiment:
+    return Experiment.from_yaml(BASE, WORLDS[world])
+
+
+@pytest.fixture(scope="module", params=sorted(WORLDS))
+def world(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world):
+    return numbers(run(experiment_of(world), MemoryStore()))
+
+
+@pytest.mark.parametrize("moment", range(0, 30, 3))
+def test_a_world_that_is_stopped_goes_on_to_the_same_records(world, undisturbed, tmp_path, monkeypatch, moment):
+    stop_after(monkeypatch, moment)
+    with pytest.raises(_Stopped):
+        run(experiment_of(world), open_store(tmp_path / "run"))
+    monkeypatch.undo()
+    assert numbers(run(experiment_of(world), open_store(tmp_path / "run"))) == undisturbed
+
+
+@pytest.mark.parametrize("spread", ["cells", "entities"])
+def test_a_world_over_workers_has_the_same_records(world, undisturbed, tmp_path, spread):
+    executor = open_executor("processes", 2)
+    outcome = run(experiment_of(world), open_store(tmp_path / "run"), executor=executor, spread=spread)
+    assert not outcome.failures
+    assert numbers(outcome) == undisturbed
+
+
+def test_those_who_are_not_there_are_not_measured():
+    outcome = run(experiment_of("clocks"), MemoryStore())
+    losses = [row for row in outcome.records.to_pylist() if row["metric"] == "loss"]
+    there = {name: {row["generation"] for row in losses if row["model"] == name} for name in "abcd"}
+    assert there == {"a": set(range(7)), "b": set(range(7)), "c": set(range(2, 7)), "d": set(range(5))}

@@ -10,6 +10,7 @@ from crossfeed.description.entity import Entity, words_of
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.formatting import plain, value_text
 from crossfeed.reporting.data.measures import LOSS, SIMILARITY
+from crossfeed.reporting.data.worlds import asked, clocks, readers, starts
 from crossfeed.settings import Measure
 
 __all__ = ["THEORY", "WEIGHTS", "definitions"]
@@ -68,6 +69,7 @@ def definitions(experiments: Sequence[Experiment], measures: Sequence[Measure]) 
             "published data (the pool)",
             f"{_pool(one)}{_here(one, _shares)}{_here(one, _filters, 'Filters of what may be drawn')}",
         ),
+        *_world(experiments),
         (
             "own, other and public data",
             "A model's own task is the data set that it owns; the others' are other tasks to it. Public data belong "
@@ -76,6 +78,33 @@ def definitions(experiments: Sequence[Experiment], measures: Sequence[Measure]) 
         ("seeds, ±", _seeds(one)),
     ]
     return [*told, *_numbers(measures)]
+
+
+def _world(experiments: Sequence[Experiment]) -> list[tuple[str, str]]:
+    """Return what is other than in the paper's ecosystem, at any point of the grid."""
+    told = []
+    for term, meaning, say in (
+        ("who reads whom", "The authors whose texts a model draws its published data from, and how much.", readers),
+        ("clocks", "The generations at which a model is there, trains, and publishes anew.", clocks),
+        ("start", "The weights that an update begins from.", starts),
+        ("prompts", "The prompts that published texts answer.", asked),
+    ):
+        if any(say(cell.experiment) for each in experiments for cell in each.cells()[:: len(each.seeds)]):
+            one = experiments[0] if len(experiments) == 1 else None
+            told.append((term, meaning + _here(one, partial(_or_as_in_the_paper, say))))
+    return told
+
+
+def _or_as_in_the_paper(say: Callable[[Experiment], str], experiment: Experiment) -> str:
+    return say(experiment) or _AS_IN_THE_PAPER[say]
+
+
+_AS_IN_THE_PAPER: Final[dict[Callable[[Experiment], str], str]] = {
+    readers: "one pool, by the authors' shares",
+    clocks: "all are in step",
+    starts: "an update begins at its last weights",
+    asked: "a text answers its author's private prompts",
+}
 
 
 def _here(experiment: Experiment | None, say: Callable[[Experiment], str], about: str = "Here") -> str:

@@ -46,7 +46,7 @@ def opening(run: Run) -> list[str]:
 
 def _described(entity: Entity) -> str:
     """Return what an entity owns, and where it differs from the others."""
-    own = {"α": entity.alpha, "β": entity.beta, "n": entity.n}
+    own: dict[str, object] = {"α": entity.alpha, "β": entity.beta, "n": entity.n}
     parts = [f"{name}\u00a0=\u00a0{words_of(value)}" for name, value in own.items() if value is not None]
     return f"owns {plain(owned_words(entity))}" + (f"; its own {', '.join(parts)}" if parts else "")
 

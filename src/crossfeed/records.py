@@ -325,7 +325,7 @@ def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
 
 
 def _in_words(value: Any) -> str:
-    """Return a value about as it is written in YAML: a schedule in brackets, a mapping as ``graph: cliques, count: 2``."""
+    """Return a value about as it is written in YAML: a mapping as ``graph: cliques, count: 2``."""
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_in_words(item)}" for key, item in value.items())
     return str(list(value) if isinstance(value, tuple) else value)

@@ -71,6 +71,10 @@ class TextTask:
         _check_disjoint(self.name, every)
         object.__setattr__(self, "content", _content(splits))
 
+    def restricted(self, rows: NDArray[np.int64]) -> TextTask:
+        """Return the task with some rows of `train` alone."""
+        return replace(self, train=self.train.take(pa.array(rows)))
+
     def reserve(self, generations: int) -> tuple[TextTask, Sequence[pa.Table]]:
         """Set the last half of `train` aside as fresh data (see `crossfeed.tasks.fresh`)."""
         kept, fresh = set_aside(self.name, self.train, generations)

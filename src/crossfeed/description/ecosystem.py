@@ -8,7 +8,7 @@ from its private data, the public data, or the pool of published items with the 
 where bars are complements and w are the shares of what is published (1/K in the paper). A fraction of each newly
 collected pool may be fresh human data. At generation 0 nothing has been published yet: alpha is 0 and the private
 share is `initial_beta`, a parameter of its own. A pool may be curated: then a draw from it is a draw from the items
-that pass (`crossfeed.generation.curation`).
+that pass (`crossfeed.generation.curation`); it may be read through a ranking (`crossfeed.generation.access`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from crossfeed.description.access import Access
 from crossfeed.description.parts import Filters
 from crossfeed.display.notebook import listed, page
 from crossfeed.settings import Frozen, Name, Number, Sequence_, Share, Size
@@ -109,6 +110,7 @@ class Ecosystem(Frozen):
             of the newest generation alone. ``accumulate`` (Gerstgrasser et al., 2024): every generation adds n
             synthetic examples to the real ones, so sets grow to n (t+1) and alpha is t/(t+1).
         curation: Filters by name; an item that any of them rejects is never drawn from the pool.
+        access: A ranking through which the pool is read; default: every draw is from all of it.
     """
 
     entities: Annotated[Sequence_[Entity], Field(min_length=1)]
@@ -119,6 +121,7 @@ class Ecosystem(Frozen):
     fresh_fraction: Share = 0.0
     update: Literal["replace", "accumulate", "accumulate-and-subsample"] = "accumulate-and-subsample"
     curation: Filters = Field(default_factory=dict)
+    access: Access | None = None
 
     @field_validator("entities")
     @classmethod
@@ -159,6 +162,8 @@ class Ecosystem(Frozen):
         facts |= {"update": self.update, "fresh fraction": self.fresh_fraction}
         if self.curation:
             facts["curation"] = ", ".join(self.curation)
+        if self.access is not None:
+            facts["access"] = f"the first {self.access.top} by {self.access.rank}"
         return page(f"Ecosystem of {len(self.entities)}", facts, {"": self.columns})
 
     @property

@@ -29,6 +29,7 @@ from crossfeed.keys import uniforms
 from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings, Number
 from crossfeed.tasks.prose import words_of
+from crossfeed.tasks.text import holds_text
 
 __all__ = ["DuplicatesSettings"]
 
@@ -77,7 +78,7 @@ class DuplicatesSettings(FilterSettings):
                 "ecosystem.curation.duplicates needs the package datasketch: pip install 'crossfeed[pool]'"
             ) from error
         for entity, task in owned.items():
-            if not all(_is_text(task.train.schema, name) for name in ("prompt", "completion")):
+            if not holds_text(task.train):
                 raise InvalidInput(
                     f"ecosystem.curation.duplicates: the items of the task {task.name!r}, which {entity} owns, are no "
                     "texts; give tasks of text, or another filter, such as loss: {quantile: 0.5}"
@@ -187,8 +188,3 @@ def _shingles(text: str, ngram: int) -> Shingles:
     words = words_of(text.casefold())
     runs = (words[begin : begin + ngram] for begin in range(max(len(words) - ngram + 1, 1)))
     return frozenset(" ".join(run).encode() for run in runs)
-
-
-def _is_text(schema: pa.Schema, column: str) -> bool:
-    place = schema.get_field_index(column)
-    return place >= 0 and bool(pa.types.is_string(schema.types[place]) or pa.types.is_large_string(schema.types[place]))

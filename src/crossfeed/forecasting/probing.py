@@ -80,6 +80,11 @@ def check_forecastable(experiment: Experiment) -> None:
             f"ecosystem.curation: {', '.join(filters)}: a forecast knows of a mixture by its weights alone, not by "
             "which items pass; leave the filters out"
         )
+    if any(cell.experiment.ecosystem.access is not None for cell in experiment.cells()):
+        raise InvalidInput(
+            "ecosystem.access: a forecast knows of a mixture by its weights alone, not by what a ranking shows; leave "
+            "it out"
+        )
     own = {str(each) for each in experiment.learners}
     if experiment.learner.other_units and len(own) > 1:
         raise InvalidInput(

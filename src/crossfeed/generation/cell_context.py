@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from crossfeed.description.experiment import Cell
 from crossfeed.errors import InvalidInput
+from crossfeed.generation.access import RankedAccess
 from crossfeed.generation.mixture import Sizes
 from crossfeed.generation.pool_selection import PoolSelection
 from crossfeed.protocols import PUBLIC, Filter, Learner, Task
@@ -83,7 +84,14 @@ class CellContext:
     def selection(self) -> PoolSelection:
         """The owner of everything that changes while the cell is run: draws, requested items, curation masks."""
         filters = _filters(self.cell, self.tasks)
-        return PoolSelection(self.cell.experiment, self.cell.seed, self.learner, self.sizes, filters)
+        return PoolSelection(self.cell.experiment, self.cell.seed, self.learner, self.sizes, filters, self._access())
+
+    def _access(self) -> RankedAccess | None:
+        settings = self.cell.experiment.ecosystem.access
+        if settings is None:
+            return None
+        private = [self.private(k) for k in range(len(self.entities))]
+        return RankedAccess(settings, self.cell.seed, self.learner, self.entities, private, self.fresh)
 
 
 def _filters(cell: Cell, tasks: Mapping[str, Task]) -> tuple[Filter, ...]:

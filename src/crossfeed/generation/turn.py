@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from crossfeed.generation.access import popularity_columns
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.curation import PASSED, GeneratedItems, mask_column
 from crossfeed.generation.mixture import Source
@@ -24,7 +25,7 @@ _HUMAN: Final = frozenset({PRIVATE, PUBLIC, FRESH})
 def publish(context: CellContext, generation: int, states: Sequence[State]) -> pa.Table:
     """Generate the published items: every pool item that some training set, now or later, will hold.
 
-    If a filter reads items, every item is generated, and what passes is stored with them.
+    If a filter reads items or a ranking orders them, every item is generated, and what passes is stored with them.
 
     Args:
         context: The cell.
@@ -35,6 +36,7 @@ def publish(context: CellContext, generation: int, states: Sequence[State]) -> p
         The pool (columns: `crossfeed.generation.pool`).
     """
     seed, sampled, selection = context.cell.seed, context.learner.reads == "draws", context.selection
+    popularity = selection.popularity(generation)  # of what was read before, which what follows forgets
     requests = [
         item_requests(
             seed, generation, name, selection.requested(generation, j), context.sizes.private[j], sampled=sampled
@@ -46,7 +48,9 @@ def publish(context: CellContext, generation: int, states: Sequence[State]) -> p
     answers = context.learner.generate([states[j] for j in busy], prompts, [requests[j].keys for j in busy])
     names = [context.entities[j] for j in busy]
     pool = join_pool(context.cell.name, generation, names, [requests[j] for j in busy], answers)
-    if not selection.reads_items:
+    if popularity is not None:
+        pool = popularity_columns(pool, popularity)
+    if not selection.judges_items:
         return pool
     generated = GeneratedItems(
         _of_every_author(context, busy, prompts), _of_every_author(context, busy, answers), context.learner, states
@@ -149,11 +153,12 @@ def realised(context: CellContext, generation: int, pools: Callable[[], Mapping[
 
     Returns:
         ``drawn``: the number of items of each source in every training set. ``passed``: the share of what each source
-        of a curated pool published at this generation that the entity keeps.
+        of a curated pool published at this generation that the entity keeps. ``exposed`` and ``offered``: of what an
+        entity reads of a ranked pool, the share of each source, and its share of the pool.
     """
     if context.selection.needs_pools(generation):
         context.selection.recall(pools())
-    return _drawn(context, generation) + _passed(context, generation)
+    return _drawn(context, generation) + _passed(context, generation) + _exposed(context, generation)
 
 
 def _drawn(context: CellContext, generation: int) -> list[Measurement]:
@@ -176,6 +181,17 @@ def _passed(context: CellContext, generation: int) -> list[Measurement]:
         for source, rate in context.selection.pass_rates(generation, k).items()
         if source.born == generation
     ]
+
+
+def _exposed(context: CellContext, generation: int) -> list[Measurement]:
+    numbers = []
+    for k, name in enumerate(context.entities):
+        sources = context.selection.exposure(generation, k)
+        total = sum(one.read for one in sources.values())
+        for source, one in sources.items():
+            numbers.append(Measurement(name, source, "exposed", one.read / total))
+            numbers.append(Measurement(name, source, "offered", one.expected / total))
+    return numbers
 
 
 Published = Mapping[int, PublishedItems]

@@ -18,7 +18,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.tasks.fresh import set_aside
 from crossfeed.tasks.grading import grader_of, number_in
 
-__all__ = ["SCHEMA", "Answers", "TextTask"]
+__all__ = ["SCHEMA", "Answers", "TextTask", "holds_text"]
 
 Answers = str
 """The grading of answers: ``choice`` by the loss of each choice, else as `crossfeed.tasks.grading.grader_of` has it."""
@@ -102,6 +102,18 @@ class TextTask:
         same = grader_of(self.answers)
         pairs = zip(answers, completions, strict=True)
         return np.array([same(answer, completion) for answer, completion in pairs], dtype=np.bool_)
+
+
+def holds_text(items: pa.Table) -> bool:
+    """Return True if items have prompts and completions that are texts.
+
+    Args:
+        items: Items of any task.
+    """
+    return all(
+        name in items.column_names and items.schema.field(name).type in (pa.string(), pa.large_string())
+        for name in ("prompt", "completion")
+    )
 
 
 def _check_items(where: str, table: pa.Table, answers: Answers | None) -> None:

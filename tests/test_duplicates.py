@@ -113,17 +113,28 @@ def test_authors_without_items_and_empty_texts_are_no_obstacle():
     assert sum(map(sum, kept_of(Pool([["", ""], [], ["a b"]])))) == 2
 
 
-def test_repeats_of_private_data_go_when_asked(fake):
-    context = context_of(fake("ecosystem.alpha=0.5"))
-    owned = {name: context.tasks[name] for name in context.entities}
-    real = context.tasks["cold"].train
-    repeated = DuplicatesSettings(real=True, threshold=1).build(owned)
-    pool = Pool([[real.column("completion")[0].as_py(), " words that no task has"]])
-    pool.items = lambda author: pa.table(
-        {"prompt": [real.column("prompt")[0].as_py(), ""], "completion": pool.texts[author]}
+@pytest.mark.parametrize(
+    ("against", "gone"),
+    [([], []), (["private"], ["of warm", "of cold"]), (["public"], ["of all"]), (["private", "public"], None)],
+)
+def test_repeats_of_real_data_go_when_asked(against, gone):
+    texts = ["of warm", "of cold", "of all", "of nobody"]
+    real = {"private": texts[:2], "public": texts[2:3]}
+    pool = Pool([texts])
+    pool.real = lambda source: [pa.table({"prompt": [""], "completion": [text]}) for text in real[source]]
+    expected = [text not in (texts[:3] if gone is None else gone) for text in texts]
+    assert kept_of(pool, against=against, threshold=1) == [expected]
+
+
+def test_a_run_compares_with_its_own_data(fake):
+    words = "tasks.warm.words=[one]", "tasks.cold.words=[two]", "public.words=[three]"
+    context = context_of(
+        fake(*words, "ecosystem.alpha=1", "n=400", "ecosystem.curation={duplicates: {ngram: 1, against: [private]}}")
     )
-    assert repeated.synthetic(pool)[0].tolist() == [[False, True]]
-    assert DuplicatesSettings(threshold=1).build(owned).synthetic(pool)[0].tolist() == [[True, True]]
+    _, pool = first_turn(context)
+    kept = [row for row in pool.to_pylist() if any(row["passed"])]
+    assert kept
+    assert not any(set((row["prompt"] + row["completion"]).split()) in ({"one"}, {"two"}) for row in kept)
 
 
 def test_completions_can_be_compared_alone():

@@ -8,7 +8,7 @@ their sets reaches a threshold,
 Pairs are found by MinHash and locality-sensitive hashing (Broder, 1997; `datasketch`), and each that is found is held
 against the threshold exactly: no pair below it counts, and of pairs just at it a few in a hundred are missed. Groups
 are the connected components of what is published at one generation, whoever wrote it. The one that stays is drawn by
-its key, so that no author is preferred. Items that are near-duplicates of private data can be removed as well. Fresh
+its key, so that no author is preferred. Items that are near-duplicates of real data can be removed as well. Fresh
 human items are kept.
 """
 
@@ -27,7 +27,7 @@ from pydantic import Field
 from crossfeed.errors import InvalidInput, MissingDependency
 from crossfeed.keys import uniforms
 from crossfeed.protocols import PoolView, Task
-from crossfeed.settings import FilterSettings, Number
+from crossfeed.settings import FilterSettings, Number, Sequence_
 from crossfeed.tasks.prose import words_of
 from crossfeed.tasks.text import holds_text
 
@@ -50,13 +50,14 @@ class DuplicatesSettings(FilterSettings):
         ngram: Number of words in a shingle; a shorter text is one shingle. Characters count as words in scripts that
             have no spaces.
         compare: The compared text: the whole ``item``, prompt and completion, or its ``completion`` alone.
-        real: True if items go, too, that are near-duplicates of a training item of any entity's private task.
+        against: Real data whose near-duplicates go, too: training items of all entities' ``private`` tasks, of the
+            ``public`` one, or both; default: none.
     """
 
     threshold: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.8
     ngram: Annotated[int, Field(ge=1, le=100)] = 5
     compare: Literal["item", "completion"] = "item"
-    real: bool = False
+    against: Sequence_[Literal["private", "public"]] = ()
 
     def build(self, owned: Mapping[str, Task]) -> _Duplicates:
         """Build the filter.
@@ -83,12 +84,14 @@ class DuplicatesSettings(FilterSettings):
                     f"ecosystem.curation.duplicates: the items of the task {task.name!r}, which {entity} owns, are no "
                     "texts; give tasks of text, or another filter, such as loss: {quantile: 0.5}"
                 )
-        tables = {task.content: task.train for task in owned.values()} if self.real else {}
-        real = [shingles for table in tables.values() for shingles in self.shingles(table)]
-        return _Duplicates(self, tuple(real))
+        return _Duplicates(self)
 
     def shingles(self, items: pa.Table) -> list[Shingles]:
-        """Return each item's set of shingles."""
+        """Return each item's set of shingles.
+
+        Args:
+            items: Items of text.
+        """
         texts = items.column("completion").to_pylist()
         if self.compare == "item":
             texts = [a + b for a, b in zip(items.column("prompt").to_pylist(), texts, strict=True)]
@@ -98,7 +101,6 @@ class DuplicatesSettings(FilterSettings):
 @dataclass(frozen=True)
 class _Duplicates:
     settings: DuplicatesSettings
-    real: tuple[Shingles, ...]
     reads: bool = True
 
     def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
@@ -106,7 +108,8 @@ class _Duplicates:
         published = [self.settings.shingles(pool.items(author)) for author in authors]
         numbers = np.concatenate([uniforms(pool.keys(author), _SALT) for author in authors])
         items = [shingles for own in published for shingles in own]
-        kept = ~self._repeats_real(items)
+        real = [table for source in self.settings.against for table in pool.real(source)]
+        kept = ~self._repeats(items, real)
         kept[kept] = self._firsts([items[place] for place in np.flatnonzero(kept)], numbers[kept])
         ends = np.cumsum([len(own) for own in published])
         return [mask[None] for mask in np.split(kept, ends[:-1])]
@@ -114,13 +117,11 @@ class _Duplicates:
     def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return np.ones(len(keys), dtype=np.bool_)
 
-    def _repeats_real(self, items: Sequence[Shingles]) -> NDArray[np.bool_]:
+    def _repeats(self, items: Sequence[Shingles], real: Sequence[pa.Table]) -> NDArray[np.bool_]:
         """Return ``(items,)`` True where an item is a near-duplicate of real data."""
-        repeats = np.zeros(len(items), dtype=np.bool_)
-        if self.real:
-            index = _Index(self.settings.threshold, list(dict.fromkeys(self.real)))
-            repeats[:] = [bool(index.near(item)) for item in items]
-        return repeats
+        known = dict.fromkeys(text for table in real for text in self.settings.shingles(table))
+        index = _Index(self.settings.threshold, list(known))
+        return np.array([bool(index.near(item)) for item in items] if known else [False] * len(items), dtype=np.bool_)
 
     def _firsts(self, items: Sequence[Shingles], numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return ``(items,)`` True for the item of the least number of each group."""

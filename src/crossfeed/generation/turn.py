@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -52,11 +53,15 @@ def publish(context: CellContext, generation: int, states: Sequence[State]) -> p
         pool = popularity_columns(pool, popularity)
     if not selection.judges_items:
         return pool
-    generated = GeneratedItems(
-        _of_every_author(context, busy, prompts), _of_every_author(context, busy, answers), context.learner, states
-    )
+    of_all = partial(_of_every_author, context, busy)
+    generated = GeneratedItems(of_all(prompts), of_all(answers), context.learner, states, _real(context))
     mask = selection.judge(generation, generated)
     return pool.add_column(PROVENANCE.index(PASSED), PASSED, mask_column(mask.synthetic))
+
+
+def _real(context: CellContext) -> dict[str, list[pa.Table]]:
+    private = [context.private(k) for k in range(len(context.entities))]
+    return {PRIVATE: private, PUBLIC: [context.tasks[PUBLIC].train]}
 
 
 def _of_every_author(context: CellContext, busy: Sequence[int], tables: Sequence[pa.Table]) -> list[pa.Table]:

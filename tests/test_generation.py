@@ -17,13 +17,14 @@ from crossfeed.generation.pool import ItemRequests, join_pool
 from crossfeed.generation.turn import compose, publish, realised, update
 from crossfeed.keys import address, item_keys, uniforms
 from crossfeed.protocols import LearnerContext
+from crossfeed.tasks.partition import build_task
 
 
 def context_of(experiment, cell=0) -> CellContext:
     chosen = experiment.cells()[cell]
     described = chosen.experiment
-    tasks = {name: settings.build(name, None) for name, settings in described.tasks.items()}
-    tasks["public"] = described.public.build("public", None)
+    tasks = {name: build_task(settings, name, None) for name, settings in described.tasks.items()}
+    tasks["public"] = build_task(described.public, "public", None)
     learner = described.combined_learner.build(LearnerContext(tasks, chosen.seed, default_cache(), Silent()))
     return CellContext.create(chosen, learner, tasks)
 

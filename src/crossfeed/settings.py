@@ -15,7 +15,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from crossfeed.errors import InvalidInput, MissingDependency
@@ -37,8 +37,10 @@ __all__ = [
     "Measure",
     "MetricSettings",
     "Name",
+    "NonIid",
     "NonNegative",
     "Number",
+    "PartOf",
     "Pilot",
     "Rate",
     "Sequence_",
@@ -48,9 +50,11 @@ __all__ = [
     "identity",
     "is_finite_json",
     "measures_of",
+    "numbers_of",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
+_PART = re.compile(r"[1-9][0-9]{0,3}/[1-9][0-9]{0,3}")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 T = TypeVar("T")
 
@@ -76,7 +80,20 @@ def _as_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def numbers_of(part: str) -> tuple[int, int]:
+    """Return i and m of a part that is written ``i/m``."""
+    number, _, of = part.partition("/")
+    return int(number), int(of)
+
+
+def _is_part(text: str) -> str:
+    if not _PART.fullmatch(text) or numbers_of(text)[0] > numbers_of(text)[1]:
+        raise ValueError("a part is written i/m with 1 <= i <= m < 10000, such as 2/4")
+    return text
+
+
 Name = Annotated[str, BeforeValidator(_safe_name)]
+PartOf = Annotated[str, AfterValidator(_is_part)]
 Number = Annotated[float, BeforeValidator(_as_float)]
 Share = Annotated[float, BeforeValidator(_as_float), Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -261,15 +278,52 @@ class Pilot:
     later: float = 1.0
 
 
+class NonIid(Frozen):
+    """A division by label in unequal proportions, as in studies of federated learning.
+
+    Attributes:
+        alpha: Concentration of the Dirichlet distribution of each label's shares over the parts: near 0 a label is in
+            one part almost alone, and the greater, the more alike the parts are.
+    """
+
+    alpha: Annotated[Number, Field(gt=0.0, le=1e6)]
+
+
 class TaskSettings(Frozen):
-    """The origin of a data set; `source` is its name in the registry."""
+    """The origin of a data set; `source` is its name in the registry.
+
+    Attributes:
+        part: ``i/m``: the i-th of m disjoint parts of the training items, each the same whatever the task's name;
+            validation and test stay whole (`crossfeed.tasks.partition`). Default: all.
+        non_iid: Divide by label, in unequal proportions; default: at random, in equal parts.
+        divides_itself: True for a source whose `build` reads `part` in a way of its own.
+    """
 
     always_told = frozenset({"source"})
+    divides_itself: ClassVar[bool] = False
 
     source: str
+    part: PartOf | None = None
+    non_iid: NonIid | None = None
+
+    @model_validator(mode="after")
+    def _is_of_a_part(self) -> Self:
+        if self.non_iid is not None and self.part is None:
+            raise ValueError("non_iid says how the training items are divided: give part: i/m, too, such as 1/4")
+        if self.non_iid is not None and self.divides_itself:
+            raise ValueError(f"non_iid: the parts of source: {self.source} are its own; leave non_iid out")
+        return self
+
+    def corpus(self, name: str) -> str:
+        """Return the word that seeds items made for a task: its name, or, of a part, a word that all parts share.
+
+        Args:
+            name: The task's name.
+        """
+        return name if self.part is None else "parts"
 
     def build(self, name: str, data_root: Path | None) -> Task:
-        """Load or make the data.
+        """Load or make the whole data, of which `crossfeed.tasks.partition.build_task` takes the part.
 
         Args:
             name: The task's name in the experiment.

@@ -23,6 +23,8 @@ WORLDS = {
     ),
     "coins": ("ecosystem.probability=0.5", "ecosystem.stale=drop", "ecosystem.start=scratch", "n={first: 10, add: 4}"),
     "kept": ("ecosystem.history=accumulate", "ecosystem.probability=0.5", "ecosystem.entities.0.private={x: 1, z: 2}"),
+    "ranked": ("ecosystem.access={rank: popularity, top: 8}", "ecosystem.every=2", "ecosystem.entities.1.phase=1"),
+    "searched": ("ecosystem.access={rank: embedding, top: 4}", "ecosystem.reads=ring", "ecosystem.prompts=pool"),
     "judged": ("ecosystem.curation={loss: {quantile: 0.7}}", "ecosystem.every=2", "ecosystem.reads=star"),
 }
 

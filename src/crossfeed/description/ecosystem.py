@@ -8,7 +8,7 @@ from its private data, the public data, or the pool of published items with the 
 where bars are complements and w are the shares of what is published (1/K in the paper). A fraction of each newly
 collected pool may be fresh human data. At generation 0 nothing has been published yet: alpha is 0 and the private
 share is `initial_beta`, a parameter of its own. A pool may be curated: then a draw from it is a draw from the items
-that pass (`crossfeed.generation.curation`).
+that pass (`crossfeed.generation.curation`); it may be read through a ranking (`crossfeed.generation.access`).
 
 Beyond the paper, who reads whom can be a network (`crossfeed.description.networks`), and entities have clocks: they
 train at some generations only, arrive and leave. What a model generates is published once, at the generation after it
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from crossfeed.description.access import Access
 from crossfeed.description.entity import Entity, Prompts, Start, owned_words, words_of
 from crossfeed.description.networks import matrix_of, read_network, relative_row
 from crossfeed.description.parts import Filters
@@ -78,6 +79,7 @@ class Ecosystem(Frozen):
             which are made as a base from scratch is.
         prompts: The prompts that published texts answer: the author's ``private`` training items; the ``public`` ones;
             those of the ``pool`` that the author read at the generation before; or items of tasks, by weight.
+        access: A ranking through which the pool is read; default: every draw is from all of it.
     """
 
     entities: Annotated[Sequence_[Entity], Field(min_length=1)]
@@ -96,6 +98,7 @@ class Ecosystem(Frozen):
     order: Literal["together", "sequential"] = "together"
     start: Start = "previous"
     prompts: Prompts = "private"
+    access: Access | None = None
 
     @field_validator("entities")
     @classmethod
@@ -188,6 +191,8 @@ class Ecosystem(Frozen):
         facts |= {"update": self.update, "fresh fraction": self.fresh_fraction}
         if self.curation:
             facts["curation"] = ", ".join(self.curation)
+        if self.access is not None:
+            facts["access"] = f"the first {self.access.top} by {self.access.rank}"
         return page(f"Ecosystem of {len(self.entities)}", facts, {"": self.columns})
 
     @property

@@ -150,6 +150,11 @@ class Experiment(Frozen):
         given = [name for name, size in sizes.items() if size is not None]
         if self.learner.reading() == "everything" and given:
             raise ValueError(f"{', '.join(given)}: this learner weighs all the data and draws nothing; leave it out")
+        if self.learner.reading() == "everything" and self.ecosystem.access is not None:
+            raise ValueError(
+                "ecosystem.access: this learner weighs all the data and draws nothing, so that no ranking stands "
+                "between it and the pool; leave it out, or give a learner that reads draws"
+            )
         own = [f"ecosystem.entities.{k}.n" for k, entity in enumerate(self.ecosystem.entities) if entity.n is not None]
         if self.learner.reading() == "everything" and own:
             raise ValueError(

@@ -1,17 +1,20 @@
 """Many entities given by their number: ``ecosystem.entities: 50`` instead of fifty entities and fifty tasks.
 
 K stands for the entities ``e1`` to ``eK``, each of which owns a task of its own name, built from ``tasks.each``: there
-every value ``{k}`` becomes the entity's index, as in ``each: {source: topic, number: "{k}"}``.
+every value ``{k}`` becomes the entity's index, as in ``each: {source: topic, number: "{k}"}``, and in a part ``{K}``
+their number: ``each: {source: sciq, part: "{k}/{K}"}`` deals one corpus out to all of them.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 __all__ = ["spell_out"]
 
 _EACH: Final = "each"
 _NUMBER: Final = "{k}"
+_PART: Final = re.compile(r"\{k\}/(\{K\}|[0-9]+)")
 _MOST: Final = 1000
 
 
@@ -44,7 +47,7 @@ def spell_out(data: Any) -> Any:
             f'number: "{_NUMBER}"}}; a number of entities cannot be varied on a grid'
         )
     names = {k: f"e{k}" for k in range(1, number + 1)}
-    own = {name: _with_number(tasks[_EACH], k) for k, name in names.items()}
+    own = {name: _with_number(tasks[_EACH], k, number) for k, name in names.items()}
     common = {name: task for name, task in tasks.items() if name != _EACH}
     taken = sorted(set(own) & set(common))
     if taken:
@@ -53,9 +56,11 @@ def spell_out(data: Any) -> Any:
     return {**data, "ecosystem": {**ecosystem, "entities": entities}, "tasks": {**own, **common}}
 
 
-def _with_number(value: Any, k: int) -> Any:
+def _with_number(value: Any, k: int, number: int) -> Any:
     if isinstance(value, dict):
-        return {name: _with_number(item, k) for name, item in value.items()}
+        return {name: _with_number(item, k, number) for name, item in value.items()}
     if isinstance(value, list):
-        return [_with_number(item, k) for item in value]
+        return [_with_number(item, k, number) for item in value]
+    if isinstance(value, str) and (part := _PART.fullmatch(value)):
+        return f"{k}/{number if part[1] == '{K}' else part[1]}"
     return k if value == _NUMBER else value

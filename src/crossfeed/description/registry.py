@@ -91,6 +91,7 @@ _METRICS: Final = {
 }
 _FILTERS: Final = {
     "detector": "crossfeed.filters.detector:DetectorSettings",
+    "duplicates": "crossfeed.filters.duplicates:DuplicatesSettings",
     "exact_answer": "crossfeed.filters.exact_answer:ExactAnswerSettings",
     "loss": "crossfeed.filters.loss:LossFilterSettings",
     "verifier": "crossfeed.filters.verifier:VerifierSettings",

@@ -15,6 +15,7 @@ FOR: Final = {
     "lm": "language models, such as the quickstart",
     "images": "image generators",
     "density": "mixtures of Gaussians",
+    "pool": "near-duplicates in a pool, rankings by BM25",
     "explore": "the explorer in the browser",
     "ray": "work on a Ray cluster",
     "remote": "runs at a URL such as s3://bucket/run",

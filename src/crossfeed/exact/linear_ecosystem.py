@@ -66,6 +66,11 @@ class RegressionData:
                     f"{_listed(settings.model_dump(include={'source', 'family'}))}; give {{source: regression, ...}}, "
                     "as the preset figure-4 does"
                 )
+            if settings.part is not None:
+                raise InvalidDescription(
+                    f"{name}: exact theory takes the data of tasks as independent, and parts of one corpus "
+                    f"(part: {settings.part}) may overlap; leave part out, and give each task rows of its own"
+                )
             self._drawn[key] = settings.build(name, None)
         return self._drawn[key]
 

@@ -83,6 +83,11 @@ def check_forecastable(experiment: Experiment) -> None:
         )
     for ecosystem in (cell.experiment.ecosystem for cell in experiment.cells()):
         _refuse_other_worlds(ecosystem)
+    if any(cell.experiment.ecosystem.access is not None for cell in experiment.cells()):
+        raise InvalidInput(
+            "ecosystem.access: a forecast knows of a mixture by its weights alone, not by what a ranking shows; leave "
+            "it out"
+        )
     own = {str(each) for each in experiment.learners}
     if experiment.learner.other_units and len(own) > 1:
         raise InvalidInput(

@@ -12,6 +12,7 @@ from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.entity import Entity
 from crossfeed.description.experiment import Cell
 from crossfeed.errors import InvalidInput
+from crossfeed.generation.access import RankedAccess
 from crossfeed.generation.calendar import Calendar
 from crossfeed.generation.mixture import Sizes
 from crossfeed.generation.pool_selection import PoolSelection
@@ -139,7 +140,15 @@ class CellContext:
     def selection(self) -> PoolSelection:
         """The owner of everything that changes while the cell is run: draws, requested items, curation masks."""
         filters = _filters(self.cell, self.tasks)
-        return PoolSelection(self.cell.experiment, self.calendar, self.learner, self.sizes, filters)
+        return PoolSelection(self.cell.experiment, self.calendar, self.learner, self.sizes, filters, self._access())
+
+    def _access(self) -> RankedAccess | None:
+        settings = self.cell.experiment.ecosystem.access
+        if settings is None:
+            return None
+        private = [self.private(k) for k in range(len(self.entities))]
+        queries = list(zip(private, self.sizes.private, strict=True))
+        return RankedAccess(settings, self.cell.seed, self.learner, self.entities, queries, self.fresh)
 
 
 def _filters(cell: Cell, tasks: Mapping[str, Task]) -> tuple[Filter, ...]:
@@ -154,10 +163,11 @@ def _filters(cell: Cell, tasks: Mapping[str, Task]) -> tuple[Filter, ...]:
         )
     owned = {name: tasks[task] for name, task in asked.items() if task is not None}
     filters = tuple(settings.build(owned) for settings in ecosystem.curation.values())
-    if ecosystem.order == "sequential" and any(each.reads for each in filters):
+    reading = "curation" if any(each.reads for each in filters) else "access"
+    if ecosystem.order == "sequential" and (reading == "curation" or ecosystem.access is not None):
         raise InvalidInput(
-            "ecosystem.curation: filters that read items judge the whole pool of a generation, and with order: "
-            "sequential it is read while it is being written; give order: together, or leave curation out"
+            f"ecosystem.{reading}: filters and rankings that read items read the whole pool of a generation, and with "
+            f"order: sequential it is read while it is being written; give order: together, or leave {reading} out"
         )
     return filters
 

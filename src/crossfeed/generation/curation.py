@@ -18,7 +18,7 @@ only if they are drawn, as without curation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,12 +68,14 @@ class GeneratedItems:
         items: For each author, its items.
         learner: The learner of the states.
         states: The entities' states that generated the items.
+        real: Tables of real training items, by ``private`` (one for each entity) and ``public`` (one).
     """
 
     prompts: Sequence[pa.Table]
     items: Sequence[pa.Table]
     learner: Learner
     states: Sequence[State]
+    real: Mapping[str, Sequence[pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,10 @@ class LivePoolView:
     def prompts(self, author: int) -> pa.Table:
         """Return the private items that an author's items answer."""
         return self._read.prompts[author]
+
+    def real(self, source: str) -> Sequence[pa.Table]:
+        """Return the real training items of a source."""
+        return self._read.real[source]
 
     def losses(self, judge: int, authors: Sequence[int]) -> list[NDArray[np.float64]]:
         """Return the ``(items,)`` mean completion losses of some authors' items under one entity's state."""

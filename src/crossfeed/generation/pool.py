@@ -5,7 +5,8 @@ sampled from j's private training data; the prompt and the randomness of the ans
 alone. Columns of a stored pool: ``cell``, ``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row among
 the author's own prompts: in its private training data) and ``key``, followed by the columns of the items themselves;
 where prompts come from the pool, ``prompt_of`` names the entity among whose prompts the row is; a pool whose items were
-judged has ``passed`` too (`crossfeed.generation.curation`). A generation of which nothing is read has no pool.
+judged has ``passed`` too (`crossfeed.generation.curation`), and one that is ranked by popularity has the columns
+`POPULARITY`. A generation of which nothing is read has no pool.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from numpy.typing import NDArray
 
 from crossfeed.generation.curation import PASSED
 
-__all__ = ["PROVENANCE", "ItemRequests", "PublishedItems", "join_pool"]
+__all__ = ["POPULARITY", "PROVENANCE", "ItemRequests", "PublishedItems", "join_pool"]
 
-PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", "prompt_of", PASSED)
+POPULARITY = ("popularity", "popularity_fresh")
+"""Columns of a stored pool that is ranked by popularity: that of an item's author, and that of fresh human items."""
+
+PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", "prompt_of", PASSED, *POPULARITY)
 """Columns of a stored pool that are not the items' own."""
 
 
@@ -81,6 +85,9 @@ class PublishedItems:
     Args:
         pool: The pool, authors in order, items ascending.
         authors: All entities' names, in order.
+
+    Attributes:
+        authors: Names of those who have items in it.
     """
 
     def __init__(self, pool: pa.Table, authors: Sequence[str]) -> None:
@@ -92,6 +99,7 @@ class PublishedItems:
         item = pool.column("item").to_numpy()
         self._items = pool.drop_columns([name for name in PROVENANCE if name in pool.column_names])
         self._rows = {authors[j]: (int(b), int(e)) for j, b, e in zip(present, begins, ends, strict=True)}
+        self.authors = frozenset(self._rows)
         self._most = int(item.max()) + 1
         self._places = np.repeat(present, ends - begins) * self._most + item
 

@@ -1,8 +1,8 @@
 """The selection of pool items: which are drawn, which have to be generated, and which curation keeps.
 
-Unless a filter reads items, the selection is a function of the description and the seed, known before anything is
-generated. If one does, whether anything is published is still a function of the ecosystem alone; which items pass, and
-so which are drawn, follows from the published items.
+Unless a filter reads items or a ranking orders them, the selection is a function of the description and the seed, known
+before anything is generated. If so, whether anything is published is still a function of the ecosystem alone; which
+items pass or are shown, and so which are drawn, follows from the published items.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.description.experiment import Experiment
+from crossfeed.generation.access import Exposure, RankedAccess, exposure, popularities
 from crossfeed.generation.calendar import Calendar, kept_generations
 from crossfeed.generation.curation import (
     CurationMask,
@@ -49,15 +50,27 @@ class PoolSelection:
         learner: States what it reads of the draws.
         sizes: The number of items of each source.
         filters: The filters that curate the pool.
+        access: The ranking through which the pool is read; None if all of it is open.
 
     Attributes:
-        reads_items: True if items have to be generated before it is known which of them can be drawn.
+        judges_items: True if a filter reads items, so that what passes is stored with them.
+        reads_items: True if items have to be generated before it is known which of them are drawn.
     """
 
     def __init__(
-        self, experiment: Experiment, calendar: Calendar, learner: Learner, sizes: Sizes, filters: tuple[Filter, ...]
+        self,
+        experiment: Experiment,
+        calendar: Calendar,
+        learner: Learner,
+        sizes: Sizes,
+        filters: tuple[Filter, ...],
+        access: RankedAccess | None = None,
     ) -> None:
-        self.reads_items = any(each.reads for each in filters)
+        self.judges_items = any(each.reads for each in filters)
+        self.reads_items = self.judges_items or access is not None
+        self._access = access
+        self._by_popularity = access is not None and access.settings.rank == "popularity"
+        self._popularity: dict[int, dict[str, float]] = {}  # by generation, of each source
         self._experiment, self._calendar, self._learner = experiment, calendar, learner
         self._ecosystem, self._entities = experiment.ecosystem, experiment.ecosystem.names
         self._sizes, self._filters = sizes, filters
@@ -81,8 +94,51 @@ class PoolSelection:
             stage = self._calendar.stage(generation, entity)
             n = self._learner.examples_read(self._experiment.size(generation, entity), stage, entity)
             passing = self.passing(generation, entity)
-            self._draws[place] = draw(self._calendar, self._sizes, n, generation, entity, passing)
+            draws = draw(self._calendar, self._sizes, n, generation, entity, passing)
+            if self._access is not None:
+                weights = self.weights(generation, entity)
+                draws = self._access.ranked(draws, weights, passing, generation, entity)
+            self._draws[place] = draws
+            self._note_popularity(generation)
         return self._draws[place]
+
+    def exposure(self, generation: int, entity: int) -> dict[str, Exposure]:
+        """Return what an entity reads of the pool through a ranking.
+
+        Args:
+            generation: The generation t.
+            entity: The entity's index k.
+
+        Returns:
+            Counts by author, ``fresh`` for human items; empty where nothing is ranked or drawn from the pool.
+        """
+        if self._access is None:
+            return {}
+        return exposure(self.draws(generation, entity), self.weights(generation, entity))
+
+    def popularity(self, generation: int) -> dict[str, float] | None:
+        """Return the popularity with which items are published (see `crossfeed.generation.access`).
+
+        Args:
+            generation: The generation t at which they are published.
+
+        Returns:
+            By author, ``fresh`` for human items, from what was read at t - 1; None if nothing is ranked by it.
+        """
+        if not self._by_popularity:
+            return None
+        if self.lacks_popularity(generation):
+            for entity in self._calendar.training(generation - 1):
+                self.draws(generation - 1, entity)
+        return self._popularity.get(generation - 1, {})
+
+    def lacks_popularity(self, generation: int) -> bool:
+        """Return True if the popularity of what is published at a generation follows from draws that are not known.
+
+        Args:
+            generation: The generation t.
+        """
+        return self._by_popularity and generation > 1 and generation - 1 not in self._popularity
 
     def weights(self, generation: int, entity: int) -> dict[Source, float]:
         """Return the probability of each source in an entity's training set.
@@ -183,9 +239,9 @@ class PoolSelection:
             generation: The generation t.
 
         Returns:
-            Always False where no filter reads items.
+            Always False where no filter reads items and nothing is ranked.
         """
-        return self.reads_items and any(born not in self._masks for born in self.pools_read(generation))
+        return self.reads_items and any(self._is_unknown(born) for born in self.pools_read(generation))
 
     def mask(self, generation: int) -> CurationMask:
         """Return which items of one generation's pool pass all filters.
@@ -200,7 +256,7 @@ class PoolSelection:
             KeyError: A filter reads items, and those of this generation were neither judged nor recalled.
         """
         if generation not in self._masks:
-            if not self.reads_items:
+            if not self.judges_items:
                 self.judge(generation, None)
             elif not self.publishes(generation):  # nobody draws from it, whatever passes
                 nothing = np.zeros((len(self._entities), 0), dtype=np.bool_)
@@ -227,14 +283,30 @@ class PoolSelection:
         return self._remember(generation, synthetic_masks(self._filters, view))
 
     def recall(self, pools: Mapping[int, pa.Table]) -> None:
-        """Take the masks of generations that are not known here from stored pools.
+        """Take the masks, and the items to be ranked, of generations that are not known here from stored pools.
 
         Args:
             pools: Stored pools by generation.
         """
-        if self.reads_items:
+        if self._access is not None:
+            self._access.recall(pools)
+        if self.judges_items:
             for born in pools.keys() - self._masks.keys():
                 self._remember(born, stored_masks(pools[born], self._entities))
+
+    def _is_unknown(self, born: int) -> bool:
+        """Return True if a pool was neither judged nor recalled."""
+        return (self.judges_items and born not in self._masks) or (
+            self._access is not None and self._access.lacks(born)
+        )
+
+    def _note_popularity(self, generation: int) -> None:
+        """Note what all entities read of each source, once all draws of a generation are known."""
+        if not self._by_popularity or generation == 0:
+            return
+        training = self._calendar.training(generation)
+        if all((generation, k) in self._draws for k in training):
+            self._popularity[generation] = popularities(self.exposure(generation, k) for k in training)
 
     def _remember(self, generation: int, synthetic: tuple[NDArray[np.bool_], ...]) -> CurationMask:
         fresh = self._sizes.fresh[generation - 1] if generation <= len(self._sizes.fresh) else 0
@@ -274,6 +346,8 @@ class PoolSelection:
             for place in [place for place in self._draws if place[0] < generation - 1]:
                 del self._draws[place]
             return
+        if self._access is not None:
+            self._access.forget_all_except(generation)
         for place in [place for place in self._draws if place[0] != generation]:
             del self._draws[place]
         for by_generation in (self._requested, self._masks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import Diverged
+from crossfeed.generation.access import popularity_columns
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.curation import PASSED, GeneratedItems, mask_column
 from crossfeed.generation.mixture import Source
@@ -29,7 +31,7 @@ def publish(
 ) -> pa.Table:
     """Generate the published items: every pool item that some training set, now or later, will hold.
 
-    If a filter reads items, every item is generated, and what passes is stored with them.
+    If a filter reads items or a ranking orders them, every item is generated, and what passes is stored with them.
 
     Args:
         context: The cell.
@@ -41,17 +43,19 @@ def publish(
         The pool (columns: `crossfeed.generation.pool`).
     """
     selection, everyone = context.selection, range(len(context.entities))
+    popularity = selection.popularity(generation)  # of what was read before, which what follows forgets
     wanted = {j: selection.requested(generation, j) for j in (everyone if authors is None else authors)}
     busy = [j for j, items in wanted.items() if len(items)]  # items of the others are never read
     requests, prompts = zip(*(_requests(context, generation, j, wanted[j]) for j in busy), strict=True)
     answers = context.learner.generate([states[j] for j in busy], prompts, [request.keys for request in requests])
     names = [context.entities[j] for j in busy]
     pool = join_pool(context.cell.name, generation, names, requests, answers)
-    if not selection.reads_items:
+    if popularity is not None:
+        pool = popularity_columns(pool, popularity)
+    if not selection.judges_items:
         return pool
-    generated = GeneratedItems(
-        _of_every_author(context, busy, prompts), _of_every_author(context, busy, answers), context.learner, states
-    )
+    of_all = partial(_of_every_author, context, busy)
+    generated = GeneratedItems(of_all(prompts), of_all(answers), context.learner, states, _real(context))
     mask = selection.judge(generation, generated)
     return pool.add_column(PROVENANCE.index(PASSED), PASSED, mask_column(mask.synthetic))
 
@@ -69,6 +73,11 @@ def _requests(
     begins = np.cumsum([0, *(table.num_rows for table in tables)])[np.searchsorted(shelves, owners)]
     prompts = pa.concat_tables(tables, promote_options="permissive").take(pa.array(begins + rows))
     return ItemRequests(items, rows, keys, [context.entities[k] for k in owners.tolist()]), prompts
+
+
+def _real(context: CellContext) -> dict[str, list[pa.Table]]:
+    private = [context.private(k) for k in range(len(context.entities))]
+    return {PRIVATE: private, PUBLIC: [context.tasks[PUBLIC].train]}
 
 
 def _of_every_author(context: CellContext, busy: Sequence[int], tables: Sequence[pa.Table]) -> list[pa.Table]:
@@ -193,11 +202,12 @@ def realised(context: CellContext, generation: int, pools: Callable[[], Mapping[
 
     Returns:
         ``drawn``: the number of items of each source in every training set. ``passed``: the share of what each source
-        of a curated pool published at this generation that the entity keeps.
+        of a curated pool published at this generation that the entity keeps. ``exposed`` and ``offered``: of what an
+        entity reads of a ranked pool, the share of each source, and its share of the pool.
     """
     if context.selection.needs_pools(generation):
         context.selection.recall(pools())
-    return _drawn(context, generation) + _passed(context, generation)
+    return _drawn(context, generation) + _passed(context, generation) + _exposed(context, generation)
 
 
 def _drawn(context: CellContext, generation: int) -> list[Measurement]:
@@ -221,6 +231,17 @@ def _passed(context: CellContext, generation: int) -> list[Measurement]:
         for source, rate in context.selection.pass_rates(generation, k).items()
         if source.born == generation
     ]
+
+
+def _exposed(context: CellContext, generation: int) -> list[Measurement]:
+    numbers = []
+    for k in context.calendar.training(generation):
+        name, sources = context.entities[k], context.selection.exposure(generation, k)
+        total = sum(one.read for one in sources.values())
+        for source, one in sources.items():
+            numbers.append(Measurement(name, source, "exposed", one.read / total))
+            numbers.append(Measurement(name, source, "offered", one.expected / total))
+    return numbers
 
 
 Published = Mapping[int, PublishedItems]

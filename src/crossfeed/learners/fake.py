@@ -9,7 +9,7 @@ tests of the loop can ask for the effect, not only for the plumbing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
@@ -89,7 +89,8 @@ class FakeTaskSettings(TaskSettings):
         """
         splits = (("train", self.train), ("validation", self.test), ("test", self.test))
         tables = {split: _sentences(self.words, rows, (self.seed, split)) for split, rows in splits}
-        content = f"{address(str(self)):016x}"
+        described = f"source={self.source!r} words={self.words!r} train={self.train} test={self.test} seed={self.seed}"
+        content = f"{address(described):016x}"
         return FakeTask(name, tables["train"], tables["validation"], tables["test"], content)
 
 
@@ -102,6 +103,11 @@ class FakeTask:
     validation: pa.Table
     test: pa.Table
     content: str
+
+    def restricted(self, rows: NDArray[np.int64]) -> FakeTask:
+        """Return the task with some rows of `train` alone."""
+        content = f"{address(self.content, *map(int, rows)):016x}"
+        return replace(self, train=self.train.take(pa.array(rows)), content=content)
 
     def reserve(self, generations: int) -> tuple[FakeTask, Sequence[pa.Table]]:
         """Set the second half of the training data aside, in equal pieces.

@@ -18,6 +18,7 @@ from crossfeed.protocols.items import (
     TrainingSet,
 )
 from crossfeed.protocols.learning import (
+    DivisibleTask,
     Examination,
     Journal,
     Learner,
@@ -36,6 +37,7 @@ __all__ = [
     "PRIVATE",
     "PUBLIC",
     "Array",
+    "DivisibleTask",
     "Examination",
     "Filter",
     "Forecaster",

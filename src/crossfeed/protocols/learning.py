@@ -15,6 +15,7 @@ from crossfeed.protocols.items import Reading, Scores, State, TrainingSet
 from crossfeed.protocols.running import Progress
 
 __all__ = [
+    "DivisibleTask",
     "Examination",
     "Journal",
     "Learner",
@@ -80,6 +81,21 @@ class Task(Protocol):
 
         Raises:
             InvalidInput: The numbers of items and completions differ.
+        """
+        ...
+
+
+class DivisibleTask(Task, Protocol):
+    """A task whose training items can be divided into parts (`crossfeed.tasks.partition`)."""
+
+    def restricted(self, rows: NDArray[np.int64]) -> Task:
+        """Return the task with some of its training items alone; validation and test stay.
+
+        Args:
+            rows: ``(m,)`` rows of `train`, ascending.
+
+        Returns:
+            The task, with another `content`.
         """
         ...
 

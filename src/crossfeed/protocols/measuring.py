@@ -154,6 +154,17 @@ class PoolView(Protocol):
         """
         ...
 
+    def real(self, source: str) -> Sequence[pa.Table]:
+        """Return the real data that entities train on; only for filters that read.
+
+        Args:
+            source: ``private`` or ``public``.
+
+        Returns:
+            The training items of each entity's private task, in order, or those of the public one alone.
+        """
+        ...
+
     def losses(self, judge: int, authors: Sequence[int]) -> list[NDArray[np.float64]]:
         """Return mean losses of completions under an entity's state; only for filters that read.
 

@@ -205,6 +205,8 @@ class CellRunner:
         scope = self._scope(generation)
         if not self.store.has_table("pool", scope, generation):
             before = self._states(generation - 1)
+            if self.context.selection.lacks_popularity(generation):
+                self.context.selection.recall(self._pools(generation - 1))
             pool = self._timed("publish", lambda: publish(self.context, generation, before))
             self.store.write_table("pool", scope, generation, pool)
         return self.store.read_table("pool", scope, generation)

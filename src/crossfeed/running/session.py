@@ -27,6 +27,7 @@ from crossfeed.running.journal import StoredJournal
 from crossfeed.running.sittings import changes, refuse_mixture
 from crossfeed.running.status import StatusProgress, last_status
 from crossfeed.settings import TaskSettings, identity
+from crossfeed.tasks.partition import build_task
 
 __all__ = ["Prepared", "Session", "Setup"]
 
@@ -123,7 +124,7 @@ class Session:
         key = f"{name} {identity(settings)}"
         if key not in self._tasks:
             with self.setup.progress.stage("data", detail=name):
-                self._tasks[key] = settings.build(name, self.setup.data_root)
+                self._tasks[key] = build_task(settings, name, self.setup.data_root)
         return self._tasks[key]
 
     def learner(self, position: int) -> Learner:

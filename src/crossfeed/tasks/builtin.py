@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from crossfeed.errors import InvalidInput
+from crossfeed.settings import PartOf, numbers_of
 from crossfeed.tasks.choice_problems import MOST_CHOICES, choice_problems
 from crossfeed.tasks.docs import documentation
 from crossfeed.tasks.facts import facts
@@ -26,17 +26,6 @@ __all__ = ["FactsSettings", "MathSettings", "ReasonSettings", "StdlibDocsSetting
 _DEFAULT_SIZES: Final = {"train": 2000, "validation": 200, "test": 200}
 _TOPIC_SIZES: Final = {"train": 110, "validation": 10, "test": 20}
 _MOST_OF_A_TOPIC: Final = sum(_TOPIC_SIZES.values())
-
-
-def _numbers(part: str) -> tuple[int, int]:
-    number, _, of = part.partition("/")
-    return int(number), int(of)
-
-
-def _is_part(text: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]?/[1-9][0-9]?", text) or _numbers(text)[0] > _numbers(text)[1]:
-        raise ValueError("a part is written i/m with 1 <= i <= m < 100, such as 2/4")
-    return text
 
 
 class StdlibDocsSettings(TextSettings):
@@ -66,13 +55,15 @@ class FactsSettings(TextSettings):
             Parts of one m have no fact in common. Default: all.
     """
 
+    divides_itself: ClassVar[bool] = True
+
     source: Literal["facts"] = "facts"
     language: Language = "en"
-    part: Annotated[str, AfterValidator(_is_part)] | None = None
+    part: PartOf | None = None
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Generate the questions; `data_root` is not read."""
-        part = None if self.part is None else _numbers(self.part)
+        part = None if self.part is None else numbers_of(self.part)
         rows = shuffled(facts(self.seed, language=self.language, part=part), self.seed, "facts")
         sizes = _sizes(name, self, len(rows))
         # Test comes first, so that it does not depend on the number of training items.

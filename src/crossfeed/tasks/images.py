@@ -102,6 +102,10 @@ class ImageTask:
                     raise InvalidInput(f"{self.name}: image {number} of {split} is also in another split")
         object.__setattr__(self, "content", digest.hexdigest())
 
+    def restricted(self, rows: NDArray[np.int64]) -> ImageTask:
+        """Return the task with some rows of `train` alone."""
+        return replace(self, train=self.train.take(pa.array(rows)))
+
     def reserve(self, generations: int) -> tuple[ImageTask, Sequence[pa.Table]]:
         """Set the last half of `train` aside as fresh data (see `crossfeed.tasks.fresh`)."""
         kept, fresh = set_aside(self.name, self.train, generations)

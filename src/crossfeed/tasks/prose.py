@@ -11,7 +11,7 @@ from typing import Final
 
 from crossfeed.tasks.splits import Row
 
-__all__ = ["PROMPT_WORDS", "SHORTEST_PASSAGE", "passages", "prose_row", "units"]
+__all__ = ["PROMPT_WORDS", "SHORTEST_PASSAGE", "passages", "prose_row", "units", "words_of"]
 
 PROMPT_WORDS: Final = 24
 SHORTEST_PASSAGE: Final = PROMPT_WORDS + 10
@@ -60,6 +60,15 @@ def units(text: str) -> int:
         text: A text.
     """
     return sum(1 for _ in _form(text).finditer(text))
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, or its characters where it is written without spaces.
+
+    Args:
+        text: A text.
+    """
+    return _form(text).findall(text)
 
 
 def _form(text: str) -> re.Pattern[str]:

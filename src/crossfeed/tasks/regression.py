@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -94,7 +94,8 @@ class RegressionSettings(TaskSettings):
 
     Drawn features are those of `crossfeed.theory.random_features`: the private matrix number `entity` of a seed, and
     for the task named ``public`` the public matrix of the seed. They depend on the seed only; responses depend on
-    the seed and on the task's name, so that tasks of one seed are independent data.
+    the seed and on the task's name, so that tasks of one seed are independent data. Parts of one corpus (`part`) are
+    rows of one private matrix and its responses, whatever the task's name, ``public`` included.
 
     Attributes:
         dimension: d, the number of features.
@@ -158,7 +159,7 @@ class RegressionSettings(TaskSettings):
         assert self.rows is not None  # noqa: S101 - as above
         rank = self.rank or min(self.dimension, self.rows)
         drawn = random_features(1, self.dimension, rank, self.rows, self.seed, rank, self.rows, first=self.entity)
-        return drawn.public if name == PUBLIC else np.ascontiguousarray(drawn.private[0])
+        return drawn.public if self.corpus(name) == PUBLIC else np.ascontiguousarray(drawn.private[0])
 
     def _true(self, dimension: int) -> Array:
         if self.truth is None:
@@ -183,7 +184,8 @@ class RegressionTask:
         features: X, shape (n, d).
         truth: theta*, shape (d,).
         settings: Its description.
-        train: The features with R drawn responses each.
+        rows: Rows of X that are trained on; None for all.
+        train: These rows with R drawn responses each.
         validation: Empty.
         test: The features with the mean response, R times.
         content: A hash of the features, the truth and the responses.
@@ -193,6 +195,7 @@ class RegressionTask:
     features: Array
     truth: Array
     settings: RegressionSettings
+    rows: NDArray[np.int64] | None = None
     train: pa.Table = field(init=False)
     validation: pa.Table = field(init=False)
     test: pa.Table = field(init=False)
@@ -204,14 +207,14 @@ class RegressionTask:
                 f"{self.name}: under this truth a mean response is {self._mean.max():.3g}; give a smaller truth"
             )
         drawn = self._responses("train", 0)
-        train = regression_items(self.features, drawn)
+        train = self._trained(drawn)
         object.__setattr__(self, "train", train)
         object.__setattr__(self, "validation", train.slice(0, 0))
         object.__setattr__(
             self, "test", regression_items(self.features, np.repeat(self._mean[:, None], self.replicates, 1))
         )
         digest = hashlib.blake2b(repr((self.features.shape, drawn.shape)).encode(), digest_size=8)
-        for array in (self.features, self.truth, self._mean, drawn):
+        for array in (self.features, self.truth, self._mean, drawn, *([] if self.rows is None else [self.rows])):
             digest.update(np.ascontiguousarray(array).tobytes())
         object.__setattr__(self, "content", digest.hexdigest())
 
@@ -230,8 +233,12 @@ class RegressionTask:
         """R, the number of independent data sets."""
         return self.settings.replicates
 
+    def restricted(self, rows: NDArray[np.int64]) -> RegressionTask:
+        """Return the task with some rows of `train` alone."""
+        return replace(self, rows=rows)
+
     def reserve(self, generations: int) -> tuple[RegressionTask, Sequence[pa.Table]]:
-        """Draw fresh data: the same features with newly drawn responses; the task keeps all its items.
+        """Draw fresh data: the features trained on, with newly drawn responses; the task keeps all its items.
 
         In the theory's notation S_F = S_*.
 
@@ -241,12 +248,17 @@ class RegressionTask:
         Returns:
             The task, and items for each generation t = 1, ..., T.
         """
-        fresh = [regression_items(self.features, self._responses("fresh", t)) for t in range(1, generations + 1)]
+        fresh = [self._trained(self._responses("fresh", t)) for t in range(1, generations + 1)]
         return self, fresh
 
     def grade(self, items: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_] | None:
         """Return None: numbers are not graded."""
         return None
+
+    def _trained(self, responses: Array) -> pa.Table:
+        """Return the items to train on, from the responses of all rows."""
+        items = regression_items(self.features, responses)
+        return items if self.rows is None else items.take(pa.array(self.rows))
 
     @property
     def _mean(self) -> Array:
@@ -254,7 +266,7 @@ class RegressionTask:
 
     def _responses(self, split: str, generation: int) -> Array:
         """Draw responses (n, R); the first replicates do not depend on the number of replicates."""
-        random = generator(self.settings.seed, "regression", self.name, split, generation)
+        random = generator(self.settings.seed, "regression", self.settings.corpus(self.name), split, generation)
         shape = (self.replicates, len(self.features))
         if self.family == "gaussian":
             drawn = self._mean + self.noise * random.standard_normal(shape)

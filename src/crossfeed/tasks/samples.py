@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -103,7 +103,7 @@ class _DrawnSettings(TaskSettings):
     Attributes:
         train: Number of training items.
         test: Number of test items.
-        seed: Seed of the items; tasks of other names are independent data.
+        seed: Seed of the items; tasks of other names are independent data, except parts of one corpus.
     """
 
     train: Rows = 1000
@@ -123,7 +123,7 @@ class _DrawnSettings(TaskSettings):
 
     def build(self, name: str, data_root: Path | None) -> SampleTask:
         """Draw the items; `data_root` is not read."""
-        truth = Truth.of(self.mixture, self.seed, name)
+        truth = Truth.of(self.mixture, self.seed, self.corpus(name))
         return SampleTask(name, truth.draw(self.train, "train"), truth.draw(self.test, "test"), truth)
 
 
@@ -191,7 +191,7 @@ class Truth:
         Args:
             components: The Gaussians.
             seed: The task's seed.
-            name: The task's name.
+            name: The task's name (`crossfeed.settings.TaskSettings.corpus`).
 
         Returns:
             The mixture, with its weights normalised.
@@ -278,6 +278,10 @@ class SampleTask:
         for array in (points_of(self.train), points_of(self.test), *truth):
             digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+    def restricted(self, rows: NDArray[np.int64]) -> SampleTask:
+        """Return the task with some rows of `train` alone."""
+        return replace(self, train=self.train.take(pa.array(rows)))
 
     def reserve(self, generations: int) -> tuple[SampleTask, Sequence[pa.Table]]:
         """Return fresh points: drawn from the truth, as many as training items; of a file, its second half.

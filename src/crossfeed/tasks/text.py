@@ -18,7 +18,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.tasks.fresh import set_aside
 from crossfeed.tasks.grading import grader_of, number_in
 
-__all__ = ["SCHEMA", "Answers", "TextTask"]
+__all__ = ["SCHEMA", "Answers", "TextTask", "holds_text"]
 
 Answers = str
 """The grading of answers: ``choice`` by the loss of each choice, else as `crossfeed.tasks.grading.grader_of` has it."""
@@ -71,6 +71,10 @@ class TextTask:
         _check_disjoint(self.name, every)
         object.__setattr__(self, "content", _content(splits))
 
+    def restricted(self, rows: NDArray[np.int64]) -> TextTask:
+        """Return the task with some rows of `train` alone."""
+        return replace(self, train=self.train.take(pa.array(rows)))
+
     def reserve(self, generations: int) -> tuple[TextTask, Sequence[pa.Table]]:
         """Set the last half of `train` aside as fresh data (see `crossfeed.tasks.fresh`)."""
         kept, fresh = set_aside(self.name, self.train, generations)
@@ -98,6 +102,18 @@ class TextTask:
         same = grader_of(self.answers)
         pairs = zip(answers, completions, strict=True)
         return np.array([same(answer, completion) for answer, completion in pairs], dtype=np.bool_)
+
+
+def holds_text(items: pa.Table) -> bool:
+    """Return True if items have prompts and completions that are texts.
+
+    Args:
+        items: Items of any task.
+    """
+    return all(
+        name in items.column_names and items.schema.field(name).type in (pa.string(), pa.large_string())
+        for name in ("prompt", "completion")
+    )
 
 
 def _check_items(where: str, table: pa.Table, answers: Answers | None) -> None:

@@ -18,6 +18,7 @@ from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import address, item_keys
 from crossfeed.protocols import LearnerContext, State, TracedLearner, TrainingSet
+from crossfeed.tasks.partition import build_task
 
 __all__ = ["LearnerContract"]
 
@@ -45,8 +46,8 @@ class LearnerContract:
     def context(cls, described: str, tmp_path_factory: pytest.TempPathFactory) -> CellContext:
         """The experiment's first cell, with its data and its learner."""
         cell = Experiment.from_yaml(described, ("ecosystem.alpha=0.5",)).cells()[0]
-        tasks = {name: settings.build(name, None) for name, settings in cell.experiment.tasks.items()}
-        tasks["public"] = cell.experiment.public.build("public", None)
+        tasks = {name: build_task(settings, name, None) for name, settings in cell.experiment.tasks.items()}
+        tasks["public"] = build_task(cell.experiment.public, "public", None)
         learner_context = LearnerContext(tasks, cell.seed, tmp_path_factory.mktemp("cache"), Silent())
         return CellContext.create(cell, cell.experiment.combined_learner.build(learner_context), tasks)
 

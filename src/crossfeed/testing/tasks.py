@@ -3,6 +3,7 @@
 # ruff: noqa: S101, D102 - tests assert, and their names say what
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ import pytest
 
 from crossfeed.description.registry import task_settings
 from crossfeed.protocols import Task
+from crossfeed.tasks.partition import build_task
 
 __all__ = ["TaskContract"]
 
@@ -77,10 +79,32 @@ class TaskContract:
             assert empty is not None
             assert not empty.any()
 
+    def test_parts_are_disjoint_and_make_up_the_whole(self, task: Task, described: Mapping[str, Any]) -> None:
+        """Whatever the parts are called: entities own them under names of their own."""
+        if task_settings(described["source"]).divides_itself or not hasattr(task, "restricted"):
+            pytest.skip("it is not divided into parts")
+        whole = _build({**described, "part": "1/1"}, "corpus")
+        parts = [_build({**described, "part": f"{i}/3"}, f"mine-{i}") for i in (1, 2, 3)]
+        together = sum((_counted(part.train) for part in parts), Counter[str]())
+        sizes = [part.train.num_rows for part in parts]
+        assert together == _counted(whole.train)
+        assert max(sizes) - min(sizes) <= 1
+        assert len({part.content for part in (*parts, whole)}) == 4
+        for part in parts:
+            assert part.name.startswith("mine-")
+            assert part.test.equals(whole.test)
+            assert part.validation.equals(whole.validation)
+            kept, fresh = part.reserve(2)
+            assert all(table.num_rows for table in (kept.train, *fresh))
 
-def _build(described: Mapping[str, Any]) -> Task:
-    return task_settings(described["source"]).model_validate(dict(described)).build("mine", None)
+
+def _build(described: Mapping[str, Any], name: str = "mine") -> Task:
+    return build_task(task_settings(described["source"]).model_validate(dict(described)), name, None)
 
 
 def _items(table: pa.Table) -> set[str]:
-    return {repr(row) for row in table.to_pylist()}
+    return set(_counted(table))
+
+
+def _counted(table: pa.Table) -> Counter[str]:
+    return Counter(repr(row) for row in table.to_pylist())

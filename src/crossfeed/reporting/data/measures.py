@@ -22,7 +22,8 @@ LOSS: Final = "loss"
 SIMILARITY: Final = "similarity"
 """The two metrics that the paper's tables have: findings, heat maps and figures are about them."""
 
-_BOOKKEEPING: Final = frozenset({"drawn", "passed", "seconds"})  # numbers that the loop itself records
+_BOOKKEEPING: Final = frozenset({"drawn", "exposed", "offered", "passed", "seconds"})
+"""Numbers that the loop itself records."""
 
 
 def measured_in(records: pd.DataFrame, experiments: Sequence[Experiment]) -> tuple[Measure, ...]:

@@ -67,7 +67,8 @@ def definitions(experiments: Sequence[Experiment], measures: Sequence[Measure]) 
         ),
         (
             "published data (the pool)",
-            f"{_pool(one)}{_here(one, _shares)}{_here(one, _filters, 'Filters of what may be drawn')}",
+            f"{_pool(one)}{_here(one, _shares)}{_here(one, _filters, 'Filters of what may be drawn')}"
+            f"{_here(one, _access, 'Items that a reader is shown')}",
         ),
         *_world(experiments),
         (
@@ -184,6 +185,11 @@ def _shares(experiment: Experiment) -> str:
 
 def _filters(experiment: Experiment) -> str:
     return ", ".join(experiment.ecosystem.curation)
+
+
+def _access(experiment: Experiment) -> str:
+    access = experiment.ecosystem.access
+    return "" if access is None else f"the first {access.top} by {access.rank}"
 
 
 def _seeds(experiment: Experiment | None) -> str:

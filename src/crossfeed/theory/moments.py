@@ -34,11 +34,12 @@ from crossfeed.theory.constant_path import constant_path
 from crossfeed.theory.dispersion import distances, mean_over_pairs, reference
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted
+from crossfeed.theory.memory_path import MemoryPath
 from crossfeed.theory.pool_path import BlockState, FewRowsState, PoolPath
 from crossfeed.theory.response import BySource, EntityBlock
 from crossfeed.theory.scheduled_path import ScheduledPath
 from crossfeed.theory.sources import gram_source
-from crossfeed.theory.specification import Specified
+from crossfeed.theory.specification import Conditioned, Specified
 
 _Result = TypeVar("_Result")
 
@@ -264,9 +265,15 @@ def trajectory(eco: Specified, generations: Sequence[int] | npt.ArrayLike) -> Mo
     Source: paper, Theorems 1 and 2.
     """
     spec, times = eco.specification.conditioned, _generations(generations)
-    path = constant_path(spec, times) if spec.weights.constant else ScheduledPath(spec, times)
+    path = _path(spec, times)
     tell(spec, path.inflation)
     return Moments(eco, path)
+
+
+def _path(spec: Conditioned, generations: Sequence[int]) -> PoolPath:
+    if spec.training.remembers:
+        return MemoryPath(spec, generations)
+    return constant_path(spec, generations) if spec.weights.constant else ScheduledPath(spec, generations)
 
 
 def _generations(value: Sequence[int] | npt.ArrayLike) -> list[int]:

@@ -5,6 +5,7 @@
 | features X of a task | Gram matrix X'X of the entity that owns it, also of what that entity publishes |
 | a task's ``truth`` and ``noise`` | theta*_k and sigma |
 | the linear learner's ``noise`` | sigma_generated |
+| its ``steps``, ``rate``, ``ridge`` | the same names; steps begin at the state of the generation before |
 | alpha, beta, initial_beta, shares, history, update | the weights, shares and history of the same names |
 | fresh_fraction | weight of fresh rows with the public data's Gram matrix |
 
@@ -91,6 +92,8 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
     has_truth = any(task.settings.truth is not None for task in [*own, public])
     lasting = settled_from(ecosystem) == 1
     fresh = ecosystem.fresh_fraction
+    # By name, since this module imports no learner: the settings of the kind "linear" have these fields.
+    learner = experiment.learner.model_dump()
     return LinearEcosystem.from_features(
         [each.features for each in own],
         public.features,
@@ -99,12 +102,15 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
         initial_beta=ecosystem.initial_beta,
         shares=ecosystem.shares,
         sigma=_common_noise(experiment, tasks),
-        sigma_generated=_generated_noise(experiment),
+        sigma_generated=learner["noise"],
         fresh=public.features if fresh > 0 else None,
         fresh_fraction=fresh,
         history="accumulate" if ecosystem.accumulates else "latest",
         truths=np.array([each.truth for each in own]) if has_truth else None,
         truth_public=public.truth if has_truth else None,
+        steps=learner["steps"],
+        rate=learner["rate"],
+        ridge=learner["ridge"],
     )
 
 
@@ -160,12 +166,6 @@ def _check_linear(experiment: Experiment) -> None:
             f"ecosystem: theory takes private data as independent, and {', '.join(twice)} belongs to more than one "
             "entity; give each a task of its own"
         )
-
-
-def _generated_noise(experiment: Experiment) -> float:
-    # By name, since this module imports no learner: the settings of the kind "linear" have this field.
-    noise: float = experiment.learner.model_dump()["noise"]
-    return noise
 
 
 def _common_noise(experiment: Experiment, tasks: Mapping[str, RegressionTask]) -> float:

@@ -67,8 +67,9 @@ class Limit:
     Attributes:
         ecosystem: the ecosystem whose limit this is.
         specification: its specification, in the coordinates that solvers work in.
-        spectral_radius: of the lifted Q (`crossfeed.theory.modes` where models remember); below one ensures a limit. Eigenvalues within 1e-10 of one (1e-7 at most,
-            where the pool's Gram matrix is ill-conditioned) count as one.
+        spectral_radius: of the lifted Q (`crossfeed.theory.modes` where models remember); below one ensures a limit.
+            Eigenvalues within 1e-10 of one (1e-7 at most, where the pool's Gram matrix is ill-conditioned) count as
+            one.
         growth: the law by which the estimates grow; None where the limit exists.
         full_rank: shape (K,), True where G_k has full rank, as Theorem 3 assumes: below a spectral radius of one such
             an estimate is unbiased whatever the common truth, unless an entity it learns from is not (`unbiased`).

@@ -11,8 +11,8 @@ generation 1 on, what generation 0 put there stays, in place of zero.) Only gene
 generations (`crossfeed.theory.memory_noise`). With the history "accumulate" it averages out in any case, and the
 condition for a limit is that of full minimisation.
 
-At an eigenvalue one of A(1), A(zeta) = sum_s A_s zeta^{-1-s}, noise adds the same covariance at every generation, R N R',
-with R the residue of [I - A(zeta)]^{-1} at one. The slope of I - A(zeta) there is
+At an eigenvalue one of A(1), A(zeta) = sum_s A_s zeta^{-1-s}, noise adds the same covariance at every generation,
+R N R' with R the residue of [I - A(zeta)]^{-1} at one. The slope of I - A(zeta) there is
 
     sum_s (1 + s) A_s = sum_j s_j a_j S_j (I - E_j)^{-2} F_j.
 

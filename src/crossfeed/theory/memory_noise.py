@@ -6,10 +6,10 @@ as theta_k = a_k (zeta - E_k)^{-1} F_k z (`crossfeed.theory.modes` has A). With 
     Cov theta_k = (1/2 pi) int a_k^2 (zeta - E_k)^{-1} F_k Phi F_k (zeta - E_k)^{-*} d omega,      zeta = e^{i omega},
     Phi = [I - A(zeta)]^{-1} N [I - A(zeta)]^{-*}.
 
-The integral runs over s = log tan(omega/2), by the trapezoid rule. Modes with a real zeta between -1 and 1, however near
-to 1, are then all at the same distance pi/2 from the line, and the error falls as exp(-pi^2/h) with the step h: a few
-hundred frequencies give all digits where even steps of omega would take 35/(1 - radius). Modes that turn are nearer;
-steps are halved until the pool's own noise stays the same. A halving squares the error.
+The integral runs over s = log tan(omega/2), by the trapezoid rule. Modes with a real zeta between -1 and 1, however
+near to 1, are then all at the same distance pi/2 from the line, and the error falls as exp(-pi^2/h) with the step h: a
+few hundred frequencies give all digits where even steps of omega would take 35/(1 - radius). Modes that turn are
+nearer; steps are halved until the pool's own noise stays the same. A halving squares the error.
 
 Each frequency costs K d^3 in products of many entities at once, and one inverse of a d x d matrix.
 
@@ -41,8 +41,8 @@ _STEP, _TAIL = 0.6, 32.0
 # A halving that changes the noise by less has squared the error below rounding; and how many there are at most.
 _CHANGE, _HALVINGS = 3e-7, 10
 
-# Numbers in one batch of frequencies of a block of entities.
-_BATCH = 4_000_000
+# Numbers in one batch of frequencies of a block of entities, and frequencies at which A is summed up at once.
+_BATCH, _TOGETHER = 1_000_000, 128
 
 
 class _Nodes(NamedTuple):
@@ -161,7 +161,7 @@ class MemoryNoise:
     def _heard(self, update: _Update) -> Iterator[Array]:
         """Return the entities' answers to the noise in the directions of their G, shape (b, d, n) a batch.
 
-        The n numbers are real and imaginary parts of some frequencies: white noise times them is what the estimates hold.
+        The n numbers are real and imaginary parts at some frequencies: what estimates hold is white noise times them.
         """
         spectrum, count = self._spectrum, len(update.learns)
         frequencies, d, rank = spectrum.factors.shape
@@ -177,8 +177,8 @@ class MemoryNoise:
     def _batch(self) -> int:
         """Frequencies of a batch: the same for all blocks, which are compared."""
         d = self._spec.dimension
-        largest = block_slices(self._spec.entities, d)[0]
-        return max(1, _BATCH // (largest.stop * d * d))
+        largest: int = block_slices(self._spec.entities, d)[0].stop
+        return max(1, _BATCH // (largest * d * d))
 
     def _answers(self, update: _Update) -> Iterator[Array]:
         """Return `_heard` in the coordinates of the estimates."""
@@ -209,7 +209,7 @@ class MemoryNoise:
         low = np.floor((np.log(max(1.0 - self._radius, 1e-16)) - _TAIL) / _STEP)
         count = int(np.ceil((_TAIL - low * _STEP) / step))
         numbers = np.arange(1, count, 2) if odd else np.arange(count)
-        return low * _STEP + step * numbers
+        return np.asarray(low * _STEP + step * numbers, dtype=np.float64)
 
     def _at(self, s: Array, root: Array) -> _Spectrum:
         nodes, d = _Nodes.at(s), self._spec.dimension
@@ -220,10 +220,13 @@ class MemoryNoise:
             told = weighted(self._spec.shares_of(rows), block.generated @ update.directions)
             # Direction i of entity k: a matrix of rank one, times a number for each frequency.
             single = told.transpose(0, 2, 1)[:, :, :, None] * transposed(update.directions)[:, :, None, :]
-            answers = update.answer(nodes.zeta_minus_one).reshape(len(s), -1)
-            flat = single.reshape(-1, d * d)
-            summed: Complex = (answers.real @ flat + 1j * (answers.imag @ flat)).reshape(len(s), d, d)
-            return summed
+            flat, summed = single.reshape(-1, d * d), np.empty((len(s), d * d), dtype=np.complex128)
+            for start in range(0, len(s), _TOGETHER):
+                batch = slice(start, start + _TOGETHER)
+                answers = update.answer(nodes.zeta_minus_one[batch])
+                answers = answers.reshape(len(answers), -1)
+                summed[batch] = answers.real @ flat + 1j * (answers.imag @ flat)
+            return summed.reshape(len(s), d, d)
 
         coupling = sum(map_blocks(sums, self._spec.entities, d), np.zeros((len(s), d, d), dtype=complex))
         heard = np.linalg.solve(np.eye(d) - coupling, np.broadcast_to(root, (len(s), *root.shape)).astype(complex))
@@ -233,7 +236,7 @@ class MemoryNoise:
 def _noise_of(spectrum: _Spectrum) -> Array:
     """Return the pool's noise, shape (d, d)."""
     C = spectrum.factors
-    noise: Array = (C @ transposed(C.conj())).real.sum(axis=0)
+    noise: Array = (C @ C.conj().swapaxes(1, 2)).real.sum(axis=0)
     return noise
 
 

@@ -12,10 +12,10 @@ are linear in them: with m_k = X~_k'y~_k and m_* = X_*'y_*,
 
 and the pools, below each other in one vector of T d numbers, solve a triangular system (a Volterra equation)
 
-    z_{t+1} = sum_{i <= t} ( sum_j s_j S_j kappa_tji ) zbar_i + sum_j s_j S_j own_tj m_j + (public and fresh) + nu_{t+1},
+    z_{t+1} = sum_{i <= t} ( sum_j s_j S_j kappa_tji ) zbar_i + sum_j s_j S_j own_tj m_j + (public, fresh) + nu_{t+1},
 
-zbar = C z with C the identity ("latest") or means ("accumulate"). No matrix of K d numbers squared occurs: time grows as
-K T^2 d^3, memory as T^2 d^2 beside one block of entities. What reads the pool of d numbers elsewhere
+zbar = C z with C the identity ("latest") or means ("accumulate"). No matrix of K d numbers squared occurs: time grows
+as K T^2 d^3, memory as T^2 d^2 beside one block of entities. What reads the pool of d numbers elsewhere
 (`crossfeed.theory.moments`, `crossfeed.theory.dispersion`) reads these T d numbers here.
 
 Reference: own derivation; Volterra equations as in Gripenberg, Londen and Staffans, Volterra Integral and Functional
@@ -88,16 +88,18 @@ class MemoryPath:
     def __init__(self, spec: Conditioned, generations: Sequence[int]) -> None:
         self._spec, self._generations = spec, generations
         self._last = max(1, *generations)
-        told = self._told(Estimates.expected(spec))
+        expected = Estimates.expected(spec)
+        told = self._told(expected)
         self.inflation = told.inflation
         averaging = self._averaging()
         # How the pools that are read depend on what is put into those of each generation.
-        self._response: Array = np.linalg.solve(np.eye(len(averaging)) - averaging @ told.feedback, averaging)
+        steps = np.eye(len(averaging)) - averaging @ told.feedback
+        self._response: Array = np.asarray(np.linalg.solve(steps, averaging), dtype=np.float64)
         public, noise = self._response @ told.public, self._heard_noise()
         spread = self._response @ told.spread @ self._response.T + public @ spec.public @ public.T
         alike = (len(generations), *averaging.shape)
         self.state = PoolState(
-            mean=np.broadcast_to(self._mean(told), alike[:2]),
+            mean=np.broadcast_to(self._mean(told, expected), alike[:2]),
             covariance=np.broadcast_to(spec.sigma**2 * spread + noise, alike),
             noise=np.broadcast_to(noise, alike),
             public=np.broadcast_to(spec.public @ public.T, (alike[0], spec.dimension, alike[1])),
@@ -149,18 +151,19 @@ class MemoryPath:
     def _averaging(self) -> Array:
         """Return C, shape (T d, T d)."""
         order, d = self._last, self._spec.dimension
-        mixed = np.tri(order) / np.arange(1, order + 1)[:, None] if self._spec.history == "accumulate" else np.eye(order)
-        return np.kron(mixed, np.eye(d))
+        accumulates = self._spec.history == "accumulate"
+        mixed = np.tri(order) / np.arange(1, order + 1)[:, None] if accumulates else np.eye(order)
+        return np.asarray(np.kron(mixed, np.eye(d)), dtype=np.float64)
 
     def _heard_noise(self) -> Array:
         """Return what the label noise of all generations leaves in the pools, shape (T d, T d)."""
         return self._response @ np.kron(np.eye(self._last), self._spec.pool_noise) @ self._response.T
 
-    def _mean(self, told: _Told, estimates: Estimates | None = None) -> Array:
+    def _mean(self, told: _Told, estimates: Estimates) -> Array:
         spec = self._spec
-        public = Estimates.expected(spec).public if estimates is None else estimates.public
         fresh = spec.fresh_fraction * (spec.fresh_gram @ spec.inside(spec.truth_public))
-        return self._response @ (told.drive + told.public @ (spec.public @ public) + np.tile(fresh, self._last))
+        said = told.drive + told.public @ (spec.public @ estimates.public)
+        return self._response @ (said + np.tile(fresh, self._last))
 
     def _told(self, estimates: Estimates) -> _Told:
         def sums(rows: slice) -> _Told:

@@ -8,10 +8,10 @@ so the lifted matrix of K d rows is a diagonal one and one of rank d,
 
     Q = diag(e) + U W,      U_k = a_k diag(f_k) V_k' (d columns),      W_j = s_j S_j V_j (d rows),
 
-and an eigenvalue zeta outside of the e is a root of det(I - A(zeta)), A(zeta) = W (zeta - e)^{-1} U. Up to `_DENSE` rows
-all eigenvalues of Q are computed. Above, Arnoldi's method finds the largest ones and those nearest to 1: a product with
-Q costs K d^2, and one with (Q - zeta)^{-1}, by the formula of Sherman, Morrison and Woodbury, as much. Slow modes crowd
-at 1, where the second finds them and the first alone would not.
+and an eigenvalue zeta outside of the e is a root of det(I - A(zeta)), A(zeta) = W (zeta - e)^{-1} U. Up to `_DENSE`
+rows all eigenvalues of Q are computed. Above, Arnoldi's method finds the largest ones and those nearest to 1: a product
+with Q costs K d^2, and one with (Q - zeta)^{-1}, by the formula of Sherman, Morrison and Woodbury, as much. Slow modes
+crowd at 1, where the second finds them and the first alone would not.
 
 Directions that no data reach from generation 1 on are left out: what a model holds there stays, and does not move.
 

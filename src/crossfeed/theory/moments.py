@@ -67,13 +67,19 @@ class NoiseBeside(Protocol):
     """
 
     @property
-    def covariance(self) -> Array: ...
+    def covariance(self) -> Array:
+        """Covariance of each entity's estimate."""
+        ...
 
     @property
-    def variance(self) -> Array: ...
+    def variance(self) -> Array:
+        """Traces of the covariances."""
+        ...
 
     @property
-    def dispersion(self) -> float: ...
+    def dispersion(self) -> float:
+        """What it adds to the dispersion."""
+        ...
 
 
 class Moments:

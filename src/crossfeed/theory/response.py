@@ -186,7 +186,8 @@ class EntityBlock:
         gains = self._started(weights, filtered.moment_gain)
         if training.start == "own":
             gains = self._with_start(gains, filtered.start_gain)
-        return self._by_gains(gains, filtered.unseen.any(axis=1), np.ones(len(self.private)))
+        singular: Mask = np.asarray(filtered.unseen.any(axis=1))
+        return self._by_gains(gains, singular, np.ones(len(self.private)))
 
     def filtered(self, weights: SourceWeights) -> Filter:
         """Return what an update of a few steps keeps and learns.

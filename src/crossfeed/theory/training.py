@@ -107,8 +107,8 @@ class Training:
             raise InvalidInput(f'start must be "previous", "base" or "own"; received {start!r}')
         if (steps is None) != (rate is None):
             raise InvalidInput(
-                f"steps and rate belong together; received steps={steps!r} and rate={rate!r}; give both, or neither for "
-                "updates that are minimised in full"
+                f"steps and rate belong together; received steps={steps!r} and rate={rate!r}; give both, or neither "
+                "for updates that are minimised in full"
             )
         penalty = noise_level(ridge, "ridge")
         return cls(_count(steps), 0.0 if rate is None else _step_size(rate), penalty, start)
@@ -151,8 +151,8 @@ class Training:
         if self.rate * largest >= 2.0:
             raise InvalidInput(
                 f"rate {self.rate:g} is too large: an entity's weighted Gram matrix has the largest eigenvalue "
-                f"lambda_max = {largest:.6g}, and gradient steps diverge from 2/lambda_max = {2 / largest:.6g} on; give a "
-                "smaller rate (1/lambda_max takes the steepest direction in one step)"
+                f"lambda_max = {largest:.6g}, and gradient steps diverge from 2/lambda_max = {2 / largest:.6g} on; "
+                "give a smaller rate (1/lambda_max takes the steepest direction in one step)"
             )
 
 

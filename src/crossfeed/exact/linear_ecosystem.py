@@ -20,11 +20,12 @@ import numpy as np
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Experiment
-from crossfeed.errors import InvalidDescription
+from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.protocols import PUBLIC, Array
 from crossfeed.settings import TaskSettings, identity
 from crossfeed.tasks.regression import RegressionSettings, RegressionTask
 from crossfeed.theory import LinearEcosystem
+from crossfeed.theory.step_size import check_step_size
 
 __all__ = ["RegressionData", "linear_ecosystem", "settled_from", "settled_weights"]
 
@@ -94,7 +95,7 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
     fresh = ecosystem.fresh_fraction
     # By name, since this module imports no learner: the settings of the kind "linear" have these fields.
     learner = experiment.learner.model_dump()
-    return LinearEcosystem.from_features(
+    eco = LinearEcosystem.from_features(
         [each.features for each in own],
         public.features,
         alpha=_weight(ecosystem.alphas, lasting),
@@ -112,6 +113,11 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
         rate=learner["rate"],
         ridge=learner["ridge"],
     )
+    try:
+        check_step_size(eco, max(1, experiment.generations))
+    except InvalidInput as error:
+        raise InvalidDescription(f"learner.rate: {error}") from error
+    return eco
 
 
 def settled_weights(ecosystem: Ecosystem) -> tuple[Array, Array] | None:

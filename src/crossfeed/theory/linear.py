@@ -391,7 +391,7 @@ class LinearEcosystem:
 
     @property
     def training(self) -> Training:
-        """How an update is computed: steps, their size, where they begin, and the ridge."""
+        """The rule of updates: steps, their size, where they begin, and the ridge."""
         return self.specification.training
 
     @property

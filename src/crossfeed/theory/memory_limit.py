@@ -33,6 +33,10 @@ from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.spectrum import Growth, Inputs, Stationary, boundary, residue, settles, stationary
 
 
+class PastDecides(InvalidInput):
+    """A limit that depends on what the first generations said; none is computed."""
+
+
 def memory_long_run(
     spec: Conditioned, matrix: Array, inputs: Inputs, radius: float, tolerance: float
 ) -> Stationary | Growth:
@@ -49,7 +53,7 @@ def memory_long_run(
         The long run, or the growth.
 
     Raises:
-        InvalidInput: if what the first generations said stays for ever.
+        PastDecides: if what the first generations said stays for ever.
     """
     accumulate = spec.history == "accumulate"
     off_one = float(np.abs(np.linalg.eigvals(matrix) - 1.0).min()) > tolerance
@@ -62,7 +66,7 @@ def memory_long_run(
         return Growth("linear", 1.0)
     growth = boundary(matrix, inputs, accumulate, tolerance)
     if isinstance(growth, Stationary):
-        raise InvalidInput(
+        raise PastDecides(
             "on the boundary (spectral radius 1) the limit of models that go on from the generation before depends on "
             "what the first generations said; read .moments([t]) at a large t"
         )

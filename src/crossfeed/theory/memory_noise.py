@@ -1,4 +1,4 @@
-r"""What generated noise leaves in the limit where models remember, frequency by frequency.
+r"""Noise of generated labels in the limit where models remember, frequency by frequency.
 
 Under constant weights the pools answer the noise nu of every generation as z = [I - A(zeta)]^{-1} nu, and the estimates
 as theta_k = a_k (zeta - E_k)^{-1} F_k z (`crossfeed.theory.modes` has A). With N the covariance of nu,

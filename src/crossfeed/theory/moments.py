@@ -78,7 +78,7 @@ class NoiseBeside(Protocol):
 
     @property
     def dispersion(self) -> float:
-        """What it adds to the dispersion."""
+        """The part of the dispersion that it adds."""
         ...
 
 

@@ -73,7 +73,7 @@ class Filter(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """How an update is computed from generation 1 on.
+    """The rule by which updates are computed from generation 1 on.
 
     Attributes:
         steps: n, the number of gradient steps; None: the minimum itself.
@@ -89,7 +89,7 @@ class Training:
 
     @classmethod
     def read(cls, steps: object, rate: object, ridge: object, start: Start) -> Training:
-        """Validate how an update is computed.
+        """Validate the rule by which updates are computed.
 
         Args:
             steps: a whole number >= 1, or None.

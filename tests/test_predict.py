@@ -112,6 +112,24 @@ def test_records_are_the_theorys_numbers_for_every_field(field):
         assert value_of(records, metric="dispersion", generation=t) == pytest.approx([moments.dispersion[t]])
 
 
+@pytest.mark.parametrize("field", ["as it is", "alpha by generation", "accumulated", "own weights"])
+@pytest.mark.parametrize("training", [{"steps": 3, "rate": 0.05}, {"ridge": 0.7}])
+def test_steps_and_a_ridge_are_the_learners_own(field, training):
+    changes, options = FIELDS[field]
+    given = experiment({"learner": {"kind": "linear", "noise": 0.5} | training}, **changes)
+    found, eco = predict(given), twin(given, **options | training)
+    assert value_of(found.records, metric="mse", generation=3) == pytest.approx(eco.moments([3]).mse[0], rel=1e-12)
+    last = (np.broadcast_to(each.at(3), 3) for each in (eco.alpha, eco.beta))
+    settled = eco if eco.constant else eco.with_weights(*last)
+    assert value_of(found.limit, metric="mse") == pytest.approx(settled.limit().mse, rel=1e-9)
+
+
+def test_a_limit_that_depends_on_the_first_generations_is_not_told():
+    given = experiment({"learner": {"kind": "linear", "noise": 0.0, "steps": 2, "rate": 0.05}}, alpha=1.0)
+    assert not len(predict(given).limit)
+    assert len(predict(given).records)
+
+
 def test_prediction_errors_are_those_of_every_entity_on_every_task():
     given = experiment()
     prediction, eco = predict(given), twin(given)
@@ -210,6 +228,7 @@ def test_without_a_truth_a_biased_limit_is_not_flattered():
     [
         ({"learner": {"kind": "fake"}, "n": 5}, ["'fake'", "kind: linear", "figure-4"]),
         ({"learner": {"kind": "linear", "reads": "draws"}, "n": 5}, ["reads: everything"]),
+        ({"learner": {"kind": "linear", "steps": 2, "rate": 9.0}}, ["learner.rate", "lambda_max ="]),
         ({"public": {"source": "math"}}, ["public", "source: math", "regression"]),
         ({"public": TASK | {"family": "poisson"}}, ["family: poisson", "gaussian"]),
         ({"public": TASK | {"dimension": 3}}, ["x: 4", "public: 3"]),
@@ -309,6 +328,7 @@ def test_other_objectives(objective):
             "--set ecosystem.fresh_fraction",
         ),
         (lambda: experiment(update="replace", alpha=None), "mean", "decides alpha"),
+        (lambda: experiment({"learner": {"kind": "linear", "ridge": 1.0}}), "mean", "learner.ridge"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(given, objective, word):

@@ -194,6 +194,26 @@ def test_the_schemes_of_the_literature_agree_too(scheme, K):
     assert found.max() < bound(len(found))
 
 
+TRAININGS = {
+    "one step": {"steps": 1, "rate": 0.03},
+    "seven steps": {"steps": 7, "rate": 0.05},
+    "a ridge": {"ridge": 2.0},
+    "steps and a ridge": {"steps": 3, "rate": 0.04, "ridge": 0.7},
+}
+
+
+@pytest.mark.parametrize("training", TRAININGS)
+@pytest.mark.parametrize("alpha", ["some", "all", "own", "scheduled", "proportional"])
+def test_runs_that_stop_early_or_shrink_agree_too(alpha, training):
+    found = []
+    for beta, rank, history, fresh in (("half", 3, "latest", 0.3), ("own", 1, "accumulate", 0.0)):
+        experiment = experiment_of(alpha, beta, 3, rank, "unequal", history, fresh, learner=TRAININGS[training])
+        found.append(deviations(states_of(experiment), linear_ecosystem(experiment)))
+    every = np.abs(np.concatenate(found))
+    assert every.max() < bound(len(every))
+    assert (every > 3).mean() < 0.03
+
+
 BASE = {"alpha": "some", "beta": "own", "K": 3, "rank": 3, "shares": "unequal", "history": "accumulate", "fresh": 0.3}
 WRONG = {
     "alpha a little higher": {"ecosystem": {"alpha": 0.45}},
@@ -203,6 +223,8 @@ WRONG = {
     "less fresh data": {"fresh": 0.2},
     "another first beta": {"ecosystem": {"initial_beta": 0.3}},
     "more generated noise": {"learner": {"noise": 2.0}},
+    "a ridge that is not there": {"learner": {"ridge": 0.5}},
+    "a hundred steps for the minimum": {"learner": {"steps": 100, "rate": 0.01}},
     "a truth's sign": {"public": task("public", DIMENSION, 0) | {"truth": [0.9, -1.3, -0.6]}},
 }
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 from tests.tiny import GLM, LINEAR
 
 from crossfeed import MemoryStore, open_store, run
@@ -15,11 +18,12 @@ from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import item_keys
 from crossfeed.learners.numeric import angles, keyed_normals, keyed_uniforms
-from crossfeed.learners.regression.families import least_squares
-from crossfeed.learners.regression.replicates import WeightedSource
+from crossfeed.learners.regression.families import gradient_steps, least_squares
+from crossfeed.learners.regression.replicates import WeightedSource, weighted_sources
 from crossfeed.learners.regression.settings import LinearSettings
 from crossfeed.protocols import LearnerContext, Part, TrainingSet
 from crossfeed.tasks.regression import features_of, regression_items, responses_of
+from crossfeed.theory.training import Training
 
 
 def context_of(text=LINEAR, *overrides):
@@ -59,6 +63,71 @@ def test_a_small_weight_is_not_an_absent_one():
     small = least_squares([WeightedSource(1e-11, one.features, one.responses), other])
     np.testing.assert_allclose(small, equal, rtol=1e-3)
     assert not np.allclose(equal, naive_least_squares([other]), rtol=0.1)
+
+
+def naive_steps(parts, start, steps, rate, ridge):
+    """Walk down the gradient of the weighted loss, replicate by replicate and row by row."""
+    found = start.copy()
+    for _, replicate in itertools.product(range(steps), range(len(found))):
+        gradient = ridge * found[replicate]
+        for part in parts:
+            for x, y in zip(part.features, part.responses[:, replicate], strict=True):
+                gradient = gradient + part.weight * (x @ found[replicate] - y) * x
+        found[replicate] -= rate * gradient
+    return found
+
+
+@pytest.mark.parametrize(("steps", "ridge"), [(1, 0.0), (3, 0.0), (10, 0.4)])
+@pytest.mark.parametrize("rank", [1, 4])
+def test_steps_go_down_the_gradient_from_the_state_before(steps, ridge, rank):
+    rng = np.random.default_rng([steps, rank])
+    parts, start = random_parts(rng, 3, 4, rank, 5), rng.standard_normal((5, 4))
+    training = Training(steps, 0.004, ridge)
+    np.testing.assert_allclose(
+        gradient_steps(parts, start, training), naive_steps(parts, start, steps, 0.004, ridge), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_many_steps_find_the_minimum():
+    rng = np.random.default_rng(5)
+    parts, start = random_parts(rng, 3, 4, 4, 5), rng.standard_normal((5, 4))
+    for ridge in (0.0, 0.3):
+        many = gradient_steps(parts, start, Training(10**6, 0.004, ridge))
+        np.testing.assert_allclose(many, least_squares(parts, ridge), rtol=1e-8)
+
+
+@pytest.mark.parametrize("rank", [1, 4])
+def test_a_ridge_is_rows_of_its_own(rank):
+    parts = random_parts(np.random.default_rng(rank), 2, 4, rank, 5)
+    rows = WeightedSource(0.3, np.eye(4), np.zeros((4, 5)))
+    np.testing.assert_allclose(least_squares(parts, 0.3), naive_least_squares([*parts, rows]), rtol=1e-8)
+
+
+def test_generation_0_takes_no_steps_and_others_begin_at_the_state_given():
+    context = context_of(LINEAR.replace("{kind: linear}", "{kind: linear, steps: 2, rate: 0.01}"))
+    sets = compose(context, 0, {})
+    states = update(context, 0, context.learner.start(range(2)), sets)
+    for theta, training in zip(states, sets, strict=True):
+        np.testing.assert_allclose(theta, least_squares(weighted_sources(training, "everything")), rtol=1e-12)
+    for start in (states, context.learner.start(range(2))):
+        after = update(context, 1, start, sets)
+        for before, theta, training in zip(start, after, sets, strict=True):
+            parts = weighted_sources(training, "everything")
+            np.testing.assert_allclose(theta, naive_steps(parts, before, 2, 0.01, 0.0), rtol=1e-9, atol=1e-12)
+
+
+def test_steps_that_diverge_end_the_cell_and_name_the_largest_eigenvalue():
+    context = context_of(LINEAR.replace("{kind: linear}", "{kind: linear, steps: 2, rate: 10.0}"))
+    sets = compose(context, 0, {})
+    states = update(context, 0, context.learner.start(range(2)), sets)
+    with pytest.raises(Diverged, match="lambda_max = "):
+        update(context, 1, states, sets)
+
+
+@pytest.mark.parametrize(("given", "message"), [({"steps": 2}, "give rate"), ({"rate": 0.1}, "give steps")])
+def test_steps_and_their_size_belong_together(given, message):
+    with pytest.raises(ValidationError, match=message):
+        LinearSettings(**given)
 
 
 def test_drawn_items_weigh_one_each_however_often_they_are_drawn():

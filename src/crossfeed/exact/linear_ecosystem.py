@@ -5,6 +5,7 @@
 | features X of a task | Gram matrix X'X of the entity that owns it, also of what that entity publishes |
 | a task's ``truth`` and ``noise`` | theta*_k and sigma |
 | the linear learner's ``noise`` | sigma_generated |
+| its ``steps``, ``rate``, ``ridge`` | the same names; steps begin at the state of the generation before |
 | alpha, beta, initial_beta, shares, history, update | the weights, shares and history of the same names |
 | fresh_fraction | weight of fresh rows with the public data's Gram matrix |
 
@@ -14,17 +15,19 @@ A description without linear theory is refused; the message states what to give 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.entity import Entity
 from crossfeed.description.experiment import Experiment
-from crossfeed.errors import InvalidDescription
+from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.protocols import PUBLIC, Array
 from crossfeed.settings import TaskSettings, identity
 from crossfeed.tasks.regression import RegressionSettings, RegressionTask
 from crossfeed.theory import LinearEcosystem
+from crossfeed.theory.step_size import check_step_size
 
 __all__ = ["RegressionData", "linear_ecosystem", "settled_from", "settled_weights"]
 
@@ -98,7 +101,9 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
     has_truth = any(task.settings.truth is not None for task in [*(task for tasks in own for task in tasks), public])
     lasting = settled_from(ecosystem) == 1
     fresh = ecosystem.fresh_fraction
-    return LinearEcosystem.from_features(
+    # By name, since this module imports no learner: the settings of the kind "linear" have these fields.
+    learner = experiment.learner.model_dump()
+    eco = LinearEcosystem.from_features(
         list(map(_stacked, own)),
         public.features,
         None if asked == own else list(map(_stacked, asked)),
@@ -107,15 +112,34 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
         initial_beta=ecosystem.initial_beta,
         shares=ecosystem.shares,
         sigma=_common_noise(experiment, tasks),
-        sigma_generated=_generated_noise(experiment),
+        sigma_generated=learner["noise"],
         fresh=public.features if fresh > 0 else None,
         fresh_fraction=fresh,
         history="accumulate" if ecosystem.accumulates else "latest",
-        truths=np.array([_truth(entity, each) for entity, each in zip(ecosystem.entities, own, strict=True)])
-        if has_truth
-        else None,
+        truths=np.array(list(map(_truth, ecosystem.entities, own))) if has_truth else None,
         truth_public=public.truth if has_truth else None,
+        steps=learner["steps"],
+        rate=learner["rate"],
+        ridge=learner["ridge"],
+        start="previous" if learner["steps"] is None else _common_start(ecosystem),
     )
+    try:
+        check_step_size(eco, max(1, experiment.generations))
+    except InvalidInput as error:
+        raise InvalidDescription(f"learner.rate: {error}") from error
+    return eco
+
+
+def _common_start(ecosystem: Ecosystem) -> Literal["previous", "base", "own"]:
+    """Return where all updates begin, which matters to models that stop early."""
+    chosen = {ecosystem.start_of(entity) for entity in ecosystem.entities}
+    (start, *others) = sorted(chosen)
+    if others or start == "scratch":
+        raise InvalidDescription(
+            f"ecosystem.start: theory has one start for all entities, previous, base or own; received "
+            f"{', '.join(sorted(chosen))}"
+        )
+    return start
 
 
 def _asked(ecosystem: Ecosystem, entity: Entity) -> list[str]:
@@ -194,12 +218,6 @@ def _check_linear(experiment: Experiment) -> None:
             f"ecosystem: theory takes private data as independent, and {', '.join(twice)} belongs to more than one "
             "entity; give each a task of its own"
         )
-
-
-def _generated_noise(experiment: Experiment) -> float:
-    # By name, since this module imports no learner: the settings of the kind "linear" have this field.
-    noise: float = experiment.learner.model_dump()["noise"]
-    return noise
 
 
 def _common_noise(experiment: Experiment, tasks: Mapping[str, RegressionTask]) -> float:

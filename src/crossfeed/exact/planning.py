@@ -136,11 +136,13 @@ def plan(
         The optima, the landscape around the common one, and the prices of other weights.
 
     Raises:
-        InvalidDescription: The description has no linear theory, or its update scheme fixes alpha.
+        InvalidDescription: The description has no linear theory, its update scheme fixes alpha, or its updates have
+            steps or a ridge.
         InvalidInput: The objective, a name or what is free is unknown, or no weights give a finite error.
         DataUnavailable: Features cannot be read.
     """
     check_one_ecosystem(experiment)
+    _check_minimised(experiment)
     names = experiment.ecosystem.names
     criterion = Criterion(objective_of(objective, names), dispersion_price, fresh_price).check(len(names))
     described = _described(experiment, linear_ecosystem(experiment), free)
@@ -197,6 +199,15 @@ def check_one_ecosystem(experiment: Experiment) -> None:
         raise InvalidDescription(
             f"ecosystem.update: {experiment.ecosystem.update} decides alpha, so there is nothing to search; give "
             "update: accumulate-and-subsample"
+        )
+
+
+def _check_minimised(experiment: Experiment) -> None:
+    given = [name for name in ("steps", "ridge") if experiment.learner.model_dump().get(name)]
+    if given:
+        raise InvalidDescription(
+            f"learner.{given[0]}: a plan of linear models is of updates that are minimised in full; leave "
+            f"{' and '.join(given)} out, or put alpha and beta on a grid and compare them with crossfeed predict"
         )
 
 

@@ -24,6 +24,7 @@ from crossfeed.tasks.regression import RegressionTask
 from crossfeed.theory import Limit, LinearEcosystem
 from crossfeed.theory.error_quantiles import BANDS, ErrorLaw, replicates
 from crossfeed.theory.grams import Grams
+from crossfeed.theory.memory_limit import PastDecides
 from crossfeed.theory.sources import feature_source
 
 if TYPE_CHECKING:
@@ -251,13 +252,16 @@ def long_run(ecosystem: Ecosystem, eco: LinearEcosystem) -> tuple[str, LinearEco
 
     Returns:
         The law (`Prediction.limit`), the ecosystem with its lasting weights, and its limit; None if the weights never
-        settle.
+        settle, or models that go on from generation to generation keep what the first ones said for ever.
     """
     settled = settled_weights(ecosystem)
     if settled is None:
         return None
     last = eco if eco.constant else eco.with_weights(*settled)
-    limit = last.limit()
+    try:
+        limit = last.limit()
+    except PastDecides:
+        return None
     law: str = "limit" if limit.growth is None else limit.growth.law
     if law == "limit" and not eco.constant and limit.spectral_radius > 1 - _BOUNDARY:
         law = "schedule"

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crossfeed.errors import InvalidInput
 from crossfeed.theory.graded import grade
 from crossfeed.theory.kernels import Array, Mask, WeightedGram, definite_inverse, selected, transposed, uneven
 from crossfeed.theory.specification import Conditioned
@@ -61,8 +62,14 @@ class Members:
             Their data.
 
         Raises:
-            InvalidInput: if a block loader returns another shape, or numbers that are not finite.
+            InvalidInput: if updates are not minimised in full, a block loader returns another shape, or numbers that
+                are not finite.
         """
+        if not spec.training.is_full:
+            raise InvalidInput(
+                "derivatives in the weights are those of updates that are minimised in full, and this ecosystem has "
+                "steps or a ridge; leave both out, or compare .with_weights(alpha, beta).limit() over a grid of weights"
+            )
         private, generated = spec.grams_of(rows)
         moments = np.einsum("bij,bj->bi", private, spec.truths_inside[rows])
         return cls(private, generated, np.asarray(spec.truths[rows]), moments)

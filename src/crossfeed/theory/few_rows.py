@@ -143,12 +143,13 @@ def few_rows(spec: Conditioned, rows: slice, weights: Sequence[SourceWeights]) -
 
     Returns:
         The m responses; None where entities have many rows, publish others than their private ones, or have weights
-        of their own, where the coordinates are others than the data's, or where digits would be lost.
+        of their own, where the coordinates are others than the data's or updates are not minimised in full, or where
+        digits would be lost.
     """
     source = spec.private
     if source.rows is None or source.rows > _SHARE * spec.dimension:
         return None
-    if spec.generated is not source or spec.coordinates is not None:
+    if spec.generated is not source or spec.coordinates is not None or not spec.training.is_full:
         return None
     if any(len(each) > 1 for w in weights for each in (w.private, w.public, w.synthetic)):
         return None

@@ -130,15 +130,15 @@ def weighted_sum(weight: Array, matrices: Array) -> Array:
 
     Args:
         weight: shape (b,) or (1,).
-        matrices: shape (b, d, d).
+        matrices: shape (b, m, n).
 
     Returns:
-        The sum, shape (d, d).
+        The sum, shape (m, n).
     """
-    count, d, _ = matrices.shape
+    count, rows, columns = matrices.shape
     # A weight repeated with stride zero would keep the product out of BLAS.
     each = np.ascontiguousarray(np.broadcast_to(weight, (count,)))
-    return (each @ matrices.reshape(count, d * d)).reshape(d, d)
+    return (each @ matrices.reshape(count, rows * columns)).reshape(rows, columns)
 
 
 def transposed(matrices: Array) -> Array:
@@ -170,12 +170,12 @@ def times(matrices: Array, right: Array) -> Array:
 
     Args:
         matrices: M_j, shape (b, m, d).
-        right: B, shape (d, d).
+        right: B, shape (d, n).
 
     Returns:
-        M_j B, shape (b, m, d).
+        M_j B, shape (b, m, n).
     """
-    out = np.empty(matrices.shape)
+    out = np.empty((*matrices.shape[:2], right.shape[1]))
     for run in _runs(matrices):
         np.matmul(rows_together(matrices[run]), right, out=rows_together(out[run]))
     return out

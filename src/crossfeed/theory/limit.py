@@ -23,6 +23,9 @@ from crossfeed.theory.consensus import Estimates, ReducedSystem, reduced_system
 from crossfeed.theory.constant_path import ConstantPath, Gains
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, Mask, trace_sandwich
+from crossfeed.theory.memory_limit import memory_long_run
+from crossfeed.theory.memory_noise import MemoryNoise
+from crossfeed.theory.modes import memory_radius
 from crossfeed.theory.moments import Conditional, Moments
 from crossfeed.theory.response import EntityBlock
 from crossfeed.theory.specification import Conditioned, Specified
@@ -37,7 +40,7 @@ from crossfeed.theory.spectrum import (
     unit_error,
     unit_tolerance,
 )
-from crossfeed.theory.unbiased import unbiased_entities
+from crossfeed.theory.unbiased import right_on_average, unbiased_entities
 from crossfeed.theory.weights import SourceWeights
 
 # Relative misfit under which generated Grams count as a mix of private and public ones.
@@ -64,8 +67,9 @@ class Limit:
     Attributes:
         ecosystem: the ecosystem whose limit this is.
         specification: its specification, in the coordinates that solvers work in.
-        spectral_radius: of the lifted Q; below one ensures a limit. Eigenvalues within 1e-10 of one (1e-7 at most,
-            where the pool's Gram matrix is ill-conditioned) count as one.
+        spectral_radius: of the lifted Q (`crossfeed.theory.modes` where models remember); below one ensures a limit.
+            Eigenvalues within 1e-10 of one (1e-7 at most, where the pool's Gram matrix is ill-conditioned) count as
+            one.
         growth: the law by which the estimates grow; None where the limit exists.
         full_rank: shape (K,), True where G_k has full rank, as Theorem 3 assumes: below a spectral radius of one such
             an estimate is unbiased whatever the common truth, unless an entity it learns from is not (`unbiased`).
@@ -106,6 +110,8 @@ class Limit:
         if self._path is None:
             return np.zeros(self.specification.entities, dtype=np.bool_)
         gains = self._path.gains.by_weights[0]
+        if not self.specification.training.is_full:
+            return right_on_average(self.specification, self._path.weights, gains, self._tolerance)
         return unbiased_entities(self.specification, self._path.weights, gains, self._singular, self._tolerance)
 
     @cached_property
@@ -243,9 +249,16 @@ def limit_of(eco: Specified) -> Limit:
     _check_finite(matrix)
     tell(spec, reduced.inflation)
     error = unit_error(spec.pool_gram, reduced.inflation, spec.rounding)
-    radius, tolerance = spectral_radius(matrix), unit_tolerance(error)
+    tolerance = unit_tolerance(error)
     long_run: Stationary | Growth
-    if settles(matrix, accumulate, tolerance):
+    beside: MemoryNoise | None = None
+    radius = memory_radius(spec) if spec.training.remembers and not accumulate else spectral_radius(matrix)
+    if spec.training.remembers:
+        inputs = _inputs(spec, reduced_system(spec, [spec.weights.at(0), *weights], estimates))
+        long_run = memory_long_run(spec, matrix, inputs, radius, tolerance)
+        if not accumulate and isinstance(long_run, Stationary):
+            beside = MemoryNoise(spec, radius)
+    elif settles(matrix, accumulate, tolerance):
         long_run = stationary(matrix, spec.pool_noise, accumulate)
     else:
         # On the boundary the pool may keep generation 0 for ever, so its weights are needed too.
@@ -255,7 +268,7 @@ def limit_of(eco: Specified) -> Limit:
     if isinstance(long_run, Growth):
         return Limit(eco, radius, tolerance, reduced, long_run, None)
     path = _settled_path(spec, weights, reduced, long_run)
-    return Limit(eco, radius, tolerance, reduced, Moments(eco, path), path)
+    return Limit(eco, radius, tolerance, reduced, Moments(eco, path, beside), path)
 
 
 def _check_finite(matrix: Array) -> None:

@@ -25,6 +25,7 @@ from crossfeed.theory.limit import Limit, limit_of
 from crossfeed.theory.moments import Moments, trajectory
 from crossfeed.theory.sources import PerEntity, feature_source, gram_source, one_feature_gram, one_gram
 from crossfeed.theory.specification import History, Specification, known_history
+from crossfeed.theory.training import Start, Training
 from crossfeed.theory.weights import SourceWeights, TrainingWeights, Weight, WeightSchedule, fresh_share
 
 
@@ -42,6 +43,10 @@ class Options(TypedDict, total=False):
         history: "latest" or "accumulate".
         truths: coefficients that each entity's private labels follow.
         truth_public: coefficients that public and fresh labels follow.
+        steps: gradient steps of an update.
+        rate: size of a step.
+        ridge: penalty of the estimates.
+        start: where an update begins.
     """
 
     alpha: Weight
@@ -54,6 +59,10 @@ class Options(TypedDict, total=False):
     history: History
     truths: npt.ArrayLike | None
     truth_public: npt.ArrayLike | None
+    steps: int | None
+    rate: float | None
+    ridge: float
+    start: Start
 
 
 class LinearEcosystem:
@@ -80,6 +89,12 @@ class LinearEcosystem:
             `truth_public` for all.
         truth_public: theta*_0, shape (d,): the parameter that public and fresh labels follow; default: zero.
         entities: K; needed only when `private` is a function.
+        steps: gradient steps of each update from generation 1 on; default: updates are minimised in full.
+        rate: size of a step, in units of one over the Gram matrices' eigenvalues; needed with `steps`.
+        ridge: lambda >= 0, in units of the Gram matrices' eigenvalues: every estimate minimises its weighted squared
+            loss plus lambda |theta|^2, at generation 0 too, or takes its steps towards that minimum.
+        start: where steps begin: "previous" (at the model of the generation before), "base" (at zero) or "own" (at the
+            entity's model of generation 0).
 
     Attributes:
         specification: the validated description, which the solvers take.
@@ -107,6 +122,11 @@ class LinearEcosystem:
         truths: npt.ArrayLike | None = None,
         truth_public: npt.ArrayLike | None = None,
         entities: int | None = None,
+        *,
+        steps: int | None = None,
+        rate: float | None = None,
+        ridge: float = 0.0,
+        start: Start = "previous",
     ) -> None:
         public_gram = one_gram(public, "public")
         d = public_gram.dimension
@@ -126,6 +146,7 @@ class LinearEcosystem:
             truths=truth_vectors(truths, truth_public, K, d),
             truth_public=public_truth(truth_public, d),
             truth_given=truth_public is not None,
+            training=Training.read(steps, rate, ridge, start),
         )
 
     @classmethod
@@ -367,6 +388,11 @@ class LinearEcosystem:
     def truth_given(self) -> bool:
         """True if the truths were given; without them only unbiased estimates have a known error."""
         return self.specification.truth_given
+
+    @property
+    def training(self) -> Training:
+        """The rule of updates: steps, their size, where they begin, and the ridge."""
+        return self.specification.training
 
     @property
     def pool_gram(self) -> Array:

@@ -21,7 +21,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +34,12 @@ from crossfeed.theory.constant_path import constant_path
 from crossfeed.theory.dispersion import distances, mean_over_pairs, reference
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted
+from crossfeed.theory.memory_path import MemoryPath
 from crossfeed.theory.pool_path import BlockState, FewRowsState, PoolPath
 from crossfeed.theory.response import BySource, EntityBlock
 from crossfeed.theory.scheduled_path import ScheduledPath
 from crossfeed.theory.sources import gram_source
-from crossfeed.theory.specification import Specified
+from crossfeed.theory.specification import Conditioned, Specified
 
 _Result = TypeVar("_Result")
 
@@ -56,12 +57,38 @@ class Conditional:
     covariance: Array
 
 
+class NoiseBeside(Protocol):
+    """Noise of zero mean in every entity's estimate, apart from all that the pool's state holds.
+
+    Attributes:
+        covariance: shape (K, d, d).
+        variance: its traces, shape (K,).
+        dispersion: the mean over pairs of E |theta_k - theta_l|^2 that it adds.
+    """
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance of each entity's estimate."""
+        ...
+
+    @property
+    def variance(self) -> Array:
+        """Traces of the covariances."""
+        ...
+
+    @property
+    def dispersion(self) -> float:
+        """The part of the dispersion that it adds."""
+        ...
+
+
 class Moments:
     """Read-outs at n generations; obtained from `LinearEcosystem.moments`.
 
     Args:
         ecosystem: the ecosystem in question.
         path: the pool along the generations.
+        beside: noise that the pool's state does not hold; None for none.
 
     Attributes:
         ecosystem: the ecosystem whose moments these are.
@@ -69,8 +96,9 @@ class Moments:
         path: the pool along the generations.
     """
 
-    def __init__(self, ecosystem: Specified, path: PoolPath) -> None:
+    def __init__(self, ecosystem: Specified, path: PoolPath, beside: NoiseBeside | None = None) -> None:
         self.ecosystem = ecosystem
+        self._beside = beside
         self.specification = ecosystem.specification.conditioned
         self.path = path
 
@@ -89,7 +117,8 @@ class Moments:
     @cached_property
     def covariance(self) -> Array:
         """Cov theta_tk of each entity, shape (n, K, d, d)."""
-        return self._per_entity(lambda block, _: _covariance(self, block, self.specification.outwards))
+        covariance = self._per_entity(lambda block, _: _covariance(self, block, self.specification.outwards))
+        return covariance if self._beside is None else covariance + self._beside.covariance
 
     @property
     def mse(self) -> Array:
@@ -104,7 +133,8 @@ class Moments:
     @property
     def variance(self) -> Array:
         """Trace of Cov theta_tk, shape (n, K)."""
-        return self._errors[..., 1]
+        variance = self._errors[..., 1]
+        return variance if self._beside is None else variance + self._beside.variance
 
     @cached_property
     def _errors(self) -> Array:
@@ -153,7 +183,8 @@ class Moments:
             bias += covariance.reshape(len(covariance), -1) @ flat
             return bias
 
-        return self._per_entity(errors)
+        found = self._per_entity(errors)
+        return found if self._beside is None else found + self._beside.covariance.reshape(-1, len(flat)) @ flat
 
     @cached_property
     def dispersion(self) -> Array:
@@ -168,7 +199,8 @@ class Moments:
         blocks = self._map(
             lambda block, rows: distances(self.specification, self.path, block, rows, first[block.index])
         )
-        return np.array(
+        beside = 0.0 if self._beside is None else self._beside.dispersion
+        return beside + np.array(
             [
                 mean_over_pairs(self.specification, self.path, i, parts)
                 for i, parts in enumerate(zip(*blocks, strict=True))
@@ -193,9 +225,10 @@ class Moments:
         array = vector(data, "data", (spec.entities + 1, spec.dimension))
         estimates = Estimates(spec.inside(array[:-1]), spec.inside(array[-1]))
         pool = self.path.mean_given(estimates)
+        noise = self._per_entity(lambda block, _: _noise(self, block))
         return Conditional(
             mean=self._per_entity(lambda block, rows: spec.outside(_mean(self, block, rows, estimates, pool))),
-            covariance=self._per_entity(lambda block, _: _noise(self, block)),
+            covariance=noise if self._beside is None else noise + self._beside.covariance,
         )
 
     @property
@@ -264,9 +297,15 @@ def trajectory(eco: Specified, generations: Sequence[int] | npt.ArrayLike) -> Mo
     Source: paper, Theorems 1 and 2.
     """
     spec, times = eco.specification.conditioned, _generations(generations)
-    path = constant_path(spec, times) if spec.weights.constant else ScheduledPath(spec, times)
+    path = _path(spec, times)
     tell(spec, path.inflation)
     return Moments(eco, path)
+
+
+def _path(spec: Conditioned, generations: Sequence[int]) -> PoolPath:
+    if spec.training.remembers:
+        return MemoryPath(spec, generations)
+    return constant_path(spec, generations) if spec.weights.constant else ScheduledPath(spec, generations)
 
 
 def _generations(value: Sequence[int] | npt.ArrayLike) -> list[int]:
@@ -355,16 +394,16 @@ def _noise(moments: Moments, block: BlockState) -> Array:
 def _block_norms(moments: Moments, block: BlockState, rows: slice, carried: Array) -> Array:
     """Norms of M's rows for one block of entities: a F [C_1' .. C_K' C_*'] plus the entity's own real data.
 
-    |F C_j'|^2 = <F F, C_j' C_j>, so that all blocks but those two cost one matrix product for all entities.
+    All blocks but those two come from `_squared_norms`.
     """
     spec, w = moments.specification, block.response.weights
     F = BySource(*map(spec.outwards, block.response.inverses))
     # Squares of gains in units that are far from one may be no numbers.
     unit = float(np.abs(F.pool).max(initial=0.0)) or 1.0
     pool, told = F.pool / unit, carried * unit
-    count, width = len(F.pool), carried.shape[-1] ** 2
+    count = len(F.pool)
     places = rows.start + np.arange(count)
-    squares = (transposed(pool) @ pool).reshape(count, width) @ (transposed(told) @ told).reshape(-1, width).T
+    squares = _squared_norms(pool, told)
     norms: Array = np.sqrt(np.broadcast_to(w.synthetic**2, (count,))[:, None] * np.maximum(squares, 0.0))
     own = weighted(w.private, F.private @ transposed(spec.inwards(block.response.private)))
     shared = weighted(w.public, F.public @ spec.inwards(spec.public).T)
@@ -373,3 +412,16 @@ def _block_norms(moments: Moments, block: BlockState, rows: slice, carried: Arra
     norms[np.arange(count), places] = np.linalg.norm(own, axis=(1, 2))
     norms[:, -1] = np.linalg.norm(shared, axis=(1, 2))
     return norms
+
+
+def _squared_norms(pool: Array, told: Array) -> Array:
+    """Return |F_k C_j'|^2 for every pair, shape (b, K + 1).
+
+    Where the pool has d numbers it is <F F, C_j' C_j>: one matrix product for all pairs. Where it has those of many
+    generations, the products F_k C_j' are the smaller matrices.
+    """
+    count, d, width = pool.shape
+    if width == d:
+        return (transposed(pool) @ pool).reshape(count, -1) @ (transposed(told) @ told).reshape(-1, d * d).T
+    rows = told.reshape(-1, width)
+    return np.array([((rows @ each.T) ** 2).reshape(len(told), -1).sum(axis=1) for each in pool])

@@ -25,11 +25,13 @@ from crossfeed.theory.specification import Conditioned, Specification
 class PoolState:
     """The pool at n generations (all zero at generation 0, when there is none).
 
+    Where models remember, it is the pools of T generations below each other, and m = T d; elsewhere m = d.
+
     Attributes:
-        mean: E zbar, shape (n, d).
-        covariance: Cov zbar, shape (n, d, d).
-        noise: Gamma, the part of the covariance that stays when the real data are given, shape (n, d, d).
-        public: Cov(X_*'y_*, zbar) / sigma^2, shape (n, d, d).
+        mean: E zbar, shape (n, m).
+        covariance: Cov zbar, shape (n, m, m).
+        noise: Gamma, the part of the covariance that stays when the real data are given, shape (n, m, m).
+        public: Cov(X_*'y_*, zbar) / sigma^2, shape (n, d, m).
     """
 
     mean: Array
@@ -45,7 +47,7 @@ class BlockState:
     Attributes:
         index: position of the generation among those requested.
         response: the block's response at that generation.
-        source: C, the covariance of each entity's data with the pool over sigma^2, shape (b, d, d).
+        source: C, the covariance of each entity's data with the pool over sigma^2, shape (b, d, m) (`PoolState`).
     """
 
     index: int
@@ -106,7 +108,7 @@ class PoolPath(Protocol):
             estimates: the least-squares estimates of all sources.
 
         Returns:
-            E zbar at the requested generations, shape (n, d).
+            E zbar at the requested generations, shape (n, m).
         """
         ...
 

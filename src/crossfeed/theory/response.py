@@ -27,6 +27,7 @@ from crossfeed.theory.kernels import (
     weighted,
 )
 from crossfeed.theory.specification import Conditioned
+from crossfeed.theory.training import Filter
 from crossfeed.theory.weights import SourceWeights
 
 
@@ -74,6 +75,12 @@ class Response:
         """Weight s p of an entity's own data in the pool, shape (1,) or (b,)."""
         return self.share * self.weights.private
 
+    @property
+    def gains(self) -> BySource:
+        """The estimates' gains on each source's moment: p F, q F and a F, each of shape (b, d, d)."""
+        w, F = self.weights, self.inverses
+        return BySource(weighted(w.private, F.private), weighted(w.public, F.public), weighted(w.synthetic, F.pool))
+
     def source(self) -> Array:
         """Return what one generation adds to the covariance of a source with the pool.
 
@@ -103,7 +110,8 @@ class Response:
 
 
 def _times(matrices: Array, vectors: Array) -> Array:
-    product: Array = np.einsum("bij,bj->bi", matrices, np.broadcast_to(vectors, matrices.shape[:2]))
+    width = matrices.shape[2]
+    product: Array = np.einsum("bij,bj->bi", matrices, np.broadcast_to(vectors, (len(matrices), width)))
     return product
 
 
@@ -147,13 +155,18 @@ class EntityBlock:
             weights: p, q, a of the whole ecosystem, each of shape (1,) or (K,).
 
         Returns:
-            (p, S~), (q, S_*) and (a, Sbar) of the block.
+            (p, S~), (q, S_*) and (a, Sbar) of the block, and (lambda, I) with a ridge.
         """
         spec, w = self.specification, weights.block(self.rows)
-        return [(w.private, self.private), (w.public, spec.public), (w.synthetic, spec.pool_gram)]
+        parts = [(w.private, self.private), (w.public, spec.public), (w.synthetic, spec.pool_gram)]
+        ridge = spec.training.ridge
+        return [*parts, (np.array([ridge]), np.eye(spec.dimension))] if ridge else parts
 
     def respond(self, weights: SourceWeights) -> Response:
         """Return the block's response under given weights.
+
+        Updates that go on from the model before and stop early have no response of their own: theirs is that in the
+        long run, while all that they hear stays the same (`crossfeed.theory.memory_path` has the way there).
 
         Args:
             weights: p, q, a of the whole ecosystem, each of shape (1,) or (K,).
@@ -162,8 +175,62 @@ class EntityBlock:
             The response of the block's b entities.
 
         Raises:
-            InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
+            InvalidInput: if Gram matrices are so near to singular ones that rounding decides, or steps diverge.
         """
+        training = self.specification.training
+        if training.steps is None or weights.initial:
+            return self._minimised(weights)
+        if training.remembers:
+            return self._settled(weights)
+        filtered = self.filtered(weights)
+        gains = self._started(weights, filtered.moment_gain)
+        if training.start == "own":
+            gains = self._with_start(gains, filtered.start_gain)
+        singular: Mask = np.asarray(filtered.unseen.any(axis=1))
+        return self._by_gains(gains, singular, np.ones(len(self.private)))
+
+    def filtered(self, weights: SourceWeights) -> Filter:
+        """Return what an update of a few steps keeps and learns.
+
+        Args:
+            weights: p, q, a of the whole ecosystem, each of shape (1,) or (K,).
+
+        Returns:
+            The filters of the block's b entities.
+
+        Raises:
+            InvalidInput: if steps diverge.
+        """
+        spec, w = self.specification, weights.block(self.rows)
+        shared = weighted(w.public, spec.public) + weighted(w.synthetic, spec.pool_gram)
+        return spec.training.filtered(weighted(w.private, self.private) + shared, spec.rounding)
+
+    def _settled(self, weights: SourceWeights) -> Response:
+        """Return the full minimum, and what the start said of directions that no data reach later."""
+        minimised = self._minimised(weights)
+        if not minimised.singular.any():
+            return minimised
+        missed = np.zeros_like(self.private)
+        missed[minimised.singular] = self.graded(weights, minimised.singular).missed
+        gains = self._with_start(minimised.gains, missed)
+        return self._by_gains(gains, minimised.singular, minimised.inflation)
+
+    def _started(self, weights: SourceWeights, inverse: Array) -> BySource:
+        w = weights.block(self.rows)
+        return BySource(*(weighted(each, inverse) for each in (w.private, w.public, w.synthetic)))
+
+    def _with_start(self, gains: BySource, kept: Array) -> BySource:
+        """Add what is kept of the estimate of generation 0."""
+        initial = self._minimised(self.specification.weights.at(0)).gains
+        return BySource(gains.private + kept @ initial.private, gains.public + kept @ initial.public, gains.pool)
+
+    def _by_gains(self, gains: BySource, singular: Mask, inflation: Array) -> Response:
+        replies = BySource(*(transposed(gain) @ self.generated for gain in gains))
+        ones, share = np.ones(1), self.specification.shares_of(self.rows)
+        alike = SourceWeights(ones, ones, ones)
+        return Response(alike, share, self.private, gains, replies, singular, inflation, graded=True)
+
+    def _minimised(self, weights: SourceWeights) -> Response:
         spec, w, parts = self.specification, weights.block(self.rows), self.parts(weights)
         inverted = definite_inverse(parts, spec.rounding)
         inverse, suspects, inflation = inverted
@@ -196,7 +263,7 @@ class EntityBlock:
         parts, (inverse, suspects, inflation) = self.parts(weights), inverted
         factored = self.graded(weights, suspects)
         inverse[suspects], inflation[suspects] = 0.0, factored.inflation
-        gains = [weighted(weight, inverse) for weight, _ in parts]
+        gains = [weighted(weight, inverse) for weight, _ in parts[:3]]
         for source, gain in enumerate(gains):
             gain[suspects] = factored.gain(source)
         singular = np.zeros_like(suspects)
@@ -204,7 +271,4 @@ class EntityBlock:
         spec = self.specification
         if (singular & (spec.private.obscured[self.rows] | spec.public_source.obscured[0])).any():
             raise InvalidInput(UNDECIDED)
-        inverses, replies = BySource(*gains), BySource(*(transposed(gain) @ self.generated for gain in gains))
-        ones, share = np.ones(1), spec.shares_of(self.rows)
-        alike = SourceWeights(ones, ones, ones)
-        return Response(alike, share, self.private, inverses, replies, singular, inflation, graded=True)
+        return self._by_gains(BySource(*gains), singular, inflation)

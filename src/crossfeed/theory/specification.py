@@ -29,6 +29,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.coordinates import Coordinates, coordinates
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, weighted_sum
+from crossfeed.theory.training import Training
 from crossfeed.theory.weights import TrainingWeights, Weight, rows_of
 
 History = Literal["latest", "accumulate"]
@@ -69,6 +70,7 @@ class Specification:
         truths: theta*_k, shape (K, d).
         truth_public: theta*_0, shape (d,).
         truth_given: False if the truths are unknown and stand at zero; only unbiased estimates then have a known error.
+        training: how an update is computed from generation 1 on.
     """
 
     private: Grams
@@ -84,6 +86,7 @@ class Specification:
     truths: Array
     truth_public: Array
     truth_given: bool
+    training: Training
 
     @property
     def entities(self) -> int:
@@ -115,7 +118,8 @@ class Specification:
         means = {id(self.generated): self._pool_sums[2], id(self.private): self._pool_sums[3]}
         totals = [(each, means[key] if key in means else each.all()[0]) for key, each in distinct.items()]
         given = {field.name: getattr(self, field.name) for field in fields(Specification)}
-        chosen = coordinates(totals)
+        # Gradient steps and a ridge are those of theta: other coordinates would have other ones.
+        chosen = coordinates(totals) if self.training.is_full else None
         if chosen is None:
             same = Conditioned(**given, coordinates=None)
             same.__dict__["_pool_sums"] = self._pool_sums
@@ -231,6 +235,7 @@ class Conditioned(Specification):
         truths: theta*_k, shape (K, d).
         truth_public: theta*_0, shape (d,).
         truth_given: False if the truths are unknown and stand at zero; only unbiased estimates then have a known error.
+        training: how an update is computed from generation 1 on.
         coordinates: W; None where it is the identity.
     """
 

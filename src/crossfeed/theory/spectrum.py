@@ -168,6 +168,21 @@ def without_drift(matrix: Array, error: float) -> Array:
     return matrix + np.real(unit.right @ (identity - unit.block) @ unit.left)
 
 
+def residue(matrix: Array, slope: Array, tolerance: float) -> Array:
+    """Return the residue at one of [I - A(zeta)]^{-1}, where A(1) has the eigenvalue one.
+
+    Args:
+        matrix: A(1), shape (d, d).
+        slope: the derivative of I - A(zeta) at one, shape (d, d).
+        tolerance: distance from one within which an eigenvalue counts as one.
+
+    Returns:
+        right (left slope right)^{-1} left, with the eigenvectors of one, shape (d, d).
+    """
+    unit = _invariant(matrix, lambda value: abs(value - 1.0) <= tolerance)
+    return np.real(unit.right @ np.linalg.solve(unit.left @ slope @ unit.right, unit.left))
+
+
 def settles(matrix: Array, accumulate: bool, tolerance: float) -> bool:
     """Return True if the spectrum alone ensures a limit.
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array, Mask, rank_tolerance, weighted_sum
-from crossfeed.theory.response import EntityBlock
+from crossfeed.theory.response import EntityBlock, Response
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
 
@@ -78,3 +78,41 @@ def _missed(spec: Conditioned, weights: SourceWeights, singular: Mask) -> Array:
 
     total: Array = np.sum(list(map_blocks(sums, spec.entities, spec.dimension)), axis=0)
     return total
+
+
+def right_on_average(spec: Conditioned, weights: Sequence[SourceWeights], gains: Array, tolerance: float) -> Mask:
+    """Return the same where estimates are no minima without a ridge: from all gains on a common truth, added up.
+
+    Args:
+        spec: the ecosystem's specification.
+        weights: the m weights that the limit remembers, the lasting ones last.
+        gains: L_u, as for `unbiased_entities`.
+        tolerance: share of the truth below which an error counts as rounding.
+
+    Returns:
+        Shape (K,).
+    """
+
+    def told(rows: slice) -> Array:
+        block = EntityBlock.read(spec, rows)
+        return np.array([_heard_of(block, block.respond(w)) for w in weights])
+
+    public = sum(map_blocks(told, spec.entities, spec.dimension), np.zeros_like(gains))
+    public[-1] += spec.fresh_fraction * spec.fresh_gram
+    pool = np.einsum("uij,ujk->ik", gains, public)
+
+    def right(rows: slice) -> Mask:
+        F = EntityBlock.read(spec, rows).respond(weights[-1]).gains
+        private, _ = spec.grams_of(rows)
+        held = F.private @ private + F.public @ spec.public + F.pool @ pool
+        error: Mask = np.linalg.norm(held - np.eye(spec.dimension), axis=(1, 2)) <= tolerance
+        return error
+
+    return np.concatenate(list(map_blocks(right, spec.entities, spec.dimension)))
+
+
+def _heard_of(block: EntityBlock, response: Response) -> Array:
+    """Return what a block's entities publish of a common truth, from their real data alone, shape (d, d)."""
+    gains = response.gains
+    held = gains.private @ block.private + gains.public @ block.specification.public
+    return weighted_sum(response.share, block.generated @ held)

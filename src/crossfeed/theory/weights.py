@@ -97,19 +97,22 @@ class SourceWeights:
         private: p_k = (1 - alpha_k) beta_k.
         public: q_k = (1 - alpha_k)(1 - beta_k).
         synthetic: a_k = alpha_k.
+        initial: True for those of generation 0, whose update is minimised in full.
     """
 
     private: Array
     public: Array
     synthetic: Array
+    initial: bool = False
 
     @classmethod
-    def mixed(cls, alpha: Array, beta: Array) -> SourceWeights:
+    def mixed(cls, alpha: Array, beta: Array, *, initial: bool = False) -> SourceWeights:
         """Compute the three weights from alpha and beta.
 
         Args:
             alpha: synthetic weights, shape (1,) or (K,).
             beta: private shares of the real data, shape (1,) or (K,).
+            initial: True for generation 0.
 
         Returns:
             p, q and a.
@@ -117,7 +120,7 @@ class SourceWeights:
         Source: paper, Section 5.
         """
         real = 1.0 - alpha
-        return cls(real * beta, real * (1.0 - beta), alpha)
+        return cls(real * beta, real * (1.0 - beta), alpha, initial)
 
     def block(self, rows: slice) -> SourceWeights:
         """Return the weights of one block of entities.
@@ -128,7 +131,8 @@ class SourceWeights:
         Returns:
             The weights, each of shape (1,) or (stop - start,).
         """
-        return SourceWeights(rows_of(self.private, rows), rows_of(self.public, rows), rows_of(self.synthetic, rows))
+        private, public, synthetic = (rows_of(each, rows) for each in (self.private, self.public, self.synthetic))
+        return SourceWeights(private, public, synthetic, self.initial)
 
 
 class WeightSchedule:
@@ -254,5 +258,5 @@ class TrainingWeights:
             InvalidInput: if a schedule's function returns anything but fractions.
         """
         if generation == 0:
-            return SourceWeights.mixed(np.zeros(1), self.initial_beta)
+            return SourceWeights.mixed(np.zeros(1), self.initial_beta, initial=True)
         return SourceWeights.mixed(self.alpha.at(generation), self.beta.at(generation))

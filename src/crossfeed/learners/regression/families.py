@@ -5,7 +5,9 @@ weighted squared loss (paper, Section 5),
 
 .. math:: \theta = \Big(\sum_i c_i X_i'X_i\Big)^{+} \sum_i c_i X_i'y_i ,
 
-and a generated response is :math:`x'\theta + \sigma_g\varepsilon`.
+and a generated response is :math:`x'\theta + \sigma_g\varepsilon`. With a ridge it is
+:math:`(G + \lambda I)^{-1} m`, G and m the two sums, and with a number of steps each update from generation 1 on is
+that many gradient steps from the state before (`crossfeed.theory.training`).
 
 *Logistic and Poisson*: an update is weighted maximum likelihood (the same with the log-likelihood in place of the
 squared loss),
@@ -31,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import pdtr, pdtrik, xlogy
 
+from crossfeed.errors import InvalidInput
 from crossfeed.learners.numeric import keyed_normals, keyed_uniforms
 from crossfeed.learners.regression.newton import Discrete, maximum_likelihood
 from crossfeed.learners.regression.replicates import WeightedSource
@@ -39,10 +42,12 @@ from crossfeed.protocols import Array
 from crossfeed.tasks.regression import Family, mean_response
 from crossfeed.theory.graded import grade
 from crossfeed.theory.kernels import definite_inverse
+from crossfeed.theory.training import Training
 
 __all__ = [
     "NoEstimate",
     "ResponseFamily",
+    "gradient_steps",
     "half_deviance",
     "least_squares",
     "poisson_quantiles",
@@ -66,12 +71,13 @@ class ResponseFamily(Protocol):
         """The family of the tasks' responses."""
         ...
 
-    def fit(self, sources: Sequence[WeightedSource], start: Array) -> Array:
+    def fit(self, sources: Sequence[WeightedSource], start: Array, generation: int) -> Array:
         """Fit the estimates of every replicate.
 
         Args:
             sources: One or more sources.
-            start: ``(R, d)`` estimates where an iteration begins; they change the number of steps, not the answer.
+            start: ``(R, d)`` estimates where training begins; they change the answer only where it stops early.
+            generation: The generation t; generation 0 never stops early.
 
         Returns:
             ``(R, d)`` estimates.
@@ -107,7 +113,7 @@ def response_family(settings: RegressionSettings) -> ResponseFamily:
         settings: The description.
     """
     if isinstance(settings, LinearSettings):
-        return _Gaussian(settings.noise)
+        return _Gaussian(settings.noise, Training.read(settings.steps, settings.rate, settings.ridge, "previous"))
     return _ExponentialFamily(settings.family, settings.ridge)
 
 
@@ -117,13 +123,17 @@ class _Gaussian:
 
     Attributes:
         noise: Standard deviation of generated responses.
+        training: Steps and ridge of an update.
     """
 
     noise: float
+    training: Training
     name: Family = "gaussian"
 
-    def fit(self, sources: Sequence[WeightedSource], start: Array) -> Array:
-        return least_squares(sources)
+    def fit(self, sources: Sequence[WeightedSource], start: Array, generation: int) -> Array:
+        if self.training.steps is None or generation == 0:
+            return least_squares(sources, self.training.ridge)
+        return gradient_steps(sources, start, self.training)
 
     def respond(self, predictor: Array, keys: NDArray[np.uint64]) -> Array:
         if self.noise == 0:
@@ -149,7 +159,7 @@ class _ExponentialFamily:
     name: Discrete
     ridge: float
 
-    def fit(self, sources: Sequence[WeightedSource], start: Array) -> Array:
+    def fit(self, sources: Sequence[WeightedSource], start: Array, generation: int) -> Array:
         fit = maximum_likelihood(self.name, sources, start, self.ridge)
         if not fit.exists.all():
             lost = np.flatnonzero(~fit.exists)
@@ -170,17 +180,20 @@ class _ExponentialFamily:
         return half_deviance(self.name, responses, predictor)
 
 
-def least_squares(sources: Sequence[WeightedSource]) -> Array:
+def least_squares(sources: Sequence[WeightedSource], ridge: float = 0.0) -> Array:
     """Return the minimum-norm minimiser of a weighted squared loss, in every replicate.
 
     Args:
         sources: One or more sources.
+        ridge: lambda, by which the loss grows with |theta|^2.
 
     Returns:
         ``(R, d)`` estimates. Where the features do not determine an estimate, or a weight is very small, what decides
         is as in `crossfeed.theory.graded`.
     """
     grams = [(np.array([source.weight]), (source.features.T @ source.features)[None]) for source in sources]
+    if ridge:
+        grams.append((np.array([ridge]), np.eye(grams[0][1].shape[1])))
     inverse, suspects, _ = definite_inverse(grams)
     if suspects[0]:
         graded = grade(grams)
@@ -188,6 +201,29 @@ def least_squares(sources: Sequence[WeightedSource]) -> Array:
     else:
         estimates = inverse[0] @ sum((source.weight * source.moment for source in sources), np.zeros(1))
     return np.ascontiguousarray(estimates.T)
+
+
+def gradient_steps(sources: Sequence[WeightedSource], start: Array, training: Training) -> Array:
+    """Take the gradient steps of an update, in every replicate, all at once by the eigenvalues of the Gram matrix.
+
+    Args:
+        sources: One or more sources.
+        start: ``(R, d)`` estimates where they begin.
+        training: Their number and size, and the ridge.
+
+    Returns:
+        ``(R, d)`` estimates.
+
+    Raises:
+        NoEstimate: Steps of this size diverge.
+    """
+    gram = sum((source.weight * source.features.T @ source.features for source in sources), np.zeros(1))
+    moment = sum((source.weight * source.moment for source in sources), np.zeros(1))
+    try:
+        update = training.filtered(gram[None])
+    except InvalidInput as error:
+        raise NoEstimate(str(error)) from error
+    return np.ascontiguousarray((update.start_gain[0] @ start.T + update.moment_gain[0] @ moment).T)
 
 
 def poisson_quantiles(uniform: Array, mean: Array) -> Array:

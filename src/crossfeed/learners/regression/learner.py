@@ -89,7 +89,7 @@ class RegressionLearner:
     def update(
         self, states: Sequence[Array], sets: Sequence[TrainingSet], keys: Sequence[int], generation: int
     ) -> list[Array]:
-        """Fit each training set anew; a state is at most where an iteration begins.
+        """Fit each training set anew, or train on from the state given where the description names a number of steps.
 
         Args:
             states: ``(R, d)`` estimates of each entity.
@@ -103,7 +103,8 @@ class RegressionLearner:
         Raises:
             Diverged: Estimates of some replicate do not exist, or are no longer finite numbers; it names the entity.
         """
-        estimates = [self._fit(k, state, each) for k, (state, each) in enumerate(zip(states, sets, strict=True))]
+        pairs = zip(states, sets, strict=True)
+        estimates = [self._fit(k, state, each, generation) for k, (state, each) in enumerate(pairs)]
         return finite_estimates(estimates, generation)
 
     def generate(
@@ -165,9 +166,9 @@ class RegressionLearner:
         """Return device, precision and number of replicates, for the run's environment file."""
         return {"device": "cpu", "precision": "float64", "replicates": str(self.shape.replicates)}
 
-    def _fit(self, entity: int, state: Array, training: TrainingSet) -> Array:
+    def _fit(self, entity: int, state: Array, training: TrainingSet, generation: int) -> Array:
         try:
-            return self.family.fit(weighted_sources(training, self.reads), state)
+            return self.family.fit(weighted_sources(training, self.reads), state, generation)
         except NoEstimate as error:
             raise Diverged(str(error), entity) from error
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
 
 from crossfeed.protocols import Reading
-from crossfeed.settings import LearnerSettings, NonNegative
+from crossfeed.settings import LearnerSettings, NonNegative, Rate
 
 __all__ = ["GlmSettings", "LinearSettings", "RegressionSettings"]
 
@@ -16,6 +18,12 @@ class LinearSettings(LearnerSettings):
     Attributes:
         noise: Standard deviation sigma_g of generated responses; 0 answers with the prediction itself.
         reads: ``everything``: all items of every source, weighed (exact theory). ``draws``: n drawn items.
+        steps: Gradient steps of each update from generation 1 on, each theta <- theta - rate (G theta - m) with
+            G = sum_i c_i X_i'X_i + ridge I and m = sum_i c_i X_i'y_i; default: the minimum itself. Generation 0 is
+            always the minimum.
+        rate: Size of a step, below 2 over the largest eigenvalue of G; needed with `steps`.
+        ridge: lambda >= 0, in units of G: lambda |theta|^2 is added to the weighted sum of squares, at generation 0
+            too.
     """
 
     builder: ClassVar[str] = "crossfeed.learners.regression.learner:build"
@@ -24,6 +32,19 @@ class LinearSettings(LearnerSettings):
     kind: Literal["linear"] = "linear"
     noise: NonNegative = 1.0
     reads: Reading = "everything"
+    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    rate: Rate | None = None
+    ridge: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _steps_have_a_size(self) -> Self:
+        if self.steps is not None and self.rate is None:
+            raise ValueError("steps: give rate, the size of a step, too (or leave steps out for the minimum itself)")
+        if self.steps is None and self.rate is not None:
+            raise ValueError(
+                "rate: it is the size of gradient steps, and there are none; give steps too, or leave it out"
+            )
+        return self
 
     def reading(self) -> Reading:
         """Return `reads`."""

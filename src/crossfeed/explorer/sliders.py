@@ -248,10 +248,22 @@ def _locked(experiment: Experiment) -> dict[str, str]:
     differ = any(owner.alpha is not None or owner.beta is not None for owner in owners)
     if differ or (_leading_share(experiment.ecosystem) is None and len({owner.share for owner in owners}) > 1):
         locked["entities"] = "entities differ in their weights or shares, and more of them cannot be made up"
+    eco = experiment.ecosystem
+    if any(_has_own_world(owner) for owner in owners):
+        locked["entities"] = "entities read, train or are asked in ways of their own, and more of them cannot be made up"
+    if eco.network is not None:
+        locked["share"] = "a network says who reads whom, so that shares of the pool have no meaning"
+        if not isinstance(eco.reads, dict) or "graph" not in eco.reads:
+            locked["entities"] = "a network lists who reads whom, and more readers cannot be made up"
     truths = [task.truth for task in [told[0], experiment.public] if isinstance(task, RegressionSettings)]
     if any(isinstance(truth, tuple) for truth in truths):
         locked["dimension"] = "the description gives theta* number by number, so it decides d"
     return locked
+
+
+def _has_own_world(entity: Entity) -> bool:
+    own = (entity.reads, entity.every, entity.phase, entity.probability, entity.until, entity.start, entity.prompts)
+    return entity.from_ > 0 or any(value is not None for value in own)
 
 
 def _drawn_alike(told: list[Any], experiment: Experiment) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,6 +13,7 @@ import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from crossfeed.errors import MissingDependency
+from crossfeed.learners.language.adapter_settings import AdapterSettings
 from crossfeed.learners.language.fingerprints import embedder_place, identified
 from crossfeed.learners.neural.openmp import spin_briefly
 from crossfeed.learners.neural.settings import Betas, check_free_fields
@@ -29,6 +31,7 @@ __all__ = [
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _EXAMINER = "crossfeed.learners.language.examination:examine"
+_WHOLE_MODEL = "crossfeed.learners.language.merging:whole_model"
 _PILOT_STEPS = 4
 _OWN_KEYS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -183,6 +186,7 @@ class LanguageSettings(LearnerSettings):
 
     Attributes:
         base: The model that all entities start from.
+        adapter: What of a model is trained: a low-rank adapter; None trains all of it.
         training: Training of a state.
         generation: Sampling of completions.
         evaluation: Scoring of items.
@@ -207,6 +211,7 @@ class LanguageSettings(LearnerSettings):
 
     kind: Literal["language"] = "language"
     base: BaseSettings
+    adapter: AdapterSettings | None = None
     training: TrainingSettings = TrainingSettings()
     generation: GenerationSettings = GenerationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -273,6 +278,15 @@ class LanguageSettings(LearnerSettings):
         except ModuleNotFoundError as error:
             raise MissingDependency(cls.missing.format(kind="language", package=error.name)) from error
         return examined
+
+    def standalone(self, checkpoint: Path) -> AbstractContextManager[Path]:
+        """Return a context with the folder of a whole model: an adapter is merged into its base for a while.
+
+        Args:
+            checkpoint: A run's checkpoint of one entity.
+        """
+        whole: AbstractContextManager[Path] = resolve_name(_WHOLE_MODEL)(checkpoint)
+        return whole
 
     def models(self) -> list[OutsideModel]:
         """Return the base, if it is not made here, and the sentence encoder, as far as they can be had now."""

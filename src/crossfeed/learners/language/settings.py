@@ -150,11 +150,17 @@ class TrainingSettings(Frozen):
 
 
 class GenerationSettings(Frozen):
-    """Sampling of completions.
+    """Sampling of completions: as transformers does, with noise that belongs to an item's key.
 
     Attributes:
         temperature: Logits are divided by it; 0 takes the likeliest token.
         top_p: Sample from the smallest set of tokens with at least this probability.
+        top_k: Sample from this many of the likeliest tokens; None samples from all.
+        min_p: Sample from tokens with at least this share of the likeliest one's probability.
+        repetition_penalty: Logits of tokens that prompt or completion hold already are divided by it, negative ones
+            multiplied (log-probabilities in beam search); 1 leaves them as they are.
+        beams: Beams of a search for the likeliest completion, by mean log-probability of its tokens. Above 1 nothing
+            is drawn at random.
         max_new_tokens: Longest completion.
         max_prompt_tokens: Of longer prompts the last tokens are read.
         batch_size: Prompts completed at once; a result depends on it only where rounding decides a near-tie.
@@ -164,9 +170,30 @@ class GenerationSettings(Frozen):
 
     temperature: NonNegative = 1.0
     top_p: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
+    top_k: Count | None = None
+    min_p: Share = 0.0
+    repetition_penalty: Rate = 1.0
+    beams: Count = 1
     max_new_tokens: Count = 64
     max_prompt_tokens: Count = 256
     batch_size: Count = 64
+
+    @model_validator(mode="after")
+    def _beams_draw_nothing(self) -> GenerationSettings:
+        idle = [
+            name for name in ("top_p", "top_k", "min_p") if getattr(self, name) != type(self).model_fields[name].default
+        ]
+        idle += ["temperature"] if self.temperature not in (0.0, 1.0) else []
+        if self.beams > 1 and idle:
+            raise ValueError(
+                f"`beams` draws nothing, so that {' and '.join(idle)} would do nothing; leave one of them out"
+            )
+        return self
+
+    @property
+    def draws_from_all(self) -> bool:
+        """True if tokens are drawn, and from all of the vocabulary."""
+        return self.temperature > 0.0 and self.top_p == 1.0 and self.top_k is None and self.min_p == 0.0
 
 
 class EvaluationSettings(Frozen):
@@ -241,8 +268,9 @@ class LanguageSettings(LearnerSettings):
 
     def start_identity(self) -> Any:
         """Return the fields that affect generation 0: neither later steps, nor sampling or embedding."""
-        sampling = ("generation.temperature", "generation.top_p")
-        return identity(self, without=("embedder", "training.steps", *sampling))
+        sampling = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "beams")
+        without = ("embedder", "training.steps", *(f"generation.{name}" for name in sampling))
+        return identity(self, without=without)
 
     def workers(self, cores: int) -> tuple[int, int]:
         """Return one process for each accelerator that `device` allows, or for each set of threads.

@@ -244,3 +244,27 @@ def test_bits_a_byte_are_of_the_text_whose_tokens_are_predicted():
     snapshot = LiveSnapshot(0, ("a",), whole.learner.start([0]), whole.tasks, whole.learner, 0)
     numbers = {n.task: n.value for n in BitsPerByteSettings().build().measure(snapshot)}
     assert numbers["facts"] == pytest.approx(np.log2(np.e) * scores.loss.sum() / scores.text_bytes.sum())
+
+
+def test_one_model_learns_from_its_own_beams(tmp_path):
+    """The preset after Shumailov et al. in miniature, with its learner: what it writes is what beam search finds."""
+    pytest.importorskip("torch", reason="the language learner needs the lm extra")
+    small = (
+        *(
+            "learner.base.scratch.steps=3",
+            "learner.base.scratch.config.hidden_size=16",
+            "learner.base.scratch.length=32",
+        ),
+        *("learner.base.scratch.config.word_embed_proj_dim=16", "learner.generation.max_new_tokens=6"),
+        *("learner.training.learning_rate=1e-2", "n=16", "initial_n=16", "generations=1", "metrics={loss: {}}"),
+        *("tasks.prose.train=40", "tasks.prose.test=6", "public.train=40", "public.test=6"),
+    )
+    outcome = run(preset("shumailov-wikitext", *small), MemoryStore(), cache=tmp_path)
+    assert outcome.failures == {}
+    (settings,) = preset("shumailov-wikitext").cells()[0].experiment.learners
+    assert isinstance(settings, LanguageSettings)
+    assert settings.generation.beams == 5
+    drawn = [row for row in outcome.records.to_pylist() if row["metric"] == "drawn" and row["generation"] == 1]
+    shares = {row["alpha"]: row["value"] for row in drawn if row["task"] == "opt"}
+    assert shares[1.0] == 16
+    assert shares.get(0.9, 0) < 17

@@ -28,6 +28,9 @@ grid:
   ecosystem.alpha: [0, 0.5]
 """
 
+ADAPTED = TINY.replace("kind: language\n", "kind: language\n  adapter: {rank: 2, alpha: 4}\n")
+"""The same models, of which adapters alone are trained."""
+
 UNEQUAL = TINY.replace(
     "private: math}",
     "private: math, learner: {base: {scratch: {config: {hidden_size: 24}, vocabulary: 280}}, training: {steps: 5}}}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -213,6 +214,17 @@ class LearnerSettings(Frozen):
             InvalidInput: Such learners begin from no folder.
         """
         raise InvalidInput(f"learners described by {cls.__name__} do not begin from a model's folder")
+
+    def standalone(self, checkpoint: Path) -> AbstractContextManager[Path]:
+        """Return a context with the folder of a model that other programs can read.
+
+        Args:
+            checkpoint: A folder that the learner's `save` wrote.
+
+        Returns:
+            A context that gives the checkpoint itself, or a folder that is gone at its end.
+        """
+        return nullcontext(checkpoint)
 
     def pilot(self, initial_n: int, n: int) -> Pilot:
         """Return a shorter training of the same models, from whose times those of a whole run follow.

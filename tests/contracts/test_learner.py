@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.tiny import GLM, LINEAR, TINY, UNEQUAL
+from tests.tiny import ADAPTED, GLM, LINEAR, TINY, UNEQUAL
 
 from crossfeed.description.reading import read_description
 from crossfeed.testing import LearnerContract
@@ -13,6 +13,7 @@ LEARNERS = {
     "per-entity": read_description("fake").replace("private: cold}", "private: cold, learner: {reads_at_most: 90}}"),
     "per-entity-language": UNEQUAL,
     "language": TINY,
+    "language-adapter": ADAPTED,
     "linear": LINEAR,
     "linear-draws": LINEAR.replace("{kind: linear}", "{kind: linear, reads: draws}") + "n: 30\n",
     "logistic": GLM.replace("FAMILY", "logistic"),

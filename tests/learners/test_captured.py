@@ -140,10 +140,10 @@ def test_scores_are_scores(base):
     assert graphs.replayed == 6  # batches of 8, the last one filled up
 
 
-@pytest.mark.parametrize("top_p", [1.0, 0.9])
-def test_completions_are_completions(base, top_p):
+@pytest.mark.parametrize("how", [{}, {"top_p": 0.9}, {"top_k": 200, "min_p": 1e-4}, {"repetition_penalty": 1.1}])
+def test_completions_are_completions(base, how):
     """Rows leave as texts end; keys are read up to 128 and then to 256 places."""
-    how = {"generation": {"max_new_tokens": 80, "max_prompt_tokens": 48, "batch_size": 64, "top_p": top_p}}
+    how = {"generation": {"max_new_tokens": 80, "max_prompt_tokens": 48, "batch_size": 64} | how}
     items, own = sums(7, 100), keys(100)
     graphs = StandIn()
     made, plain = capturing(base, graphs, **how), learner(base, **how)

@@ -14,6 +14,7 @@ from crossfeed.learners.language import sampling  # noqa: E402
 from crossfeed.learners.language.handwritten.compiled_ops import CompiledOps  # noqa: E402
 from crossfeed.learners.language.handwritten.config import HandwrittenConfig  # noqa: E402
 from crossfeed.learners.language.handwritten.torch_ops import TorchOps  # noqa: E402
+from crossfeed.learners.language.settings import GenerationSettings  # noqa: E402
 from crossfeed.learners.neural.compiled.kernels import Kernels  # noqa: E402
 from crossfeed.learners.neural.compiled.library import compiler, library  # noqa: E402
 
@@ -152,7 +153,7 @@ def double_backward(exactly, gradient, qkv, kept):
 def test_draws_are_those_of_torch(kernels, temperature, seed):
     rng = rng_of(seed)
     vocabulary = int(rng.integers(1, 300))
-    sampler = sampling.Sampler(temperature, 1.0, vocabulary, torch.device("cpu"))
+    sampler = sampling.Sampler(GenerationSettings(temperature=temperature), vocabulary, torch.device("cpu"))
     logits = numbers(rng, 400, vocabulary, scale=10 ** rng.uniform(-2, 1))
     logits[rng.random(logits.shape) < 0.1] = -torch.inf
     logits[:, int(rng.integers(vocabulary))] = 0.0

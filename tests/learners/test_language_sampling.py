@@ -11,10 +11,11 @@ from crossfeed.learners.language.sampling import (  # noqa: E402
     _IN_CACHE,
     Sampler,
     gumbel,
-    nucleus,
     position_keys,
     vocabulary_bits,
 )
+from crossfeed.learners.language.settings import GenerationSettings  # noqa: E402
+from crossfeed.learners.language.truncation import nucleus  # noqa: E402
 
 CPU = torch.device("cpu")
 UNLIKELY = 1e-6
@@ -46,7 +47,7 @@ def test_draws_follow_the_softmax(seed, temperature):
     vocabulary, items, positions = 200, 2000, 20
     logits = torch.tensor(np.random.default_rng(seed).normal(size=vocabulary) * 2, dtype=torch.float32)
     words = position_keys(keys_of(seed, items), positions)
-    sampler = Sampler(temperature, 1.0, vocabulary, CPU)
+    sampler = Sampler(GenerationSettings(temperature=temperature), vocabulary, CPU)
     drawn = [sampler.draw(logits.expand(items, -1), words[:, t]).numpy() for t in range(positions)]
     counts = np.bincount(np.concatenate(drawn), minlength=vocabulary)
     assert chi_square(counts, (logits.double() / temperature).softmax(0).numpy()) > UNLIKELY
@@ -120,16 +121,20 @@ def test_top_p_keeps_the_smallest_sufficient_set(seed):
 def test_temperature_zero_is_the_likeliest():
     logits = torch.randn(5, 40, generator=torch.Generator().manual_seed(0))
     words = position_keys(keys_of(0, 5), 1)[:, 0]
-    assert torch.equal(Sampler(0.0, 1.0, 40, CPU).draw(logits, words), logits.argmax(1))
+    assert torch.equal(Sampler(GenerationSettings(temperature=0.0), 40, CPU).draw(logits, words), logits.argmax(1))
 
 
-@pytest.mark.parametrize("top_p", [1.0, 0.7])
-def test_rows_are_drawn_alike_alone_and_together(top_p):
+@pytest.mark.parametrize("how", [{}, {"top_p": 0.7}, {"top_k": 9}, {"min_p": 0.1}, {"repetition_penalty": 2.0}])
+def test_rows_are_drawn_alike_alone_and_together(how):
     rows, vocabulary = 150, 1024
     seed = int(np.random.default_rng().integers(2**31))
     logits = 3 * torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(seed))
     words = position_keys(np.arange(seed, seed + rows, dtype=np.uint64), 1)[:, 0]
-    sampler = Sampler(0.9, top_p, vocabulary, torch.device("cpu"))
+    sampler = Sampler(GenerationSettings(temperature=0.9, **how), vocabulary, torch.device("cpu"))
     assert rows * vocabulary > 2 * _IN_CACHE, "several pieces"
-    alone = [int(sampler.draw(one[None], word[None])) for one, word in zip(logits, words, strict=True)]
-    assert sampler.draw(logits, words).tolist() == alone
+    prompts = [np.arange(row, row + 9) for row in range(rows)]
+    alone = [
+        int(sampler.draw(one[None], word[None], sampler.seen([prompt])))
+        for one, word, prompt in zip(logits, words, prompts, strict=True)
+    ]
+    assert sampler.draw(logits, words, sampler.seen(prompts)).tolist() == alone

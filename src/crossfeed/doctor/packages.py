@@ -13,6 +13,7 @@ __all__ = ["FOR", "Extra", "extras", "versions"]
 FOR: Final = {
     "": "theory, linear models, reports",
     "lm": "language models, such as the quickstart",
+    "adapters": "low-rank adapters of language models",
     "images": "image generators",
     "density": "mixtures of Gaussians",
     "pool": "near-duplicates in a pool, rankings by BM25",

@@ -20,6 +20,7 @@ from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput, StoreError
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import state_scope_of, with_coordinates
+from crossfeed.settings import LearnerSettings
 
 __all__ = ["Evaluator", "Score", "evaluate_checkpoints"]
 
@@ -139,12 +140,18 @@ def _evaluate_all(experiment: Experiment, store: Store, evaluator: Evaluator, pr
     with progress.stage("evaluate", total=len(kept) * len(names), detail="checkpoints") as advance:
         for scope, generation in kept:
             for name in names:
-                _evaluate_one(store, scope, generation, name, evaluator, progress)
+                _evaluate_one(experiment.learner, store, scope, generation, name, evaluator, progress)
                 advance(1)
 
 
 def _evaluate_one(
-    store: Store, scope: str, generation: int, entity: str, evaluator: Evaluator, progress: Progress
+    settings: LearnerSettings,
+    store: Store,
+    scope: str,
+    generation: int,
+    entity: str,
+    evaluator: Evaluator,
+    progress: Progress,
 ) -> None:
     """Evaluate one checkpoint on the tasks that have no numbers yet, and keep the numbers."""
     table = _SCHEMA.empty_table()
@@ -155,7 +162,9 @@ def _evaluate_one(
     missing = [task for task in evaluator.tasks if task not in set(known.to_pylist())]
     if not missing:
         return
-    (scores,) = store.read_states(scope, generation, [entity], lambda folder: evaluator.evaluate(folder, missing))
+    (scores,) = store.read_states(
+        scope, generation, [entity], lambda folder: _evaluated(settings, folder, evaluator, missing)
+    )
     rows = [asdict(s) | {"generation": generation, "model": entity, "options": evaluator.options} for s in scores]
     old = pc.and_(own, pc.is_in(table.column("task"), pa.array(missing, pa.string())))
     table = pa.concat_tables([table.filter(pc.invert(old)), pa.Table.from_pylist(rows, schema=_SCHEMA)])
@@ -164,6 +173,11 @@ def _evaluate_one(
     progress.log(f"{scope} t={generation} {entity}: {summary}")
     for task, warning in {s.task: s.warning for s in scores if s.warning}.items():
         progress.log(f"  warning on {task}: {warning}")
+
+
+def _evaluated(settings: LearnerSettings, checkpoint: Path, evaluator: Evaluator, tasks: Sequence[str]) -> list[Score]:
+    with settings.standalone(checkpoint) as folder:
+        return evaluator.evaluate(folder, tasks)
 
 
 def _collect(experiment: Experiment, store: Store) -> pa.Table:

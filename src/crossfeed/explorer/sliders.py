@@ -250,7 +250,9 @@ def _locked(experiment: Experiment) -> dict[str, str]:
         locked["entities"] = "entities differ in their weights or shares, and more of them cannot be made up"
     eco = experiment.ecosystem
     if any(_has_own_world(owner) for owner in owners):
-        locked["entities"] = "entities read, train or are asked in ways of their own, and more of them cannot be made up"
+        locked["entities"] = (
+            "entities read, train or are asked in ways of their own, and more of them cannot be made up"
+        )
     if eco.network is not None:
         locked["share"] = "a network says who reads whom, so that shares of the pool have no meaning"
         if not isinstance(eco.reads, dict) or "graph" not in eco.reads:

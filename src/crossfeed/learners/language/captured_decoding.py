@@ -33,7 +33,7 @@ class CapturedDecoder:
     """
 
     def __init__(self, model: CausalModel, request: CompletionRequest) -> None:
-        prompts = request.prompts
+        prompts = self._prompts = request.prompts
         self._model = model
         self._device = model.device.torch_device
         self._settings = request.settings
@@ -75,7 +75,8 @@ class CapturedDecoder:
         """Return ``(rows, max_new_tokens)`` tokens; those after the first end of text are arbitrary."""
         with self._model.device.autocast():  # one for all tokens: weights are converted once
             logits = self._forward(self._prompt, self._seen, (self._seen.cumsum(dim=1) - 1).clamp_(min=0))
-            self._sampler = Sampler(self._settings.temperature, self._settings.top_p, logits.shape[-1], self._device)
+            self._sampler = Sampler(self._settings, logits.shape[-1], self._device)
+            self._repeated = self._sampler.seen(self._prompts)
             self._draw(logits)
             step: Replay | None = None
             for number in range(1, self._longest):
@@ -109,7 +110,7 @@ class CapturedDecoder:
         self._draw(logits)
 
     def _draw(self, logits: Tensor) -> None:
-        token = self._sampler.draw(logits, self._words.index_select(1, self._step)[:, 0])
+        token = self._sampler.draw(logits, self._words.index_select(1, self._step)[:, 0], self._repeated)
         self._tokens.index_copy_(1, self._step, token[:, None])
         self._going &= ~(token[:, None] == self._ends).any(dim=1)
 
@@ -124,6 +125,7 @@ class CapturedDecoder:
             layer.batch_select_indices(kept)
         self._rows, self._words, self._tokens = self._rows[kept], self._words[kept], self._tokens[kept]
         self._going, self._lengths, self._visible = self._going[kept], self._lengths[kept], self._visible[kept]
+        self._repeated = None if self._repeated is None else self._repeated[kept]
         return True
 
     def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:

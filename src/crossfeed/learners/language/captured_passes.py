@@ -61,8 +61,8 @@ class CapturedPasses:
         self._module, self._autocast = module, device.autocast
         self._device = device.torch_device
         self._graphs = graphs
-        self._parameters = list(module.parameters())
-        self._size = float(sum(parameter.numel() for parameter in self._parameters))
+        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._size = float(sum(parameter.numel() for parameter in module.parameters()))
         self._gradients: list[Tensor] = []
         self._captured: dict[tuple[Kind, int, int], _CapturedPass | None] = {}
         # A layer that is dropped at random would be dropped always, or never, once it is captured.

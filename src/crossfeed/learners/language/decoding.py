@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from crossfeed.learners.language.beams import BeamDecoder
+from crossfeed.learners.language.cached_rows import CachedRows
 from crossfeed.learners.language.captured_decoding import CapturedDecoder
 from crossfeed.learners.language.handwritten.decoding import HandwrittenDecoder
 from crossfeed.learners.language.handwritten.model import HandwrittenModel
 from crossfeed.learners.language.model import CausalModel
 from crossfeed.learners.language.request import CompletionRequest
 from crossfeed.learners.language.sampling import Sampler, position_keys
-from crossfeed.learners.language.tokens import Ids, left_padded
+from crossfeed.learners.language.tokens import Ids
 
 __all__ = ["Completion", "complete"]
 
@@ -55,7 +54,8 @@ def complete(model: CausalModel, request: CompletionRequest, advance: Callable[[
     Returns:
         One completion for each prompt, in their order.
     """
-    prompts, size = request.prompts, request.settings.batch_size
+    prompts, settings = request.prompts, request.settings
+    size = max(1, settings.batch_size // settings.beams)
     order = sorted(range(len(prompts)), key=lambda item: (-len(prompts[item]), item))
     completions: dict[int, Completion] = {}
     for first in range(0, len(order), size):
@@ -69,6 +69,8 @@ def complete(model: CausalModel, request: CompletionRequest, advance: Callable[[
 
 def _tokens(model: CausalModel, request: CompletionRequest) -> Ids:
     """Return one batch's new tokens; those after the first end of text are arbitrary."""
+    if request.settings.beams > 1:
+        return BeamDecoder(model, request).run()
     if model.handwritten is not None:
         return _by_hand(model.handwritten, request, model.device.torch_device)
     decoder = CapturedDecoder if CapturedDecoder.supports(model) else _Decoder
@@ -76,8 +78,7 @@ def _tokens(model: CausalModel, request: CompletionRequest) -> Ids:
 
 
 def _by_hand(model: HandwrittenModel, request: CompletionRequest, device: torch.device) -> Ids:
-    settings, n = request.settings, len(request.prompts)
-    sampler = Sampler(settings.temperature, settings.top_p, model.vocabulary, device)
+    n, sampler = len(request.prompts), Sampler(request.settings, model.vocabulary, device)
     pieces = (range(first, min(first + _BY_HAND, n)) for first in range(0, n, _BY_HAND))
     weights = model.decoding_weights()
     decoders = (HandwrittenDecoder(model.decoding, weights, request.rows(piece), sampler) for piece in pieces)
@@ -94,29 +95,23 @@ class _Decoder:
     """The decoding of one batch: rows padded on the left, fewer as texts end."""
 
     def __init__(self, model: CausalModel, request: CompletionRequest) -> None:
-        prompts = request.prompts
-        self._model = model
-        self._device = model.device.torch_device
-        self._settings = request.settings
+        prompts, device = request.prompts, model.device.torch_device
+        self._model, self._request = model, request
         self._longest = request.settings.max_new_tokens
-        ids, mask = left_padded(prompts, request.pad)
-        self._width = ids.shape[1]
-        self._prompt = ids.to(self._device)
-        self._mask = functional.pad(mask, (0, self._longest), value=1).to(self._device)  # new tokens are seen
-        self._lengths = self._mask.sum(dim=1, keepdim=True) - self._longest
-        self._words = position_keys(request.keys, self._longest).to(self._device)
-        self._ends = torch.tensor(sorted(request.ends), device=self._device)
-        self._rows = torch.arange(len(prompts), device=self._device)
-        self._going = torch.ones(len(prompts), dtype=torch.bool, device=self._device)
-        self._tokens = torch.full((len(prompts), self._longest), min(request.ends), device=self._device)
-        self._cache = _cache(model.module.config, self._width + self._longest)
+        self._cached = CachedRows(model, request)
+        self._words = position_keys(request.keys, self._longest).to(device)
+        self._ends = torch.tensor(sorted(request.ends), device=device)
+        self._rows = torch.arange(len(prompts), device=device)
+        self._going = torch.ones(len(prompts), dtype=torch.bool, device=device)
+        self._tokens = torch.full((len(prompts), self._longest), min(request.ends), device=device)
 
     def run(self) -> Ids:
         """Return ``(rows, max_new_tokens)`` tokens; those after the first end of text are arbitrary."""
-        logits = self._first()
-        sampler = Sampler(self._settings.temperature, self._settings.top_p, logits.shape[-1], self._device)
+        logits = self._cached.first()
+        sampler = Sampler(self._request.settings, logits.shape[-1], self._model.device.torch_device)
+        self._seen = sampler.seen(self._request.prompts)
         for position in range(self._longest):
-            token = sampler.draw(logits, self._words[:, position])
+            token = sampler.draw(logits, self._words[:, position], self._seen)
             self._tokens[self._rows, position] = token
             self._going &= ~torch.isin(token, self._ends)
             if position + 1 == self._longest:
@@ -125,7 +120,7 @@ class _Decoder:
                 token = self._shrink(token)
             if not len(token):
                 break
-            logits = self._next(token, position)
+            logits = self._cached.next(token)
         return self._tokens.cpu().numpy()
 
     def _checks(self, position: int) -> bool:
@@ -137,87 +132,7 @@ class _Decoder:
         if going > _WORTH_SHRINKING * len(self._going):
             return token
         kept = self._going.nonzero()[:, 0]
-        self._cache.batch_select_indices(kept)
-        self._mask, self._lengths = self._mask[kept], self._lengths[kept]
+        self._cached.select(kept)
         self._words, self._rows, self._going = self._words[kept], self._rows[kept], self._going[kept]
+        self._seen = None if self._seen is None else self._seen[kept]
         return token[kept]
-
-    def _first(self) -> Tensor:
-        mask = self._mask[:, : self._width]
-        return self._forward(self._prompt, mask, (mask.cumsum(dim=1) - 1).clamp_(min=0))
-
-    def _next(self, token: Tensor, position: int) -> Tensor:
-        mask = self._mask[:, : self._width + position + 1]
-        return self._forward(token[:, None], mask, self._lengths + position)
-
-    def _forward(self, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Tensor:
-        positions: dict[str, Any] = {"position_ids": position_ids} if self._model.takes_positions else {}
-        with self._model.device.autocast():
-            output = self._model.module(
-                input_ids=ids,
-                attention_mask=mask,
-                use_cache=True,
-                logits_to_keep=1,
-                **{self._model.cache_name: self._cache},
-                **positions,
-            )
-        logits: Tensor = output.logits[:, -1]
-        return logits
-
-
-def _cache(config: Any, capacity: int) -> Cache:
-    """Return a cache for a model; layers of full attention write into memory allocated beforehand."""
-    cache = DynamicCache(config=config)
-    cache.layers = [_PreallocatedLayer(capacity) if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
-
-
-class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc, unused-ignore]
-    """Keys and values in one block from the start: growing by concatenation copies everything at every token."""
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self._capacity = capacity
-        self._blocks: tuple[Tensor, Tensor] | None = None
-        self._used = 0
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Append keys and values, and return all so far.
-
-        Args:
-            key_states: ``(rows, heads, tokens, width)`` new keys.
-            value_states: The new values.
-            *args: Ignored.
-            **kwargs: Ignored.
-        """
-        if self._blocks is None:
-            self.lazy_initialization(key_states, value_states)
-            self._blocks = (self._block(key_states), self._block(value_states))
-        start, self._used = self._used, self._used + key_states.shape[-2]
-        for block, new in zip(self._blocks, (key_states, value_states), strict=True):
-            block[:, :, start : self._used] = new
-        self._show()
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows.
-
-        Args:
-            indices: ``(kept,)`` rows.
-        """
-        if self._blocks is not None:
-            keys, values = self._blocks
-            self._blocks = (self._kept(keys, indices), self._kept(values, indices))
-            self._show()
-
-    def _show(self) -> None:
-        if self._blocks is not None:
-            self.keys, self.values = (block[:, :, : self._used] for block in self._blocks)
-
-    def _block(self, like: Tensor) -> Tensor:
-        return like.new_empty((*like.shape[:2], self._capacity, like.shape[-1]))
-
-    def _kept(self, block: Tensor, indices: Tensor) -> Tensor:
-        kept = block.new_empty((len(indices), *block.shape[1:]))
-        kept[:, :, : self._used] = block[:, :, : self._used].index_select(0, indices)
-        return kept

@@ -9,13 +9,24 @@ import numpy as np
 import pyarrow as pa
 
 from crossfeed.learners.language.settings import LanguageSettings
-from crossfeed.learners.language.tokens import Example, ItemTokenizer
+from crossfeed.learners.language.tokens import Example, ItemTokenizer, text_column
 from crossfeed.protocols import Task
 
-__all__ = ["notes_on_items"]
+__all__ = ["notes_on_items", "texts_of"]
 
 _LOOKED_AT: Final = 20_000
 """Items of a split that are looked at, evenly spaced if there are more."""
+
+
+def texts_of(task: Task) -> list[str]:
+    """Return the texts of a task's training and test items, as far as they are text.
+
+    Args:
+        task: The task.
+    """
+    tables = (task.train, task.test)
+    columns = [(text_column(table, "prompt"), text_column(table, "completion")) for table in tables]
+    return [prompt + completion for pair in columns for prompt, completion in zip(*pair, strict=True)]
 
 
 def notes_on_items(tokenizer: ItemTokenizer, task: Task, settings: LanguageSettings) -> Iterator[str]:

@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crossfeed.errors import Diverged
+from crossfeed.learners.language.adapters import check_installed
 from crossfeed.learners.language.decoding import complete
 from crossfeed.learners.language.embedding import Embedder
 from crossfeed.learners.language.fingerprints import identified
-from crossfeed.learners.language.item_notes import notes_on_items
+from crossfeed.learners.language.item_notes import notes_on_items, texts_of
 from crossfeed.learners.language.model import CausalModel, LanguageState
 from crossfeed.learners.language.model_folder import check_tokenizer, notes_on_texts
 from crossfeed.learners.language.pretrained import read_model, read_tokenizer
@@ -57,6 +58,8 @@ class LanguageLearner:
         self._settings = settings
         self._context = context
         self._device = open_device(settings.device, settings.precision, settings.threads)
+        if settings.adapter is not None:
+            check_installed()
         self._embedder = Embedder(settings.embedder, self._device)
 
     def examples_read(self, n: int, generation: int, entity: int) -> int:
@@ -96,12 +99,14 @@ class LanguageLearner:
 
         Raises:
             DataUnavailable: The base cannot be reached or read.
-            InvalidInput: The base cannot be pretrained, cannot read as many tokens as the settings request, or its
-                tokenizer does not fit it.
+            InvalidInput: The base cannot be pretrained, cannot read as many tokens as the settings request, has no
+                layer of an adapter's target, or its tokenizer does not fit it.
             StoreMismatch: The base or the sentence encoder is not the one that the run was begun with.
         """
         self._check_inputs()
-        return [LanguageState(self._read_weights(*self._base))] * len(entities)
+        adapters = self._model.adapters
+        weights = self._read_weights(*self._base) if adapters is None else adapters.initial(self._context.seed)
+        return [LanguageState(weights)] * len(entities)
 
     def anew(self, entities: Sequence[int], keys: Sequence[int]) -> list[LanguageState]:
         """Return a new base from scratch for each entity, pretrained as the common one is and kept in the cache.
@@ -219,13 +224,16 @@ class LanguageLearner:
         return [self._embedder.embed(text_column(items, "completion")) for items in tables]
 
     def save(self, state: LanguageState, folder: Path) -> None:
-        """Write a checkpoint of transformers, with its tokenizer, and the optimizer's moments if there are any.
+        """Write a checkpoint of transformers, or an adapter of peft, with its tokenizer and any optimizer's moments.
 
         Args:
             state: A state.
             folder: An existing empty folder.
         """
-        self._model.save(state.weights, folder)
+        if self._model.adapters is None:
+            self._model.save(state.weights, folder)
+        else:
+            self._model.adapters.save(state.weights, *self._base, folder)
         with quiet():
             self._tokenizer.tokenizer.save_pretrained(folder)
         if state.optimizer:
@@ -240,8 +248,9 @@ class LanguageLearner:
         Raises:
             DataUnavailable: It cannot be read.
         """
-        path = folder / _OPTIMIZER
-        return LanguageState(self._read_weights(str(folder), None), load_file(path) if path.exists() else {})
+        path, adapters = folder / _OPTIMIZER, self._model.adapters
+        weights = self._read_weights(str(folder), None) if adapters is None else adapters.load(folder)
+        return LanguageState(weights, load_file(path) if path.exists() else {})
 
     def describe(self) -> dict[str, str]:
         """Return device, precision and threads, and on a CPU ``compiled: yes`` if there is a compiler for small models.
@@ -319,7 +328,7 @@ class LanguageLearner:
             )
         else:
             journal.identify(settings.models())
-            texts = [text for task in tasks for text in _texts(task)]
+            texts = [text for task in tasks for text in texts_of(task)]
             check_tokenizer(name, tokenizer.tokenizer, self._model.module.get_input_embeddings().num_embeddings, texts)
             notes = (f"{name}: {sentence}" for sentence in notes_on_texts(tokenizer.tokenizer, texts))
             journal.note(f"texts {self._base} {[task.content for task in tasks]}", notes)
@@ -340,7 +349,7 @@ class LanguageLearner:
     @cached_property
     def _model(self) -> CausalModel:
         module = read_model(*self._base, self._device, self._settings.context_length)
-        return CausalModel(module, self._device)
+        return CausalModel(module, self._device, self._settings.adapter)
 
     def _read_weights(self, name: str, revision: str | None) -> dict[str, Tensor]:
         module = read_model(name, revision, self._device, self._settings.context_length)
@@ -353,10 +362,3 @@ class LanguageLearner:
         more = getattr(self._model.module.generation_config, "eos_token_id", None)
         listed = more if isinstance(more, list) else [more]
         return frozenset([self._tokenizer.eos, *(int(token) for token in listed if token is not None)])
-
-
-def _texts(task: Task) -> list[str]:
-    """Return the texts of a task's training and test items, as far as they are text."""
-    tables = (task.train, task.test)
-    columns = [(text_column(table, "prompt"), text_column(table, "completion")) for table in tables]
-    return [prompt + completion for pair in columns for prompt, completion in zip(*pair, strict=True)]

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crossfeed.learners.language.adapter_settings import AdapterSettings
+from crossfeed.learners.language.adapters import Adapters
 from crossfeed.learners.language.captured_passes import CapturedPasses
 from crossfeed.learners.language.handwritten.model import verified_handwritten
 from crossfeed.learners.language.tokens import Batch
@@ -29,7 +31,7 @@ class LanguageState:
     """One entity's parameters, in host memory; never changed in place.
 
     Attributes:
-        weights: Parameters by name, tied ones once.
+        weights: Parameters by name, tied ones once; of a model with adapters those of the adapter alone.
         optimizer: AdamW's moments, ``exp_avg.<parameter>`` and ``exp_avg_sq.<parameter>``, and ``step``; empty
             unless they are carried over.
     """
@@ -44,17 +46,22 @@ class CausalModel(WorkingModel):
     Args:
         module: The model, in fp32.
         device: The device that it is moved to.
+        adapter: The adapter that is trained; None trains all parameters.
 
     Attributes:
+        adapters: Room for an adapter, or None.
         takes_positions: True if its forward pass takes positions.
         cache_name: The name of the key-value cache in its forward pass; transformers renamed it.
         handwritten: Its handwritten twin, or None; where there is one, the module itself is not called.
     """
 
-    def __init__(self, module: Any, device: Device) -> None:
+    def __init__(self, module: Any, device: Device, adapter: AdapterSettings | None = None) -> None:
         super().__init__(module, device)
         dtype = torch.bfloat16 if device.bf16 else torch.float32
         self.handwritten = verified_handwritten(self.module, dtype) if device.on_host else None
+        self.adapters = None if adapter is None else Adapters(self.module, adapter)
+        if self.adapters is not None and self.handwritten is not None:
+            self.handwritten = self.handwritten.adapted(self.adapters)
         self._read: Tensor | None = None
         head = module.get_output_embeddings()
         self._hooked = isinstance(head, nn.Module)
@@ -64,6 +71,10 @@ class CausalModel(WorkingModel):
         self.takes_positions = "position_ids" in taken
         # Transformers 5.24 gave it the shorter name, and warns of the older one.
         self.cache_name = "cache" if "cache" in taken else "past_key_values"
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that are trained, by name: all of them (tied ones once), or those of the adapter."""
+        return super().parameters() if self.adapters is None else self.adapters.parameters()
 
     @contextmanager
     def training(self) -> Iterator[dict[str, nn.Parameter]]:

@@ -16,6 +16,7 @@ The likeliest winners have small w, where fp32 is finest: G reaches 22. w is kep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -24,9 +25,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossfeed.keys import item_keys
+from crossfeed.learners.language.settings import GenerationSettings
+from crossfeed.learners.language.tokens import Ids
+from crossfeed.learners.language.truncation import penalised, tokens_seen, truncated
 from crossfeed.learners.neural.compiled.kernels import kernels
 
-__all__ = ["Sampler", "gumbel", "nucleus", "position_keys", "vocabulary_bits"]
+__all__ = ["Sampler", "gumbel", "position_keys", "vocabulary_bits"]
 
 _M1: Final = 0x7FEB352D
 _M2: Final = 0x846CA68B - (1 << 32)
@@ -79,62 +83,58 @@ def gumbel(words: Tensor, vocabulary: Tensor) -> Tensor:
     return w.neg_().log1p_().neg_().log_().neg_()
 
 
-def nucleus(logits: Tensor, top_p: float) -> Tensor:
-    """Set logits outside the smallest set of tokens that has probability `top_p` to minus infinity.
-
-    Args:
-        logits: ``(n, V)``.
-        top_p: The probability, in (0, 1].
-
-    Returns:
-        ``(n, V)`` logits.
-
-    Source: nucleus sampling, Holtzman et al. (2020).
-    """
-    ordered, places = logits.sort(dim=-1, descending=True, stable=True)
-    probs = ordered.softmax(dim=-1)
-    ordered = ordered.masked_fill(probs.cumsum(dim=-1) - probs >= top_p, -torch.inf)
-    return torch.empty_like(logits).scatter_(-1, places, ordered)
-
-
 class Sampler:
     """Draws the next token of every row; compiled on a CPU, where nothing is truncated and there is a compiler.
 
     Args:
-        temperature: Logits are divided by it; 0 takes the likeliest token.
-        top_p: See `nucleus`.
+        settings: How tokens are sampled.
         vocabulary: Size of the vocabulary (V).
         device: Device of the logits.
     """
 
-    def __init__(self, temperature: float, top_p: float, vocabulary: int, device: torch.device) -> None:
-        self._temperature = temperature
-        self._top_p = top_p
+    def __init__(self, settings: GenerationSettings, vocabulary: int, device: torch.device) -> None:
+        self._settings, self._device = settings, device
         self._bits = vocabulary_bits(vocabulary, device)
         self._rows = max(1, _IN_CACHE // vocabulary) if device.type == "cpu" else None
-        self._compiled = kernels() if device.type == "cpu" and temperature > 0.0 and top_p == 1.0 else None
+        self._compiled = kernels() if device.type == "cpu" and settings.draws_from_all else None
 
-    def draw(self, logits: Tensor, words: Tensor) -> Tensor:
+    def seen(self, prompts: Sequence[Ids]) -> Tensor | None:
+        """Return ``(n, V)`` the tokens that prompts hold; None if repeated tokens are not penalised.
+
+        Args:
+            prompts: Token ids of each prompt.
+        """
+        if self._settings.repetition_penalty == 1.0:
+            return None
+        return tokens_seen(prompts, len(self._bits), self._device)
+
+    def draw(self, logits: Tensor, words: Tensor, seen: Tensor | None = None) -> Tensor:
         """Draw ``(n,)`` tokens.
 
         Args:
             logits: ``(n, V)``.
             words: ``(n, 2)`` from `position_keys`.
+            seen: From `seen`; the tokens that are drawn are added to it.
         """
+        logits = logits.float()
+        if seen is None:
+            return self._drawn(logits, words)
+        token = self._drawn(penalised(logits, seen, self._settings.repetition_penalty), words)
+        seen.scatter_(1, token[:, None], True)
+        return token
+
+    def _drawn(self, logits: Tensor, words: Tensor) -> Tensor:
         if self._compiled is not None:
-            return self._compiled.draw(logits.float().contiguous(), words, self._bits, self._temperature)
+            return self._compiled.draw(logits.contiguous(), words, self._bits, self._settings.temperature)
         if self._rows is None or len(logits) <= self._rows:
             return self._draw(logits, words)
         pieces = [slice(first, first + self._rows) for first in range(0, len(logits), self._rows)]
         return torch.cat([self._draw(logits[piece], words[piece]) for piece in pieces])
 
     def _draw(self, logits: Tensor, words: Tensor) -> Tensor:
-        logits = logits.float()
-        if self._temperature == 0.0:
+        if self._settings.temperature == 0.0:
             return _likeliest(logits)
-        logits = logits / self._temperature
-        if self._top_p < 1.0:
-            logits = nucleus(logits, self._top_p)
+        logits = truncated(logits / self._settings.temperature, self._settings)
         return _likeliest(gumbel(words, self._bits).add_(logits))
 
 

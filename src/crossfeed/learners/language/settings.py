@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,6 +13,7 @@ import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from crossfeed.errors import MissingDependency
+from crossfeed.learners.language.adapter_settings import AdapterSettings
 from crossfeed.learners.language.fingerprints import embedder_place, identified
 from crossfeed.learners.neural.openmp import spin_briefly
 from crossfeed.learners.neural.settings import Betas, check_free_fields
@@ -29,6 +31,7 @@ __all__ = [
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _EXAMINER = "crossfeed.learners.language.examination:examine"
+_WHOLE_MODEL = "crossfeed.learners.language.merging:whole_model"
 _PILOT_STEPS = 4
 _OWN_KEYS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -147,11 +150,17 @@ class TrainingSettings(Frozen):
 
 
 class GenerationSettings(Frozen):
-    """Sampling of completions.
+    """Sampling of completions: as transformers does, with noise that belongs to an item's key.
 
     Attributes:
         temperature: Logits are divided by it; 0 takes the likeliest token.
         top_p: Sample from the smallest set of tokens with at least this probability.
+        top_k: Sample from this many of the likeliest tokens; None samples from all.
+        min_p: Sample from tokens with at least this share of the likeliest one's probability.
+        repetition_penalty: Logits of tokens that prompt or completion hold already are divided by it, negative ones
+            multiplied (log-probabilities in beam search); 1 leaves them as they are.
+        beams: Beams of a search for the likeliest completion, by mean log-probability of its tokens. Above 1 nothing
+            is drawn at random.
         max_new_tokens: Longest completion.
         max_prompt_tokens: Of longer prompts the last tokens are read.
         batch_size: Prompts completed at once; a result depends on it only where rounding decides a near-tie.
@@ -161,9 +170,30 @@ class GenerationSettings(Frozen):
 
     temperature: NonNegative = 1.0
     top_p: Annotated[Number, Field(gt=0.0, le=1.0)] = 1.0
+    top_k: Count | None = None
+    min_p: Share = 0.0
+    repetition_penalty: Rate = 1.0
+    beams: Count = 1
     max_new_tokens: Count = 64
     max_prompt_tokens: Count = 256
     batch_size: Count = 64
+
+    @model_validator(mode="after")
+    def _beams_draw_nothing(self) -> GenerationSettings:
+        idle = [
+            name for name in ("top_p", "top_k", "min_p") if getattr(self, name) != type(self).model_fields[name].default
+        ]
+        idle += ["temperature"] if self.temperature not in (0.0, 1.0) else []
+        if self.beams > 1 and idle:
+            raise ValueError(
+                f"`beams` draws nothing, so that {' and '.join(idle)} would do nothing; leave one of them out"
+            )
+        return self
+
+    @property
+    def draws_from_all(self) -> bool:
+        """True if tokens are drawn, and from all of the vocabulary."""
+        return self.temperature > 0.0 and self.top_p == 1.0 and self.top_k is None and self.min_p == 0.0
 
 
 class EvaluationSettings(Frozen):
@@ -183,6 +213,7 @@ class LanguageSettings(LearnerSettings):
 
     Attributes:
         base: The model that all entities start from.
+        adapter: What of a model is trained: a low-rank adapter; None trains all of it.
         training: Training of a state.
         generation: Sampling of completions.
         evaluation: Scoring of items.
@@ -207,6 +238,7 @@ class LanguageSettings(LearnerSettings):
 
     kind: Literal["language"] = "language"
     base: BaseSettings
+    adapter: AdapterSettings | None = None
     training: TrainingSettings = TrainingSettings()
     generation: GenerationSettings = GenerationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -236,8 +268,9 @@ class LanguageSettings(LearnerSettings):
 
     def start_identity(self) -> Any:
         """Return the fields that affect generation 0: neither later steps, nor sampling or embedding."""
-        sampling = ("generation.temperature", "generation.top_p")
-        return identity(self, without=("embedder", "training.steps", *sampling))
+        sampling = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "beams")
+        without = ("embedder", "training.steps", *(f"generation.{name}" for name in sampling))
+        return identity(self, without=without)
 
     def workers(self, cores: int) -> tuple[int, int]:
         """Return one process for each accelerator that `device` allows, or for each set of threads.
@@ -274,6 +307,15 @@ class LanguageSettings(LearnerSettings):
             raise MissingDependency(cls.missing.format(kind="language", package=error.name)) from error
         return examined
 
+    def standalone(self, checkpoint: Path) -> AbstractContextManager[Path]:
+        """Return a context with the folder of a whole model: an adapter is merged into its base for a while.
+
+        Args:
+            checkpoint: A run's checkpoint of one entity.
+        """
+        whole: AbstractContextManager[Path] = resolve_name(_WHOLE_MODEL)(checkpoint)
+        return whole
+
     def models(self) -> list[OutsideModel]:
         """Return the base, if it is not made here, and the sentence encoder, as far as they can be had now."""
         base = self.base
@@ -283,8 +325,8 @@ class LanguageSettings(LearnerSettings):
 
     @property
     def restarts(self) -> bool:
-        """True if its base is made from scratch, so that others can be made like it."""
-        return self.base.scratch is not None
+        """True if whole models begin from a base that is made from scratch, so that others can be made like it."""
+        return self.base.scratch is not None and self.adapter is None
 
     def pilot(self, initial_n: int, n: int) -> Pilot:
         """Return the same models after a few steps of training, from a base after a few steps of its own.

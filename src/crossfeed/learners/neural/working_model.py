@@ -47,7 +47,7 @@ class WorkingModel:
         if self._loaded is weights:
             return
         with torch.no_grad():
-            for name, parameter in self.module.named_parameters():
+            for name, parameter in self.parameters().items():
                 parameter.copy_(weights[name], non_blocking=True)
         self._loaded = weights
 

@@ -41,6 +41,7 @@ class HandwrittenDecoder:
         # One row for each prompt that goes on.
         self._rows = torch.arange(len(prompts))
         self._words = position_keys(request.keys, self._longest)
+        self._seen = sampler.seen(prompts)
         self._positions = torch.tensor([len(prompt) - 1 for prompt in prompts])
         self._token = torch.tensor([int(prompt[-1]) for prompt in prompts])
         capacity = int(self._positions.max()) + self._longest
@@ -54,7 +55,7 @@ class HandwrittenDecoder:
         for number in range(self._longest):
             rotations = self._rotations[self._positions]
             logits = self._passes.next_logits(self._weights, self._token, rotations, self._cache)
-            self._token = self._sampler.draw(logits, self._words[:, number])
+            self._token = self._sampler.draw(logits, self._words[:, number], self._seen)
             self._completed[self._rows, number] = self._token
             self._positions += 1
             self._leave(torch.isin(self._token, self._ends))
@@ -75,8 +76,10 @@ class HandwrittenDecoder:
         holes, movers = ended[:left].nonzero()[:, 0], left + (~ended[left:]).nonzero()[:, 0]
         if left == len(ended):
             return
-        for block in (self._rows, self._words, self._positions, self._token):
+        seen = [] if self._seen is None else [self._seen]
+        for block in (self._rows, self._words, self._positions, self._token, *seen):
             block[holes] = block[movers]
+        self._seen = None if self._seen is None else self._seen[:left]
         self._rows, self._words = self._rows[:left], self._words[:left]
         self._positions, self._token = self._positions[:left], self._token[:left]
         self._cache.keep(holes, movers, left)

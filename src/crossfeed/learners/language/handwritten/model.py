@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crossfeed.learners.language.adapters import Adapters
 from crossfeed.learners.language.handwritten.compiled_ops import CompiledOps
 from crossfeed.learners.language.handwritten.config import handwritten_config
 from crossfeed.learners.language.handwritten.forward_backward import Passes
@@ -35,10 +36,27 @@ class HandwrittenModel:
         passes: The model's passes.
         decoding: Those for generation, in fp32: a token's products are too small to gain by bf16.
         parameters: The module's parameters by name; they may change between calls.
+        adapters: Adapters of the parameters, which are then the ones that get gradients; None if there are none.
     """
 
-    def __init__(self, passes: Passes, decoding: Passes, parameters: Mapping[str, nn.Parameter]) -> None:
-        self.passes, self.decoding, self._parameters = passes, decoding, parameters
+    def __init__(
+        self,
+        passes: Passes,
+        decoding: Passes,
+        parameters: Mapping[str, nn.Parameter],
+        adapters: Adapters | None = None,
+    ) -> None:
+        self.passes, self.decoding, self._parameters, self._adapters = passes, decoding, parameters, adapters
+
+    def adapted(self, adapters: Adapters) -> HandwrittenModel | None:
+        """Return the same model with adapters; None if they have dropout, which is not handwritten.
+
+        Args:
+            adapters: Adapters of the module's parameters.
+        """
+        if adapters.dropout:
+            return None
+        return HandwrittenModel(self.passes, self.decoding, self._parameters, adapters)
 
     @property
     def vocabulary(self) -> int:
@@ -54,7 +72,8 @@ class HandwrittenModel:
         return self._weights(self.decoding)
 
     def _weights(self, passes: Passes) -> ModelWeights:
-        return ModelWeights(passes.config, self._parameters, passes.ops.dtype)
+        numbers = self._parameters if self._adapters is None else self._adapters.merged(self._parameters)
+        return ModelWeights(passes.config, numbers, passes.ops.dtype)
 
     def losses(self, texts: Sequence[Ids]) -> Tensor:
         """Return the ``(N,)`` losses of all tokens except the first of each text.
@@ -88,11 +107,14 @@ class HandwrittenModel:
         return loss
 
     def add(self, gradients: Mapping[str, Tensor]) -> None:
-        """Add gradients to those of the module's parameters.
+        """Add gradients to those of the module's parameters, or of their adapters.
 
         Args:
-            gradients: By parameter; they may be kept.
+            gradients: By parameter of the module; they may be kept.
         """
+        if self._adapters is not None:
+            self._adapters.add_gradients(gradients)
+            return
         for name, gradient in gradients.items():
             parameter = self._parameters[name]
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)

@@ -158,13 +158,14 @@ class _Index:
         from datasketch import MinHashLSH
 
         self._threshold, self._texts = threshold, texts
+        self._sketches = {text: _minhash(text) for text in texts}
         self._lsh = MinHashLSH(num_perm=_PERMUTATIONS, params=_bands(threshold))
         for number, text in enumerate(texts):
-            self._lsh.insert(number, _minhash(text))
+            self._lsh.insert(number, self._sketches[text])
 
     def near(self, text: Shingles) -> list[int]:
         """Return the numbers of the near-duplicates that are found, ascending; an equal text is always among them."""
-        found = sorted(self._lsh.query(_minhash(text)))
+        found = sorted(self._lsh.query(self._sketches.get(text) or _minhash(text)))
         return [n for n in found if len(text & self._texts[n]) >= self._threshold * len(text | self._texts[n])]
 
 

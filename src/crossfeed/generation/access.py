@@ -8,9 +8,9 @@ this is the draw from the pool again. Private and public draws, and their number
 So what is *offered*, a source's share of the pool, and what is *exposed*, its share of what is read, are two numbers
 (Yu, Kim and Kim, 2026, arXiv 2602.16136), and both are recorded. Their ratio, over all readers, is the *popularity* of
 an author at that generation: how often an item of it was read for each time that it would have been read without a
-ranking. Items inherit the popularity that their author had when they were published, and keep it as long as they
-last; it is 1 for all at generation 1, and stored with the pool (`crossfeed.generation.pool.POPULARITY`), so that a
-resumed run ranks alike. Items have to be generated before they can be ranked: all of the pool is.
+ranking. Items inherit the popularity that their author had when they were published, and keep it as long as they last;
+it is 1 for all at generation 1, and stored with the pool (`crossfeed.generation.pool.POPULARITY`), so that a resumed
+run ranks alike. Items have to be generated before they can be ranked: all of the pool is.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def part_of(name: str, train: pa.Table, part: str, non_iid: NonIid | None, seed:
 
 def _order(train: pa.Table, seed: int) -> NDArray[np.int64]:
     """Return all rows in an order that follows from the items' values; equal items keep theirs."""
-    key = seed.to_bytes(8, "little", signed=True)
+    key = (seed % 2**64).to_bytes(8, "little")
     digests = [hashlib.blake2b(item, digest_size=8, key=key).digest() for item in _values(train)]
     return np.argsort(np.frombuffer(b"".join(digests), dtype=">u8"), kind="stable")
 

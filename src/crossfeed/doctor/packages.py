@@ -13,6 +13,7 @@ __all__ = ["FOR", "Extra", "extras", "versions"]
 FOR: Final = {
     "": "theory, linear models, reports",
     "lm": "language models, such as the quickstart",
+    "smollm": "a pretrained language model without a hub (presets smollm2-...), and bases in GGUF",
     "images": "image generators",
     "density": "mixtures of Gaussians",
     "explore": "the explorer in the browser",

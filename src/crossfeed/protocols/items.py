@@ -90,6 +90,16 @@ class Scores:
     completion_size: NDArray[np.float64]
     text_bytes: NDArray[np.float64] | None = None
 
+    def first(self, items: int | None) -> Scores:
+        """Return the scores of the first items.
+
+        Args:
+            items: How many, at most; None is all of them.
+        """
+        text_bytes = None if self.text_bytes is None else self.text_bytes[:items]
+        sums = (self.loss, self.size, self.completion_loss, self.completion_size)
+        return Scores(*(each[:items] for each in sums), text_bytes)
+
 
 @dataclass(frozen=True)
 class Measurement:

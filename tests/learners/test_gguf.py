@@ -14,6 +14,7 @@ from gguf_kit import write_gguf  # noqa: E402
 from test_language_kit import keys, settings, sums, task  # noqa: E402
 
 from crossfeed.display.progress import Silent  # noqa: E402
+from crossfeed.doctor.model_folder import examine_model  # noqa: E402
 from crossfeed.errors import DataUnavailable, InvalidInput, MissingDependency  # noqa: E402
 from crossfeed.learners.language.gguf import plain_folder  # noqa: E402
 from crossfeed.learners.language.settings import BaseSettings, LanguageSettings  # noqa: E402
@@ -130,6 +131,20 @@ def test_another_file_is_another_model(made, tmp_path):
     assert before.name == after.name
     assert (before.stamp == after.stamp, content == after.content()) == (False, False)
     assert plain_folder(path, tmp_path) != plain_folder(made[0], tmp_path)
+
+
+def test_the_doctor_examines_a_file(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("CROSSFEED_CACHE", str(tmp_path))
+    found = examine_model(made[0])
+    assert found.problems == []
+    assert found.facts["eos token"] == "<|end|> (256)"
+    assert found.facts["reads at most"].startswith("256 tokens")
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"GGUF")
+    [problem] = examine_model(bad).problems
+    assert "cannot read the GGUF file" in problem
+    with pytest.raises(InvalidInput, match=r"there is no such folder; give one .* or a \.gguf file"):
+        examine_model(tmp_path / "none.gguf")
 
 
 def test_packages_that_do_not_have_it(package, monkeypatch):

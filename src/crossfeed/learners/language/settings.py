@@ -297,7 +297,7 @@ class LanguageSettings(LearnerSettings):
         """Load a model and its tokenizer, and have them read items, as a run would.
 
         Args:
-            folder: The model's folder.
+            folder: The model's folder, or a GGUF file.
             items: Items with ``prompt`` and ``completion``, or None.
 
         Raises:

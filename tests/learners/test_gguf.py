@@ -255,19 +255,10 @@ def test_a_chat_completion_ends_with_the_turn(made, tmp_path):
     assert not any("<|" in text for text in table.column("completion").to_pylist())
 
 
-@pytest.mark.parametrize(
-    ("template", "message"),
-    [
-        ("", "needs a tokenizer with a chat template"),
-        ("{{ raise_exception('only a system may speak') }}", "cannot be used .*only a system may speak"),
-        ("{{ messages[0]['content'] }}{{ messages[0]['content'] }}", "shows the user's message 2 times"),
-        ("{{ 'hello' }}", "shows the user's message 0 times"),
-    ],
-)
-def test_templates_that_cannot_be_used(tmp_path, template, message):
+def test_a_base_without_a_template_has_no_chat(tmp_path):
     path = tmp_path / "tiny.gguf"
-    write_gguf(path, template=template)
-    with pytest.raises(InvalidInput, match=message):
+    write_gguf(path, template="")
+    with pytest.raises(InvalidInput, match="needs a tokenizer with a chat template"):
         build({"model": str(path)}, tmp_path / "cache", prompting="chat").start([0])
 
 

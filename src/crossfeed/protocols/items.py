@@ -97,8 +97,8 @@ class Scores:
             items: How many, at most; None is all of them.
         """
         text_bytes = None if self.text_bytes is None else self.text_bytes[:items]
-        sums = (self.loss, self.size, self.completion_loss, self.completion_size)
-        return Scores(*(each[:items] for each in sums), text_bytes)
+        completion = self.completion_loss[:items], self.completion_size[:items]
+        return Scores(self.loss[:items], self.size[:items], *completion, text_bytes)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from crossfeed import MemoryStore, run
+from crossfeed.generation.snapshot import LiveSnapshot
 from crossfeed.metrics.accuracy import AccuracySettings
 from crossfeed.metrics.diversity import DistinctSettings, distinct
 from crossfeed.metrics.loss import CompletionLossSettings, LossSettings
@@ -28,8 +29,8 @@ class HandMade:
     texts: dict = field(default_factory=dict)
     features: dict = field(default_factory=dict)
 
-    def scores(self, task):
-        return self.losses[task]
+    def scores(self, task, items=None):
+        return [scores.first(items) for scores in self.losses[task]]
 
     def score(self, items):
         return [self.losses["choices"](items, k) for k in range(len(self.entities))]
@@ -66,6 +67,36 @@ def test_losses_are_averaged_over_tokens_not_items():
     assert whole == {("a", "x", "loss"): 2.0, ("b", "x", "loss"): 2.0}
     part = {n.model: n.value for n in CompletionLossSettings().build().measure(snapshot)}
     assert part == {"a": 3.5, "b": 2.0}
+
+
+def test_losses_of_the_first_items():
+    each = scores([10, 2, 9], [4, 2, 3], [6, 1, 1], [1, 1, 1])
+    snapshot = HandMade(entities=("a",), tasks={"x": None}, losses={"x": [each]})
+    for metric in (LossSettings, CompletionLossSettings):
+        [all_of_them], [two], [many] = (metric(items=n).build().measure(snapshot) for n in (None, 2, 99))
+        assert two.value == (12 / 6 if metric is LossSettings else 7 / 2)
+        assert many.value == all_of_them.value != two.value
+
+
+def test_a_snapshot_scores_no_more_items_than_asked_for():
+    class Counting:
+        def __init__(self):
+            self.scored = []
+
+        def score(self, states, tables):
+            self.scored.append([table.num_rows for table in tables])
+            rows = [list(range(table.num_rows)) for table in tables]
+            return [[scores([10 * state + row for row in own], [1] * len(own)) for own in rows] for state in states]
+
+    tables = {name: Graded(pa.table({"prompt": ["p"] * rows})) for name, rows in (("x", 5), ("y", 2))}
+    learner = Counting()
+    snapshot = LiveSnapshot(0, ("a", "b"), [1, 2], tables, learner, 0)
+    assert [list(each.loss) for each in snapshot.scores("x", 3)] == [[10, 11, 12], [20, 21, 22]]
+    assert [list(each.loss) for each in snapshot.scores("y", 3)] == [[10, 11], [20, 21]]
+    assert learner.scored == [[3, 2]]
+    assert [each.loss.size for each in snapshot.scores("x")] == [5, 5]
+    assert [list(each.loss) for each in snapshot.scores("x", 1)] == [[10], [20]]
+    assert learner.scored == [[3, 2], [5, 2]]
 
 
 def test_accuracy_of_answers_is_the_share_that_match():

@@ -33,7 +33,12 @@ commands = typer.Typer()
 
 ModelFolder = Annotated[
     Path | None,
-    typer.Option("--model", metavar="FOLDER", parser=folder, help="Check this model's folder instead of the machine."),
+    typer.Option(
+        "--model",
+        metavar="FOLDER",
+        parser=folder,
+        help="Check this model's folder (or .gguf file) instead of the machine.",
+    ),
 ]
 DataFile = Annotated[
     Path | None,

@@ -258,7 +258,7 @@ class Trial:
         pairs = self._pairs_measured() / (len(states) * len(chosen))
         mean = float(np.mean([context.tasks[name].test.num_rows for name in names]))
         for place, metric in enumerate(metrics):
-            cap = min(getattr(metric, "items", mean), mean)
+            cap = min(getattr(metric, "items", None) or mean, mean)
             levels = [(min(rows, cap), spent[place]) for rows, spent in taken]
             seconds = pairs * _extrapolated(levels, cap)
             due = [metric.is_due(t, last) for t in range(1, last + 1)]

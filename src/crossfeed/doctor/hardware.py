@@ -9,10 +9,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from crossfeed.executors.processes import THREADS
 
 __all__ = ["Machine", "machine"]
+
+
+_INSTRUCTIONS: Final = {
+    "AVX2": "avx2",
+    "AVX-512": "avx512f",
+    "AVX-512 bf16": "avx512_bf16",
+    "AMX bf16": "amx_bf16",
+    "SVE": "sve",
+    "Arm bf16": "bf16",
+}
+"""Instructions by the flags that Linux lists for them."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,8 @@ class Machine:
     Attributes:
         system: The operating system.
         processor: Its name.
+        instructions: Instructions for fast products that it has, of `_INSTRUCTIONS`; None where this system does not
+            list them.
         cores: Logical cores of the machine.
         usable_cores: Cores that this process may run on.
         cpu_quota: Processor time that a container (cgroup) may use, in cores; None without a limit.
@@ -33,6 +47,7 @@ class Machine:
 
     system: str
     processor: str
+    instructions: tuple[str, ...] | None
     cores: int
     usable_cores: int
     cpu_quota: float | None
@@ -58,7 +73,8 @@ def machine() -> Machine:
         disk = None
     return Machine(
         system=platform.platform(),
-        processor=_processor(),
+        processor=_cpu_line("model name") or platform.processor() or platform.machine(),
+        instructions=_instructions(),
         cores=cores,
         usable_cores=usable,
         cpu_quota=_quota(),
@@ -69,14 +85,19 @@ def machine() -> Machine:
     )
 
 
-def _processor() -> str:
-    """Return the processor's name, which Python itself knows on some systems only."""
+def _cpu_line(field: str) -> str:
+    """Return a field of the first processor in Linux's list; empty where there is none."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name.strip() == "model name":
+            if name.strip() == field:
                 return value.strip()
-    return platform.processor() or platform.machine()
+    return ""
+
+
+def _instructions() -> tuple[str, ...] | None:
+    flags = (_cpu_line("flags") or _cpu_line("Features")).split()
+    return tuple(name for name, flag in _INSTRUCTIONS.items() if flag in flags) if flags else None
 
 
 def _quota() -> float | None:

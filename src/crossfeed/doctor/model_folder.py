@@ -19,7 +19,7 @@ def examine_model(folder: Path, data: Path | None = None) -> Examination:
     """Load a model and its tokenizer, and have them read texts, as a run would.
 
     Args:
-        folder: The model's folder.
+        folder: The model's folder, or a GGUF file.
         data: A file of any kind that tasks read. Columns ``prompt`` and ``completion`` are taken for those; without
             them all texts of a row are one text.
 
@@ -27,12 +27,14 @@ def examine_model(folder: Path, data: Path | None = None) -> Examination:
         What is known of the model, with all problems that could be found.
 
     Raises:
-        InvalidInput: There is no such folder.
+        InvalidInput: There is no such folder or file.
         DataUnavailable: The file cannot be read.
         MissingDependency: Language models need packages that are not installed.
     """
-    if not folder.is_dir():
-        raise InvalidInput(f"--model {folder}: there is no such folder; give one with config.json and weights in it")
+    if not folder.is_dir() and not (folder.is_file() and folder.suffix == ".gguf"):
+        raise InvalidInput(
+            f"--model {folder}: there is no such folder; give one with config.json and weights in it, or a .gguf file"
+        )
     items = None if data is None else _items(read_file("--data", data))
     return learner_settings("language").examine(folder, items)
 

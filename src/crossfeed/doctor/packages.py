@@ -14,6 +14,7 @@ FOR: Final = {
     "": "theory, linear models, reports",
     "lm": "language models, such as the quickstart",
     "adapters": "low-rank adapters of language models",
+    "smollm": "a pretrained language model without a hub (presets smollm2-...), and bases in GGUF",
     "images": "image generators",
     "density": "mixtures of Gaussians",
     "pool": "near-duplicates in a pool, rankings by BM25",

@@ -36,6 +36,8 @@ class Device:
         memory: Bytes of an accelerator's own memory; None if it has none or does not report it.
         threads: Threads that torch would use by itself; learners set their own (``learner.threads``).
         torch: Torch's version.
+        instructions: Instructions that torch uses on this processor: ``AVX512``, and ``bf16`` or ``AMX`` where it has
+            products for these; empty if it cannot say.
         compiler: The C compiler's command; empty if there is none that works.
         step: Processor seconds of a training step of the calibration, on the CPU.
         problem: The reason why torch cannot be used; empty if it can, or is not installed.
@@ -47,6 +49,7 @@ class Device:
     memory: int | None = None
     threads: int | None = None
     torch: str = ""
+    instructions: str = ""
     compiler: str = ""
     step: float | None = None
     problem: str = ""
@@ -76,6 +79,7 @@ def device() -> Device:
         memory=measured["memory"],
         threads=measured["threads"],
         torch=measured["torch"],
+        instructions=measured["instructions"],
         compiler=measured["compiler"],
         step=measured["step"],
     )

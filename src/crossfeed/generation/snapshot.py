@@ -37,17 +37,19 @@ class LiveSnapshot:
     tasks: Mapping[str, Task]
     learner: Learner
     seed: int
-    _scores: dict[str, list[Scores]] = field(default_factory=dict)
+    _scores: dict[int | None, dict[str, list[Scores]]] = field(default_factory=dict)
     _completions: dict[str, list[pa.Table]] = field(default_factory=dict)
     _embeddings: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
 
-    def scores(self, task: str) -> Sequence[Scores]:
-        """Return each entity's losses on a task's test items; all tasks are scored in one call."""
-        if not self._scores:
-            by_entity = self.learner.score(self.states, [known.test for known in self.tasks.values()])
-            for position, name in enumerate(self.tasks):
-                self._scores[name] = [tables[position] for tables in by_entity]
-        return self._scores[task]
+    def scores(self, task: str, items: int | None = None) -> Sequence[Scores]:
+        """Return each entity's losses on a task's first test items; all tasks are scored in one call."""
+        wanted = None if None in self._scores else items
+        if wanted not in self._scores:
+            tables = [known.test if wanted is None else known.test.slice(0, wanted) for known in self.tasks.values()]
+            by_entity = self.learner.score(self.states, tables)
+            self._scores[wanted] = dict(zip(self.tasks, map(list, zip(*by_entity, strict=True)), strict=True))
+        known = self._scores[wanted][task]
+        return known if wanted == items else [scores.first(items) for scores in known]
 
     def score(self, items: pa.Table) -> Sequence[Scores]:
         """Return each entity's losses on other items."""

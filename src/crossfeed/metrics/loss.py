@@ -21,7 +21,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from crossfeed.protocols import Measurement, Scores, Snapshot
 from crossfeed.settings import Measure, MetricSettings
@@ -34,7 +36,17 @@ DEAD_BAND: Final = 0.1
 _WORDS: Final = ("better", "worse")
 
 
-class LossSettings(MetricSettings):
+class _OfItems(MetricSettings):
+    """Losses of test items.
+
+    Attributes:
+        items: Number of test items of each task to measure, at most; None measures all of them.
+    """
+
+    items: Annotated[int, Field(ge=1)] | None = None
+
+
+class LossSettings(_OfItems):
     """Loss over whole items (nats per token for language); metric ``loss``."""
 
     measures = (
@@ -54,10 +66,10 @@ class LossSettings(MetricSettings):
 
     def build(self) -> _MeanLoss:
         """Build the metric."""
-        return _MeanLoss("loss", lambda scores: (scores.loss.sum(), scores.size.sum()))
+        return _MeanLoss("loss", self.items, lambda scores: (scores.loss.sum(), scores.size.sum()))
 
 
-class CompletionLossSettings(MetricSettings):
+class CompletionLossSettings(_OfItems):
     """Loss over completions alone, given their prompts; metric ``completion_loss``."""
 
     measures = (
@@ -77,10 +89,12 @@ class CompletionLossSettings(MetricSettings):
 
     def build(self) -> _MeanLoss:
         """Build the metric."""
-        return _MeanLoss("completion_loss", lambda scores: (scores.completion_loss.sum(), scores.completion_size.sum()))
+        return _MeanLoss(
+            "completion_loss", self.items, lambda scores: (scores.completion_loss.sum(), scores.completion_size.sum())
+        )
 
 
-class BitsPerByteSettings(MetricSettings):
+class BitsPerByteSettings(_OfItems):
     """Loss over whole items in bits per byte of text; metric ``bits_per_byte``."""
 
     measures = (
@@ -98,7 +112,7 @@ class BitsPerByteSettings(MetricSettings):
 
     def build(self) -> _MeanLoss:
         """Build the metric."""
-        return _MeanLoss("bits_per_byte", _bits_and_bytes)
+        return _MeanLoss("bits_per_byte", self.items, _bits_and_bytes)
 
 
 def _bits_and_bytes(scores: Scores) -> tuple[float, float]:
@@ -110,15 +124,16 @@ def _bits_and_bytes(scores: Scores) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _MeanLoss:
-    """A ratio of sums over the test items; `parts` gives numerator and denominator."""
+    """A ratio of sums over test items; `parts` gives numerator and denominator."""
 
     name: str
+    items: int | None
     parts: Callable[[Scores], tuple[float, float]]
 
     def measure(self, snapshot: Snapshot) -> list[Measurement]:
         numbers = []
         for task in snapshot.tasks:
-            for entity, scores in zip(snapshot.entities, snapshot.scores(task), strict=True):
+            for entity, scores in zip(snapshot.entities, snapshot.scores(task, self.items), strict=True):
                 loss, size = self.parts(scores)
                 if size > 0:
                     numbers.append(Measurement(entity, task, self.name, float(loss / size)))

@@ -90,6 +90,16 @@ class Scores:
     completion_size: NDArray[np.float64]
     text_bytes: NDArray[np.float64] | None = None
 
+    def first(self, items: int | None) -> Scores:
+        """Return the scores of the first items.
+
+        Args:
+            items: How many, at most; None is all of them.
+        """
+        text_bytes = None if self.text_bytes is None else self.text_bytes[:items]
+        completion = self.completion_loss[:items], self.completion_size[:items]
+        return Scores(self.loss[:items], self.size[:items], *completion, text_bytes)
+
 
 @dataclass(frozen=True)
 class Measurement:

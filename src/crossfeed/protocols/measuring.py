@@ -33,11 +33,12 @@ class Snapshot(Protocol):
     @property
     def tasks(self) -> Mapping[str, Task]: ...  # noqa: D102 - see above
 
-    def scores(self, task: str) -> Sequence[Scores]:
-        """Return losses on a task's test items.
+    def scores(self, task: str, items: int | None = None) -> Sequence[Scores]:
+        """Return losses on a task's first test items.
 
         Args:
             task: The task's name.
+            items: The greatest number of items; None is all of them.
 
         Returns:
             Each entity's losses, in order.

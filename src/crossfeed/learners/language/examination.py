@@ -11,7 +11,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from crossfeed.cache import default_cache
 from crossfeed.errors import CrossfeedError
+from crossfeed.learners.language.gguf import plain_folder
 from crossfeed.learners.language.item_notes import notes_on_items
 from crossfeed.learners.language.model import CausalModel
 from crossfeed.learners.language.model_folder import check_tokenizer, notes_on_texts
@@ -33,7 +35,7 @@ def examine(folder: Path, items: pa.Table | None) -> Examination:
     """Load a model and its tokenizer, and have them read items.
 
     Args:
-        folder: The model's folder.
+        folder: The model's folder, or a GGUF file, which is read into the cache.
         items: Items with ``prompt`` and ``completion``, or None.
 
     Returns:
@@ -41,6 +43,7 @@ def examine(folder: Path, items: pa.Table | None) -> Examination:
     """
     found = Examination()
     with _catching(found):
+        folder = plain_folder(folder, default_cache()) if folder.is_file() else folder
         tokenizer = read_tokenizer(str(folder), None)
         _on_tokenizer(found, tokenizer)
         coder = None

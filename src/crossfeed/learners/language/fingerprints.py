@@ -44,12 +44,12 @@ def identified(words: str, place: str, revision: str | None = None) -> Iterator[
 
     Args:
         words: The words for it in messages.
-        place: A local folder, or a hub id.
+        place: A local folder or file, or a hub id.
         revision: A branch, tag or commit of the hub id.
     """
     folder = expanded(place)
-    if folder.is_dir():
-        files = _files(folder)
+    if folder.exists():
+        folder, files = (folder, _files(folder)) if folder.is_dir() else (folder.parent, [folder])
         yield OutsideModel(words, _stamp(folder, files), lambda: _content(folder, files))
     elif (commit := _commit(place, revision)) is not None:
         yield OutsideModel(words, commit, lambda: commit)

@@ -18,6 +18,7 @@ from crossfeed.learners.language.adapters import check_installed
 from crossfeed.learners.language.decoding import complete
 from crossfeed.learners.language.embedding import Embedder
 from crossfeed.learners.language.fingerprints import identified
+from crossfeed.learners.language.gguf import plain_folder
 from crossfeed.learners.language.item_notes import notes_on_items, texts_of
 from crossfeed.learners.language.model import CausalModel, LanguageState
 from crossfeed.learners.language.model_folder import check_tokenizer, notes_on_texts
@@ -310,25 +311,27 @@ class LanguageLearner:
 
     @cached_property
     def _base(self) -> tuple[str, str | None]:
-        """The base's folder or hub id, and its revision; a scratch base is pretrained at first use."""
+        """The base's folder or hub id, and its revision; one that is made here, or read from GGUF, at first use."""
         base = self._settings.base
         if base.scratch is not None:
             longest = self._settings.context_length
             return str(make_base(base.scratch, self._context, self._device, longest)), None
+        if (file := base.gguf()) is not None:
+            return str(plain_folder(file, self._context.cache)), None
         return base.model or "", base.revision
 
     def _check_inputs(self) -> None:
         """Refuse a base that is not the run's, or whose parts do not fit each other; note what may surprise."""
-        name, tokenizer, journal = self._settings.base.model, self._tokenizer, self._context.journal
+        base, tokenizer, journal = self._settings.base, self._tokenizer, self._context.journal
         tasks, settings = list(self._context.tasks.values()), self._settings
-        if name is None:
+        if base.scratch is not None:
             made, _ = self._base
             journal.identify(
                 identified(f"the base that was made from scratch, base/{Path(made).name} in the cache,", made)
             )
         else:
             journal.identify(settings.models())
-            texts = [text for task in tasks for text in texts_of(task)]
+            name, texts = base.model or base.package or "", [text for task in tasks for text in texts_of(task)]
             check_tokenizer(name, tokenizer.tokenizer, self._model.module.get_input_embeddings().num_embeddings, texts)
             notes = (f"{name}: {sentence}" for sentence in notes_on_texts(tokenizer.tokenizer, texts))
             journal.note(f"texts {self._base} {[task.content for task in tasks]}", notes)
@@ -338,13 +341,14 @@ class LanguageLearner:
 
     def _notes_on(self, task: Task) -> Iterator[str]:
         """Yield notes on a task's items with the base that reads them: entities may have bases of their own."""
-        reader = self._settings.base.model or f"a base with {len(self._tokenizer.tokenizer):,} tokens"
+        base = self._settings.base
+        reader = base.model or base.package or f"a base with {len(self._tokenizer.tokenizer):,} tokens"
         for sentence in notes_on_items(self._tokenizer, task, self._settings):
             yield f"{task.name}, read by {reader}: {sentence}"
 
     @cached_property
     def _tokenizer(self) -> ItemTokenizer:
-        return ItemTokenizer(read_tokenizer(*self._base))
+        return ItemTokenizer(read_tokenizer(*self._base), chat=self._settings.prompting == "chat")
 
     @cached_property
     def _model(self) -> CausalModel:

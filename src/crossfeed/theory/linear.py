@@ -22,7 +22,9 @@ from crossfeed.theory.efficiency import relative_efficiency
 from crossfeed.theory.grams import Grams
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.limit import Limit, limit_of
-from crossfeed.theory.moments import Moments, trajectory
+from crossfeed.theory.moments import trajectory
+from crossfeed.theory.network import GeneratedAt, Network, Order, Stale
+from crossfeed.theory.readouts import Moments
 from crossfeed.theory.sources import PerEntity, feature_source, gram_source, one_feature_gram, one_gram
 from crossfeed.theory.specification import History, Specification, known_history
 from crossfeed.theory.weights import SourceWeights, TrainingWeights, Weight, WeightSchedule, fresh_share
@@ -42,6 +44,15 @@ class Options(TypedDict, total=False):
         history: "latest" or "accumulate".
         truths: coefficients that each entity's private labels follow.
         truth_public: coefficients that public and fresh labels follow.
+        reads: weight of each author for each reader, in place of shares.
+        every: clocks' periods.
+        phase: clocks' phases.
+        probability: probability of a training that the clock allows.
+        stale: "keep" or "drop".
+        order: "together" or "sequential".
+        arrives: first generations.
+        leaves: last generations.
+        generated_at: Gram matrices of the rows published at a generation.
     """
 
     alpha: Weight
@@ -54,6 +65,15 @@ class Options(TypedDict, total=False):
     history: History
     truths: npt.ArrayLike | None
     truth_public: npt.ArrayLike | None
+    reads: object
+    every: npt.ArrayLike
+    phase: npt.ArrayLike
+    probability: npt.ArrayLike
+    stale: Stale
+    order: Order
+    arrives: npt.ArrayLike | None
+    leaves: npt.ArrayLike | None
+    generated_at: GeneratedAt | None
 
 
 class LinearEcosystem:
@@ -80,6 +100,21 @@ class LinearEcosystem:
             `truth_public` for all.
         truth_public: theta*_0, shape (d,): the parameter that public and fresh labels follow; default: zero.
         entities: K; needed only when `private` is a function.
+        reads: weights of the authors for each reader, in place of `shares`: W of shape (K, K), whose row k holds the
+            weight of every author for reader k; a pair (C, R) of shapes (K, r) and (r, K) with W = C R; or a sparse
+            array. Rows sum to one.
+        every: entity k trains at generation 0 and at generations t with t = phase_k modulo every_k; whole numbers >= 1,
+            one or (K,). What a model generates is published once, at the generation after its training.
+        phase: likewise.
+        probability: with which an entity trains where its clock says so, by independent coins: in (0, 1], one or (K,).
+        stale: "keep": texts stay in the pool until their author publishes again; "drop": they are there at the
+            generation of publication alone, and weights of authors who have none are dealt to the others.
+        order: "together", or "sequential": within a generation entities train in turn 0, 1, ..., and each reads what
+            those before it have just published.
+        arrives: first generation of each entity, at which it trains its first model on that generation's data; (K,).
+        leaves: last generation of each entity, (K,); 10^9 or later is never.
+        generated_at: function of the generation t >= 1 returning the Gram matrices (K, d, d) of the rows published at
+            it, in place of `generated`.
 
     Attributes:
         specification: the validated description, which the solvers take.
@@ -107,11 +142,24 @@ class LinearEcosystem:
         truths: npt.ArrayLike | None = None,
         truth_public: npt.ArrayLike | None = None,
         entities: int | None = None,
+        reads: object = None,
+        every: npt.ArrayLike = 1,
+        phase: npt.ArrayLike = 0,
+        probability: npt.ArrayLike = 1.0,
+        stale: Stale = "keep",
+        order: Order = "together",
+        arrives: npt.ArrayLike | None = None,
+        leaves: npt.ArrayLike | None = None,
+        generated_at: GeneratedAt | None = None,
     ) -> None:
         public_gram = one_gram(public, "public")
         d = public_gram.dimension
         source = gram_source(private, "private", entities, d)
-        K = source.entities
+        K, weights = source.entities, share_vector(shares, source.entities)
+        network = Network.read(
+            K, weights, reads, every, phase, probability, stale, order, arrives, leaves, generated_at,
+            shares_given=shares is not None, accumulate=history == "accumulate",
+        )  # fmt: skip
         self.specification = Specification(
             private=source,
             public_source=public_gram,
@@ -119,13 +167,14 @@ class LinearEcosystem:
             fresh_source=None if fresh is None else one_gram(fresh, "fresh", d),
             fresh_fraction=fresh_share(fresh_fraction, given=fresh is not None),
             weights=TrainingWeights.read(alpha, beta, initial_beta, K),
-            shares=share_vector(shares, K),
+            shares=weights,
             sigma=noise_level(sigma, "sigma"),
             sigma_generated=noise_level(sigma if sigma_generated is None else sigma_generated, "sigma_generated"),
             history=known_history(history),
             truths=truth_vectors(truths, truth_public, K, d),
             truth_public=public_truth(truth_public, d),
             truth_given=truth_public is not None,
+            network=network,
         )
 
     @classmethod

@@ -29,6 +29,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.coordinates import Coordinates, coordinates
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, weighted_sum
+from crossfeed.theory.network import Network
 from crossfeed.theory.weights import TrainingWeights, Weight, rows_of
 
 History = Literal["latest", "accumulate"]
@@ -69,6 +70,7 @@ class Specification:
         truths: theta*_k, shape (K, d).
         truth_public: theta*_0, shape (d,).
         truth_given: False if the truths are unknown and stand at zero; only unbiased estimates then have a known error.
+        network: who reads whom, and when; None where all read one pool in step.
     """
 
     private: Grams
@@ -84,6 +86,7 @@ class Specification:
     truths: Array
     truth_public: Array
     truth_given: bool
+    network: Network | None
 
     @property
     def entities(self) -> int:
@@ -231,6 +234,7 @@ class Conditioned(Specification):
         truths: theta*_k, shape (K, d).
         truth_public: theta*_0, shape (d,).
         truth_given: False if the truths are unknown and stand at zero; only unbiased estimates then have a known error.
+        network: who reads whom, and when; None where all read one pool in step.
         coordinates: W; None where it is the identity.
     """
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse
 from ecosystems import random_ecosystem
 from forms import Forms
 
+from crossfeed.errors import InvalidInput
 from crossfeed.theory import LinearEcosystem
+from crossfeed.theory.channels import Channels
 
 GENERATIONS = [0, 1, 2, 3, 5]
 
@@ -123,3 +126,180 @@ def test_the_law_given_the_data(seed):
     mean, covariance, _ = Forms(**described, given=data).moments([0, 2, 3])
     assert found.mean == pytest.approx(mean, abs=1e-10)
     assert found.covariance == pytest.approx(covariance, abs=1e-10)
+
+
+def channelled(rng, seed, kind, timed, history="latest", **options):
+    """A network that few channels carry."""
+    K, r = 14, 2
+    described = random_ecosystem(seed, "per entity", "per entity", K=K, d=3, history=history, fresh=seed % 2 == 0)
+    heard = np.eye(r)[rng.integers(0, r, K)] if kind == "communities" else rng.dirichlet(np.ones(r), K)
+    described["reads"] = heard, rng.dirichlet(np.ones(K), r)
+    if timed:
+        described |= {"every": rng.choice([1, 2], K), "phase": rng.integers(0, 2, K)}
+    return described | options
+
+
+def everything(found):
+    names = "mean", "covariance", "mse", "bias_squared", "dispersion", "gain_norms", "influence"
+    return [np.asarray(getattr(found, name)) for name in names]
+
+
+def same(found, wanted, rel=1e-9):
+    for one, other in zip(found, wanted, strict=True):
+        assert one == pytest.approx(other, rel=rel, abs=1e-10 * max(np.nanmax(np.abs(other)), 1.0), nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", ["communities", "mixed"])
+@pytest.mark.parametrize(("timed", "history"), [(False, "latest"), (False, "accumulate"), (True, "latest")])
+def test_few_channels_are_what_all_messages_are(kind, timed, history, seed, monkeypatch):
+    rng = np.random.default_rng([seed, len(kind), timed])
+    described = channelled(rng, seed, kind, timed, history)
+    eco, data = LinearEcosystem(**described), rng.standard_normal((15, 3))
+    assert Channels.of(eco.specification) is not None
+    for generations in ([0, 1, 2, 3, 6], [5], [2]):
+        found = eco.moments(generations)
+        with monkeypatch.context() as patch:
+            patch.setattr(Channels, "of", lambda spec: None)
+            wanted = eco.moments(generations)
+        same(everything(found), everything(wanted))
+        same([found.mspe()], [wanted.mspe()])
+        same(
+            [found.given(data).mean, found.given(data).covariance],
+            [wanted.given(data).mean, wanted.given(data).covariance],
+        )
+
+
+@pytest.mark.parametrize("kind", ["communities", "mixed"])
+@pytest.mark.parametrize(("timed", "history"), [(False, "latest"), (False, "accumulate"), (True, "latest")])
+@pytest.mark.parametrize("options", [{}, {"alpha": 1.0}, {"alpha": 1.0, "sigma_generated": 0.0}])
+def test_limits_of_few_channels_are_those_of_all_messages(kind, timed, history, options, seed, monkeypatch):
+    rng = np.random.default_rng([seed, len(kind), timed])
+    eco = LinearEcosystem(**channelled(rng, seed, kind, timed, history, **options))
+    found = eco.limit()
+    with monkeypatch.context() as patch:
+        patch.setattr(Channels, "of", lambda spec: None)
+        wanted = eco.limit()
+    assert found.spectral_radius == pytest.approx(wanted.spectral_radius, rel=1e-9)
+    assert (found.unbiased == wanted.unbiased).all()
+    assert (found.full_rank == wanted.full_rank).all()
+    if wanted.growth is None:
+        same(everything(found), everything(wanted))
+    else:
+        assert (found.growth.law, found.growth.rate) == (wanted.growth.law, pytest.approx(wanted.growth.rate))
+        assert found.variance_growth == pytest.approx(wanted.variance_growth, rel=1e-6, nan_ok=True)
+
+
+LIMITS = {
+    "dense": {},
+    "fresh": {"fresh_fraction": 0.2},
+    "clocks": {"every": [1, 2, 3, 1], "phase": [0, 1, 1, 0]},
+    "dropped": {"every": 2, "phase": [0, 1, 0, 1], "stale": "drop", "fresh_fraction": 0.2},
+    "in turn": {"order": "sequential", "fresh_fraction": 0.1},
+    "arrivals": {"arrives": [0, 3, 1, 0], "leaves": [10**9, 10**9, 5, 10**9], "every": 2},
+    "coins": {"probability": [0.5, 0.9, 1.0, 0.6]},
+    "coins in turn": {"probability": 0.7, "order": "sequential", "every": [1, 2, 1, 1]},
+    "coins and arrivals": {"probability": 0.7, "arrives": [0, 2, 1, 0], "leaves": [10**9, 10**9, 7, 10**9]},
+}
+
+
+@pytest.mark.parametrize("case", LIMITS)
+def test_late_generations_reach_the_limit(case, seed):
+    rng = np.random.default_rng([seed, *case.encode()])
+    described = random_ecosystem(
+        int(rng.integers(1 << 30)),
+        "0.4",
+        "0.5",
+        K=4,
+        d=3,
+        rank=3,
+        other_features=False,
+        fresh="fresh_fraction" in LIMITS[case],
+    )
+    eco = LinearEcosystem(**described | {"reads": reading(rng, "dense", 4)} | LIMITS[case])
+    limit, late = eco.limit(), eco.moments([240])
+    assert limit.converges
+    assert limit.spectral_radius < 1
+    same(everything(limit), [value[0] for value in everything(late)], rel=1e-7)
+    data = rng.standard_normal((5, 3))
+    same([limit.given(data).covariance], [late.given(data).covariance[0]])
+    gone = np.asarray(LIMITS[case].get("leaves", [10**9] * 4)) < 10**9
+    assert (limit.unbiased == ~gone).all()
+    assert (np.isnan(eco.relative_efficiency()) == gone).all()
+
+
+@pytest.mark.parametrize("case", ["dense", "clocks", "in turn", "coins", "arrivals"])
+def test_growth_is_that_of_late_generations(case, seed):
+    rng = np.random.default_rng([seed, *case.encode()])
+    described = random_ecosystem(int(rng.integers(1 << 30)), "1", "0.5", K=4, d=3, rank=3, other_features=False)
+    options = {name: value for name, value in LIMITS[case].items() if name != "fresh_fraction"}
+    eco = LinearEcosystem(**described | {"reads": reading(rng, "dense", 4)} | options)
+    limit = eco.limit()
+    assert limit.growth.law == "linear"
+    late = eco.moments([240, 360]).variance
+    there = ~np.isnan(limit.variance_growth)
+    assert limit.variance_growth[there] == pytest.approx((late[1] - late[0])[there] / 120, rel=1e-5)
+    alive = tuple(int(k) for k in np.flatnonzero(there))
+    assert eco.collapses() == (alive,)
+
+
+def test_limit_is_the_lyapunov_equation_of_the_lifted_system(seed):
+    rng = np.random.default_rng(seed)
+    described = random_ecosystem(int(rng.integers(1 << 30)), "per entity", "per entity", K=4, d=3, rank=3)
+    W, S, sigma_g = reading(rng, "dense", 4), described["generated"], described["sigma_generated"]
+    alpha, beta = described["alpha"], described["beta"]
+    V = np.tensordot(W, S, axes=1)
+    at = lambda x: x[:, None, None]  # noqa: E731
+    F = np.linalg.inv(
+        at((1 - alpha) * beta) * described["private"]
+        + at((1 - alpha) * (1 - beta)) * described["public"]
+        + at(alpha) * V
+    )
+    Q = np.einsum("kxy,kj,jyz->kxjz", at(alpha) * F, W, S).reshape(12, 12)
+    reader = np.einsum("kxy,kj->kxjy", at(alpha) * F, W).reshape(12, 12)
+    noise = scipy.linalg.solve_discrete_lyapunov(Q, sigma_g**2 * reader @ scipy.linalg.block_diag(*S) @ reader.T)
+    limit = LinearEcosystem(**described, reads=W).limit()
+    assert limit.spectral_radius == pytest.approx(np.abs(np.linalg.eigvals(Q)).max(), rel=1e-9)
+    if limit.converges:
+        found = limit.given(np.zeros((5, 3))).covariance
+        assert found == pytest.approx(np.array([noise.reshape(4, 3, 4, 3)[k, :, k] for k in range(4)]), rel=1e-8)
+
+
+REFUSED = {
+    "both": ({"reads": np.eye(3), "shares": [0.2, 0.3, 0.5]}, "reads and shares"),
+    "rows": ({"reads": np.full((3, 3), 0.3)}, "sum to one"),
+    "negative": ({"reads": [[1.5, -0.5, 0], [0, 1, 0], [0, 0, 1]]}, "not negative"),
+    "shape": ({"reads": np.eye(2)}, "shape"),
+    "pair": ({"reads": (np.eye(3), np.eye(3), 1)}, "pair"),
+    "every": ({"every": 0}, "every"),
+    "phase": ({"phase": 0.5}, "phase"),
+    "probability": ({"probability": 0.0}, "probability"),
+    "stale": ({"stale": "old"}, "stale"),
+    "order": ({"order": "random"}, "order"),
+    "nobody first": ({"arrives": [1, 2, 3]}, "arrives"),
+    "gone before": ({"arrives": [0, 3, 0], "leaves": [9, 2, 9]}, "leaves"),
+    "coins dropped": ({"stale": "drop", "probability": 0.5}, "does not close"),
+    "turns dropped": ({"stale": "drop", "order": "sequential"}, "never reach"),
+    "kept generations": ({"history": "accumulate", "every": 2}, "accumulate"),
+    "rows not a function": ({"generated_at": np.ones((3, 3, 3))}, "generated_at"),
+    "rows and coins": ({"generated_at": lambda t: np.ones((3, 3, 3)), "probability": 0.5}, "does not close"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_close_is_refused(case):
+    options, told = REFUSED[case]
+    with pytest.raises(InvalidInput, match=told):
+        LinearEcosystem(**random_ecosystem(0) | options)
+
+
+def test_a_limit_needs_rows_that_stay():
+    eco = LinearEcosystem(**random_ecosystem(0), generated_at=lambda t: np.tile(np.eye(4), (3, 1, 1)))
+    with pytest.raises(InvalidInput, match="generated_at"):
+        eco.limit()
+
+
+def test_too_many_messages_are_refused():
+    K = 4001
+    ring = scipy.sparse.eye_array(K, format="csr")[np.roll(np.arange(K), 1)]
+    with pytest.raises(InvalidInput, match="K d is 4001"):
+        LinearEcosystem(np.arange(1.0, K + 1)[:, None, None], [[1.0]], reads=ring).moments([1])

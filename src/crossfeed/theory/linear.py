@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from crossfeed.theory.checks import noise_level, public_truth, share_vector, truth_vectors
 from crossfeed.theory.choices import Weights
+from crossfeed.theory.collapse import collapses
 from crossfeed.theory.efficiency import relative_efficiency
 from crossfeed.theory.grams import Grams
 from crossfeed.theory.kernels import Array
@@ -298,6 +299,20 @@ class LinearEcosystem:
         Source: paper, Section 5, Figure 2.
         """
         return relative_efficiency(self)
+
+    def collapses(self) -> tuple[tuple[int, ...], ...]:
+        """Return the closed classes of readers that no real or fresh data reach; see `crossfeed.theory.collapse`.
+
+        Returns:
+            The entities of each class, in order; empty where data reach everybody. A class's errors grow without bound
+            if generated data have noise.
+
+        Raises:
+            InvalidInput: if alpha or beta is a function of the generation.
+
+        Reference: DeGroot, Reaching a consensus, J. Amer. Statist. Assoc. 69 (1974).
+        """
+        return collapses(self)
 
     def influence(self, generations: Sequence[int] | npt.ArrayLike) -> Array:
         """Return the share of each entity's expected prediction that comes from each source.

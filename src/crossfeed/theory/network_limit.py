@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.accuracy import tell
+from crossfeed.theory.channel_limit import channel_limit
+from crossfeed.theory.channels import Channels
 from crossfeed.theory.lifted import Lifted, State
 from crossfeed.theory.lifted_path import LiftedPath, Run
 from crossfeed.theory.network_coins import coins_limit
@@ -56,6 +58,9 @@ def network_limit(eco: Specified) -> tuple[float, Moments | Growth, Settled]:
             "a limit needs data that stay, and generated_at is a function of the generation; give generated, or read "
             ".moments([t]) at a large t"
         )
+    channels = Channels.of(spec)
+    if channels is not None:
+        return channel_limit(eco, channels)
     cycle = Cycle.of(spec, spec.network.timing)
     tell(spec, cycle.inflation)
     return coins_limit(eco, cycle) if spec.network.timing.random else _without_coins(eco, cycle)

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.theory.accuracy import digits, tell
+from crossfeed.theory.channel_path import channel_path
+from crossfeed.theory.channels import Channels
 from crossfeed.theory.checks import vector
 from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.grams import Grams
@@ -199,6 +201,8 @@ def network_moments(eco: Specified, generations: Sequence[int]) -> NetworkMoment
     Source: paper, Theorems 1 and 2.
     """
     spec = eco.specification.conditioned
-    path = LiftedPath(spec, generations)
+    assert spec.network is not None  # noqa: S101 - for the type checker; called for networks alone
+    channels = Channels.of(spec)
+    path: NetworkLaw = LiftedPath(spec, generations) if channels is None else channel_path(spec, channels, generations)
     tell(spec, path.inflation)
     return NetworkMoments(eco, path)

@@ -7,6 +7,8 @@
 | the linear learner's ``noise`` | sigma_generated |
 | its ``steps``, ``rate``, ``ridge`` | the same names; steps begin at the state of the generation before |
 | alpha, beta, initial_beta, shares, history, update | the weights, shares and history of the same names |
+| reads, clocks (every, phase, probability, from, until), stale, order | the network and clocks of the same names |
+| prompts | Gram matrix of what an entity publishes |
 | fresh_fraction | weight of fresh rows with the public data's Gram matrix |
 
 A description without linear theory is refused; the message states what to give instead.
@@ -15,7 +17,7 @@ A description without linear theory is refused; the message states what to give 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -110,7 +112,7 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
         alpha=_weight(ecosystem.alphas, lasting),
         beta=_weight(ecosystem.betas, lasting),
         initial_beta=ecosystem.initial_beta,
-        shares=ecosystem.shares,
+        **_world(ecosystem),
         sigma=_common_noise(experiment, tasks),
         sigma_generated=learner["noise"],
         fresh=public.features if fresh > 0 else None,
@@ -128,6 +130,27 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
     except InvalidInput as error:
         raise InvalidDescription(f"learner.rate: {error}") from error
     return eco
+
+
+def _world(ecosystem: Ecosystem) -> dict[str, Any]:
+    """Return who reads whom, and when, as arguments of the theory; nothing of clocks where all are in step."""
+    network = ecosystem.network
+    if network is None:
+        world: dict[str, Any] = {"shares": ecosystem.shares}
+    else:
+        world = {"reads": network}
+    if ecosystem.in_step:
+        return world
+    entities, never = ecosystem.entities, 10**9
+    return world | {
+        "every": [ecosystem.every_of(entity) for entity in entities],
+        "phase": [ecosystem.phase_of(entity) for entity in entities],
+        "probability": [ecosystem.probability_of(entity) for entity in entities],
+        "stale": ecosystem.stale,
+        "order": ecosystem.order,
+        "arrives": [entity.from_ for entity in entities],
+        "leaves": [never if entity.until is None else entity.until for entity in entities],
+    }
 
 
 def _common_start(ecosystem: Ecosystem) -> Literal["previous", "base", "own"]:

@@ -13,9 +13,9 @@ from crossfeed.theory.equilibrium import Equilibrium, Play, best_reply, nash_poi
 from crossfeed.theory.features import Features, random_features
 from crossfeed.theory.limit import Limit, NoLimit, lemma_1
 from crossfeed.theory.linear import LinearEcosystem
-from crossfeed.theory.moments import Conditional, Moments
 from crossfeed.theory.objectives import Criterion, Objective, objective_value
 from crossfeed.theory.planning import Chosen, Landscape, Optimum, best_choice, landscape, optimal_weights
+from crossfeed.theory.readouts import Conditional, Moments
 from crossfeed.theory.spectrum import Growth
 
 __all__ = [

@@ -80,6 +80,7 @@ def limiting_mse(eco: Specified) -> Array:
     if not limit.converges:
         return np.full(spec.entities, np.inf)
     known = np.ones(spec.entities, dtype=bool) if spec.truth_given else limit.unbiased
+    known = known | np.isnan(limit.variance)  # an entity that has left has no error at all
     return np.where(known, limit.variance + _beyond_rounding(limit.bias_squared, spec), np.inf)
 
 
@@ -103,6 +104,7 @@ def relative_efficiency(eco: Specified) -> Array:
     """
     best, reached = pooled_mse(eco), limiting_mse(eco)
     efficiency: Array = np.divide(best, reached, out=np.where(best > 0, np.inf, 1.0), where=reached > 0)
+    efficiency[np.isnan(reached)] = np.nan
     return efficiency
 
 

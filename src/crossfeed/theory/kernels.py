@@ -58,8 +58,8 @@ _UNEVEN, _UNEVEN_CONDITION = 1e-3, 1e4
 # Stacks of so many triangles are left to the library, which takes them one by one without calls of ours in between.
 _FEW = 6
 
-# Multiplications up to which BLAS does a product by one thread: blocks have a thread each, and others would wait.
-_ONE_THREAD = 250_000
+#: Multiplications up to which BLAS does a product by one thread: blocks have a thread each, and others would wait.
+ONE_THREAD = 250_000
 
 # Triangles up to this order are inverted element by element across the stack (measured best for d = 15 and 50).
 _LEAF = 4
@@ -197,7 +197,7 @@ def summed_products(left: Array, right: Array) -> Array:
 
 def _runs(matrices: Array) -> list[slice]:
     count, rows, d = matrices.shape
-    step = max(1, _ONE_THREAD // (rows * d**2))
+    step = max(1, ONE_THREAD // (rows * d**2))
     return [slice(start, start + step) for start in range(0, count, step)]
 
 

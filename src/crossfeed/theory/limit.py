@@ -12,6 +12,7 @@ Reference: paper, Theorem 3 (the fixed point is M = P + QM; its proof prints P +
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -26,7 +27,10 @@ from crossfeed.theory.kernels import Array, Mask, trace_sandwich
 from crossfeed.theory.memory_limit import memory_long_run
 from crossfeed.theory.memory_noise import MemoryNoise
 from crossfeed.theory.modes import memory_radius
-from crossfeed.theory.moments import Conditional, Moments
+from crossfeed.theory.moments import PoolMoments
+from crossfeed.theory.network_cycle import Settled
+from crossfeed.theory.network_limit import network_limit
+from crossfeed.theory.readouts import Conditional, Moments
 from crossfeed.theory.response import EntityBlock
 from crossfeed.theory.specification import Conditioned, Specified
 from crossfeed.theory.spectrum import (
@@ -47,6 +51,35 @@ from crossfeed.theory.weights import SourceWeights
 _LEMMA_TOLERANCE = 1e-7
 
 
+@dataclass(frozen=True, eq=False)
+class _SettledPool:
+    """The long run of one pool that all read in step (`crossfeed.theory.network_cycle.Settled`)."""
+
+    spec: Conditioned
+    reduced: ReducedSystem
+    tolerance: float
+    path: ConstantPath | None
+
+    @property
+    def full_rank(self) -> Mask:
+        mask: Mask = ~self.reduced.singular[-1]
+        return mask
+
+    @property
+    def inflation(self) -> float:
+        return self.reduced.inflation
+
+    def unbiased(self) -> Mask:
+        assert self.path is not None  # noqa: S101 - for the type checker; asked where there is a limit
+        gains = self.path.gains.by_weights[0]
+        if not self.spec.training.is_full:
+            return right_on_average(self.spec, self.path.weights, gains, self.tolerance)
+        return unbiased_entities(self.spec, self.path.weights, gains, self.reduced.singular, self.tolerance)
+
+    def drift_rates(self, drift: Array) -> Array:
+        return _read_drift(self.spec, drift)
+
+
 class NoLimit(CrossfeedError):
     """A number was read from a limit that does not exist; the message names the law of growth."""
 
@@ -56,18 +89,20 @@ class Limit:
 
     Reading a number from a limit that does not exist raises `NoLimit`; read `converges` first.
 
+    Where entities train by clocks (`every`), it is that of the generations that are multiples of the clocks' common
+    period; the law of an entity's estimate at other generations may differ.
+
     Args:
         ecosystem: the ecosystem in question.
         radius: the spectral radius.
-        tolerance: distance from one within which an eigenvalue counts as one.
-        reduced: the reduced system, under the m weights that the limit remembers.
         outcome: the moments in the limit, or the growth.
-        path: the pool in the limit, if there is one.
+        settled: what else is known of the long run.
 
     Attributes:
         ecosystem: the ecosystem whose limit this is.
         specification: its specification, in the coordinates that solvers work in.
-        spectral_radius: of the lifted Q (`crossfeed.theory.modes` where models remember); below one ensures a limit.
+        spectral_radius: of the lifted Q, per generation (`crossfeed.theory.modes` where models remember); below one
+            ensures a limit. Where coins decide who trains, the square root of that of the second moments' map.
             Eigenvalues within 1e-10 of one (1e-7 at most, where the pool's Gram matrix is ill-conditioned) count as
             one.
         growth: the law by which the estimates grow; None where the limit exists.
@@ -80,21 +115,17 @@ class Limit:
         self,
         ecosystem: Specified,
         radius: float,
-        tolerance: float,
-        reduced: ReducedSystem,
         outcome: Moments | Growth,
-        path: ConstantPath | None,
+        settled: Settled,
     ) -> None:
         self.ecosystem = ecosystem
         self.specification = ecosystem.specification.conditioned
         self.spectral_radius = radius
-        self.full_rank: Mask = ~reduced.singular[-1]
-        self.digits = digits(self.specification, reduced.inflation)
+        self.full_rank: Mask = settled.full_rank
+        self.digits = digits(self.specification, settled.inflation)
         self.growth = outcome if isinstance(outcome, Growth) else None
-        self._singular = reduced.singular
-        self._tolerance = tolerance
         self._outcome = outcome
-        self._path = path
+        self._settled = settled
 
     @property
     def converges(self) -> bool:
@@ -107,12 +138,9 @@ class Limit:
 
         False for all where there is no limit. See `crossfeed.theory.unbiased`.
         """
-        if self._path is None:
+        if self.growth is not None:
             return np.zeros(self.specification.entities, dtype=np.bool_)
-        gains = self._path.gains.by_weights[0]
-        if not self.specification.training.is_full:
-            return right_on_average(self.specification, self._path.weights, gains, self._tolerance)
-        return unbiased_entities(self.specification, self._path.weights, gains, self._singular, self._tolerance)
+        return self._settled.unbiased()
 
     @cached_property
     def variance_growth(self) -> Array:
@@ -127,7 +155,7 @@ class Limit:
         if self.growth.drift is None:
             unbounded = self.growth.law in ("geometric", "quadratic")
             return np.full(K, np.inf if unbounded else np.nan)
-        return _read_drift(self.specification, self.growth.drift)
+        return self._settled.drift_rates(self.growth.drift)
 
     @property
     def mean(self) -> Array:
@@ -242,6 +270,9 @@ def limit_of(eco: Specified) -> Limit:
             "a limit needs constant weights, and alpha or beta is a function of the generation; give numbers, or "
             "read .moments([t]) at a large t"
         )
+    if spec.network is not None:
+        radius, outcome, settled = network_limit(eco)
+        return Limit(eco, radius, outcome, settled)
     accumulate, estimates = spec.history == "accumulate", Estimates.expected(spec)
     weights = [spec.weights.at(1)]
     reduced = reduced_system(spec, weights, estimates)
@@ -266,9 +297,9 @@ def limit_of(eco: Specified) -> Limit:
         reduced = reduced_system(spec, weights, estimates)
         long_run = boundary(matrix, _inputs(spec, reduced), accumulate, tolerance)
     if isinstance(long_run, Growth):
-        return Limit(eco, radius, tolerance, reduced, long_run, None)
+        return Limit(eco, radius, long_run, _SettledPool(spec, reduced, tolerance, None))
     path = _settled_path(spec, weights, reduced, long_run)
-    return Limit(eco, radius, tolerance, reduced, Moments(eco, path, beside), path)
+    return Limit(eco, radius, PoolMoments(eco, path, beside), _SettledPool(spec, reduced, tolerance, path))
 
 
 def _check_finite(matrix: Array) -> None:

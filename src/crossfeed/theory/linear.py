@@ -16,13 +16,17 @@ from typing import TypedDict, Unpack
 
 import numpy.typing as npt
 
+from crossfeed.errors import InvalidInput
 from crossfeed.theory.checks import noise_level, public_truth, share_vector, truth_vectors
 from crossfeed.theory.choices import Weights
+from crossfeed.theory.collapse import collapses
 from crossfeed.theory.efficiency import relative_efficiency
 from crossfeed.theory.grams import Grams
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.limit import Limit, limit_of
-from crossfeed.theory.moments import Moments, trajectory
+from crossfeed.theory.moments import trajectory
+from crossfeed.theory.network import GeneratedAt, Network, Order, Stale
+from crossfeed.theory.readouts import Moments
 from crossfeed.theory.sources import PerEntity, feature_source, gram_source, one_feature_gram, one_gram
 from crossfeed.theory.specification import History, Specification, known_history
 from crossfeed.theory.training import Start, Training
@@ -47,6 +51,15 @@ class Options(TypedDict, total=False):
         rate: size of a step.
         ridge: penalty of the estimates.
         start: where an update begins.
+        reads: weight of each author for each reader, in place of shares.
+        every: clocks' periods.
+        phase: clocks' phases.
+        probability: probability of a training that the clock allows.
+        stale: "keep" or "drop".
+        order: "together" or "sequential".
+        arrives: first generations.
+        leaves: last generations.
+        generated_at: Gram matrices of the rows published at a generation.
     """
 
     alpha: Weight
@@ -63,6 +76,15 @@ class Options(TypedDict, total=False):
     rate: float | None
     ridge: float
     start: Start
+    reads: object
+    every: npt.ArrayLike
+    phase: npt.ArrayLike
+    probability: npt.ArrayLike
+    stale: Stale
+    order: Order
+    arrives: npt.ArrayLike | None
+    leaves: npt.ArrayLike | None
+    generated_at: GeneratedAt | None
 
 
 class LinearEcosystem:
@@ -95,6 +117,21 @@ class LinearEcosystem:
             loss plus lambda |theta|^2, at generation 0 too, or takes its steps towards that minimum.
         start: where steps begin: "previous" (at the model of the generation before), "base" (at zero) or "own" (at the
             entity's model of generation 0).
+        reads: weights of the authors for each reader, in place of `shares`: W of shape (K, K), whose row k holds the
+            weight of every author for reader k; a pair (C, R) of shapes (K, r) and (r, K) with W = C R; or a sparse
+            array. Rows sum to one.
+        every: entity k trains at generation 0 and at generations t with t = phase_k modulo every_k; whole numbers >= 1,
+            one or (K,). What a model generates is published once, at the generation after its training.
+        phase: likewise.
+        probability: with which an entity trains where its clock says so, by independent coins: in (0, 1], one or (K,).
+        stale: "keep": texts stay in the pool until their author publishes again; "drop": they are there at the
+            generation of publication alone, and weights of authors who have none are dealt to the others.
+        order: "together", or "sequential": within a generation entities train in turn 0, 1, ..., and each reads what
+            those before it have just published.
+        arrives: first generation of each entity, at which it trains its first model on that generation's data; (K,).
+        leaves: last generation of each entity, (K,); 10^9 or later is never.
+        generated_at: function of the generation t >= 1 returning the Gram matrices (K, d, d) of the rows published at
+            it, in place of `generated`.
 
     Attributes:
         specification: the validated description, which the solvers take.
@@ -122,6 +159,15 @@ class LinearEcosystem:
         truths: npt.ArrayLike | None = None,
         truth_public: npt.ArrayLike | None = None,
         entities: int | None = None,
+        reads: object = None,
+        every: npt.ArrayLike = 1,
+        phase: npt.ArrayLike = 0,
+        probability: npt.ArrayLike = 1.0,
+        stale: Stale = "keep",
+        order: Order = "together",
+        arrives: npt.ArrayLike | None = None,
+        leaves: npt.ArrayLike | None = None,
+        generated_at: GeneratedAt | None = None,
         *,
         steps: int | None = None,
         rate: float | None = None,
@@ -131,7 +177,16 @@ class LinearEcosystem:
         public_gram = one_gram(public, "public")
         d = public_gram.dimension
         source = gram_source(private, "private", entities, d)
-        K = source.entities
+        K, weights = source.entities, share_vector(shares, source.entities)
+        network = Network.read(
+            K, weights, reads, every, phase, probability, stale, order, arrives, leaves, generated_at,
+            shares_given=shares is not None, accumulate=history == "accumulate",
+        )  # fmt: skip
+        training = Training.read(steps, rate, ridge, start)
+        if network is not None and not training.is_full:
+            raise InvalidInput(
+                "steps and ridge are solved for one pool in step: with reads, clocks, turns or arrivals give neither"
+            )
         self.specification = Specification(
             private=source,
             public_source=public_gram,
@@ -139,14 +194,15 @@ class LinearEcosystem:
             fresh_source=None if fresh is None else one_gram(fresh, "fresh", d),
             fresh_fraction=fresh_share(fresh_fraction, given=fresh is not None),
             weights=TrainingWeights.read(alpha, beta, initial_beta, K),
-            shares=share_vector(shares, K),
+            shares=weights,
             sigma=noise_level(sigma, "sigma"),
             sigma_generated=noise_level(sigma if sigma_generated is None else sigma_generated, "sigma_generated"),
             history=known_history(history),
             truths=truth_vectors(truths, truth_public, K, d),
             truth_public=public_truth(truth_public, d),
             truth_given=truth_public is not None,
-            training=Training.read(steps, rate, ridge, start),
+            training=training,
+            network=network,
         )
 
     @classmethod
@@ -270,6 +326,20 @@ class LinearEcosystem:
         Source: paper, Section 5, Figure 2.
         """
         return relative_efficiency(self)
+
+    def collapses(self) -> tuple[tuple[int, ...], ...]:
+        """Return the closed classes of readers that no real or fresh data reach; see `crossfeed.theory.collapse`.
+
+        Returns:
+            The entities of each class, in order; empty where data reach everybody. A class's errors grow without bound
+            if generated data have noise.
+
+        Raises:
+            InvalidInput: if alpha or beta is a function of the generation.
+
+        Reference: DeGroot, Reaching a consensus, J. Amer. Statist. Assoc. 69 (1974).
+        """
+        return collapses(self)
 
     def influence(self, generations: Sequence[int] | npt.ArrayLike) -> Array:
         """Return the share of each entity's expected prediction that comes from each source.

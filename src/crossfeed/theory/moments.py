@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
 
@@ -35,26 +34,14 @@ from crossfeed.theory.dispersion import distances, mean_over_pairs, reference
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, sandwich, trace_sandwich, transposed, weighted
 from crossfeed.theory.memory_path import MemoryPath
+from crossfeed.theory.network_moments import network_moments
 from crossfeed.theory.pool_path import BlockState, FewRowsState, PoolPath
+from crossfeed.theory.readouts import Conditional, Moments
 from crossfeed.theory.response import BySource, EntityBlock
 from crossfeed.theory.scheduled_path import ScheduledPath
-from crossfeed.theory.sources import gram_source
 from crossfeed.theory.specification import Conditioned, Specified
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class Conditional:
-    """Gaussian law of the estimates given the real data (paper, Theorem 1).
-
-    Attributes:
-        mean: shape (n, K, d); (K, d) in the limit.
-        covariance: shape (n, K, d, d); (K, d, d) in the limit.
-    """
-
-    mean: Array
-    covariance: Array
 
 
 class NoiseBeside(Protocol):
@@ -82,8 +69,8 @@ class NoiseBeside(Protocol):
         ...
 
 
-class Moments:
-    """Read-outs at n generations; obtained from `LinearEcosystem.moments`.
+class PoolMoments(Moments):
+    """Read-outs of entities that all read one pool in step.
 
     Args:
         ecosystem: the ecosystem in question.
@@ -97,9 +84,8 @@ class Moments:
     """
 
     def __init__(self, ecosystem: Specified, path: PoolPath, beside: NoiseBeside | None = None) -> None:
-        self.ecosystem = ecosystem
+        super().__init__(ecosystem)
         self._beside = beside
-        self.specification = ecosystem.specification.conditioned
         self.path = path
 
     @property
@@ -119,16 +105,6 @@ class Moments:
         """Cov theta_tk of each entity, shape (n, K, d, d)."""
         covariance = self._per_entity(lambda block, _: _covariance(self, block, self.specification.outwards))
         return covariance if self._beside is None else covariance + self._beside.covariance
-
-    @property
-    def mse(self) -> Array:
-        """E |theta_tk - theta*_k|^2, shape (n, K)."""
-        return self.bias_squared + self.variance
-
-    @property
-    def bias_squared(self) -> Array:
-        """|E theta_tk - theta*_k|^2, shape (n, K)."""
-        return self._errors[..., 0]
 
     @property
     def variance(self) -> Array:
@@ -231,16 +207,6 @@ class Moments:
             covariance=noise if self._beside is None else noise + self._beside.covariance,
         )
 
-    @property
-    def influence(self) -> Array:
-        """Share of each entity's expected prediction that comes from each source, shape (n, K, K + 1).
-
-        Private sources first, public last; see `crossfeed.theory.influence`.
-        """
-        whole = self.gain_norms.sum(axis=2, keepdims=True)
-        shares: Array = np.divide(self.gain_norms, whole, out=np.zeros_like(self.gain_norms), where=whole > 0)
-        return shares
-
     @cached_property
     def gain_norms(self) -> Array:
         """Frobenius norms of the blocks of M_t, shape (n, K, K + 1): private sources first, public last."""
@@ -251,18 +217,6 @@ class Moments:
                 self, block, rows, inward(np.vstack([carried[block.index], public[block.index][None]]))
             )
         )
-
-    def _tasks(self, grams: npt.ArrayLike | Grams | None, truths: npt.ArrayLike | None) -> tuple[Array, Array]:
-        spec = self.specification
-        source = None if grams is None else gram_source(grams, "grams", None, spec.dimension)
-        if source is None:
-            tasks = spec.private.all()
-        else:
-            tasks = source.all() if spec.coordinates is None else source.seen_in(spec.coordinates.outward).all()
-        shape = (len(tasks), spec.dimension)
-        if truths is not None:
-            return tasks, spec.inside(vector(truths, "truths", shape))
-        return tasks, spec.truths_inside if grams is None else np.broadcast_to(spec.inside(spec.truth_public), shape)
 
     def _map(self, read: Callable[[BlockState, slice], _Result]) -> list[list[_Result]]:
         """Apply a read-out to every block and requested generation: a list per block, in the order requested."""
@@ -297,9 +251,11 @@ def trajectory(eco: Specified, generations: Sequence[int] | npt.ArrayLike) -> Mo
     Source: paper, Theorems 1 and 2.
     """
     spec, times = eco.specification.conditioned, _generations(generations)
+    if spec.network is not None:
+        return network_moments(eco, times)
     path = _path(spec, times)
     tell(spec, path.inflation)
-    return Moments(eco, path)
+    return PoolMoments(eco, path)
 
 
 def _path(spec: Conditioned, generations: Sequence[int]) -> PoolPath:
@@ -319,21 +275,21 @@ def _generations(value: Sequence[int] | npt.ArrayLike) -> list[int]:
     return times
 
 
-def _mean(moments: Moments, block: BlockState, rows: slice, estimates: Estimates, pool: Array) -> Array:
+def _mean(moments: PoolMoments, block: BlockState, rows: slice, estimates: Estimates, pool: Array) -> Array:
     """F (p S~ th~ + q S_* th_* + a z), shape (b, d)."""
     spec, response = moments.specification, block.response
     private = np.einsum("bij,bj->bi", response.private, estimates.private[rows])
     return response.estimate(private, spec.public @ estimates.public, pool[block.index])
 
 
-def _covariance(moments: Moments, block: BlockState, seen: Callable[[Array], Array]) -> Array:
+def _covariance(moments: PoolMoments, block: BlockState, seen: Callable[[Array], Array]) -> Array:
     """Covariance of the estimates, of which `seen` takes the gains to where they are looked at; shape (b, d, d)."""
     if block.response.graded:
         return _graded_covariance(moments, block, seen)
     return sandwich(seen(block.response.inverses.pool), _middle(moments, block))
 
 
-def _variance(moments: Moments, block: BlockState) -> Array:
+def _variance(moments: PoolMoments, block: BlockState) -> Array:
     """Trace of Cov theta, shape (b,)."""
     outwards = moments.specification.outwards
     if block.response.graded:
@@ -342,7 +298,7 @@ def _variance(moments: Moments, block: BlockState) -> Array:
     return trace_sandwich(outwards(block.response.inverses.pool), _middle(moments, block))
 
 
-def _few_rows_errors(moments: Moments, index: int, few: FewRowsState, rows: slice, estimates: Estimates) -> Array:
+def _few_rows_errors(moments: PoolMoments, index: int, few: FewRowsState, rows: slice, estimates: Estimates) -> Array:
     """Squared bias and variance of entities with few rows, shape (b, 2)."""
     spec, state, response = moments.specification, moments.path.state, few.response
     human, (p, q, a) = spec.sigma**2, (response.private, response.public, response.synthetic)
@@ -355,7 +311,7 @@ def _few_rows_errors(moments: Moments, index: int, few: FewRowsState, rows: slic
     return np.stack([((mean - spec.truths[rows]) ** 2).sum(axis=1), variance], axis=-1)
 
 
-def _graded_covariance(moments: Moments, block: BlockState, seen: Callable[[Array], Array]) -> Array:
+def _graded_covariance(moments: PoolMoments, block: BlockState, seen: Callable[[Array], Array]) -> Array:
     """The covariance where every source has an inverse of its own, the weights included."""
     F, state, variance = (
         BySource(*map(seen, block.response.inverses)),
@@ -368,7 +324,7 @@ def _graded_covariance(moments: Moments, block: BlockState, seen: Callable[[Arra
     return variance * (product + transposed(product)) / 2 + sandwich(F.pool, state.covariance[index])
 
 
-def _middle(moments: Moments, block: BlockState) -> Array:
+def _middle(moments: PoolMoments, block: BlockState) -> Array:
     """The bracket of Cov theta, up to a skew-symmetric part, shape (b, d, d)."""
     w, state = block.response.weights, moments.path.state
     variance = moments.specification.sigma**2
@@ -383,7 +339,7 @@ def _middle(moments: Moments, block: BlockState) -> Array:
     return own
 
 
-def _noise(moments: Moments, block: BlockState) -> Array:
+def _noise(moments: PoolMoments, block: BlockState) -> Array:
     """Cov theta given the real data, shape (b, d, d)."""
     response, noise = block.response, moments.path.state.noise[block.index]
     return weighted(
@@ -391,7 +347,7 @@ def _noise(moments: Moments, block: BlockState) -> Array:
     )
 
 
-def _block_norms(moments: Moments, block: BlockState, rows: slice, carried: Array) -> Array:
+def _block_norms(moments: PoolMoments, block: BlockState, rows: slice, carried: Array) -> Array:
     """Norms of M's rows for one block of entities: a F [C_1' .. C_K' C_*'] plus the entity's own real data.
 
     All blocks but those two come from `_squared_norms`.

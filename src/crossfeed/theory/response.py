@@ -124,20 +124,23 @@ class EntityBlock:
         rows: slice(start, stop) of entity numbers, b of them.
         private: S~, shape (b, d, d).
         generated: S, shape (b, d, d).
+        heard: V of each entity, shape (b, d, d), where it is not that of one pool.
     """
 
     specification: Conditioned
     rows: slice
     private: Array
     generated: Array
+    heard: Array | None = None
 
     @classmethod
-    def read(cls, spec: Conditioned, rows: slice) -> EntityBlock:
+    def read(cls, spec: Conditioned, rows: slice, heard: Array | None = None) -> EntityBlock:
         """Read the Gram matrices of a run of entities.
 
         Args:
             spec: the ecosystem's specification.
             rows: slice(start, stop) of entity numbers.
+            heard: V of each entity, shape (b, d, d); None: that of one pool.
 
         Returns:
             The block.
@@ -146,7 +149,7 @@ class EntityBlock:
             InvalidInput: if a block loader returns another shape, or numbers that are not finite.
         """
         private, generated = spec.grams_of(rows)
-        return cls(spec, rows, private, generated)
+        return cls(spec, rows, private, generated, heard)
 
     def parts(self, weights: SourceWeights) -> list[WeightedGram]:
         """Return the sources' weights and Gram matrices, whose sum is G.
@@ -158,7 +161,8 @@ class EntityBlock:
             (p, S~), (q, S_*) and (a, Sbar) of the block, and (lambda, I) with a ridge.
         """
         spec, w = self.specification, weights.block(self.rows)
-        parts = [(w.private, self.private), (w.public, spec.public), (w.synthetic, spec.pool_gram)]
+        heard = spec.pool_gram if self.heard is None else self.heard
+        parts = [(w.private, self.private), (w.public, spec.public), (w.synthetic, heard)]
         ridge = spec.training.ridge
         return [*parts, (np.array([ridge]), np.eye(spec.dimension))] if ridge else parts
 

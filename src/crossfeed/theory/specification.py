@@ -29,6 +29,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.coordinates import Coordinates, coordinates
 from crossfeed.theory.grams import Grams, map_blocks
 from crossfeed.theory.kernels import Array, weighted_sum
+from crossfeed.theory.network import Network
 from crossfeed.theory.training import Training
 from crossfeed.theory.weights import TrainingWeights, Weight, rows_of
 
@@ -71,6 +72,7 @@ class Specification:
         truth_public: theta*_0, shape (d,).
         truth_given: False if the truths are unknown and stand at zero; only unbiased estimates then have a known error.
         training: how an update is computed from generation 1 on.
+        network: who reads whom, and when; None where all read one pool in step.
     """
 
     private: Grams
@@ -87,6 +89,7 @@ class Specification:
     truth_public: Array
     truth_given: bool
     training: Training
+    network: Network | None
 
     @property
     def entities(self) -> int:
@@ -236,6 +239,7 @@ class Conditioned(Specification):
         truth_public: theta*_0, shape (d,).
         truth_given: False if the truths are unknown and stand at zero; only unbiased estimates then have a known error.
         training: how an update is computed from generation 1 on.
+        network: who reads whom, and when; None where all read one pool in step.
         coordinates: W; None where it is the identity.
     """
 

@@ -182,17 +182,17 @@ def _weights_by_birth(
     for kept in kept_generations(eco, generation) if generation else ():
         born = calendar.born(kept, entity)
         there = np.where(born > 0, calendar.reading(entity), 0.0)
-        if there.any() or fresh > 0:
+        if there.any() or fresh == 1:
             pools.append((kept, born, there))
     alpha = alpha if pools else 0.0
     weights = {Source(PRIVATE): (1 - alpha) * beta, Source(PUBLIC): (1 - alpha) * (1 - beta)}
     for kept, born, there in pools:
-        newly, human = alpha / len(pools), fresh if there.any() else 1.0
-        if human > 0:
-            weights[Source(FRESH, kept)] = newly * human
+        newly = alpha / len(pools)
+        if fresh > 0:
+            weights[Source(FRESH, kept)] = newly * fresh
         for j in np.flatnonzero(there).tolist():
             source = Source(eco.names[j], int(born[j]))
-            weights[source] = weights.get(source, 0.0) + newly * (1 - human) * float(there[j] / there.sum())
+            weights[source] = weights.get(source, 0.0) + newly * (1 - fresh) * float(there[j] / there.sum())
     return weights
 
 

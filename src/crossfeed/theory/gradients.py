@@ -261,9 +261,13 @@ class LimitModel:
 
     Attributes:
         specification: the specification, in the coordinates that solvers work in.
+
+    Raises:
+        InvalidInput: if the ecosystem is no single pool that all read in step.
     """
 
     def __init__(self, spec: Specification, entities: slice | None = None, rest: Sums | None = None) -> None:
+        spec.check_one_pool("the gradient of errors in the weights")
         spec = self.specification = spec.conditioned
         first, last = (0, spec.entities) if entities is None else (entities.start, entities.stop)
         self._rows = [

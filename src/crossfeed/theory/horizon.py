@@ -79,8 +79,10 @@ class HorizonSolution:
             The solution, which holds some fifteen d x d matrices for every entity and generation.
 
         Raises:
-            InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
+            InvalidInput: if the ecosystem is no single pool that all read in step, or Gram matrices are so near to
+                singular ones that rounding decides.
         """
+        spec.check_one_pool("the gradient of errors in the weights")
         spec = spec.conditioned
         members, d = Members.read(spec, slice(0, spec.entities)), spec.dimension
         share = np.broadcast_to(spec.shares_of(slice(0, spec.entities)), (spec.entities,))

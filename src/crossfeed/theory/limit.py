@@ -358,8 +358,12 @@ def lemma_1(eco: Specified) -> float | None:
     Returns:
         lambda in (0, 1], or None where the Grams are no such mix.
 
+    Raises:
+        InvalidInput: if the ecosystem is no single pool that all read in step.
+
     Source: paper, Lemma 1.
     """
+    eco.specification.check_one_pool("Lemma 1")
     spec = eco.specification.conditioned
 
     def products(rows: slice) -> Array:

@@ -24,6 +24,9 @@ from crossfeed.theory.spectrum import Growth, Inputs, spectral_radius
 #: Error of a mean, as a share of the truth, that counts as rounding.
 BIAS_TOLERANCE = 1e-7
 
+# Order from which on spectra are not computed in full.
+_LARGE = 600
+
 # A generation at which one more changes no average.
 _LATE = 2**60
 
@@ -109,6 +112,12 @@ class Cycle:
         # All that a pool keeps decays alike; how it is averaged over generations is left to the spectrum.
         latest = replace(spec, history="latest")
         steps = Lifted(latest, expected_sources(latest, given=True))
+        if timing.in_step and timing.stale == "keep":
+            step = steps.in_step(1)
+            first = _LATE if spec.history == "accumulate" else 1
+            matrix = step.said(np.eye(spec.entities * spec.dimension))
+            inflation = float(step.gains.inflation.max())
+            return cls(spec, timing, 1, first, 1, matrix, step.drive(), step.noise(), inflation)
         size = spec.entities * spec.dimension
         start = steps.start(extra=size)
         start.gain.reshape(size, -1)[:, -size:] = np.eye(size)
@@ -123,6 +132,11 @@ class Cycle:
         state = _without(state, ~timing.there(first))
         gain, noise = state.gain.reshape(size, -1), state.covariance.reshape(size, size)
         return cls(spec, timing, after, first, length, gain[:, -size:], gain[:, :-size], noise, state.inflation)
+
+    @property
+    def in_step(self) -> bool:
+        """True if everybody trains at every generation, at once."""
+        return self.timing.in_step and self.timing.stale == "keep"
 
     @property
     def renewed(self) -> Array:
@@ -186,6 +200,28 @@ def _without(state: State, gone: Mask) -> State:
     gain, covariance = state.gain.copy(), state.covariance.copy()
     gain[gone] = covariance[gone] = covariance[:, :, gone] = 0.0
     return replace(state, gain=gain, covariance=covariance)
+
+
+def largest_eigenvalue(matrix: Array) -> float:
+    """Return the spectral radius, of large matrices by Arnoldi's method.
+
+    Args:
+        matrix: shape (n, n).
+
+    Returns:
+        The largest modulus of an eigenvalue.
+
+    Reference: Lehoucq, Sorensen and Yang, ARPACK Users' Guide (1998).
+    """
+    if len(matrix) < _LARGE:
+        return spectral_radius(matrix)
+    from scipy.sparse.linalg import ArpackNoConvergence, eigs
+
+    try:
+        found = eigs(matrix, k=4, v0=np.ones(len(matrix)), return_eigenvectors=False)
+    except ArpackNoConvergence:
+        return spectral_radius(matrix)
+    return float(np.abs(found).max())
 
 
 def expected_sources(spec: Conditioned, *, given: bool) -> Sources:
@@ -283,7 +319,7 @@ class SettledNetwork:
         """
         assert self.path is not None  # noqa: S101 - for the type checker; asked where there is a limit
         there, full = self.path.there[0], self.full_rank
-        if full[there].all() and spectral_radius(self.cycle.matrix) < 1.0 - BIAS_TOLERANCE:
+        if full[there].all() and largest_eigenvalue(self.cycle.matrix) < 1.0 - BIAS_TOLERANCE:
             return np.asarray(there, dtype=np.bool_)
         right: Mask = there & self.path.unbiased(BIAS_TOLERANCE)[0]
         return right

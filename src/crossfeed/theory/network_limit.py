@@ -8,16 +8,28 @@ Reference: paper, Theorem 3, for one pool in step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+
+import numpy as np
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.accuracy import tell
 from crossfeed.theory.channel_limit import channel_limit
 from crossfeed.theory.channels import Channels
-from crossfeed.theory.lifted import Lifted, State
+from crossfeed.theory.kernels import Array
+from crossfeed.theory.lifted import InStep, Lifted, State
 from crossfeed.theory.lifted_path import LiftedPath, Run
 from crossfeed.theory.network_coins import coins_limit
-from crossfeed.theory.network_cycle import Cycle, Settled, SettledNetwork, expected_sources, inputs_of, per_generation
+from crossfeed.theory.network_cycle import (
+    Cycle,
+    Settled,
+    SettledNetwork,
+    expected_sources,
+    inputs_of,
+    largest_eigenvalue,
+    per_generation,
+)
 from crossfeed.theory.network_moments import NetworkMoments
 from crossfeed.theory.readouts import Moments
 from crossfeed.theory.specification import Specified
@@ -26,11 +38,16 @@ from crossfeed.theory.spectrum import (
     Stationary,
     boundary,
     settles,
-    spectral_radius,
     stationary,
     unit_error,
     unit_tolerance,
 )
+
+# Coordinates from which on matrices are not multiplied and their spectra not computed in full, if anything else does.
+_LARGE = 600
+
+# Terms of a series that cost as much as doubling it.
+_MANY_TERMS = 150
 
 
 def network_limit(eco: Specified) -> tuple[float, Moments | Growth, Settled]:
@@ -69,22 +86,40 @@ def network_limit(eco: Specified) -> tuple[float, Moments | Growth, Settled]:
 def _without_coins(eco: Specified, cycle: Cycle) -> tuple[float, Moments | Growth, Settled]:
     spec, accumulate = cycle.spec, cycle.spec.history == "accumulate"
     tolerance = unit_tolerance(unit_error(spec.pool_gram, cycle.inflation, spec.rounding))
-    radius, start = spectral_radius(cycle.matrix), None
+    steps, start = Lifted(spec, expected_sources(spec, given=True)), None
+    step = steps.in_step(cycle.first) if cycle.in_step else None
+    radius = largest_eigenvalue(cycle.matrix)
     long_run: Stationary | Growth
-    if settles(cycle.matrix, accumulate, tolerance):
-        long_run = stationary(cycle.matrix, cycle.noise, accumulate)
+    if radius < 1.0 - tolerance or settles(cycle.matrix, accumulate, tolerance):
+        long_run = _stationary(cycle, step, radius)
     else:
-        start = cycle.from_start(Lifted(spec, expected_sources(spec, given=True)))
+        start = cycle.from_start(steps)
         long_run = boundary(cycle.matrix, inputs_of(cycle, start), accumulate, tolerance)
     root = radius ** (1.0 / cycle.length)
     if isinstance(long_run, Growth):
         growth = per_generation(long_run, cycle.length)
         return root, growth, SettledNetwork(cycle, None)
-    path = LiftedPath(spec, [cycle.first + cycle.length - 1], _settled_run(cycle, long_run, start))
+    path = LiftedPath(spec, [cycle.first + cycle.length - 1], _settled_run(cycle, long_run, start, step))
     return root, NetworkMoments(eco, path), SettledNetwork(cycle, path)
 
 
-def _settled_run(cycle: Cycle, long_run: Stationary, start: State | None) -> Run:
+def _stationary(cycle: Cycle, step: InStep | None, radius: float) -> Stationary:
+    """Solve for the long run below a radius of one, term by term where terms cost less than products of matrices."""
+    terms = math.log(np.finfo(float).eps / 16) / (2 * math.log(radius)) if 0 < radius < 1 else 1.0
+    accumulate, size = cycle.spec.history == "accumulate", len(cycle.matrix)
+    if step is None or accumulate or size < _LARGE or terms > _MANY_TERMS:
+        return stationary(cycle.matrix, cycle.noise, accumulate)
+    total, term = cycle.noise, cycle.noise
+    for _ in range(math.ceil(terms) + 8):
+        term = step.said(step.said(term).T)
+        total = total + term
+        if not np.abs(term).max() > np.finfo(float).eps / 4 * np.abs(total).max():
+            break
+    lasting: Array = np.asarray(np.linalg.inv(np.eye(size) - cycle.matrix), dtype=np.float64)
+    return Stationary(lasting, np.zeros_like(lasting), (total + total.T) / 2)
+
+
+def _settled_run(cycle: Cycle, long_run: Stationary, start: State | None, step: InStep | None) -> Run:
     size = len(cycle.matrix)
     gain, noise = long_run.lasting @ cycle.drive, long_run.noise
     if start is not None:
@@ -93,6 +128,9 @@ def _settled_run(cycle: Cycle, long_run: Stationary, start: State | None) -> Run
             noise = noise + long_run.initial @ start.covariance.reshape(size, size) @ long_run.initial.T
 
     def run(steps: Lifted) -> Iterator[tuple[int, State]]:
+        if step is not None and not steps.joint:
+            yield cycle.first, steps.estimates(step, gain, noise)
+            return
         state = cycle.settled(steps, gain, noise + steps.spread(gain))
         yield cycle.first + cycle.length - 1, cycle.through(steps, state)
 

@@ -130,6 +130,21 @@ class Specification:
         seen = {key: each.seen_in(chosen.outward) for key, each in distinct.items()}
         return Conditioned(**given | {name: seen[id(each)] for name, each in sources.items()}, coordinates=chosen)
 
+    def check_one_pool(self, asked: str) -> None:
+        """Refuse a network where only one pool that all read in step is known.
+
+        Args:
+            asked: what was asked for, for the message.
+
+        Raises:
+            InvalidInput: if the ecosystem has a network.
+        """
+        if self.network is not None:
+            raise InvalidInput(
+                f"{asked} is known for one pool that all read in step; leave out reads, every, phase, probability, "
+                "stale, order, arrives, leaves and generated_at, or compare .limit() under several weights"
+            )
+
     def with_weights(self, alpha: Weight, beta: Weight) -> Specification:
         """Return the same specification under other training weights, with all sums that do not depend on them.
 

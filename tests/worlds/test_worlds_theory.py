@@ -98,7 +98,7 @@ def test_coins_agree_over_many_seeds(tmp_path):
     for number, (name, task) in enumerate(tasks.items()):
         features = np.random.default_rng(number).standard_normal((task["rows"], 3))
         np.savez(tmp_path / f"{name}.npz", features=features)
-        task |= dict.fromkeys(("dimension", "rank", "rows")) | {"features": f"{tmp_path}/{name}.npz", "replicates": 8}
+        task.update(dict.fromkeys(("dimension", "rank", "rows")), features=f"{tmp_path}/{name}.npz", replicates=8)
     moments = linear_ecosystem(validate(Experiment, data)).moments(range(4))
     errors = np.empty((SEEDS, 4, 3))
     for seed in range(SEEDS):

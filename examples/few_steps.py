@@ -9,8 +9,8 @@ models, against alpha; seed 0 for the table, median over seeds 0 to 9 for the be
 
 Answer, as `python examples/few_steps.py FOLDER` prints it in a minute or two:
 
-* Few steps average generated noise over generations. At alpha = 0.9 the error is 1.172 with one step, 2.074 with ten and
-  2.579 at the minimum; what real data leave in it is 0.7603 in all three.
+* Few steps average generated noise over generations. At alpha = 0.9 the error is 1.172 with one step, 2.074 with ten
+  and 2.579 at the minimum; what real data leave in it is 0.7603 in all three.
 * The best alpha moves up: 0.66 with one step, 0.5 with ten, 0.46 at the minimum, and the error there down (1.03, 1.205,
   1.32).
 * At alpha = 1 variance still grows for ever, by 0.07117 in each generation with one step, 3.547 at the minimum.

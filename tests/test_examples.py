@@ -41,6 +41,18 @@ def test_universal_pathway(found):
     assert numbers["published features differ, K = 4"] > pathway
 
 
+def test_few_steps(found):
+    numbers = found("few_steps", seeds=1, points=7)
+    for alpha in (0.5, 0.9):
+        errors = [numbers[f"MSE at alpha = {alpha:g}, {n}"] for n in ("1 step", "10 steps", "100 steps", "minimum")]
+        assert sorted(errors) == errors
+        assert numbers[f"MSE at alpha = {alpha:g}, real data's part"] < errors[0]
+    assert numbers["MSE at alpha = 0.9, 1 step"] == pytest.approx(1.172, abs=0.001)
+    assert numbers["best alpha, 1 step"] > numbers["best alpha, minimum"]
+    added = [numbers[f"variance added per generation at alpha = 1, {n}"] for n in ("1 step", "10 steps", "minimum")]
+    assert 0 < added[0] < added[1] < added[2]
+
+
 def test_how_many_entities(found):
     numbers = found("how_many_entities", counts=(1, 10, 100, 1000), searched=100)
     half = [numbers[f"K = {K}, α = β = 0.5"] for K in (1, 10, 100, 1000)]

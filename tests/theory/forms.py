@@ -146,7 +146,7 @@ class Forms:
                 p, q = (1 - alpha) * beta, (1 - alpha) * (1 - beta)
                 F = np.linalg.pinv(p * self.private[k] + q * self.public + alpha * V, rcond=1e-11, hermitian=True)
                 now[k] = F @ (sources[k] * p + sources[-1] * q + z * alpha)
-                when = t if self.order == "sequential" and t > self.arrives[k] else t + 1
+                when = t + 1
                 S = self.S(when)[k]
                 new = S @ now[k] + noise(self.sigma_g**2 * S)
                 share = 1 / (t + 1) if self.accumulate else 1.0

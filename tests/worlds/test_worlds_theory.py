@@ -89,6 +89,19 @@ def test_networks_that_keep_all_pools_agree_too():
     assert every.max() < bound(len(every))
 
 
+@pytest.mark.parametrize("times", ["in step", "clocks", "in turn"])
+def test_rows_that_are_drawn_anew_agree_too(times):
+    data = experiment_of("matrix", times).model_dump(mode="json")
+    for task in data["tasks"].values():
+        task["redraw"] = True
+    experiment = validate(Experiment, data)
+    assert experiment.id != experiment_of("matrix", times).id
+    every = compared(experiment)
+    assert every.max() < bound(len(every))
+    other = np.abs(deviations(states_of(experiment), linear_ecosystem(experiment_of("matrix", times))))
+    assert other.max() > 2 * bound(len(other))
+
+
 def test_coins_agree_over_many_seeds(tmp_path):
     """Coins are common to the replicates of a seed, so seeds are the sample: a few replicates of many."""
     data = experiment_of("matrix").model_dump(mode="json")

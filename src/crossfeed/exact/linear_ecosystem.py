@@ -113,6 +113,7 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
         beta=_weight(ecosystem.betas, lasting),
         initial_beta=ecosystem.initial_beta,
         **_world(ecosystem),
+        generated_at=_redrawn(asked),
         sigma=_common_noise(experiment, tasks),
         sigma_generated=learner["noise"],
         fresh=public.features if fresh > 0 else None,
@@ -130,6 +131,18 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
     except InvalidInput as error:
         raise InvalidDescription(f"learner.rate: {error}") from error
     return eco
+
+
+def _redrawn(asked: Sequence[Sequence[RegressionTask]]) -> Callable[[int], Array] | None:
+    """Return the (K, d, d) Gram matrices of the rows labelled at a generation, a function of it; None if they stay."""
+    if not any(task.settings.redraw for tasks in asked for task in tasks):
+        return None
+
+    def grams(generation: int) -> Array:
+        rows = [np.concatenate([task.rows_at(generation) for task in tasks]) for tasks in asked]
+        return np.stack([each.T @ each for each in rows])
+
+    return grams
 
 
 def _world(ecosystem: Ecosystem) -> dict[str, Any]:

@@ -80,16 +80,23 @@ class CellContext:
         """
         return self._items(tuple(self._owned(entity)))
 
-    def prompts_of(self, entity: int) -> pa.Table:
+    def prompts_of(self, entity: int, born: int = 1) -> pa.Table:
         """Return an entity's own prompts.
 
         Args:
             entity: The entity's index k.
+            born: The generation at which they are answered, which matters to tasks that ask anew each time (they have
+                a method `prompts_at`).
 
         Returns:
             Training items, behind one another where they are of several tasks.
         """
-        return self._items(tuple(self._asked(entity)))
+        names = tuple(self._asked(entity))
+        tasks = [self.tasks[name] for name in names]
+        if not any(hasattr(task, "prompts_at") for task in tasks):
+            return self._items(names)
+        tables = [task.prompts_at(born) if hasattr(task, "prompts_at") else task.train for task in tasks]
+        return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
 
     def _owned(self, entity: int) -> Mapping[str, float]:
         return self.cell.experiment.ecosystem.entities[entity].owned

@@ -4,9 +4,9 @@ A training set of entity k at generation t is n i.i.d. draws. One draw is privat
 :math:`\bar\alpha\beta`, public with :math:`\bar\alpha\bar\beta`, and from the pool with :math:`\alpha`. A pool draw
 takes the newest generation (or, when history accumulates, one of the generations 1..t with equal weight), fresh
 human data with the fresh fraction :math:`\varphi`, else author j with the share :math:`w_j`, or the reading
-weight :math:`W_{kj}` where there is a network; then an item of that source, uniformly (paper, Section 4). Where an author
-has nothing in a pool (`crossfeed.generation.calendar`), its weight is dealt to the others in proportion; where nobody
-whom the reader reads has anything in any pool, its training set is private and public data alone.
+weight :math:`W_{kj}` where there is a network; then an item of that source, uniformly (paper, Section 4). Where an
+author has nothing in a pool (`crossfeed.generation.calendar`), its weight is dealt to the others in proportion; where
+nobody whom the reader reads has anything in any pool, its training set is private and public data alone.
 
 Draws are a function of (seed, generation, entity) and the description alone. So all of them are known before the run
 starts, and only pool items that some training set will hold need to be generated. Where the pool is curated they are

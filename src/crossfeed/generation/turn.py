@@ -67,7 +67,7 @@ def _requests(
     owners, rows = context.prompts.places(generation, author, items)
     keys = context.prompts.keys(generation, author, items)
     if not asks_the_pool(context.calendar):
-        return ItemRequests(items, rows, keys), context.prompts_of(author).take(pa.array(rows))
+        return ItemRequests(items, rows, keys), context.prompts_of(author, generation).take(pa.array(rows))
     shelves = np.unique(owners)
     tables = [context.prompts_of(k) for k in shelves.tolist()]
     begins = np.cumsum([0, *(table.num_rows for table in tables)])[np.searchsorted(shelves, owners)]

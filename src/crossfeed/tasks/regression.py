@@ -109,6 +109,8 @@ class RegressionSettings(TaskSettings):
         replicates: R, the number of independent data sets.
         truth: theta*: d numbers, ``{seed: 0, norm: 1}`` for a random direction, or null for zero.
         family: Distribution of the responses.
+        redraw: True if what is published is labelled at new rows at each generation: Gaussian ones with the second
+            moments of the rows trained on, in whose span they lie. By default the rows trained on are labelled.
     """
 
     source: Literal["regression"] = "regression"
@@ -122,6 +124,7 @@ class RegressionSettings(TaskSettings):
     replicates: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     truth: Annotated[RandomTruth | tuple[float, ...] | None, BeforeValidator(_truth)] = None
     family: Family = "gaussian"
+    redraw: bool = False
 
     @model_validator(mode="after")
     def _features_from_one_place(self) -> Self:
@@ -236,6 +239,35 @@ class RegressionTask:
     def restricted(self, rows: NDArray[np.int64]) -> RegressionTask:
         """Return the task with some rows of `train` alone."""
         return replace(self, rows=rows)
+
+    def rows_at(self, generation: int) -> Array:
+        """Return the rows that are labelled for others at a generation.
+
+        Args:
+            generation: The generation t >= 1 of publication.
+
+        Returns:
+            X_t, shape (n, d): the rows trained on; or, if they are drawn anew, Z X / sqrt(n) with a Gaussian (n, n)
+            matrix Z of the seed, the task and t, so that E X_t'X_t = X'X.
+        """
+        trained = self.features if self.rows is None else self.features[self.rows]
+        if not self.settings.redraw:
+            return trained
+        n = len(trained)
+        random = generator(self.settings.seed, "regression", self.settings.corpus(self.name), "rows", generation)
+        redrawn: Array = random.standard_normal((n, n)) @ trained / np.sqrt(n)
+        return redrawn
+
+    def prompts_at(self, generation: int) -> pa.Table:
+        """Return the items that are answered for others at a generation, see `rows_at`; responses are 0.
+
+        Args:
+            generation: The generation t >= 1 of publication.
+        """
+        if not self.settings.redraw:
+            return self.train
+        rows = self.rows_at(generation)
+        return regression_items(rows, np.zeros((len(rows), self.replicates)))
 
     def reserve(self, generations: int) -> tuple[RegressionTask, Sequence[pa.Table]]:
         """Draw fresh data: the features trained on, with newly drawn responses; the task keeps all its items.

@@ -286,7 +286,7 @@ class Lifted:
         return self._known[key]
 
     def _train(self, state: State, trains: Indices, t: int) -> State:
-        timing, first = self._network.timing, self._network.timing.first(t)[trains]
+        timing = self._network.timing
         gains, dealt = self._gains(state, t)
         noise = self._fresh_noise / (t if t and self._spec.history == "accumulate" else 1)
         turn = _Turn(self._spec, self._sources, noise, gains.rows(trains), trains)
@@ -296,8 +296,7 @@ class Lifted:
             shape = (-1,) + (1,) * (values.ndim - 1)
             return dealt[trains].reshape(shape) * readers.hear(present.reshape(shape) * values)
 
-        later = timing.order == "together" or t == 0 or bool(first.all())
-        S = self._published_grams(t + 1 if later else t)[trains]
+        S = self._published_grams(t + 1)[trains]
         new, own = turn.answer(state, hear, S, self._width)
         return self._replaced(state, trains, t, new, own, S, gains.rows(trains))
 

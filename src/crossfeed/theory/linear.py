@@ -131,7 +131,8 @@ class LinearEcosystem:
         arrives: first generation of each entity, at which it trains its first model on that generation's data; (K,).
         leaves: last generation of each entity, (K,); 10^9 or later is never.
         generated_at: function of the generation t >= 1 returning the Gram matrices (K, d, d) of the rows published at
-            it, in place of `generated`.
+            it, in place of `generated`: of what models label that were trained at t - 1 (also where they train in turn,
+            and some read that at t - 1 already).
 
     Attributes:
         specification: the validated description, which the solvers take.
@@ -185,7 +186,8 @@ class LinearEcosystem:
         training = Training.read(steps, rate, ridge, start)
         if network is not None and not training.is_full:
             raise InvalidInput(
-                "steps and ridge are solved for one pool in step: with reads, clocks, turns or arrivals give neither"
+                "steps and ridge are solved for one pool in step, with the same rows at all generations: with reads, "
+                "clocks, turns, arrivals or generated_at give neither"
             )
         self.specification = Specification(
             private=source,

@@ -15,8 +15,8 @@ and the pools, below each other in one vector of T d numbers, solve a triangular
     z_{t+1} = sum_{i <= t} ( sum_j s_j S_j kappa_tji ) zbar_i + sum_j s_j S_j own_tj m_j + (public, fresh) + nu_{t+1},
 
 zbar = C z with C the identity ("latest") or means ("accumulate"). No matrix of K d numbers squared occurs: time grows
-as K T^2 d^3, memory as T^2 d^2 beside one block of entities. What reads the pool of d numbers elsewhere
-(`crossfeed.theory.moments`, `crossfeed.theory.dispersion`) reads these T d numbers here.
+as K T^2 d^3 for each generation that is read, memory as T^2 d^2 beside one block of entities. What reads the pool of d
+numbers elsewhere (`crossfeed.theory.moments`, `crossfeed.theory.dispersion`) reads these T d numbers here.
 
 Reference: own derivation; Volterra equations as in Gripenberg, Londen and Staffans, Volterra Integral and Functional
 Equations (1990). For E = 0 it is Theorems 1 and 2 of the paper.

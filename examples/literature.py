@@ -95,7 +95,7 @@ VERIFIED = [
 def exchange_of(experiment: Experiment) -> DensityEcosystem:
     """The ecosystem of a density experiment, as its exact theory reads it; real data are random."""
     ecosystem, T = experiment.ecosystem, experiment.generations
-    names = [entity.private for entity in ecosystem.entities]
+    names = [next(iter(entity.owned)) for entity in ecosystem.entities]
     tasks: list[SampleTask] = [experiment.tasks[name].build(name, None) for name in names]  # type: ignore[misc]
     tasks.append(experiment.public.build("public", None))  # type: ignore[arg-type]
     truths = [task.truth for task in tasks]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
+from crossfeed.display.formatting import in_words
 from crossfeed.metrics.projection import project
 from crossfeed.protocols import Measurement, Store
 
@@ -320,15 +321,8 @@ def is_numeric(values: Sequence[Any]) -> bool:
 def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
     """Return a value in every row: floats if all values of its field are numbers, else strings; None is null."""
     numeric = is_numeric(values)
-    plain = value if value is None else float(value) if numeric else _in_words(value)
+    plain = value if value is None else float(value) if numeric else in_words(value)
     return _constant(plain, pa.float64() if numeric else pa.string(), rows)
-
-
-def _in_words(value: Any) -> str:
-    """Return a value about as it is written in YAML: a mapping as ``graph: cliques, count: 2``."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_in_words(item)}" for key, item in value.items())
-    return str(list(value) if isinstance(value, tuple) else value)
 
 
 @lru_cache(maxsize=16)

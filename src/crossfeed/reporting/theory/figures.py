@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from crossfeed.display.formatting import plain, value_text
+from crossfeed.display.formatting import in_words, plain, value_text
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.layout import evenly
@@ -171,14 +171,15 @@ def _left_out(what: str, shown: int, known: int, where: str) -> str:
 def _measures(records: pd.DataFrame, prediction: Prediction) -> list[tuple[str, pd.DataFrame]]:
     """Return each row's title and numbers: ``model, generation, value`` and the grid's fields."""
     prediction_errors = records[records["metric"] == "mspe"]
-    owned = {entity.name: entity.private for entity in prediction.experiment.ecosystem.entities}
-    own = prediction_errors["task"] == prediction_errors["model"].map(owned)
-    other = ~own & prediction_errors["task"].isin(set(owned.values()))
+    eco = prediction.experiment.ecosystem
+    pairs = zip(prediction_errors["model"], prediction_errors["task"], strict=True)
+    own = pd.Series([task in eco.owned.get(model, ()) for model, task in pairs], prediction_errors.index, dtype=bool)
+    other = ~own & prediction_errors["task"].isin(eco.owned_tasks)
     rows = [("MSE", records[records["metric"] == "mse"]), ("MSPE, own task", prediction_errors[own])]
     if other.any():
         keys = [name for name in records.columns if name not in {"task", "value"}]
         mean = prediction_errors[other].groupby(keys, sort=False, dropna=False)[["value"]].mean().reset_index()
-        rows.append(("MSPE, other tasks" if len(owned) > 2 else "MSPE, other task", mean))
+        rows.append(("MSPE, other tasks" if len(eco.owned_tasks) > 2 else "MSPE, other task", mean))
     return rows
 
 
@@ -224,7 +225,10 @@ def _at(table: pd.DataFrame, point: Mapping[str, Any]) -> pd.DataFrame:
     keep = np.ones(len(table), dtype=bool)
     for path, value in point.items():
         column = table[path]
-        keep &= (column == (value if pd.api.types.is_numeric_dtype(column) else str(value))).to_numpy()
+        if value is None:
+            keep &= column.isna().to_numpy()
+            continue
+        keep &= (column == (value if pd.api.types.is_numeric_dtype(column) else in_words(value))).to_numpy()
     return table[keep]
 
 

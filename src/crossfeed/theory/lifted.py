@@ -247,8 +247,9 @@ class Lifted:
         own, places = gains.heard @ heard, np.arange(K)
         own[places[:, None], :, places[:, None] * d + np.arange(d)] += gains.private.swapaxes(1, 2)
         own[:, :, K * d : (K + 1) * d] += gains.public
-        by_source = own.reshape(K, d, K + 2, d).transpose(0, 2, 1, 3)
-        spread = ((by_source @ covariances) @ by_source.swapaxes(2, 3)).sum(axis=1)
+        by_source = np.ascontiguousarray(own.reshape(K * d, K + 2, d).transpose(1, 0, 2))
+        told = (by_source @ covariances).transpose(1, 0, 2).reshape(K, d, -1)
+        spread = told @ own.swapaxes(1, 2)
         once = step.hear(noise.reshape(K, d, K, d))
         kept = 0.0 if self._spec.history == "accumulate" else self._spec.fresh_fraction**2
         within = step.hear_again(once) + kept * self._fresh_noise

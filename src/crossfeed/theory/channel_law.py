@@ -30,7 +30,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, eq=False)
 class ChannelState:
-    """What the channels carry when a generation is trained.
+    """State of the channels when a generation is trained.
 
     Attributes:
         gains: L_0 and L_1, shape (2, n, n).
@@ -46,7 +46,7 @@ _FEW_LABELS = 64
 
 
 class _Heard(NamedTuple):
-    """What c kinds of readers heard."""
+    """Law of what c kinds of readers heard."""
 
     mean: Array  # E z, (c, d)
     covariance: Array  # Cov z, (c, d, d)

@@ -42,7 +42,7 @@ _LARGEST = 1000
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """Who says and hears what in m channels, the fresh data's last.
+    """Weights of authors and readers in m channels, the fresh data's last.
 
     Attributes:
         said: l, shape (K, m).

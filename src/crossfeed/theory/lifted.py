@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crossfeed.errors import InvalidInput
+from crossfeed.theory.in_step import InStep
 from crossfeed.theory.kernels import Array, Mask
-from crossfeed.theory.network import Reading
 from crossfeed.theory.network_gains import Gains, answered, weights_at
 from crossfeed.theory.sources import gram_source
 from crossfeed.theory.specification import Conditioned
@@ -102,7 +102,7 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class _Newest:
-    """What b entities would say next, and its covariances with the state."""
+    """Law of what b entities would say next, with the state."""
 
     gain: Array  # (b, e, c)
     state: Array  # (b, e, K, e)
@@ -247,8 +247,9 @@ class Lifted:
         own, places = gains.heard @ heard, np.arange(K)
         own[places[:, None], :, places[:, None] * d + np.arange(d)] += gains.private.swapaxes(1, 2)
         own[:, :, K * d : (K + 1) * d] += gains.public
-        by_source = own.reshape(K, d, K + 2, d).transpose(0, 2, 1, 3)
-        spread = ((by_source @ covariances) @ by_source.swapaxes(2, 3)).sum(axis=1)
+        by_source = np.ascontiguousarray(own.reshape(K * d, K + 2, d).transpose(1, 0, 2))
+        told = (by_source @ covariances).transpose(1, 0, 2).reshape(K, d, -1)
+        spread = told @ own.swapaxes(1, 2)
         once = step.hear(noise.reshape(K, d, K, d))
         kept = 0.0 if self._spec.history == "accumulate" else self._spec.fresh_fraction**2
         within = step.hear_again(once) + kept * self._fresh_noise
@@ -326,79 +327,6 @@ class Lifted:
         singular[trains] = gains.singular
         inflation = max(state.inflation, float(gains.inflation.max(initial=1.0)))
         return State(gain, covariance, fresh, grams, own_gain, own_covariance, singular, inflation)
-
-
-@dataclass(frozen=True, eq=False)
-class InStep:
-    """One generation of a network whose entities all train at once.
-
-    Attributes:
-        spec: the ecosystem's specification.
-        reading: who reads whom.
-        gains: of everybody.
-        dealt: weight of what is read among all that is heard, shape (K,).
-    """
-
-    spec: Conditioned
-    reading: Reading
-    gains: Gains
-    dealt: Array
-
-    def hear(self, values: Array) -> Array:
-        """Return what everybody hears of the messages.
-
-        Args:
-            values: shape (K, ...), one for each author.
-
-        Returns:
-            Shape (K, ...), one for each reader.
-        """
-        return self.dealt.reshape((-1,) + (1,) * (values.ndim - 1)) * self.reading.hear(values)
-
-    def hear_again(self, once: Array) -> Array:
-        """Return covariances of what each reader hears, from those of it with the messages.
-
-        Args:
-            once: shape (K, d, K, d), readers first.
-
-        Returns:
-            Shape (K, d, d).
-        """
-        weights = self.reading.matrix()
-        dense = weights if isinstance(weights, np.ndarray) else weights.toarray()
-        again: Array = np.einsum("kxjy,kj->kxy", once, self.dealt[:, None] * dense)
-        return again
-
-    def said(self, values: Array) -> Array:
-        """Return what messages of the next generation take over from those of this one, A X.
-
-        Args:
-            values: X, shape (n, c).
-
-        Returns:
-            Shape (n, c).
-        """
-        K, d = self.spec.entities, self.spec.dimension
-        replies = self.spec.generated.all() @ self.gains.heard
-        said: Array = (replies @ self.hear(values.reshape(K, d, -1))).reshape(K * d, -1)
-        return said
-
-    def drive(self) -> Array:
-        """Return the gains of what is said on the sources, D, shape (n, (K + 2) d)."""
-        K, d, S = self.spec.entities, self.spec.dimension, self.spec.generated.all()
-        drive, places = np.zeros((K, d, K + 2, d)), np.arange(K)
-        drive[places, :, places] = S @ self.gains.private
-        drive[:, :, K] = S @ self.gains.public
-        drive[:, :, K + 1] = self.spec.fresh_fraction * S @ self.gains.heard
-        return drive.reshape(K * d, -1)
-
-    def noise(self) -> Array:
-        """Return the covariance of what is new in what is said, N, shape (n, n)."""
-        K, d, S = self.spec.entities, self.spec.dimension, self.spec.generated.all()
-        fresh = (self.spec.fresh_fraction * S @ self.gains.heard).reshape(K * d, d)
-        noise = (self.spec.sigma**2 * fresh @ self.spec.fresh_gram @ fresh.T).reshape(K, d, K, d)
-        noise[np.arange(K), :, np.arange(K)] += self.spec.sigma_generated**2 * S
-        return noise.reshape(K * d, K * d)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-r"""Who reads whom, and when: ecosystems beyond one pool that all read in step.
+r"""Networks, who reads whom and when: ecosystems beyond one pool that all read in step.
 
 Reader k hears z_k = (1 - phi) sum_j W_kj p_j + phi f, where p_j = S_j theta_j + X_j'eps_j is what author j published
 last and f the fresh human data. Rows of W sum to one; authors with nothing in the pool are left out and their weight is
@@ -90,7 +90,11 @@ class Reading:
         return heard
 
     def matrix(self) -> Any:
-        """Return W, shape (K, K), sparse where it was given so."""
+        """Return the weights.
+
+        Returns:
+            W, shape (K, K), sparse where it was given so.
+        """
         return self.heard if self.mixed is None else self.heard @ self.mixed
 
 
@@ -196,7 +200,7 @@ class Timing:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """What makes an ecosystem more than one pool in step.
+    """All that makes an ecosystem more than one pool in step.
 
     Attributes:
         reading: who reads whom.

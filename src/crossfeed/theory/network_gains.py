@@ -1,4 +1,4 @@
-"""How entities of a network answer what they read: gains on their data, the public data and what they hear.
+"""Answers of a network's entities: gains on their data, the public data and what they hear.
 
 With theta_k = P_k m_k + U_k m_* + Z_k z_k for the moments m_k = X~_k'y~_k, m_* = X_*'y_* and z_k of what is heard,
 

@@ -17,8 +17,9 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.accuracy import tell
 from crossfeed.theory.channel_limit import channel_limit
 from crossfeed.theory.channels import Channels
+from crossfeed.theory.in_step import InStep
 from crossfeed.theory.kernels import Array
-from crossfeed.theory.lifted import InStep, Lifted, State
+from crossfeed.theory.lifted import Lifted, State
 from crossfeed.theory.lifted_path import LiftedPath, Run
 from crossfeed.theory.network_coins import coins_limit
 from crossfeed.theory.network_cycle import (
@@ -88,7 +89,7 @@ def _without_coins(eco: Specified, cycle: Cycle) -> tuple[float, Moments | Growt
     tolerance = unit_tolerance(unit_error(spec.pool_gram, cycle.inflation, spec.rounding))
     steps, start = Lifted(spec, expected_sources(spec, given=True)), None
     step = steps.in_step(cycle.first) if cycle.in_step else None
-    radius = largest_eigenvalue(cycle.matrix)
+    radius = largest_eigenvalue(cycle.matrix, None if step is None else step.said)
     long_run: Stationary | Growth
     if radius < 1.0 - tolerance or settles(cycle.matrix, accumulate, tolerance):
         long_run = _stationary(cycle, step, radius)
@@ -109,11 +110,11 @@ def _stationary(cycle: Cycle, step: InStep | None, radius: float) -> Stationary:
     accumulate, size = cycle.spec.history == "accumulate", len(cycle.matrix)
     if step is None or accumulate or size < _LARGE or terms > _MANY_TERMS:
         return stationary(cycle.matrix, cycle.noise, accumulate)
-    total, term = cycle.noise, cycle.noise
-    for _ in range(math.ceil(terms) + 8):
+    total, term = cycle.noise.copy(), cycle.noise
+    for _ in range(_MANY_TERMS * 2):
         term = step.said(step.said(term).T)
-        total = total + term
-        if not np.abs(term).max() > np.finfo(float).eps / 4 * np.abs(total).max():
+        total += term
+        if not np.trace(term) > np.finfo(float).eps / 4 * np.diag(total).max():  # no entry of it is larger
             break
     lasting: Array = np.asarray(np.linalg.inv(np.eye(size) - cycle.matrix), dtype=np.float64)
     return Stationary(lasting, np.zeros_like(lasting), (total + total.T) / 2)

@@ -13,10 +13,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
+from crossfeed.errors import InvalidInput
 from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem, settled_from, settled_weights
 from crossfeed.protocols import Array
 from crossfeed.records import coordinates, is_numeric, values_of
@@ -188,10 +190,18 @@ def _cell_tables(cell: Cell, data: RegressionData) -> tuple[Columns, Columns]:
 
 def _error_law(eco: LinearEcosystem, mean: Array, covariance: Array) -> Numbers:
     """Yield quantiles and standard deviation of every entity's squared error in one replicate."""
-    law = ErrorLaw.of(mean - eco.truths, covariance)
+    there: NDArray[np.bool_] = np.isfinite(covariance[:, 0, 0])  # numbers of an entity that is absent are nan
+    law = ErrorLaw.of((mean - eco.truths)[there], covariance[there])
     for probability, values in zip(BANDS, law.quantiles(BANDS), strict=True):
-        yield f"error_q{100 * probability:02.0f}", values
-    yield "error_deviation", np.sqrt(law.variance)
+        yield f"error_q{100 * probability:02.0f}", _of_all(values, there)
+    yield "error_deviation", _of_all(np.sqrt(law.variance), there)
+
+
+def _of_all(values: Array, there: NDArray[np.bool_]) -> Array:
+    """Return one number for each entity, nan for those that are absent."""
+    of_all = np.full(len(there), np.nan)
+    of_all[there] = values
+    return of_all
 
 
 @dataclass(frozen=True)
@@ -223,7 +233,7 @@ class _Labels:
         """Return numbers as columns, a row each; columns without a model or task of their own are empty.
 
         Args:
-            rows: A metric, its numbers and their generation.
+            rows: A metric, its numbers and their generation; those of an entity that is absent are nan.
         """
         columns: Columns = {"generation": [], "model": [], "task": [], "metric": [], "value": []}
         for metric, values, generation in rows:
@@ -252,7 +262,8 @@ def long_run(ecosystem: Ecosystem, eco: LinearEcosystem) -> tuple[str, LinearEco
 
     Returns:
         The law (`Prediction.limit`), the ecosystem with its lasting weights, and its limit; None if the weights never
-        settle, or models that go on from generation to generation keep what the first ones said for ever.
+        settle, models that go on from generation to generation keep what the first ones said for ever, or a network
+        has no limit in closed form.
     """
     settled = settled_weights(ecosystem)
     if settled is None:
@@ -261,6 +272,10 @@ def long_run(ecosystem: Ecosystem, eco: LinearEcosystem) -> tuple[str, LinearEco
     try:
         limit = last.limit()
     except PastDecides:
+        return None
+    except InvalidInput:
+        if eco.specification.network is None:
+            raise
         return None
     law: str = "limit" if limit.growth is None else limit.growth.law
     if law == "limit" and not eco.constant and limit.spectral_radius > 1 - _BOUNDARY:

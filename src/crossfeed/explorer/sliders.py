@@ -51,6 +51,7 @@ class Sliders(Frozen):
         noise: sigma, standard deviation of human responses.
         generated_noise: sigma_g, standard deviation of generated responses.
         history: What the pool keeps.
+        reads: Who reads whom: ``pool``: everybody reads one pool; a graph's name; ``described``: the description's own.
     """
 
     entities: Annotated[int, Field(ge=1)]
@@ -63,6 +64,7 @@ class Sliders(Frozen):
     noise: Annotated[Number, Field(ge=0.0)]
     generated_noise: Annotated[Number, Field(ge=0.0)]
     history: Literal["latest", "accumulate"]
+    reads: Literal["pool", "ring", "star", "path", "described"]
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,9 @@ class Start:
                 raise InvalidDescription(f"{name}: give a number from {low:g} to {high:g}; received {value}")
         moved = validate(Sliders, self.settings.model_dump() | dict(changes))
         moved = moved.model_copy(update={"rank": min(moved.rank, moved.dimension)})
-        # One entity publishes everything, whatever its share is called.
-        return moved.model_copy(update={"share": None}) if moved.entities == 1 else moved
+        # One entity publishes everything, whatever its share is called, and of a network no share is left.
+        shared = moved.entities > 1 and moved.reads == "pool"
+        return moved if shared else moved.model_copy(update={"share": None})
 
     def describe(self, settings: Sliders) -> Experiment:
         """Return the experiment that settings describe.
@@ -183,6 +186,9 @@ class Start:
             changes["alpha"], own["alpha"] = settings.alpha, None
         if settings.beta != before.beta:
             changes["beta"], own["beta"] = settings.beta, None
+        if settings.reads != before.reads:
+            changes["reads"], own["reads"] = None if settings.reads == "pool" else settings.reads, None
+            own["share"] = 1.0
         entities = tuple(owner.model_copy(update=own) for owner in owners)
         if settings.share is not None and (settings.share, settings.entities) != (before.share, before.entities):
             rest = (1.0 - settings.share) / (settings.entities - 1)
@@ -221,7 +227,17 @@ def _settings_of(experiment: Experiment, dimension: int, noise: float) -> Slider
         noise=noise,
         generated_noise=experiment.learner.model_dump()["noise"],
         history="accumulate" if ecosystem.accumulates else "latest",
+        reads=_reads_of(ecosystem),
     )
+
+
+def _reads_of(ecosystem: Ecosystem) -> Literal["pool", "ring", "star", "path", "described"]:
+    if ecosystem.network is None:
+        return "pool"
+    name = ecosystem.reads.get("graph") if isinstance(ecosystem.reads, dict) and len(ecosystem.reads) == 1 else None
+    known: dict[object, Literal["ring", "star", "path"]] = {"ring": "ring", "star": "star", "path": "path"}
+    own = any(entity.reads is not None for entity in ecosystem.entities)
+    return "described" if own else known.get(name, "described")
 
 
 def _leading_share(ecosystem: Ecosystem) -> float | None:
@@ -253,10 +269,8 @@ def _locked(experiment: Experiment) -> dict[str, str]:
         locked["entities"] = (
             "entities read, train or are asked in ways of their own, and more of them cannot be made up"
         )
-    if eco.network is not None:
-        locked["share"] = "a network says who reads whom, so that shares of the pool have no meaning"
-        if not isinstance(eco.reads, dict) or "graph" not in eco.reads:
-            locked["entities"] = "a network lists who reads whom, and more readers cannot be made up"
+    if eco.network is not None and not (isinstance(eco.reads, dict) and "graph" in eco.reads):
+        locked["entities"] = "a network lists who reads whom, and more readers cannot be made up"
     truths = [task.truth for task in [told[0], experiment.public] if isinstance(task, RegressionSettings)]
     if any(isinstance(truth, tuple) for truth in truths):
         locked["dimension"] = "the description gives theta* number by number, so it decides d"

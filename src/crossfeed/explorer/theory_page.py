@@ -106,6 +106,7 @@ class _Page:
             # Where the update scheme decides alpha, `crossfeed plan` has nothing to search.
             plan="crossfeed plan" if experiment.ecosystem.update == "accumulate-and-subsample" else "",
             controls=[_fitted(control, start) for control in _CONTROLS],
+            described_network=start.settings.reads == "described",
         )
 
     def begin(self) -> None:
@@ -191,6 +192,8 @@ def _controls(start: Start, settings: Sliders, ecosystem: Ecosystem) -> dict[str
     locked = dict(start.locked)
     if settings.entities == 1:
         locked["share"] = "one entity publishes everything"
+    elif settings.reads != "pool":
+        locked["share"] = "a network says who reads whom"
     told: dict[str, Any] = {}
     for control in _CONTROLS:
         value = getattr(settings, control.name)
@@ -202,6 +205,7 @@ def _controls(start: Start, settings: Sliders, ecosystem: Ecosystem) -> dict[str
         }
     told["rank"]["high"] = settings.dimension
     told["history"] = {"value": settings.history, "why": ""}
+    told["reads"] = {"value": settings.reads, "why": ""}
     return told
 
 

@@ -202,10 +202,11 @@ def _by_model(table: pd.DataFrame, axis: str, models: Sequence[str]) -> list[Cur
     wide = table.pivot_table(index=axis, columns="model", values="value", sort=True)
     x = wide.index.to_numpy(dtype=float)
     if len(models) <= _LINES:
-        return [Curve(f"model {name}", x, wide[name].to_numpy(dtype=float)) for name in models]
+        return [Curve(f"model {name}", x, wide[name].to_numpy(dtype=float)) for name in models if name in wide]
     several = wide.to_numpy(dtype=float)
-    worst = several.min(axis=1) if (table["metric"] == "relative_efficiency").all() else several.max(axis=1)
-    return [Curve(f"mean of {len(models)} models", x, several.mean(axis=1)), Curve("the worst", x, worst)]
+    of_efficiency = (table["metric"] == "relative_efficiency").all()
+    worst = np.fmin.reduce(several, axis=1) if of_efficiency else np.fmax.reduce(several, axis=1)  # some may be absent
+    return [Curve(f"mean of {len(models)} models", x, np.nanmean(several, axis=1)), Curve("the worst", x, worst)]
 
 
 def _axis_kind(values: pd.Series) -> tuple[Any, tuple[float, float]]:

@@ -282,13 +282,16 @@ def _error_columns(prediction: Prediction, cell: str, tasks: Sequence[str]) -> I
 
 
 def _entry(values: Array, show: Show, place: int) -> str:
-    return show(float(values[place])) if values.size else ""
+    if not values.size:
+        return ""
+    return "–" if np.isnan(values[place]) else show(float(values[place]))  # of an entity that is absent
 
 
 def _mean_and_worst(values: Array, show: Show) -> Array:
-    if not values.size:
-        return values
-    return np.array([values.mean(), values.min() if show is _share else values.max()])
+    there = values[~np.isnan(values)]
+    if not there.size:
+        return there
+    return np.array([there.mean(), there.min() if show is _share else there.max()])
 
 
 def _growth(value: float) -> str:

@@ -12,9 +12,9 @@ __all__ = ["AdapterSettings"]
 
 
 class AdapterSettings(Frozen):
-    r"""A low-rank adapter (LoRA; Hu et al., 2022): each target matrix is :math:`W_0 + (\alpha / r) B A`.
+    """A low-rank adapter (LoRA; Hu et al., 2022): a target matrix is that of the base plus alpha / rank times B A.
 
-    The base's :math:`W_0` is shared by all entities and never changes; an entity's state is its A and B alone.
+    The base is shared by all entities and never changes; an entity's state is its A and B alone.
 
     Attributes:
         kind: ``lora``.

@@ -13,7 +13,6 @@ from crossfeed import Experiment, open_store
 from crossfeed.cache import default_cache
 from crossfeed.display.progress import Silent
 from crossfeed.generation.cell_context import CellContext
-from crossfeed.generation.pool import item_requests
 from crossfeed.generation.turn import compose
 from crossfeed.keys import address
 from crossfeed.records import scope_of, state_scope_of
@@ -50,10 +49,10 @@ class Verbs:
         self.sets = compose(self.context, 1, {1: store.read_table("pool", scope_of(one.cell, 1), 1)})
         self.prompts, self.keys = {}, {}
         for author in entities:
-            items, size = np.arange(self.context.sizes.pool[author]), self.context.sizes.private[author]
-            asked = item_requests(one.cell.seed, 1, self.context.entities[author], items, size, sampled=True)
-            self.prompts[author] = self.context.private(author).take(pa.array(asked.prompt_rows))
-            self.keys[author] = asked.keys
+            items = np.arange(self.context.sizes.published(1)[author])
+            rows = self.context.prompts.places(1, author, items)[1]
+            self.prompts[author] = self.context.prompts_of(author).take(pa.array(rows))
+            self.keys[author] = self.context.prompts.keys(1, author, items)
 
     def update(self) -> dict[int, None]:
         """Train each own entity on its set; the states are kept for `losses`."""

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from crossfeed.generation.cell_context import CellContext
-from crossfeed.generation.pool import item_requests
 
 Ids = list[int]
 Item = Ids | tuple[int, int]
@@ -75,12 +74,10 @@ class Reader:
 
 def work_of(context: CellContext, generation: int, reader: Reader) -> Work:
     """What a generation asks for, known before anything is generated."""
-    names, seed = context.entities, context.cell.seed
-    prompts = []
-    for author, name in enumerate(names):
-        items = np.arange(context.sizes.pool[author])
-        asked = item_requests(seed, generation, name, items, context.sizes.private[author], sampled=True)
-        prompts.append(reader.prompts(context.private(author).take(pa.array(asked.prompt_rows))))
+    names, prompts = context.entities, []
+    for author, size in enumerate(context.sizes.published(generation)):
+        rows = context.prompts.places(generation, author, np.arange(size))[1]
+        prompts.append(reader.prompts(context.prompts_of(author).take(pa.array(rows))))
     return Work(
         prompts=prompts,
         drawn=[context.selection.requested(generation, author).tolist() for author in range(len(names))],

@@ -155,23 +155,58 @@ class Ecosystem(Frozen):
         return self
 
     def every_of(self, entity: Entity) -> int:
-        """Return the number of generations from one training of an entity to the next."""
+        """Return the number of generations from one training of an entity to the next.
+
+        Args:
+            entity: One of the entities.
+
+        Returns:
+            `Entity.every`, or the common one.
+        """
         return self.every if entity.every is None else entity.every
 
     def phase_of(self, entity: Entity) -> int:
-        """Return the phase of an entity's clock."""
+        """Return the phase of an entity's clock.
+
+        Args:
+            entity: One of the entities.
+
+        Returns:
+            `Entity.phase`, or the common one.
+        """
         return self.phase if entity.phase is None else entity.phase
 
     def probability_of(self, entity: Entity) -> float:
-        """Return the probability with which an entity trains when its clock says so."""
+        """Return the probability with which an entity trains when its clock says so.
+
+        Args:
+            entity: One of the entities.
+
+        Returns:
+            `Entity.probability`, or the common one.
+        """
         return self.probability if entity.probability is None else entity.probability
 
     def start_of(self, entity: Entity) -> Start:
-        """Return the weights that an entity's updates begin from."""
+        """Return the weights that an entity's updates begin from.
+
+        Args:
+            entity: One of the entities.
+
+        Returns:
+            `Entity.start`, or the common one.
+        """
         return entity.start or self.start
 
     def prompts_of(self, entity: Entity) -> Literal["private", "public", "pool"] | dict[str, float]:
-        """Return the origin of the prompts that an entity's texts answer."""
+        """Return the origin of the prompts that an entity's texts answer.
+
+        Args:
+            entity: One of the entities.
+
+        Returns:
+            `Entity.prompts`, or the common ones.
+        """
         return self.prompts if entity.prompts is None else entity.prompts
 
     @property

@@ -305,7 +305,14 @@ class Experiment(Frozen):
         return first if generation in (0, own.from_) else self.ecosystem.set_size(n, generation)
 
     def published(self, generation: int) -> int | None:
-        """Return the number of items that each entity publishes at a generation t >= 1; None if n is not given."""
+        """Return the number of items that each entity publishes at a generation.
+
+        Args:
+            generation: The generation t >= 1.
+
+        Returns:
+            `pool_size`, or n, at that generation; None if neither is given.
+        """
         size = self.n if self.pool_size is None else self.pool_size
         return None if size is None else size_at(size, generation)
 

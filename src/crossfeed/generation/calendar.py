@@ -55,7 +55,7 @@ class Calendar:
 
     @cached_property
     def _trained(self) -> list[Mask]:
-        """Who trains, by generation, as far as it was asked for."""
+        """Masks of those who train, by generation, as far as they were asked for."""
         return []
 
     @cached_property

@@ -66,7 +66,7 @@ class CellContext:
 
     @cached_property
     def calendar(self) -> Calendar:
-        """Who is there, who trains and who publishes at each generation."""
+        """The calendar of those who are there, train and publish at each generation."""
         return Calendar(self.cell.experiment.ecosystem, self.cell.seed)
 
     def private(self, entity: int) -> pa.Table:

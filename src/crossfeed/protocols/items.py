@@ -94,7 +94,10 @@ class Scores:
         """Return the scores of the first items.
 
         Args:
-            items: How many, at most; None is all of them.
+            items: Their number, at most; None is all of them.
+
+        Returns:
+            Scores of so many items, in order.
         """
         text_bytes = None if self.text_bytes is None else self.text_bytes[:items]
         completion = self.completion_loss[:items], self.completion_size[:items]

@@ -97,6 +97,8 @@ class Calendar:
             ``(K,)`` mask.
         """
         entities = self.ecosystem.entities
+        if self.in_step:
+            return np.ones(len(entities), dtype=np.bool_)
         return np.array([e.from_ <= generation and (e.until is None or generation <= e.until) for e in entities])
 
     def trains(self, generation: int) -> Mask:
@@ -114,6 +116,8 @@ class Calendar:
 
     def _trains(self, generation: int) -> Mask:
         eco, due = self.ecosystem, self.present(generation)
+        if self.in_step:
+            return due
         for k, entity in enumerate(eco.entities):
             if due[k] and generation != entity.from_:
                 probability = eco.probability_of(entity)

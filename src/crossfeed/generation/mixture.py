@@ -123,9 +123,21 @@ class Draws:
         Returns:
             ``(m,)`` author's indices j, and ``(m,)`` item indices in step with them.
         """
-        author = _authors(self.sources, generation, tuple(authors))[self.source]
-        here = author >= 0
+        first = Source(authors[0], generation)
+        begin = self.sources.index(first) if first in self.sources else 0
+        if self.sources[begin : begin + len(authors)] == _side_by_side(tuple(authors), generation):
+            author = self.source - begin
+            here = (author >= 0) & (author < len(authors))
+        else:  # where entities publish at generations of their own, or some are not read
+            author = _authors(self.sources, generation, tuple(authors))[self.source]
+            here = author >= 0
         return author[here], self.index[here]
+
+
+@lru_cache(maxsize=256)
+def _side_by_side(authors: tuple[str, ...], generation: int) -> tuple[Source, ...]:
+    """Return the sources of one generation as they stand where all entities are in step."""
+    return tuple(Source(name, generation) for name in authors)
 
 
 @lru_cache(maxsize=256)

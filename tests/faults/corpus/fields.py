@@ -96,7 +96,8 @@ FIELDS: Final[list[tuple[str, str, tuple[str, ...]]]] = [
     ("grid", "{n: 5}", ("grid.n",)),
     ("grid", "{n: {a: b}}", ("grid.n",)),
     ("n", "true", ("n:",)),
-    ("n", "[10]", ("n:",)),
+    ("n", "[10.5]", ("n:",)),
+    ("n", "[]", ("n:",)),
     ("n", "10.5", ("n:", "10.5")),
     ("n", "10.0", ("n:", "10.0")),
     ("n", "'10'", ("n:", "'10'")),
@@ -157,7 +158,7 @@ FIELDS: Final[list[tuple[str, str, tuple[str, ...]]]] = [
     ("learner", "{kind: language}", ("learner.base", "missing")),
     ("learner", "{kind: language, base: {}}", ("learner.base",)),
     ("learner", "{kind: language, base: {model: ''}}", ("learner.base.model",)),
-    ("learner", "{kind: language, base: {model: x, scratch: {}}}", ("learner.base", "both")),
+    ("learner", "{kind: language, base: {model: x, scratch: {}}}", ("learner.base", "model and scratch")),
     ("learner", "{kind: language, base: {model: x}, device: 'cuda; rm -rf /'}", ("learner.device", "cuda; rm -rf /")),
     ("learner", "{kind: language, base: {model: x}, trust_remote_code: true}", ("learner.trust_remote_code",)),
     # Names that would be paths, and names that no system can keep.

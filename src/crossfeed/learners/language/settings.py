@@ -107,7 +107,7 @@ class BaseSettings(Frozen):
         if len(given) != 1:
             raise ValueError(
                 "give either `model` (a hub id, a local folder or a GGUF file), `package` (a Python package with a "
-                f"GGUF file) or `scratch`; got {' and '.join(given) or 'neither'}"
+                f"GGUF file) or `scratch`; got {' and '.join(given) or 'none'}"
             )
         if self.revision is not None and self.model is None:
             raise ValueError(f"`revision` belongs to a `model` on the hub; a `{given[0]}` base has none")

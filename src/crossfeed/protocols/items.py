@@ -95,6 +95,9 @@ class Scores:
 
         Args:
             items: How many, at most; None is all of them.
+
+        Returns:
+            Scores of `items` items, or of all if there are fewer.
         """
         text_bytes = None if self.text_bytes is None else self.text_bytes[:items]
         completion = self.completion_loss[:items], self.completion_size[:items]

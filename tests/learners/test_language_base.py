@@ -330,7 +330,7 @@ def test_the_paper_is_the_default():
     ("change", "words"),
     [
         ({"base": {}}, ["base", "either `model`", "neither"]),
-        ({"base": {"model": "a", "scratch": {}}}, ["base", "both"]),
+        ({"base": {"model": "a", "scratch": {}}}, ["base", "got model and scratch"]),
         ({"base": {"scratch": {}, "revision": "main"}}, ["base", "revision"]),
         ({"base": {"scratch": {"config": {"vocab_size": 3}}}}, ["base.scratch.config", "vocab_size", "vocabulary"]),
         ({"device": "gpu"}, ["device", "'gpu'", "cuda"]),

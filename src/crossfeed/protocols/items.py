@@ -94,10 +94,10 @@ class Scores:
         """Return the scores of the first items.
 
         Args:
-            items: Their number, at most; None is all of them.
+            items: How many, at most; None is all of them.
 
         Returns:
-            Scores of so many items, in order.
+            Scores of `items` items, or of all if there are fewer.
         """
         text_bytes = None if self.text_bytes is None else self.text_bytes[:items]
         completion = self.completion_loss[:items], self.completion_size[:items]

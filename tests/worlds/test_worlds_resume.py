@@ -6,6 +6,7 @@ import pytest
 
 from crossfeed import Experiment, MemoryStore, run
 from crossfeed.executors import open_executor
+from crossfeed.reporting.data.numbers import change
 from crossfeed.store import open_store
 from tests.runs import numbers
 from tests.test_run import _Stopped, stop_after
@@ -65,3 +66,12 @@ def test_those_who_are_not_there_are_not_measured():
     losses = [row for row in outcome.records.to_pylist() if row["metric"] == "loss"]
     there = {name: {row["generation"] for row in losses if row["model"] == name} for name in "abcd"}
     assert there == {"a": set(range(7)), "b": set(range(7)), "c": set(range(2, 7)), "d": set(range(5))}
+
+
+def test_a_change_begins_when_its_model_arrives():
+    records = run(experiment_of("clocks"), MemoryStore()).records.to_pandas().assign(point=0)
+    changed = change(records, "loss").set_index(["model", "task"])
+    of_c = records[(records["metric"] == "loss") & (records["model"] == "c") & (records["task"] == "z")]
+    values = of_c.set_index("generation")["value"]
+    assert changed.loc[("c", "z"), "initial"] == values[2]
+    assert changed.loc[("c", "z"), "final"] == values[6]

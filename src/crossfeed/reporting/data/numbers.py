@@ -50,7 +50,7 @@ def by_generation(records: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def change(records: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return a metric from generation 0 to the last generation that was measured.
+    """Return a metric from generation 0, or from a model's arrival, to the last generation that was measured.
 
     Seeds are compared with themselves: only those that reached the last generation of their point count, at both ends,
     and the standard error of a change is that of the seeds' own changes.
@@ -65,7 +65,8 @@ def change(records: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     chosen = records.loc[records["metric"] == metric, [*_KEYS, "seed", "generation", "value"]]
     last = chosen[chosen["generation"] == chosen.groupby(_KEYS)["generation"].transform("max")]
-    first = chosen.loc[chosen["generation"] == 0, [*_KEYS, "seed", "value"]].rename(columns={"value": "initial"})
+    begin = chosen["generation"] == chosen.groupby(_KEYS)["generation"].transform("min")
+    first = chosen.loc[begin, [*_KEYS, "seed", "value"]].rename(columns={"value": "initial"})
     both = first.merge(last.rename(columns={"value": "final"}), on=[*_KEYS, "seed"])
     both["change"] = both["final"] - both["initial"]
     both["percent"] = 100 * both["change"] / both["initial"].where(both["initial"] != 0)

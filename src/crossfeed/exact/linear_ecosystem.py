@@ -105,7 +105,7 @@ def linear_ecosystem(experiment: Experiment, data: RegressionData | None = None)
     fresh = ecosystem.fresh_fraction
     # By name, since this module imports no learner: the settings of the kind "linear" have these fields.
     learner = experiment.learner.model_dump()
-    eco = LinearEcosystem.from_features(
+    eco = _described(
         list(map(_stacked, own)),
         public.features,
         None if asked == own else list(map(_stacked, asked)),
@@ -164,6 +164,15 @@ def _world(ecosystem: Ecosystem) -> dict[str, Any]:
         "arrives": [entity.from_ for entity in entities],
         "leaves": [never if entity.until is None else entity.until for entity in entities],
     }
+
+
+def _described(*data: Any, **options: Any) -> LinearEcosystem:
+    try:
+        return LinearEcosystem.from_features(*data, **options)
+    except InvalidInput as error:
+        if not {"reads", "every"} & options.keys() and options["generated_at"] is None:
+            raise
+        raise InvalidDescription(f"ecosystem: {error}") from error  # options that do not close together
 
 
 def _common_start(ecosystem: Ecosystem) -> Literal["previous", "base", "own"]:

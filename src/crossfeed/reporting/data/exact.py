@@ -80,8 +80,14 @@ class Exact:
         self._source = RegressionData()
         self.experiments = [cell.experiment for cell in run.experiment.cells()[::seeds]]
         self._known: dict[int, LinearEcosystem] = {}
-        for point in range(len(self.experiments)):
+        for point, experiment in enumerate(self.experiments):
             self.ecosystem(point)  # what has no theory is refused here
+            eco = experiment.ecosystem
+            if any(eco.probability_of(entity) < 1 for entity in eco.entities):
+                raise InvalidDescription(
+                    "ecosystem.probability: theory's expectations are over the coins that decide who trains, and all "
+                    "replicates of a seed share one draw of them"
+                )
 
     def ecosystem(self, point: int) -> LinearEcosystem:
         """Return the theory's description of a grid point.
@@ -104,7 +110,8 @@ class Exact:
         """
         pieces = [piece for point, generations in times.items() for piece in self._losses(point, list(generations))]
         if not pieces:
-            return pd.DataFrame({name: [] for name in _LOSSES})
+            kinds = {"point": np.int64, "model": object, "task": object, "generation": np.int64}
+            return pd.DataFrame({name: np.empty(0, kinds.get(name, np.float64)) for name in _LOSSES})
         return pd.DataFrame({name: np.concatenate([piece[name] for piece in pieces]) for name in _LOSSES})
 
     def _losses(self, point: int, generations: list[int]) -> Iterator[dict[str, NDArray[Any]]]:
@@ -160,8 +167,15 @@ class Exact:
         """
         measured = change(self._run.records, LOSS)
         reached = measured.groupby("point", sort=False)["generation"].unique()
-        losses = self.losses({int(str(point)): sorted({0, *last}) for point, last in reached.items()})
-        first = losses[losses["generation"] == 0].drop(columns=["generation", "exact_se"])
+        arrivals = {
+            point: {entity.name: entity.from_ for entity in each.ecosystem.entities}
+            for point, each in enumerate(self.experiments)
+        }
+        ends = {int(str(point)): last for point, last in reached.items()}
+        losses = self.losses({point: sorted({*arrivals[point].values(), *last}) for point, last in ends.items()})
+        places = zip(losses["point"], losses["model"], losses["generation"], strict=True)
+        begins = [arrivals[int(point)][model] == generation for point, model, generation in places]
+        first = losses[np.array(begins, dtype=np.bool_)].drop(columns=["generation", "exact_se"])
         first = first.rename(columns={"exact": "exact_initial"})
         last = losses.rename(columns={"exact": "exact_final"})
         table = measured.merge(first, on=["point", "model", "task"])

@@ -8,6 +8,8 @@ Reference: paper, Section 5, with one pool for each reader.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,20 +71,61 @@ class InStep:
         Returns:
             Shape (n, c).
         """
-        K, d = self.spec.entities, self.spec.dimension
-        heard = self.reading.hear(values.reshape(K, d, -1))
-        said = np.empty_like(heard)
+        heard = self.reading.hear(values.reshape(self.spec.entities, self.spec.dimension, -1))
+        return self.reply(heard).reshape(len(values), -1)
+
+    def reply(self, heard: Array) -> Array:
+        """Return what is said after messages were heard.
+
+        Args:
+            heard: W X of the messages, not yet dealt out anew, shape (K, d, c).
+
+        Returns:
+            Shape (K, d, c).
+        """
+        d, said = self.spec.dimension, np.empty_like(heard)
         # Many small products on threads of their own would wait for each other more than they work.
         width = max(1, ONE_THREAD // (d * d))
-        for start in range(0, heard.shape[2], width):
-            columns = slice(start, start + width)
-            np.matmul(self._replies, heard[:, :, columns], out=said[:, :, columns])
-        return said.reshape(K * d, -1)
+
+        def columns(start: int) -> None:
+            part = slice(start, start + width)
+            np.matmul(self._replies, heard[:, :, part], out=said[:, :, part])
+
+        starts = range(0, heard.shape[2], width)
+        if len(starts) == 1:
+            columns(0)
+            return said
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, len(starts))) as pool:
+            list(pool.map(columns, starts))
+        return said
 
     @cached_property
     def _replies(self) -> Array:
         replies: Array = self.dealt[:, None, None] * (self.spec.generated.all() @ self.gains.heard)
         return replies
+
+    def before(self, weights: Array) -> Array:
+        """Return weights of messages before a generation, from weights of those after it, X A.
+
+        Args:
+            weights: X, shape (K, c, d): of c numbers on each message.
+
+        Returns:
+            Shape (K, c, d).
+        """
+        return self.heard_by(weights @ self._replies)
+
+    def heard_by(self, weights: Array) -> Array:
+        """Return weights of messages, from weights of what is heard of them (not dealt out anew), X (W (x) I).
+
+        Args:
+            weights: X, shape (K, c, d): of c numbers on what each reader hears.
+
+        Returns:
+            Shape (K, c, d), authors first.
+        """
+        flat = self.reading.matrix().T @ weights.reshape(len(weights), -1)
+        return np.asarray(flat).reshape(weights.shape)
 
     def drive(self) -> Array:
         """Return the gains of what is said on the sources.

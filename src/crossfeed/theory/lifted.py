@@ -30,6 +30,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.in_step import InStep
 from crossfeed.theory.kernels import Array, Mask
 from crossfeed.theory.network_gains import Gains, answered, weights_at
+from crossfeed.theory.source_gains import spread as source_spread
 from crossfeed.theory.sources import gram_source
 from crossfeed.theory.specification import Conditioned
 
@@ -247,9 +248,7 @@ class Lifted:
         own, places = gains.heard @ heard, np.arange(K)
         own[places[:, None], :, places[:, None] * d + np.arange(d)] += gains.private.swapaxes(1, 2)
         own[:, :, K * d : (K + 1) * d] += gains.public
-        by_source = np.ascontiguousarray(own.reshape(K * d, K + 2, d).transpose(1, 0, 2))
-        told = (by_source @ covariances).transpose(1, 0, 2).reshape(K, d, -1)
-        spread = told @ own.swapaxes(1, 2)
+        spread = source_spread(own, covariances)
         once = step.hear(noise.reshape(K, d, K, d))
         kept = 0.0 if self._spec.history == "accumulate" else self._spec.fresh_fraction**2
         within = step.hear_again(once) + kept * self._fresh_noise

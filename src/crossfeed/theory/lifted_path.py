@@ -13,6 +13,7 @@ import numpy as np
 from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.kernels import Array, Mask
 from crossfeed.theory.lifted import Lifted, Sources, State
+from crossfeed.theory.source_gains import gain_norms, unbiased
 from crossfeed.theory.specification import Conditioned
 
 _Result = TypeVar("_Result")
@@ -92,17 +93,9 @@ class LiftedPath:
         Raises:
             InvalidInput: as the constructor.
         """
-        spec, K, d = self._spec, self._spec.entities, self._spec.dimension
-        told = np.concatenate([spec.private.all(), spec.public[None]]) @ (
-            np.eye(d) if spec.coordinates is None else spec.coordinates.inward
+        return np.array(
+            self._read(Estimates.expected(self._spec), lambda _, state: gain_norms(self._spec, state.own_gain))
         )
-
-        def norms(_: Lifted, state: State) -> Array:
-            gains = state.own_gain[:, :, : (K + 1) * d].reshape(K, d, K + 1, d).transpose(0, 2, 1, 3)
-            sizes: Array = np.linalg.norm(spec.outwards(gains @ told), axis=(-2, -1))
-            return sizes
-
-        return np.array(self._read(Estimates.expected(spec), norms))
 
     def unbiased(self, tolerance: float) -> Mask:
         """Tell estimates whose mean is the truth, whatever truth all data follow.
@@ -116,15 +109,11 @@ class LiftedPath:
         Raises:
             InvalidInput: as the constructor.
         """
-        spec, K, d = self._spec, self._spec.entities, self._spec.dimension
-        told = np.concatenate([spec.private.all(), spec.public[None], spec.fresh_gram[None]]).reshape(-1, d)
 
         def right(_: Lifted, state: State) -> Mask:
-            off = state.own_gain[:, :, : (K + 2) * d] @ told - np.eye(d)
-            close: Mask = np.linalg.norm(off, axis=(-2, -1)) <= tolerance
-            return close
+            return unbiased(self._spec, state.own_gain, tolerance)
 
-        return np.array(self._read(Estimates.expected(spec), right))
+        return np.array(self._read(Estimates.expected(self._spec), right))
 
     def given(self, estimates: Estimates) -> tuple[Array, Array]:
         """Return mean and covariance given the real data's least-squares estimates.

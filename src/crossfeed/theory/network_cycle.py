@@ -25,8 +25,8 @@ from crossfeed.theory.spectrum import Growth, Inputs, spectral_radius
 #: Error of a mean, as a share of the truth, that counts as rounding.
 BIAS_TOLERANCE = 1e-7
 
-# Order from which on spectra are not computed in full.
-_LARGE = 600
+#: Coordinates from which on matrices are not multiplied and their spectra not computed in full, if anything else does.
+LARGE = 600
 
 # Relative error of the largest eigenvalues of larger ones.
 _ARNOLDI = 1e-12
@@ -215,18 +215,30 @@ def largest_eigenvalue(matrix: Array, apply: Callable[[Array], Array] | None = N
 
     Returns:
         The largest modulus of an eigenvalue.
+    """
+    known = None if len(matrix) < LARGE else arnoldi_radius(len(matrix), apply or matrix.dot)
+    return spectral_radius(matrix) if known is None else known
+
+
+def arnoldi_radius(size: int, apply: Callable[[Array], Array]) -> float | None:
+    """Return the spectral radius of a linear map by Arnoldi's method.
+
+    Args:
+        size: n, the order of the map.
+        apply: A x of a vector x, shape (n,).
+
+    Returns:
+        The largest modulus of an eigenvalue; None where the method does not converge.
 
     Reference: Lehoucq, Sorensen and Yang, ARPACK Users' Guide (1998).
     """
-    if len(matrix) < _LARGE:
-        return spectral_radius(matrix)
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-    operator = LinearOperator(matrix.shape, matvec=apply or matrix.dot, dtype=np.float64)
+    operator = LinearOperator((size, size), matvec=apply, dtype=np.float64)
     try:
-        found = eigs(operator, k=2, v0=np.ones(len(matrix)), return_eigenvectors=False, tol=_ARNOLDI)
+        found = eigs(operator, k=2, v0=np.ones(size), return_eigenvectors=False, tol=_ARNOLDI)
     except ArpackNoConvergence:
-        return spectral_radius(matrix)
+        return None
     return float(np.abs(found).max())
 
 

@@ -21,8 +21,10 @@ from crossfeed.theory.in_step import InStep
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.lifted import Lifted, State
 from crossfeed.theory.lifted_path import LiftedPath, Run
+from crossfeed.theory.network_below import limit_below_one
 from crossfeed.theory.network_coins import coins_limit
 from crossfeed.theory.network_cycle import (
+    LARGE,
     Cycle,
     Settled,
     SettledNetwork,
@@ -43,9 +45,6 @@ from crossfeed.theory.spectrum import (
     unit_error,
     unit_tolerance,
 )
-
-# Coordinates from which on matrices are not multiplied and their spectra not computed in full, if anything else does.
-_LARGE = 600
 
 # Terms of a series that cost as much as doubling it.
 _MANY_TERMS = 150
@@ -79,6 +78,10 @@ def network_limit(eco: Specified) -> tuple[float, Moments | Growth, Settled]:
     channels = Channels.of(spec)
     if channels is not None:
         return channel_limit(eco, channels)
+    found = limit_below_one(spec)
+    if found is not None:
+        tell(spec, found.inflation)
+        return found.radius, NetworkMoments(eco, found.law), found
     cycle = Cycle.of(spec, spec.network.timing)
     tell(spec, cycle.inflation)
     return coins_limit(eco, cycle) if spec.network.timing.random else _without_coins(eco, cycle)
@@ -108,7 +111,7 @@ def _stationary(cycle: Cycle, step: InStep | None, radius: float) -> Stationary:
     """Solve for the long run below a radius of one, term by term where terms cost less than products of matrices."""
     terms = math.log(np.finfo(float).eps / 16) / (2 * math.log(radius)) if 0 < radius < 1 else 1.0
     accumulate, size = cycle.spec.history == "accumulate", len(cycle.matrix)
-    if step is None or accumulate or size < _LARGE or terms > _MANY_TERMS:
+    if step is None or accumulate or size < LARGE or terms > _MANY_TERMS:
         return stationary(cycle.matrix, cycle.noise, accumulate)
     total, term = cycle.noise.copy(), cycle.noise
     for _ in range(_MANY_TERMS * 2):

@@ -1,7 +1,8 @@
 """Moments of a network of entities at given generations.
 
-The solver is `crossfeed.theory.channel_path` where few channels carry all that is heard, and
-`crossfeed.theory.lifted_path` elsewhere.
+The solver is `crossfeed.theory.channel_path` where few channels carry all that is heard,
+`crossfeed.theory.circulant_law` where the network looks the same from every reader, and `crossfeed.theory.lifted_path`
+elsewhere.
 
 Reference: paper, Theorems 1 and 2, for one pool in step.
 """
@@ -19,12 +20,14 @@ from crossfeed.theory.accuracy import digits, tell
 from crossfeed.theory.channel_path import channel_path
 from crossfeed.theory.channels import Channels
 from crossfeed.theory.checks import vector
+from crossfeed.theory.circulant import Circulant
+from crossfeed.theory.circulant_law import CirculantLaw
 from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.grams import Grams
 from crossfeed.theory.kernels import Array, Mask
 from crossfeed.theory.lifted_path import LiftedPath
 from crossfeed.theory.readouts import Conditional, Moments
-from crossfeed.theory.specification import Specified
+from crossfeed.theory.specification import Conditioned, Specified
 
 
 class NetworkLaw(Protocol):
@@ -35,8 +38,15 @@ class NetworkLaw(Protocol):
         there: True where an entity is there, shape (n, K).
     """
 
-    inflation: float
-    there: Mask
+    @property
+    def inflation(self) -> float:
+        """At least one."""
+        ...
+
+    @property
+    def there(self) -> Mask:
+        """Shape (n, K)."""
+        ...
 
     @property
     def mean(self) -> Array:
@@ -202,7 +212,14 @@ def network_moments(eco: Specified, generations: Sequence[int]) -> NetworkMoment
     """
     spec = eco.specification.conditioned
     assert spec.network is not None  # noqa: S101 - for the type checker; called for networks alone
-    channels = Channels.of(spec)
-    path: NetworkLaw = LiftedPath(spec, generations) if channels is None else channel_path(spec, channels, generations)
+    path = _path(spec, generations)
     tell(spec, path.inflation)
     return NetworkMoments(eco, path)
+
+
+def _path(spec: Conditioned, generations: Sequence[int]) -> NetworkLaw:
+    channels = Channels.of(spec)
+    if channels is not None:
+        return channel_path(spec, channels, generations)
+    circulant = Circulant.of(spec) if spec.history == "latest" else None
+    return LiftedPath(spec, generations) if circulant is None else CirculantLaw(circulant, generations)

@@ -121,7 +121,8 @@ def _keys(model: type[BaseModel], path: str, anchor: str) -> Iterator[str]:
     meanings = _meanings(model)
     within: dict[str, tuple[str, type[BaseModel]]] = {}
     lines = []
-    for name, field in model.model_fields.items():
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
         schema = _schema(model)["properties"][name]
         if "const" in schema:  # the name of its kind, which its heading says
             continue
@@ -133,7 +134,7 @@ def _keys(model: type[BaseModel], path: str, anchor: str) -> Iterator[str]:
                 within[place] = (f"{anchor}-{name}", below)
                 page = f"[{place}](#{anchor}-{name})"
             kind = re.sub("mappings?", rf"\g<0> (see {page})", kind, count=1)
-        lines.append(f"`{name}`\n:   {kind}. {_default(field)}  \n    {meanings.get(name, '')}\n")
+        lines.append(f"`{name}`\n:   {kind}. {_default(field)}  \n    {meanings.get(attribute, '')}\n")
     if lines:
         yield "\n".join(lines)
     elif path:

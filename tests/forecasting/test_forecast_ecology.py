@@ -30,6 +30,7 @@ def ecosystems(draw):
             "alpha": draw(st.one_of(st.none(), own_alpha)),
             "beta": draw(st.one_of(st.none(), schedules)),
             "share": draw(st.floats(0, 3)) + (k == 0),
+            "reads": draw(st.one_of(st.none(), st.just({"e0": 1.0}), st.just({f"e{K - 1}": 2.0, f"e{k}": 1.0}))),
         }
         for k in range(K)
     ]

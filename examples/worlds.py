@@ -82,7 +82,7 @@ def panels(table: Table, kinds: dict[str, str], unit: str = "nats a token") -> l
 
 
 def _field(name: str) -> Callable[[pd.DataFrame], pd.Series]:
-    return lambda found: found[name].fillna("none") if found[name].dtype == object else found[name].astype(str)
+    return lambda found: found[name].astype(object).where(found[name].notna(), "all of the pool")
 
 
 def reading_networks(folder: Path, changes: Sequence[str]) -> tuple[Table, list[Chart]]:

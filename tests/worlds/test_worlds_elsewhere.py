@@ -48,14 +48,7 @@ def test_a_plan_is_of_one_pool():
 
 
 def test_a_prediction_has_no_numbers_of_those_who_are_absent():
-    changes = (
-        "grid={}",
-        "ecosystem.reads=null",
-        "ecosystem.entities.2.from=3",
-        "ecosystem.entities.4.until=5",
-        "generations=6",
-    )
-    records = predict(linear(*changes)).records
+    records = predict(experiment_of("ring", "arrivals")).records
     errors = records[records["metric"] == "mse"].set_index(["model", "generation"])["value"]
     there = errors.notna().unstack()
     assert there.loc["p"].tolist() == [True] * 5

@@ -154,10 +154,10 @@ def ranked_reader(folder: Path, changes: Sequence[str]) -> tuple[Table, list[Cha
     rows = rows.assign(line=_field("ecosystem.access")(rows).map(lambda v: SHORT.get(v, v)) + ", " + rows["metric"])
     own = rows.groupby(["line", "generation"], sort=False)["value"].mean().reset_index().assign(kind="own texts")
     lines = [
-        Curve(str(line), part["generation"].to_numpy(float), part["value"].to_numpy(float))
+        Curve(line.removesuffix(", exposed"), part["generation"].to_numpy(float), part["value"].to_numpy(float))
         for line, part in own[own["line"].str.endswith("exposed")].groupby("line", sort=False)
     ]
-    chart = Chart("Own texts among what is read", "generation", "share", lines, levels={"share of the pool": 1 / 3})
+    chart = Chart("Own texts read", "generation", "share", lines, levels={"share of the pool": 1 / 3})
     return pd.concat([table, own]), [*panels(table, KINDS), chart]
 
 
@@ -195,7 +195,7 @@ def main(folder: Path, only: Sequence[str] = tuple(WORLDS), changes: Sequence[st
     numbers = {}
     for name in only:
         table, parts = WORLDS[name](folder, changes)
-        figure = charts(parts, columns=min(len(parts), 3), height=2.4)
+        figure = charts(parts, columns=2 if len(parts) == 4 else min(len(parts), 3), height=2.4)
         (folder / f"{name.replace('-', '_')}.png").write_bytes(to_png(figure))
         for (line, kind), own in table.groupby(["line", "kind"], sort=False):
             in_order = own.sort_values("generation")["value"]

@@ -12,6 +12,7 @@ from crossfeed.explorer.sliders import Start
 from crossfeed.forecasting.probing import check_forecastable
 from crossfeed.reporting.data.terms import definitions
 from tests.worlds.test_worlds_loop import BASE
+from tests.worlds.test_worlds_theory import experiment_of
 
 
 def language(*changes: str) -> Experiment:

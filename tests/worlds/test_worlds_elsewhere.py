@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crossfeed import Experiment, plan, predict
+from crossfeed import Experiment, compare, open_store, plan, predict, run
 from crossfeed.description.reading import read_preset
 from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.explorer.answer import Answer, Data
@@ -80,3 +80,13 @@ def test_a_report_says_what_is_other_than_in_the_paper():
         not {"who reads whom", "clocks", "start", "prompts"}
         & dict(definitions([Experiment.from_yaml(BASE)], [])).keys()
     )
+
+
+@pytest.mark.parametrize("change", ["ecosystem.reads=ring", "ecosystem.every=2", "ecosystem.start=base"])
+def test_another_world_is_not_laid_beside_the_papers_tables(change, tmp_path):
+    tasks = "tasks={facts: {source: fake}, math: {source: fake, seed: 1}}"
+    changes = ("learner={kind: fake}", tasks, "public={source: fake}", "generations=1", "n=10", "initial_n=10")
+    outcome = run(language(*changes, "metrics={loss: {}}", change), open_store(tmp_path / "run"))
+    assert not outcome.failures
+    with pytest.raises(InvalidInput, match="one pool in step"):
+        compare([tmp_path / "run"])

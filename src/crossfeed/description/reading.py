@@ -59,7 +59,8 @@ def assign(data: Any, path: str, value: Any) -> Any:
         entries[int(head)] = assign(entries[int(head)], rest, value) if rest else value
         return entries
     if not isinstance(data, dict):
-        raise ValueError(f"{shown(head)} cannot be set: there is {shown(data)}, not a mapping")
+        listed = "; entities given by their number are alike, list them to change one" if head.isdigit() else ""
+        raise ValueError(f"{shown(head)} cannot be set: there is {shown(data)}, not a mapping{listed}")
     return data | {head: assign(data.get(head, {}), rest, value) if rest else value}
 
 

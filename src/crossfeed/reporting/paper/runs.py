@@ -179,6 +179,19 @@ def _check_one_experiment(runs: Sequence[Run]) -> None:
             raise InvalidInput(
                 f"entity {entity.name!r} has an alpha, beta or n of its own; in the paper all entities share them"
             )
+    eco = runs[0].experiment.ecosystem
+    others = {
+        "reads": eco.network is not None,
+        "access": eco.access is not None,
+        "clocks": not eco.in_step,
+        "start": any(eco.start_of(entity) != "previous" for entity in eco.entities),
+        "prompts": any(eco.prompts_of(entity) != "private" for entity in eco.entities),
+    }
+    for field in (name for name, other in others.items() if other):
+        raise InvalidInput(
+            f"ecosystem: {field}: in the paper everybody reads all of one pool in step, goes on from its last weights "
+            "and answers private prompts; give a run like that"
+        )
 
 
 def _common(experiment: Experiment) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import scipy.sparse
 from ecosystems import random_ecosystem
 
 from crossfeed.errors import InvalidInput
-from crossfeed.theory import LinearEcosystem, network_below
+from crossfeed.theory import LinearEcosystem, lifted, network_below, network_moments
 from crossfeed.theory.circulant import Circulant, circulant_row
 from crossfeed.theory.network import read_weights
 
@@ -175,3 +175,30 @@ def test_a_ring_of_a_hundred_thousand_has_the_error_of_one_far_smaller():
     assert limit.covariance.strides[0] == 0
     with pytest.raises(InvalidInput, match="K is 100000"):
         _ = limit.gain_norms
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_means_of_too_many_messages_are_those_of_few(fresh, seed, monkeypatch):
+    rng = np.random.default_rng([seed, fresh])
+    K = 9
+    described = random_ecosystem(seed, "0.6", "0.4", K=K, d=3, fresh=fresh, other_start=True)
+    weights = rng.dirichlet(np.ones(K), K) * (rng.uniform(size=(K, K)) < 0.5) + np.eye(K)
+    described |= {"reads": scipy.sparse.csr_array(weights / weights.sum(axis=1, keepdims=True))}
+    eco = LinearEcosystem(**described)
+    wanted, path = eco.limit(), eco.moments([3, 0, 1])
+    monkeypatch.setattr(network_below, "LARGE", 1)
+    for module in (network_below, network_moments, lifted):
+        monkeypatch.setattr(module, "LARGEST", 1)
+    found = eco.limit()
+    assert found.spectral_radius == pytest.approx(wanted.spectral_radius, rel=1e-9)
+    assert (found.unbiased == wanted.unbiased).all()
+    agree([found.mean, found.bias_squared], [wanted.mean, wanted.bias_squared])
+    later = eco.moments([3, 0, 1])
+    agree([later.mean, later.bias_squared], [path.mean, path.bias_squared])
+    data = rng.standard_normal((K + 1, 3))
+    for ask in (
+        lambda: found.variance, lambda: found.mse, lambda: found.covariance, lambda: found.dispersion,
+        lambda: found.influence, lambda: found.given(data), lambda: later.mse,
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput, match=r"K d is 27.* only means"):
+            ask()

@@ -11,12 +11,12 @@ Dense: K = 64, d = 30, every entity's limiting covariance and MSE, against scipy
 lifted Kd x Kd system ("bilinear"; "direct" forms a matrix of (Kd)^2 rows, which no memory holds). The bar is a ratio of
 20.
 
-Ring: each of K = 10^6 readers reads itself and two neighbours, all data have one Gram matrix and every entity a truth of
-its own, d = 15: the limit, every entity's MSE and the dispersion, against one pool with the same data in the same run;
-and at K = 128 against the same ring with its rows' equality unknown to the solver (one Gram matrix is off by 10^-12).
+Ring: each of K = 10^6 readers reads itself and two neighbours, all data have one Gram matrix and every entity a truth
+of its own, d = 15: the limit, every entity's MSE and the dispersion, against one pool with the same data in the same
+run; and at K = 128 against the same ring with one Gram matrix off by 10^-12, which leaves no two readers alike.
 
-Sparse: means of the limit, squared biases and the spectral radius of K = 10^5 readers of eight others each, d = 15, with
-Gram matrices of their own, against one pool's limit and MSE.
+Sparse: means of the limit, squared biases and the spectral radius of K = 10^5 readers of eight others each, d = 15,
+with Gram matrices of their own, against one pool's limit and MSE.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks of readers: communities at K = 10^5, and a dense matrix of weights at K = 64.
+"""Networks of readers: communities at K = 10^5, a dense matrix of weights at K = 64, rings to K = 10^6, sparse graphs.
 
     OPENBLAS_NUM_THREADS=2 python benchmarks/theory_networks.py
 
@@ -10,6 +10,13 @@ matrices, and as features of rank 5, for which one pool under common weights has
 Dense: K = 64, d = 30, every entity's limiting covariance and MSE, against scipy's discrete Lyapunov solver on the
 lifted Kd x Kd system ("bilinear"; "direct" forms a matrix of (Kd)^2 rows, which no memory holds). The bar is a ratio of
 20.
+
+Ring: each of K = 10^6 readers reads itself and two neighbours, all data have one Gram matrix and every entity a truth
+of its own, d = 15: the limit, every entity's MSE and the dispersion, against one pool with the same data in the same
+run; and at K = 128 against the same ring with one Gram matrix off by 10^-12, which leaves no two readers alike.
+
+Sparse: means of the limit, squared biases and the spectral radius of K = 10^5 readers of eight others each, d = 15,
+with Gram matrices of their own, against one pool's limit and MSE.
 """
 
 from __future__ import annotations
@@ -21,11 +28,14 @@ import time
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 
 from crossfeed.theory import LinearEcosystem
 
 ENTITIES, DIMENSION, RANK, COMMUNITIES = 100_000, 15, 5, 10
 DENSE, DENSE_DIMENSION = 64, 30
+RING, SMALL_RING = 1_000_000, 128
+SPARSE, READ = 100_000, 8
 
 
 def timed(work, runs):
@@ -91,14 +101,71 @@ def dense(entities=DENSE, d=DENSE_DIMENSION, runs=3):
     )
 
 
+def neighbours(entities):
+    readers = np.repeat(np.arange(entities), 3)
+    authors = (readers + np.tile([-1, 0, 1], entities)) % entities
+    weights = np.tile([0.25, 0.5, 0.25], entities)
+    return scipy.sparse.csr_array((weights, (readers, authors)), shape=(entities, entities))
+
+
+def solved(eco):
+    limit = eco.limit()
+    return limit.mse, limit.dispersion, limit.spectral_radius
+
+
+def ring(entities=RING, small=SMALL_RING, d=DIMENSION, runs=3):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((20, d))
+    S, public = rows.T @ rows, 9 * np.eye(d)
+    given = {"truths": rng.standard_normal((entities, d)), "truth_public": np.zeros(d)}
+    grams, graph = np.broadcast_to(S, (entities, d, d)), neighbours(entities)
+    one, _ = timed(lambda: solved(LinearEcosystem(grams, public, **given)), runs)
+    many, (mse, apart, radius) = timed(lambda: solved(LinearEcosystem(grams, public, reads=graph, **given)), runs)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(
+        f"ring, K = {entities}: one pool {one:.2f} s, ring {many:.2f} s, ratio {many / one:.2f}, peak {peak:.2f} GB, "
+        f"mean MSE {mse.mean():.4f}, dispersion {apart:.4f}, radius {radius:.4f}"
+    )
+    few = {"truths": given["truths"][:small], "truth_public": np.zeros(d), "reads": neighbours(small)}
+    off = np.tile(S, (small, 1, 1))
+    off[0] *= 1 + 1e-12
+    quick, (mse, apart, _) = timed(lambda: solved(LinearEcosystem(grams[:small], public, **few)), runs)
+    slow, (wanted, far, _) = timed(lambda: solved(LinearEcosystem(off, public, **few)), 1)
+    print(
+        f"ring, K = {small}: {quick:.4f} s, without equal data {slow:.2f} s, ratio {slow / quick:.0f}, largest "
+        f"relative differences {np.abs(mse / wanted - 1).max():.1e} and {abs(apart / far - 1):.1e}"
+    )
+
+
+def sparse(entities=SPARSE, d=DIMENSION, runs=3):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((entities, d + 5, d))
+    grams, public = rows.swapaxes(1, 2) @ rows, 9 * np.eye(d)
+    readers = np.repeat(np.arange(entities), READ)
+    places = readers, rng.integers(0, entities, len(readers))
+    graph = scipy.sparse.csr_array((np.full(len(readers), 1 / READ), places), shape=(entities, entities))
+    given = {"truths": rng.standard_normal((entities, d)), "truth_public": np.zeros(d)}
+    one, _ = timed(lambda: LinearEcosystem(grams, public, **given).limit().mse, runs)
+
+    def means():
+        limit = LinearEcosystem(grams, public, reads=graph, **given).limit()
+        return limit.bias_squared, limit.spectral_radius
+
+    many, (bias, radius) = timed(means, runs)
+    print(
+        f"sparse W, K = {entities}, {READ} authors each: means {many:.2f} s, one pool's limit and MSE {one:.2f} s, "
+        f"ratio {many / one:.2f}, mean squared bias {bias.mean():.4f}, radius {radius:.4f}"
+    )
+
+
+PARTS = {"communities": communities, "dense": dense, "ring": ring, "sparse": sparse}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("part", nargs="?", choices=["communities", "dense"])
-    chosen = parser.parse_args().part
-    if chosen != "dense":
-        communities()
-    if chosen != "communities":
-        dense()
+    parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
+    for part in parser.parse_args().part or PARTS:
+        PARTS[part]()
 
 
 if __name__ == "__main__":

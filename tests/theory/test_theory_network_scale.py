@@ -8,8 +8,10 @@ import scipy.sparse
 from ecosystems import random_ecosystem
 
 from crossfeed.errors import InvalidInput
-from crossfeed.theory import LinearEcosystem, network_below
+from crossfeed.theory import LinearEcosystem, lifted, network_below, network_moments
+from crossfeed.theory.channels import Channels, ChannelSystem
 from crossfeed.theory.circulant import Circulant, circulant_row
+from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.network import read_weights
 
 NAMES = "mean", "covariance", "mse", "dispersion", "gain_norms", "influence"
@@ -175,3 +177,77 @@ def test_a_ring_of_a_hundred_thousand_has_the_error_of_one_far_smaller():
     assert limit.covariance.strides[0] == 0
     with pytest.raises(InvalidInput, match="K is 100000"):
         _ = limit.gain_norms
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_means_of_too_many_messages_are_those_of_few(fresh, seed, monkeypatch):
+    rng = np.random.default_rng([seed, fresh])
+    K = 9
+    described = random_ecosystem(seed, "0.6", "0.4", K=K, d=3, fresh=fresh, other_start=True)
+    weights = rng.dirichlet(np.ones(K), K) * (rng.uniform(size=(K, K)) < 0.5) + np.eye(K)
+    described |= {"reads": scipy.sparse.csr_array(weights / weights.sum(axis=1, keepdims=True))}
+    eco = LinearEcosystem(**described)
+    wanted, path = eco.limit(), eco.moments([3, 0, 1])
+    monkeypatch.setattr(network_below, "LARGE", 1)
+    for module in (network_below, network_moments, lifted):
+        monkeypatch.setattr(module, "LARGEST", 1)
+    found = eco.limit()
+    assert found.spectral_radius == pytest.approx(wanted.spectral_radius, rel=1e-9)
+    assert (found.unbiased == wanted.unbiased).all()
+    agree([found.mean, found.bias_squared], [wanted.mean, wanted.bias_squared])
+    later = eco.moments([3, 0, 1])
+    agree([later.mean, later.bias_squared], [path.mean, path.bias_squared])
+    data = rng.standard_normal((K + 1, 3))
+    for ask in (
+        lambda: found.variance, lambda: found.mse, lambda: found.covariance, lambda: found.dispersion,
+        lambda: found.influence, lambda: found.given(data), lambda: later.mse,
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput, match=r"K d is 27.* only means"):
+            ask()
+
+
+def communities(rng, options, K=150, rows=2, d=6):
+    """Communities whose data have few rows, given as features and as Gram matrices."""
+    features, public, fresh = (rng.standard_normal(shape) for shape in ((K, rows, d), (9, d), (4, d)))
+    described = {
+        "reads": (np.eye(3)[rng.integers(0, 3, K)], rng.dirichlet(np.full(K, 0.5), 3)),
+        "sigma": 1.3, "sigma_generated": 0.7, "truth_public": rng.standard_normal(d),
+    } | options  # fmt: skip
+    if described.pop("own", False):
+        described["truths"] = rng.standard_normal((K, d))
+    given = {} if "fresh_fraction" not in options else {"fresh": fresh}
+    squares = {} if not given else {"fresh": fresh.T @ fresh}
+    return (
+        LinearEcosystem.from_features(features, public, **described, **given),
+        LinearEcosystem(features.swapaxes(1, 2) @ features, public.T @ public, **described, **squares),
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"own": True}, {"fresh_fraction": 0.2, "own": True}, {"history": "accumulate"}, {"alpha": 0.9, "beta": 0.2}],
+    ids=str,
+)
+def test_communities_of_few_rows_have_the_errors_of_their_gram_matrices(options, seed):
+    features, grams = communities(np.random.default_rng(seed), options)
+    spec = features.specification.conditioned
+    few = ChannelSystem(spec, Channels.of(spec)).few_rows
+    assert few.sums(Estimates.expected(spec)) is not None
+    data = np.random.default_rng(seed).standard_normal((151, 6))
+    found, wanted = features.limit(), grams.limit()
+    assert found.spectral_radius == pytest.approx(wanted.spectral_radius, rel=1e-10)
+    assert (found.unbiased == wanted.unbiased).all()
+    agree([found.variance, *everything(found, data)], [wanted.variance, *everything(wanted, data)])
+    generations = [0, 1, 3]
+    agree(everything(features.moments(generations), data), everything(grams.moments(generations), data))
+    agree([features.moments([4]).variance], [grams.moments([4]).variance])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"alpha": np.linspace(0.3, 0.5, 150)}, {"every": 2, "phase": np.arange(150) % 2}, {"beta": 1.0, "alpha": 1e-9}],
+    ids=["own weights", "clocks", "few digits"],
+)
+def test_where_few_rows_are_no_help_the_other_way_is_taken(options, seed):
+    features, grams = communities(np.random.default_rng(seed), options)
+    agree([features.limit().variance], [grams.limit().variance])

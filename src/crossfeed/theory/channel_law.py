@@ -175,7 +175,21 @@ class ChannelLaw:
         Raises:
             InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
         """
-        return self._per_entity(self._sums, lambda reading, _: reading.variance())
+        short = self._few_rows_variance()
+        return self._per_entity(self._sums, lambda reading, _: reading.variance()) if short is None else short
+
+    def _few_rows_variance(self) -> Array | None:
+        """Variances at one generation that all were just trained at, where data have few rows (n = 1)."""
+        few = self._system.few_rows
+        if few is None or self.remembers or len(self._newest) > 1 or len(set(self._newest[0])) > 1:
+            return None
+        spec, m = self._spec, self._channels.heard.shape[1]
+        heard = _Heard.of(self._states[int(self._newest[0, 0])], self._sums, self._channels.heard, spec)
+        q, a = float(few.weights.public[0]), float(few.weights.synthetic[0])
+        shared = a**2 * heard.covariance + spec.sigma**2 * (q**2 * spec.public + 2 * q * a * heard.public)
+        own = heard.gains[:, -1].transpose(0, 2, 1, 3)
+        variance = few.variance(shared, own.reshape(len(own), m, spec.dimension, spec.dimension))
+        return None if variance is None else variance[None]
 
     def given(self, estimates: Estimates) -> tuple[Array, Array]:
         """Return mean and covariance given the real data's least-squares estimates.

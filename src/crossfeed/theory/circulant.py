@@ -84,8 +84,8 @@ def _sparse_row(matrix: Any) -> Array | None:
 
 
 def _dense_row(weights: Array) -> Array | None:
-    K = len(weights)
     row: Array = weights[0].copy()
+    K = len(row)
     step = max(1, 16 * _TOGETHER // K)
     for start in range(0, K, step):
         readers = np.arange(start, min(start + step, K))

@@ -19,12 +19,13 @@ use for the entities is not in the paper.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from crossfeed.theory.grams import FeatureMatrices
 from crossfeed.theory.kernels import Array, inverse_lower, most_condition, summed_products, times, transposed
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
@@ -146,6 +147,28 @@ def few_rows(spec: Conditioned, rows: slice, weights: Sequence[SourceWeights]) -
         of their own, where the coordinates are others than the data's or updates are not minimised in full, or where
         digits would be lost.
     """
+    features = features_of_few_rows(spec, weights)
+    if features is None:
+        return None
+    X = np.asarray(features(rows))
+    shares = spec.shares_of(rows)
+    responses = [respond_few_rows(X, spec.public, spec.pool_gram, w, shares, spec.rounding) for w in weights]
+    known = [each for each in responses if each is not None]
+    return known if len(known) == len(responses) else None
+
+
+def features_of_few_rows(
+    spec: Conditioned, weights: Sequence[SourceWeights]
+) -> Callable[[slice], FeatureMatrices] | None:
+    """Return the loader of private features of which all have few rows, where this way is open.
+
+    Args:
+        spec: the ecosystem's specification.
+        weights: m weights.
+
+    Returns:
+        The loader; None as `few_rows`, but for digits.
+    """
     source = spec.private
     if source.rows is None or source.rows > _SHARE * spec.dimension:
         return None
@@ -153,22 +176,33 @@ def few_rows(spec: Conditioned, rows: slice, weights: Sequence[SourceWeights]) -
         return None
     if any(len(each) > 1 for w in weights for each in (w.private, w.public, w.synthetic)):
         return None
-    assert source.features is not None  # noqa: S101 - for the type checker; sources with a number of rows have them
-    X = np.asarray(source.features(rows))
-    responses = [_respond(spec, rows, X, w) for w in weights]
-    known = [each for each in responses if each is not None]
-    return known if len(known) == len(responses) else None
+    return source.features
 
 
-def _respond(spec: Conditioned, rows: slice, X: Array, weights: SourceWeights) -> FewRows | None:
+def respond_few_rows(
+    X: Array, public: Array, pool: Array, weights: SourceWeights, shares: Array, rounding: float
+) -> FewRows | None:
+    """Return the response of some entities that hear the same.
+
+    Args:
+        X: their features, shape (b, n, d).
+        public: S_*, shape (d, d).
+        pool: Gram matrix of what they hear, shape (d, d).
+        weights: p, q and a, each of shape (1,).
+        shares: weight s of each entity's rows in the pool, shape (1,) or (b,).
+        rounding: eigenvalues of a Gram matrix, relative to its trace, that may be rounding errors.
+
+    Returns:
+        The response; None where digits would be lost.
+    """
     p, q, a = (float(each[0]) for each in (weights.private, weights.public, weights.synthetic))
-    shared = q * spec.public + a * spec.pool_gram
+    shared = q * public + a * pool
     inverse = _definite(shared)
     if inverse is None:
         return None
     flat = X.reshape(len(X), -1)
     size = np.trace(shared) + p * np.vecdot(flat, flat).max()
-    if not size * np.trace(inverse) <= min(_CONDITION, most_condition(spec.rounding)):
+    if not size * np.trace(inverse) <= min(_CONDITION, most_condition(rounding)):
         return None
     turned = times(X, inverse)
     across = np.ascontiguousarray(transposed(X))
@@ -179,7 +213,7 @@ def _respond(spec: Conditioned, rows: slice, X: Array, weights: SourceWeights) -
     half = factor @ turned
     response = transposed(factor) @ half
     reply = (response @ across) @ X
-    return FewRows(X, p, q, a, p * spec.shares_of(rows), shared, inverse, half, response, reply)
+    return FewRows(X, p, q, a, p * shares, shared, inverse, half, response, reply)
 
 
 def _definite(matrix: Array) -> Array | None:

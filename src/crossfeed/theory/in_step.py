@@ -17,7 +17,7 @@ import numpy as np
 
 from crossfeed.theory.kernels import ONE_THREAD, Array
 from crossfeed.theory.network import Reading
-from crossfeed.theory.network_gains import Gains
+from crossfeed.theory.network_gains import Gains, answered
 from crossfeed.theory.specification import Conditioned
 
 
@@ -36,6 +36,26 @@ class InStep:
     reading: Reading
     gains: Gains
     dealt: Array
+
+    @classmethod
+    def of(cls, spec: Conditioned) -> InStep:
+        """Read a network whose entities train and are heard at every generation, under constant weights.
+
+        Args:
+            spec: the ecosystem's specification, with a network.
+
+        Returns:
+            One of its generations from generation 1 on.
+
+        Raises:
+            InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
+        """
+        assert spec.network is not None  # noqa: S101 - for the type checker; called for networks alone
+        reading, phi = spec.network.reading, spec.fresh_fraction
+        heard = reading.hear(np.ones(spec.entities))
+        dealt = np.divide(1.0 - phi, heard, out=np.zeros_like(heard), where=heard > 0)
+        grams = dealt[:, None, None] * reading.hear(spec.generated.all()) + phi * spec.fresh_gram
+        return cls(spec, reading, answered(spec, spec.weights.at(1), grams), dealt)
 
     def hear(self, values: Array) -> Array:
         """Return what everybody hears of the messages.

@@ -101,6 +101,25 @@ class State:
     inflation: float
 
 
+def check_size(spec: Conditioned) -> None:
+    """Refuse ecosystems whose messages are too many numbers to be followed together.
+
+    Args:
+        spec: the ecosystem's specification.
+
+    Raises:
+        InvalidInput: if K d is too large.
+    """
+    size = spec.entities * spec.dimension
+    if size > LARGEST:
+        raise InvalidInput(
+            f"K d is {size}, and covariances of messages are followed together up to {LARGEST} coordinates: no short "
+            "way is known for this network, and only means (mean, bias_squared, and the spectral radius of a limit) "
+            "are solved for, where all train at every generation under constant weights; for the rest give reads of "
+            "few distinct rows or a pair (C, R), or a ring or another circulant with equal data, or fewer entities"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class _Newest:
     """Law of what b entities would say next, with the state."""
@@ -125,12 +144,7 @@ class Lifted:
 
     def __init__(self, spec: Conditioned, sources: Sources, *, joint: bool = False) -> None:
         assert spec.network is not None  # noqa: S101 - for the type checker; called for networks alone
-        size = spec.entities * spec.dimension
-        if size > LARGEST:
-            raise InvalidInput(
-                f"K d is {size}, and messages of at most {LARGEST} coordinates are followed together; give reads of "
-                "few distinct rows, or a pair (C, R), with constant weights and clocks, or fewer entities"
-            )
+        check_size(spec)
         self._spec, self._network, self._sources = spec, spec.network, sources
         self._width = spec.dimension * (2 if joint else 1)
         self._fresh_noise = spec.sigma**2 * spec.fresh_gram
@@ -210,21 +224,6 @@ class Lifted:
             if len(each):
                 state = self._train(state, each, t)
         return state
-
-    def in_step(self, t: int) -> InStep:
-        """Return one generation of a network whose entities all train at once, without following it.
-
-        Args:
-            t: the generation, t >= 1.
-
-        Returns:
-            How everybody answers and hears.
-
-        Raises:
-            InvalidInput: if Gram matrices are so near to singular ones that rounding decides.
-        """
-        gains, dealt = self._gains(self.start(), t)
-        return InStep(self._spec, self._network.reading, gains, dealt)
 
     @property
     def joint(self) -> bool:

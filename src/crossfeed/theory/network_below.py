@@ -12,11 +12,13 @@ import numpy as np
 
 from crossfeed.theory.circulant import Circulant
 from crossfeed.theory.circulant_law import CirculantLaw
+from crossfeed.theory.in_step import InStep
 from crossfeed.theory.in_step_limit import InStepLimit
 from crossfeed.theory.in_step_series import InStepSeries
 from crossfeed.theory.kernels import Array, Mask
-from crossfeed.theory.lifted import Lifted
-from crossfeed.theory.network_cycle import BIAS_TOLERANCE, LARGE, arnoldi_radius, expected_sources
+from crossfeed.theory.lifted import LARGEST
+from crossfeed.theory.network_cycle import BIAS_TOLERANCE, LARGE, arnoldi_radius
+from crossfeed.theory.network_means import is_plain, mean_limit
 from crossfeed.theory.network_moments import NetworkLaw
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.spectrum import unit_error, unit_tolerance
@@ -100,19 +102,20 @@ def limit_below_one(spec: Conditioned) -> SettledBelow | None:
 
     Source: paper, Theorem 3.
     """
-    assert spec.network is not None  # noqa: S101 - for the type checker; called for networks alone
     circulant = Circulant.of(spec)
     if circulant is not None:
         law = CirculantLaw(circulant, [None])
         below = circulant.radius < 1.0 - unit_tolerance(unit_error(spec.pool_gram, law.inflation, spec.rounding))
         return SettledBelow(law, circulant.radius) if below else None
-    timing, size = spec.network.timing, spec.entities * spec.dimension
-    if not timing.in_step or timing.stale == "drop" or size < LARGE:
+    size = spec.entities * spec.dimension
+    if not is_plain(spec) or size < LARGE:
         return None
-    step = Lifted(spec, expected_sources(spec, given=True)).in_step(1)
+    step = InStep.of(spec)
     radius = arnoldi_radius(size, lambda vector: step.said(vector[:, None])[:, 0])
     error = unit_error(spec.pool_gram, float(step.gains.inflation.max()), spec.rounding)
     if radius is None or radius >= 1.0 - unit_tolerance(error):
         return None
+    if size > LARGEST:
+        return SettledBelow(mean_limit(step), radius)
     series = InStepSeries.of(step)
     return None if series is None else SettledBelow(InStepLimit(spec, series), radius)

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from crossfeed.theory.consensus import Estimates
+from crossfeed.theory.in_step import InStep
 from crossfeed.theory.kernels import Array, Mask
 from crossfeed.theory.lifted import Lifted, Sources, State
 from crossfeed.theory.lifted_path import LiftedPath
@@ -117,7 +118,7 @@ class Cycle:
         latest = replace(spec, history="latest")
         steps = Lifted(latest, expected_sources(latest, given=True))
         if timing.in_step and timing.stale == "keep":
-            step = steps.in_step(1)
+            step = InStep.of(latest)
             first = _LATE if spec.history == "accumulate" else 1
             matrix = step.said(np.eye(spec.entities * spec.dimension))
             inflation = float(step.gains.inflation.max())

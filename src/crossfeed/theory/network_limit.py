@@ -91,7 +91,7 @@ def _without_coins(eco: Specified, cycle: Cycle) -> tuple[float, Moments | Growt
     spec, accumulate = cycle.spec, cycle.spec.history == "accumulate"
     tolerance = unit_tolerance(unit_error(spec.pool_gram, cycle.inflation, spec.rounding))
     steps, start = Lifted(spec, expected_sources(spec, given=True)), None
-    step = steps.in_step(cycle.first) if cycle.in_step else None
+    step = InStep.of(spec) if cycle.in_step else None
     radius = largest_eigenvalue(cycle.matrix, None if step is None else step.said)
     long_run: Stationary | Growth
     if radius < 1.0 - tolerance or settles(cycle.matrix, accumulate, tolerance):

@@ -25,7 +25,9 @@ from crossfeed.theory.circulant_law import CirculantLaw
 from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.grams import Grams
 from crossfeed.theory.kernels import Array, Mask
+from crossfeed.theory.lifted import LARGEST
 from crossfeed.theory.lifted_path import LiftedPath
+from crossfeed.theory.network_means import is_plain, mean_path
 from crossfeed.theory.readouts import Conditional, Moments
 from crossfeed.theory.specification import Conditioned, Specified
 
@@ -122,12 +124,20 @@ class NetworkMoments(Moments):
         return self._present(self._outside(self._law.covariance))
 
     @cached_property
+    def bias_squared(self) -> Array:
+        """|E theta_tk - theta*_k|^2, shape (n, K); zero without a truth, and so is every mean."""
+        if not self.specification.truth_given:
+            return self._present(np.zeros(self._law.there.shape))
+        return self._present(((self.mean - self.specification.truths) ** 2).sum(axis=-1))
+
+    @cached_property
+    def variance(self) -> Array:
+        """Trace of Cov theta_tk, shape (n, K)."""
+        return self._present(self._law.variance())
+
+    @property
     def _errors(self) -> Array:
-        variance = self._law.variance()
-        bias = np.zeros_like(variance)
-        if self.specification.truth_given:  # without one it is zero, and so is every mean
-            bias = ((self.mean - self.specification.truths) ** 2).sum(axis=-1)
-        return self._present(np.stack([bias, variance], axis=-1))
+        return np.stack([self.bias_squared, self.variance], axis=-1)
 
     def mspe(self, grams: npt.ArrayLike | Grams | None = None, truths: npt.ArrayLike | None = None) -> Array:
         """Return the mean squared prediction error of every entity on every task, E |X_m (theta_tk - theta*_m)|^2.
@@ -222,4 +232,7 @@ def _path(spec: Conditioned, generations: Sequence[int]) -> NetworkLaw:
     if channels is not None:
         return channel_path(spec, channels, generations)
     circulant = Circulant.of(spec) if spec.history == "latest" else None
-    return LiftedPath(spec, generations) if circulant is None else CirculantLaw(circulant, generations)
+    if circulant is not None:
+        return CirculantLaw(circulant, generations)
+    large = spec.entities * spec.dimension > LARGEST and spec.history == "latest"
+    return mean_path(spec, generations) if large and is_plain(spec) else LiftedPath(spec, generations)

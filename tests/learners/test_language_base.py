@@ -329,7 +329,7 @@ def test_the_paper_is_the_default():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"base": {}}, ["base", "either `model`", "neither"]),
+        ({"base": {}}, ["base", "either `model`", "got none"]),
         ({"base": {"model": "a", "scratch": {}}}, ["base", "got model and scratch"]),
         ({"base": {"scratch": {}, "revision": "main"}}, ["base", "revision"]),
         ({"base": {"scratch": {"config": {"vocab_size": 3}}}}, ["base.scratch.config", "vocab_size", "vocabulary"]),

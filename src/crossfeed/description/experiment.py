@@ -16,11 +16,11 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from crossfeed.description.agreement import refuse_samples, refuse_sizes, refuse_starts, refuse_unknown_tasks
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.entity_learners import learners_of
 from crossfeed.description.labels import digest, label
 from crossfeed.description.many_entities import spell_out
-from crossfeed.description.missing import Missing
 from crossfeed.description.parts import Learner, Metrics, Task
 from crossfeed.description.reading import assign, fields_of, override, validate
 from crossfeed.description.registry import combined_learner
@@ -136,79 +136,15 @@ class Experiment(Frozen):
         for reserved in (PRIVATE, PUBLIC, FRESH):
             if reserved in self.tasks or reserved in self.ecosystem.names:
                 raise ValueError(f"{reserved!r} is taken: it names a kind of data; choose another name")
-        self._refuse_unknown_tasks()
-        if self.ecosystem.update == "accumulate" and self.initial_n is not None:
-            raise ValueError(
-                "update: accumulate adds n examples at every generation to the n of generation 0; leave initial_n out"
-            )
-        if self.ecosystem.update == "accumulate" and not isinstance(self.n, int | None):
-            raise ValueError("update: accumulate adds n examples at every generation; give one number n")
+        refuse_unknown_tasks(self.ecosystem, self.tasks)
         _ = self.learners  # refuses impossible ones
-        sizes = {"n": self.n, "initial_n": self.initial_n, "pool_size": self.pool_size}
-        if self.learner.reading() == "draws" and self.n is None and not isinstance(self.learner, Missing):
-            raise ValueError("n is missing: give the size of each training set")
-        given = [name for name, size in sizes.items() if size is not None]
-        if self.learner.reading() == "everything" and given:
-            raise ValueError(f"{', '.join(given)}: this learner weighs all the data and draws nothing; leave it out")
-        if self.learner.reading() == "everything" and self.ecosystem.access is not None:
-            raise ValueError(
-                "ecosystem.access: this learner weighs all the data and draws nothing, so that no ranking stands "
-                "between it and the pool; leave it out, or give a learner that reads draws"
-            )
-        own = [f"ecosystem.entities.{k}.n" for k, entity in enumerate(self.ecosystem.entities) if entity.n is not None]
-        if self.learner.reading() == "everything" and own:
-            raise ValueError(
-                f"{', '.join(own)}: this learner weighs all the data and draws nothing, so that sizes of training sets "
-                "have no place in it; leave it out, and give the entity's task more rows or fewer"
-            )
+        refuse_sizes(
+            self.ecosystem, self.learner, {name: getattr(self, name) for name in ("n", "initial_n", "pool_size")}
+        )
         if self.learner.reading() == "everything":
-            self._refuse_samples()
-        self._refuse_impossible_starts()
+            refuse_samples(self.ecosystem)
+        refuse_starts(self.ecosystem, self.learners)
         return self
-
-    def _refuse_impossible_starts(self) -> None:
-        for entity, learner in zip(self.ecosystem.entities, self.learners, strict=True):
-            start = self.ecosystem.start_of(entity)
-            if start == "scratch" and not learner.restarts:
-                raise ValueError(
-                    f"entity {entity.name!r}: start: scratch makes new weights as a base from scratch is made, and its "
-                    f"learner, of the kind {learner.kind!r}, has no such base; give start: base"
-                )
-            if start == "own" and entity.from_ > 0:
-                raise ValueError(
-                    f"entity {entity.name!r}: start: own is the model of generation 0, and it arrives at "
-                    f"{entity.from_}; give start: base or previous"
-                )
-
-    def _refuse_unknown_tasks(self) -> None:
-        known = ", ".join(self.tasks)
-        for entity in self.ecosystem.entities:
-            for task in entity.owned:
-                if task not in self.tasks:
-                    raise ValueError(f"entity {entity.name!r}: private is {task!r}, which is not under tasks: {known}")
-            prompts = self.ecosystem.prompts_of(entity)
-            for task in prompts if isinstance(prompts, dict) else ():
-                if task not in self.tasks and task != PUBLIC:
-                    raise ValueError(
-                        f"entity {entity.name!r}: prompts name {task!r}, which is not under tasks: {known}"
-                    )
-
-    def _refuse_samples(self) -> None:
-        """Refuse what has a meaning for sampled items alone, where a learner weighs all the data."""
-        for entity in self.ecosystem.entities:
-            prompts = self.ecosystem.prompts_of(entity)
-            several = {"private": entity.owned, "prompts": prompts if isinstance(prompts, dict) else {}}
-            for field, weights in several.items():
-                if len(set(weights.values())) > 1:
-                    raise ValueError(
-                        f"entity {entity.name!r}: {field} has unequal weights, and this learner weighs all rows alike; "
-                        "give equal weights"
-                    )
-            if prompts == "pool":
-                raise ValueError(
-                    f"entity {entity.name!r}: prompts: pool samples prompts, and this learner answers every one once; "
-                    "give private, public or tasks"
-                )
 
     @cached_property
     def learners(self) -> tuple[LearnerSettings, ...]:

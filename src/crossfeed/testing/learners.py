@@ -17,7 +17,7 @@ from crossfeed.display.progress import Silent
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import address, item_keys
-from crossfeed.protocols import LearnerContext, State, TracedLearner, TrainingSet
+from crossfeed.protocols import LearnerContext, RestartingLearner, State, TracedLearner, TrainingSet
 from crossfeed.tasks.partition import build_task
 
 __all__ = ["LearnerContract"]
@@ -77,6 +77,14 @@ class LearnerContract:
         first, second, *_ = context.cell.experiment.learners
         if first == second:
             np.testing.assert_array_equal(table[0], table[1])
+
+    def test_a_new_model_depends_on_its_key_alone(self, context: CellContext) -> None:
+        if not all(each.restarts for each in context.cell.experiment.learners):
+            pytest.skip("a learner whose models do not begin anew (start: scratch)")
+        learner = cast(RestartingLearner, context.learner)
+        both, alone = _losses(context, learner.anew([0, 1], [5, 6])), _losses(context, learner.anew([1], [6]))
+        np.testing.assert_array_equal(both[1:2], alone)
+        assert (both[0] != both[1]).any()
 
     def test_an_update_learns_and_changes_nothing_in_place(
         self, context: CellContext, sets: list[TrainingSet], trained: list[State]

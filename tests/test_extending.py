@@ -101,7 +101,7 @@ def test_the_example_runs_from_the_command_line_and_its_metric_is_shown(site, tm
 def test_the_examples_own_tests_pass(site):
     answer = python(site, "pytest", "-p", "no:cacheprovider", "-q", "test_letters.py", folder=EXAMPLE)
     assert answer.returncode == 0, answer.stdout
-    assert "18 passed" in answer.stdout
+    assert "19 passed" in answer.stdout
 
 
 def test_the_contract_finds_what_is_wrong(site, tmp_path):

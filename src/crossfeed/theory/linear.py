@@ -432,6 +432,11 @@ class LinearEcosystem:
         return self.specification.shares
 
     @property
+    def network(self) -> Network | None:
+        """The network of readers and their clocks; None where all read one pool in step."""
+        return self.specification.network
+
+    @property
     def sigma(self) -> float:
         """Noise standard deviation of human data."""
         return self.specification.sigma

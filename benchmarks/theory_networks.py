@@ -1,9 +1,11 @@
 """Networks of readers: communities at K = 10^5, a dense matrix of weights at K = 64, rings to K = 10^6, sparse graphs.
 
-    OPENBLAS_NUM_THREADS=2 python benchmarks/theory_networks.py
+    OPENBLAS_NUM_THREADS=1 python benchmarks/theory_networks.py
+
+Times are processor time, which other work on the machine hardly changes.
 
 Communities: d = 15, r = 10 mixes that K = 10^5 readers hear one each, limit and every entity's MSE, against one pool
-with the same data in the same run. The bars are 3 times its wall time and 2 GB of memory. Data are given as Gram
+with the same data in the same run. The bars are 3 times its time and 2 GB of memory. Data are given as Gram
 matrices, and as features of rank 5, for which one pool under common weights has a shorter way
 (`crossfeed.theory.few_rows`).
 
@@ -41,9 +43,9 @@ SPARSE, READ = 100_000, 8
 def timed(work, runs):
     seconds, answer = [], None
     for _ in range(runs):
-        start = time.perf_counter()
+        start = time.process_time()
         answer = work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return statistics.median(seconds), answer
 
 

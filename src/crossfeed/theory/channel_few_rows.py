@@ -24,7 +24,7 @@ import numpy.typing as npt
 from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.few_rows import FewRows, features_of_few_rows, respond_few_rows
 from crossfeed.theory.grams import FeatureMatrices, map_blocks
-from crossfeed.theory.kernels import Array, transposed
+from crossfeed.theory.kernels import ONE_THREAD, Array, transposed
 from crossfeed.theory.specification import Conditioned
 from crossfeed.theory.weights import SourceWeights
 
@@ -113,30 +113,27 @@ class FewRowsReaders:
         d, m = spec.dimension, said.shape[1]
         upper = np.triu_indices(d)
 
-        def of_block(rows: slice) -> tuple[Array, Array, Array, Array, float]:
+        def of_block(rows: slice) -> tuple[Array, Array, Array, float]:
             replies, drive, inflation = np.zeros((len(self.pools), m, d * d)), np.zeros((m, d)), 1.0
-            order, symmetric = [], []
+            squares = np.zeros((m * (m + 1) // 2, 2 * len(upper[0])))
             for kind, mine, few in self._groups(rows):
                 here = said[mine]
-                replies[kind] = here.T @ (transposed(few.features) @ few.response).reshape(len(mine), -1)
+                replies[kind] = summed(here, transposed(few.features) @ few.response).reshape(m, -1)
                 labels = _labels(estimates, few.features, mine)
                 drive += few.private * (here.T @ np.einsum("bnd,bn->bd", few.reply, labels))
-                squares = transposed(few.reply) @ few.reply.copy(), transposed(few.features) @ few.features.copy()
-                symmetric.append(np.hstack([each[:, *upper] for each in squares]))
-                order.append(mine)
+                both = transposed(few.reply) @ few.reply.copy(), transposed(few.features) @ few.features.copy()
+                triangles, pairs = np.hstack([each[:, *upper] for each in both]), pairs_of(here)
+                for run in _runs(len(mine), squares.size):
+                    squares += pairs[run].T @ triangles[run]
                 inflation = max(inflation, few.inflation)
-            return replies, drive, pairs_of(said[np.concatenate(order)]), np.concatenate(symmetric), inflation
+            return replies, drive, squares, inflation
 
-        replies, drive = np.zeros((len(self.pools), m, d * d)), np.zeros((m, d))
-        total, inflation = np.zeros((m * (m + 1) // 2, 2 * len(upper[0]))), 1.0
         try:
-            for of_readers, moved, pairs, symmetric, inflated in self._blocks(of_block):
-                replies += of_readers
-                drive += moved
-                total += pairs.T @ symmetric
-                inflation = max(inflation, inflated)
+            parts = list(self._blocks(of_block))
         except _Lost:
             return None
+        replies, drive, total = (np.sum(each, axis=0) for each in list(zip(*parts, strict=True))[:3])
+        inflation = max(part[3] for part in parts)
         spread, published = (_unpacked(each, upper, d) for each in np.split(total, 2, axis=1))
         private = float(self.weights.private[0])
         return FewRowsSums(replies.reshape(-1, m, d, d), drive.ravel(), private**2 * spread, published, inflation)
@@ -158,7 +155,7 @@ class FewRowsReaders:
             variance = np.empty(rows.stop - rows.start)
             for kind, mine, few in self._groups(rows):
                 b, d = len(mine), self.spec.dimension
-                heard = (said[mine] @ own[kind].reshape(-1, d * d)).reshape(b, d, d)
+                heard = _each(said[mine], own[kind].reshape(-1, d * d)).reshape(b, d, d)
                 crossed = (2 * sigma**2 * p**2 * a) * (few.reply @ transposed(heard))
                 variance[mine - rows.start] = few.variance((sigma * p) ** 2, covariances[kind], crossed)
             return variance
@@ -199,6 +196,38 @@ def pairs_of(said: Array) -> Array:
     first, second = np.triu_indices(said.shape[1])
     products: Array = said[:, first] * said[:, second]
     return products
+
+
+def summed(weights: Array, matrices: Array) -> Array:
+    """Sum matrices under several weights.
+
+    Args:
+        weights: shape (b, w).
+        matrices: M_j, shape (b, d, d).
+
+    Returns:
+        sum_j weights_ji M_j, shape (w, d, d).
+    """
+    count, d, _ = matrices.shape
+    flat, wide = matrices.reshape(count, d * d), weights.shape[1]
+    total = np.zeros((wide, d * d))
+    for run in _runs(count, wide * d * d):
+        total += weights[run].T @ flat[run]
+    return total.reshape(wide, d, d)
+
+
+def _each(weights: Array, values: Array) -> Array:
+    """Weights @ values, (b, n)."""
+    out = np.empty((len(weights), values.shape[1]))
+    for run in _runs(len(weights), values.size):
+        np.matmul(weights[run], values, out=out[run])
+    return out
+
+
+def _runs(count: int, each: int) -> Iterator[slice]:
+    """Cut rows into runs that BLAS multiplies by one thread: blocks have a thread each, others would wait."""
+    step = max(1, ONE_THREAD // each)
+    yield from (slice(start, start + step) for start in range(0, count, step))
 
 
 def _labels(estimates: Estimates, features: Array, entities: Labels) -> Array:

@@ -26,10 +26,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from crossfeed.theory.channel_few_rows import FewRowsReaders, pairs_of
+from crossfeed.theory.channel_few_rows import FewRowsReaders, pairs_of, summed
 from crossfeed.theory.consensus import Estimates
 from crossfeed.theory.grams import map_blocks
-from crossfeed.theory.kernels import ONE_THREAD, Array, Mask
+from crossfeed.theory.kernels import Array, Mask
 from crossfeed.theory.network_gains import Gains
 from crossfeed.theory.response import EntityBlock
 from crossfeed.theory.specification import Conditioned
@@ -202,7 +202,7 @@ class ChannelSystem:
         K, d = spec.entities, spec.dimension
 
         def grams(rows: slice) -> Array:
-            return _summed(channels.said[rows], spec.generated.block(rows))
+            return summed(channels.said[rows], spec.generated.block(rows))
 
         mixes = sum(map_blocks(grams, K, d), np.zeros((channels.said.shape[1], d, d)))
         if spec.fresh is not None:
@@ -284,11 +284,11 @@ class ChannelSystem:
             said, lasting, S = self.channels.said[rows], block.gains[-1], block.data.generated
             pairs, moments = pairs_of(said), estimates.moment(block.data)
             carried = [each @ block.data.private for each in block.published]
-            public = [_summed(said, S @ gains.public) for gains in block.gains]
+            public = [summed(said, S @ gains.public) for gains in block.gains]
             drive = [said.T @ np.einsum("bij,bj->bi", each, moments) for each in block.published]
-            spread = [[_summed(pairs, left @ right.swapaxes(1, 2)) for right in block.published] for left in carried]
+            spread = [[summed(pairs, left @ right.swapaxes(1, 2)) for right in block.published] for left in carried]
             heard = self._heard(said, S @ lasting.heard, rows)
-            noise = _summed(pairs, S)
+            noise = summed(pairs, S)
             return (
                 heard, np.array(public), np.array(drive), np.array(spread), noise, lasting.singular,
                 float(max(gains.inflation.max() for gains in block.gains)),
@@ -308,19 +308,7 @@ class ChannelSystem:
         if self._few_labels:
             return _by_label(said, replies, labels, len(heard))
         products = (said[:, :, None] * heard[labels][:, None]).reshape(len(said), -1)
-        return _summed(products, replies).reshape(said.shape[1], said.shape[1], *replies.shape[1:])
-
-
-def _summed(weights: Array, matrices: Array) -> Array:
-    """sum_j weights_ji M_j, shape (w, d, d)."""
-    count, d, _ = matrices.shape
-    flat, wide = matrices.reshape(count, d * d), weights.shape[1]
-    # Small products stay on one thread: blocks of entities have a thread each, and others would wait.
-    step = max(1, ONE_THREAD // (wide * d * d))
-    total = np.zeros((wide, d * d))
-    for start in range(0, count, step):
-        total += weights[start : start + step].T @ flat[start : start + step]
-    return total.reshape(wide, d, d)
+        return summed(products, replies).reshape(said.shape[1], said.shape[1], *replies.shape[1:])
 
 
 def _by_label(said: Array, matrices: Array, labels: Labels, count: int) -> Array:
@@ -330,7 +318,7 @@ def _by_label(said: Array, matrices: Array, labels: Labels, count: int) -> Array
     order = np.argsort(labels, kind="stable")
     present, starts = np.unique(labels[order], return_index=True)
     for label, part in zip(present, np.split(order, starts[1:]), strict=True):
-        total[label] = _summed(said[part], matrices[part])
+        total[label] = summed(said[part], matrices[part])
     return total
 
 

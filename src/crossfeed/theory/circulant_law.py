@@ -207,7 +207,7 @@ class CirculantLaw:
 
     @cached_property
     def _covariances(self) -> list[tuple[Array, Array]]:
-        """Real data and new noise, as they are left in an estimate, each (d, d), at each generation."""
+        """Covariances of an estimate from real data and from new noise, each (d, d), at each generation."""
         spec, found = self._network.spec, []
         for when in self._times:
             public = self._shared_gains(when)[1]

@@ -64,8 +64,18 @@ def test_sizes_grow_by_a_rule():
     assert [size_at((3, 5), t) for t in range(4)] == [3, 3, 5, 5]
     assert [size_at(Growth(first=10, add=5), t) for t in range(4)] == [10, 10, 15, 20]
     assert [size_at(Growth(first=10, factor=1.5), t) for t in range(5)] == [10, 10, 15, 22, 34]
-    assert size_at(Growth(first=10, add=-9), 9) == 1
-    assert size_at(Growth(first=10, factor=1e9), 100) == 100_000_000
+    assert size_at(Growth(first=10, add=-3), 4) == 1
+    for growth in (Growth(first=10, add=-9), Growth(first=10, factor=1e9), Growth(first=10, factor=1e300)):
+        with pytest.raises(ValueError, match="sizes are from 1 to"):
+            growth.at(9)
+
+
+def test_an_entity_of_a_path_may_be_named(fake):
+    by_name, by_place = (fake(f"ecosystem.entities.{k}.every=2", "ecosystem.alpha=0.5") for k in ("cold", "1"))
+    assert by_name.id == by_place.id
+    assert [entity.every for entity in by_name.ecosystem.entities] == [None, 2]
+    varied = fake("grid={ecosystem.entities.cold.every: [1, 2], ecosystem.alpha: [0.5]}")
+    assert [cell.experiment.ecosystem.entities[1].every for cell in varied.cells()] == [1, 2]
 
 
 def test_training_sets_have_the_sizes_of_their_generations(fake):
@@ -99,6 +109,13 @@ def test_training_sets_have_the_sizes_of_their_generations(fake):
         (["ecosystem.prompts=people"], ["private, public, pool", "people"]),
         (["ecosystem.start=own", "ecosystem.entities.0.from=1"], ["start: own", "arrives at 1"]),
         (["n={first: 3}"], ["either add or factor", "neither"]),
+        (["n={first: 3, factor: 1e9}"], ["n: it is", "at generation 5", "100,000,000"]),
+        (["pool_size={first: 3, add: -1}"], ["pool_size: it is -1", "at generation 5"]),
+        (["ecosystem.entities.0.n={first: 3, add: -1}"], ["ecosystem.entities.0.n: it is -1"]),
+        (["ecosystem.entities.0.from=6"], ["from = 6", "last generation is 5", "never arrives"]),
+        (["ecosystem.entities.0.private=[warm]"], ["name of a task, or tasks with weights"]),
+        (["ecosystem.access=bm25"], ["{rank: bm25, top: 10}"]),
+        (["ecosystem.entities.hot.every=2"], ["'hot'", "nor the name of one"]),
         (["n={first: 3, ad: 1}"], ["n.ad", "add"]),
         (["n=[]"], ["n:", "integer"]),
         (["n=[3, 0]"], ["n:", "greater than or equal to 1"]),

@@ -12,7 +12,7 @@ from crossfeed.description.missing import Missing
 from crossfeed.protocols import PUBLIC
 from crossfeed.settings import LearnerSettings
 
-__all__ = ["refuse_samples", "refuse_sizes", "refuse_starts", "refuse_unknown_tasks"]
+__all__ = ["refuse_absentees", "refuse_samples", "refuse_sizes", "refuse_starts", "refuse_unknown_tasks"]
 
 
 def refuse_unknown_tasks(ecosystem: Ecosystem, tasks: Collection[str]) -> None:
@@ -33,7 +33,9 @@ def refuse_unknown_tasks(ecosystem: Ecosystem, tasks: Collection[str]) -> None:
         prompts = ecosystem.prompts_of(entity)
         for task in prompts if isinstance(prompts, dict) else ():
             if task not in tasks and task != PUBLIC:
-                raise ValueError(f"entity {entity.name!r}: prompts name {task!r}, which is not under tasks: {known}")
+                raise ValueError(
+                    f"entity {entity.name!r}: prompts name {task!r}, which is not under tasks: {known} (and public)"
+                )
 
 
 def refuse_sizes(ecosystem: Ecosystem, learner: LearnerSettings, sizes: Mapping[str, object]) -> None:
@@ -95,6 +97,24 @@ def refuse_samples(ecosystem: Ecosystem) -> None:
             raise ValueError(
                 f"entity {entity.name!r}: prompts: pool samples prompts, and this learner answers every one once; "
                 "give private, public or tasks"
+            )
+
+
+def refuse_absentees(ecosystem: Ecosystem, generations: int) -> None:
+    """Refuse entities that arrive when the run is over.
+
+    Args:
+        ecosystem: The ecosystem.
+        generations: The last generation T.
+
+    Raises:
+        ValueError: An entity arrives after it.
+    """
+    for entity in ecosystem.entities:
+        if entity.from_ > generations:
+            raise ValueError(
+                f"entity {entity.name!r}: from = {entity.from_}, and the last generation is {generations}: it never "
+                "arrives; give more generations, or leave it out"
             )
 
 

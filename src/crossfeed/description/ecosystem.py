@@ -45,6 +45,12 @@ def _alpha(value: Any) -> float | tuple[float, ...] | str | None:
         raise ValueError(f"{error}; or proportional") from error
 
 
+def _access(value: Any) -> Any:
+    if value is None or isinstance(value, dict | Access):
+        return value
+    raise ValueError("give a ranking and how much of it is seen, such as {rank: bm25, top: 10}")
+
+
 class Ecosystem(Frozen):
     """The K entities and how they train on each other's outputs.
 
@@ -98,7 +104,7 @@ class Ecosystem(Frozen):
     order: Literal["together", "sequential"] = "together"
     start: Start = "previous"
     prompts: Prompts = "private"
-    access: Access | None = None
+    access: Annotated[Access | None, BeforeValidator(_access)] = None
 
     @field_validator("entities")
     @classmethod

@@ -41,7 +41,11 @@ def weights_of(value: Any) -> dict[str, float]:
 
 
 def _private(value: Any) -> Any:
-    return weights_of(value) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return weights_of(value)
+    if not isinstance(value, str):
+        raise ValueError("give the name of a task, or tasks with weights, {task: weight, ...}")
+    return value
 
 
 def _prompts(value: Any) -> Any:

@@ -16,7 +16,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from crossfeed.description.agreement import refuse_samples, refuse_sizes, refuse_starts, refuse_unknown_tasks
+from crossfeed.description.agreement import (
+    refuse_absentees,
+    refuse_samples,
+    refuse_sizes,
+    refuse_starts,
+    refuse_unknown_tasks,
+)
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.entity_learners import learners_of
 from crossfeed.description.labels import digest, label
@@ -24,7 +30,7 @@ from crossfeed.description.many_entities import spell_out
 from crossfeed.description.parts import Learner, Metrics, Task
 from crossfeed.description.reading import assign, fields_of, override, validate
 from crossfeed.description.registry import combined_learner
-from crossfeed.description.schedules import SizeSchedule, size_at
+from crossfeed.description.schedules import SizeSchedule, check_growth, size_at
 from crossfeed.description.strict_yaml import dump_yaml, parse_yaml
 from crossfeed.display.formatting import shown, word
 from crossfeed.display.notebook import Columns, listed, page
@@ -143,6 +149,9 @@ class Experiment(Frozen):
         )
         if self.learner.reading() == "everything":
             refuse_samples(self.ecosystem)
+        own = {f"ecosystem.entities.{k}.n": entity.n for k, entity in enumerate(self.ecosystem.entities)}
+        check_growth({"n": self.n, "pool_size": self.pool_size, **own}, self.generations)
+        refuse_absentees(self.ecosystem, self.generations)
         refuse_starts(self.ecosystem, self.learners)
         return self
 

@@ -64,7 +64,8 @@ def read_network(value: Any) -> Any:
         raise ValueError(_FORMS)
     forms = [form for form in ("graph", "communities", "edges", "file") if form in value]
     if len(forms) != 1:
-        raise ValueError(f"{_FORMS}; received {', '.join(map(word, value)) or 'nothing'}")
+        keys = ", ".join(map(word, value)) or "nothing"
+        raise ValueError(f"{_FORMS}; received the keys {keys} (an entity's own reads are {{author: weight}})")
     (form,) = forms
     if "self" in value:
         _number(value["self"], "self", most=1.0)

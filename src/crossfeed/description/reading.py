@@ -53,15 +53,23 @@ def assign(data: Any, path: str, value: Any) -> Any:
     if isinstance(data, BaseModel):
         data = fields_of(data)
     if isinstance(data, list | tuple):
-        if not re.fullmatch(r"[0-9]{1,9}", head) or int(head) >= len(data):
-            raise ValueError(f"{shown(head)} is not an entry of a list of {len(data)} (counted from 0)")
-        entries = list(data)
-        entries[int(head)] = assign(entries[int(head)], rest, value) if rest else value
+        entries, place = list(data), _place_in(data, head)
+        entries[place] = assign(entries[place], rest, value) if rest else value
         return entries
     if not isinstance(data, dict):
         listed = "; entities given by their number are alike, list them to change one" if head.isdigit() else ""
         raise ValueError(f"{shown(head)} cannot be set: there is {shown(data)}, not a mapping{listed}")
     return data | {head: assign(data.get(head, {}), rest, value) if rest else value}
+
+
+def _place_in(entries: Sequence[Any], head: str) -> int:
+    """Return the place of an entry of a list: counted from 0, or by the entry's own name."""
+    if re.fullmatch(r"[0-9]{1,9}", head) and int(head) < len(entries):
+        return int(head)
+    names = [each.get("name") if isinstance(each, dict) else getattr(each, "name", None) for each in entries]
+    if head in names:
+        return names.index(head)
+    raise ValueError(f"{shown(head)} is not an entry of a list of {len(entries)} (counted from 0), nor the name of one")
 
 
 def fields_of(described: BaseModel) -> dict[str, Any]:

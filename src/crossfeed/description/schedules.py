@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -9,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from crossfeed.description.reading import nested
 from crossfeed.settings import Frozen, Number, Rate, Size
 
-__all__ = ["Growth", "Schedule", "SizeSchedule", "at_generation", "share_or_schedule", "size_at"]
+__all__ = ["Growth", "Schedule", "SizeSchedule", "at_generation", "check_growth", "share_or_schedule", "size_at"]
 
 _LARGEST: Final = 100_000_000
 
@@ -66,13 +67,22 @@ class Growth(Frozen):
         return self
 
     def at(self, generation: int) -> int:
-        """Return the size at a generation t >= 1; at least 1, at most 100 million."""
+        """Return the size at a generation t >= 1.
+
+        Args:
+            generation: The generation t.
+
+        Raises:
+            ValueError: It is below 1 or above 100 million.
+        """
         t = generation - 1
         try:
-            size = self.first + self.add * t if self.factor is None else self.first * self.factor**t  # type: ignore[operator]
+            size = self.first * self.factor**t if self.factor is not None else self.first + (self.add or 0.0) * t
         except OverflowError:
             size = float("inf")
-        return round(min(max(size, 1), _LARGEST))
+        if not 0.5 <= size <= _LARGEST:
+            raise ValueError(f"it is {size:.3g} at generation {generation}; sizes are from 1 to {_LARGEST:,}")
+        return max(1, round(size))
 
 
 def _size(value: Any) -> int:
@@ -94,6 +104,24 @@ def _sizes(value: Any) -> Any:
 
 SizeSchedule = Annotated[int | tuple[int, ...] | Growth, BeforeValidator(_sizes)]
 """A size: a number, a list whose t-th entry holds at generation t and whose last one lasts, or a rule of growth."""
+
+
+def check_growth(sizes: Mapping[str, object], generations: int) -> None:
+    """Refuse sizes that leave their range before a run ends.
+
+    Args:
+        sizes: Sizes by the name of their field.
+        generations: The last generation T.
+
+    Raises:
+        ValueError: The message names the field, the size and the generation.
+    """
+    for name, size in sizes.items():
+        if isinstance(size, Growth) and generations > 0:
+            try:
+                size.at(generations)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}; give a smaller step") from error
 
 
 def size_at(schedule: int | tuple[int, ...] | Growth, generation: int) -> int:

@@ -101,14 +101,16 @@ def percent(value: float, error: float = math.nan) -> str:
 def value_text(value: object) -> str:
     """Return a grid value as text."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:g}" if number else plain(in_words(value) if isinstance(value, dict) else value)
+    return f"{value:g}" if number else plain(in_words(value) if isinstance(value, dict | list | tuple) else value)
 
 
 def in_words(value: Any) -> str:
     """Return a value about as it is written in YAML: a mapping as ``graph: cliques, count: 2``."""
     if isinstance(value, dict):
         return ", ".join(f"{key}: {in_words(item)}" for key, item in value.items())
-    return str(list(value) if isinstance(value, tuple) else value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(in_words, value))}]"
+    return str(value)
 
 
 def word(part: object) -> str:

@@ -80,11 +80,12 @@ def expect(prepared: Sequence[Prepared], trial: Trial, workers: int) -> Cost:
     entities = len(experiment.ecosystem.names)
     starts, zeros = (len({getattr(each.cell, name) for each in prepared}) for name in ("start", "zero"))
     turns = sum(each.cell.experiment.generations for each in prepared)
-    items = turns * _published(prepared, trial.folder)
+    grown = sum(map(_sizes_over_first, prepared))
+    items = grown * _published(prepared, trial.folder)
     seconds = {
         "base": costs.base,
         "start": costs.start * starts,
-        "update": costs.initial * starts + costs.later * turns,
+        "update": costs.initial * starts + costs.later * grown,
         "publish": costs.item * items,
         "measure": costs.initial_measure * zeros + costs.measure * turns,
         "store": costs.store * entities * (starts + turns),
@@ -92,6 +93,16 @@ def expect(prepared: Sequence[Prepared], trial: Trial, workers: int) -> Cost:
     kept = {"last": len(prepared), "all": starts + turns, "none": 0}[experiment.checkpoints]
     size = costs.state_bytes * entities * kept + costs.item_bytes * items + costs.output_bytes * (zeros + turns)
     return Cost(seconds, workers, size, time.monotonic() - begun)
+
+
+def _sizes_over_first(prepared: Prepared) -> float:
+    """Return the sizes of a cell's training sets from generation 1 on, summed, as a multiple of the first of them."""
+    experiment = prepared.cell.experiment
+    generations, entities = experiment.generations, range(len(experiment.ecosystem.names))
+    if experiment.combined_learner.reading() != "draws" or generations == 0:
+        return float(generations)
+    sizes = [sum(experiment.size(t, k) for k in entities) for t in range(1, generations + 1)]
+    return sum(sizes) / sizes[0]
 
 
 def _published(prepared: Sequence[Prepared], cache: Path) -> float:

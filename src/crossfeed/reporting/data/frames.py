@@ -19,6 +19,7 @@ import pandas as pd
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
+from crossfeed.display.formatting import in_words
 from crossfeed.display.notebook import Columns, page
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.records import collect, failure_of, read_failure
@@ -238,7 +239,7 @@ def points_of(cells: tuple[Cell, ...], seeds: int) -> pd.DataFrame:
         row = {"alpha": _alpha(ecosystem), "beta": _schedule(ecosystem.beta)}
         for path, value in cell.point.items():
             if path not in ("ecosystem.alpha", "ecosystem.beta"):
-                row[path] = value if isinstance(value, int | float | str) else str(value)
+                row[path] = value if isinstance(value, int | float | str) else in_words(value)
         rows.append(row)
     return pd.DataFrame(rows, index=pd.RangeIndex(len(rows), name="point"), dtype=object)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
+import sys
+import time
+
 import pytest
 
 from crossfeed import Experiment, MemoryStore, run
@@ -9,7 +14,7 @@ from crossfeed.executors import open_executor
 from crossfeed.reporting.data.numbers import change
 from crossfeed.store import open_store
 from tests.runs import numbers
-from tests.test_run import _Stopped, stop_after
+from tests.test_run import _Stopped, stop_after, wait_for
 from tests.worlds.test_worlds_loop import BASE
 
 WORLDS = {
@@ -51,6 +56,26 @@ def test_a_world_that_is_stopped_goes_on_to_the_same_records(world, undisturbed,
         run(experiment_of(world), open_store(tmp_path / "run"))
     monkeypatch.undo()
     assert numbers(run(experiment_of(world), open_store(tmp_path / "run"))) == undisturbed
+
+
+@pytest.mark.parametrize("world_killed", ["turns", "clocks", "ranked"])
+def test_a_world_that_is_killed_goes_on_to_the_same_records(world_killed, tmp_path):
+    """Kill real processes without warning, several times over one run, then let it finish."""
+    experiment = Experiment.from_yaml(BASE, (*WORLDS[world_killed], "generations=40"))
+    undisturbed = numbers(run(experiment, MemoryStore()))
+    (tmp_path / "experiment.yaml").write_text(experiment.to_yaml())
+    command = [sys.executable, "-m", "crossfeed", "run", str(tmp_path / "experiment.yaml"), "--quiet"]
+    command += ["--out", str(tmp_path / "run"), "--executor", "serial"]
+    chance, killed = random.Random(), 0
+    for _ in range(5):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0, 0.3) if wait_for(tmp_path / "run" / "records", process) else 0)
+        if process.poll() is None:
+            process.kill()
+            killed += 1
+        process.wait()
+    assert killed >= 1
+    assert numbers(run(experiment, open_store(tmp_path / "run"))) == undisturbed
 
 
 @pytest.mark.parametrize("spread", ["cells", "entities"])

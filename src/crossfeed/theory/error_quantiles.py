@@ -40,6 +40,9 @@ _CROSSING = 0.5
 # Terms of a larger sum than this are those of an x far below anything that occurs.
 _TOO_LOW = 20.0
 
+# Points s < 0 at which the lower end of the bracket of a quantile is bounded.
+_LEFT = 160
+
 # Halvings of the bracket of a quantile.
 _HALVINGS = 42
 
@@ -57,6 +60,8 @@ class ErrorLaw:
         contour: s at the nodes, shape (n, m).
         exponents: K(s), shape (n, m).
         steps: ds / (2 pi i s), shape (n, m).
+        left: numbers s < 0, shape (n, l).
+        left_exponents: K(s) there, shape (n, l).
     """
 
     mean: Array
@@ -64,6 +69,8 @@ class ErrorLaw:
     contour: npt.NDArray[np.complex128]
     exponents: npt.NDArray[np.complex128]
     steps: npt.NDArray[np.complex128]
+    left: Array
+    left_exponents: Array
 
     @classmethod
     def of(cls, bias: Array, covariance: Array) -> ErrorLaw:
@@ -87,7 +94,13 @@ class ErrorLaw:
         values, square = np.maximum(values, 0.0), (bias[:, None] @ vectors)[:, 0] ** 2
         mean = values.sum(axis=1) + square.sum(axis=1)
         unit = np.where(mean > 0, mean, 1.0)[:, None]
-        return cls(mean, (2 * values**2 + 4 * square * values).sum(axis=1), *_contour(values / unit, square / unit))
+        values_of_one, square_of_one = values / unit, square / unit
+        return cls(
+            mean,
+            (2 * values**2 + 4 * square * values).sum(axis=1),
+            *_contour(values_of_one, square_of_one),
+            *_left(values_of_one, square_of_one),
+        )
 
     def above(self, values: Array) -> Array:
         """Return P(e > x).
@@ -115,7 +128,10 @@ class ErrorLaw:
             Shape (m, n).
         """
         wanted, spread = 1.0 - np.asarray(probabilities)[:, None], np.sqrt(self.variance)
-        low, high = np.zeros((len(wanted), len(spread))), np.tile(self.mean + 12.0 * spread, (len(wanted), 1))
+        # P(e < x) <= exp(K(s) - s x) for s < 0 (Chernoff): below this bound the contour, inexact there, is not asked.
+        log_p = np.log(np.asarray(probabilities))[:, None, None]
+        low = np.maximum(((self.left_exponents - log_p) / self.left).max(axis=-1), 0.0) * self.mean
+        high = np.tile(self.mean + 12.0 * spread, (len(wanted), 1))
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             beyond = self.above(middle) > wanted
@@ -139,6 +155,13 @@ def _contour(values: Array, square: Array) -> tuple[ComplexArray, ComplexArray, 
     inside = 1.0 - 2.0 * values[:, None, :] * s[..., None]
     K = (-0.5 * np.log(inside) + square[:, None, :] * s[..., None] / inside).sum(axis=-1)
     return s, K, ds / (2j * math.pi * s)
+
+
+def _left(values: Array, square: Array) -> tuple[Array, Array]:
+    """Return numbers s < 0 and K(s) there, for errors of mean one."""
+    s = np.tile(-np.logspace(-2, 12, _LEFT), (len(values), 1))
+    inside = 1.0 - 2.0 * values[:, None, :] * s[..., None]
+    return s, (-0.5 * np.log(inside) + square[:, None, :] * s[..., None] / inside).sum(axis=-1)
 
 
 def replicates(first: tuple[float, float], second: tuple[float, float], z: float = 2.8) -> float:

@@ -36,7 +36,7 @@ def test_quantiles_are_those_of_a_simulation():
 
 
 def test_low_quantiles_of_nearly_certain_parts_are_found():
-    """Seed 32 once gave no mass below the 5 % quantile: the contour's nodes lay too far apart for x below the mean."""
+    """Seed 32 once gave no mass below the 5 % quantile: far below the mean the contour is inexact."""
     rng = np.random.default_rng(32)
     for d in (1, 3, 12):
         values = 10.0 ** rng.uniform(-6, 0, (6, d))

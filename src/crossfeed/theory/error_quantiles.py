@@ -32,7 +32,7 @@ from crossfeed.theory.kernels import Array
 BANDS = (0.05, 0.5, 0.95)
 
 # Nodes of the contour, the end of its parameter, and its asymptotic slope: real over imaginary part.
-_NODES, _END, _SLOPE = 1280, 12.0, 0.4
+_NODES, _END, _SLOPE = 320, 12.0, 0.4
 
 # The contour crosses the real axis at this part of the way to the branch point, or of one over the standard deviation.
 _CROSSING = 0.5
@@ -103,7 +103,7 @@ class ErrorLaw:
         )
 
     def above(self, values: Array) -> Array:
-        """Return P(e > x).
+        """Return P(e > x); inexact far below the mean where components are nearly certain, as `quantiles` takes care of.
 
         Args:
             values: x, shape (m, n): m for each law.

@@ -103,7 +103,9 @@ class ErrorLaw:
         )
 
     def above(self, values: Array) -> Array:
-        """Return P(e > x); inexact far below the mean where components are nearly certain, as `quantiles` takes care of.
+        """Return P(e > x).
+
+        Far below the mean it is inexact where components are nearly certain; `quantiles` does not ask there.
 
         Args:
             values: x, shape (m, n): m for each law.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from itertools import count
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pytest
 
 from crossfeed.errors import StoreError
 from crossfeed.store import open_store
+from crossfeed.store.behind import WriteBehind
 from crossfeed.store.folder import FolderStore
 from crossfeed.store.local import LocalFiles
 from crossfeed.store.schema import SCHEMA
@@ -187,3 +190,48 @@ def test_the_caller_is_a_few_writes_ahead_at_most(store, files):
     files.gate.set()
     writer.join(PATIENCE)
     assert files.durable - before == 100
+
+
+def interrupted_at(files, number):
+    """Write a folder and a file, with an interrupt at a step of the writing; return if there were that many steps."""
+    steps, reached, ended = count(), [], []
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_name in {"write_folder", "_begin"} and frame.f_code.co_filename.endswith("behind.py"):
+            if next(steps) == number:
+                reached.append(frame.f_lineno)
+                raise KeyboardInterrupt
+            return trace
+        return None
+
+    def write():
+        sys.settrace(trace)
+        try:
+            with WriteBehind(files) as behind:
+                behind.write("before", b"1")
+                behind.write_folder("a", lambda folder: (folder / "x").write_bytes(b"2"), "last", lambda folder: b"3")
+        except KeyboardInterrupt as error:
+            ended.append(error)
+        else:
+            ended.append(None)
+        finally:
+            sys.settrace(None)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(PATIENCE)
+    assert ended, f"an interrupt at step {number} ({reached}) is waited for without end"
+    assert bool(reached) == isinstance(ended[0], KeyboardInterrupt)
+    return bool(reached)
+
+
+def test_an_interrupt_at_any_step_ends_the_writing(tmp_path):
+    number = 0
+    for number in count():
+        files = LocalFiles(tmp_path / str(number))
+        if not interrupted_at(files, number):
+            break
+        # What is interrupted is there whole or not at all.
+        assert not files.exists("a") or (files.read("a/x"), files.read("a/last")) == (b"2", b"3")
+    assert number > 10
+    assert files.read("a/x") == b"2"

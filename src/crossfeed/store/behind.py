@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Final, Self
 
@@ -58,23 +59,22 @@ class WriteBehind:
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Fill a folder in this thread, once all before it is written; begin to seal it and move it to its place."""
-        empty, full = Future[Path](), Future[None]()
+        empty, full = Future[Path](), SimpleQueue[BaseException | None]()
 
         def hand_over(folder: Path) -> None:
             empty.set_result(folder)
-            full.result()
+            if (error := full.get()) is not None:
+                raise error
 
-        job = self._begin(path, lambda: self._files.write_folder(path, hand_over, last, seal))
-        job.add_done_callback(lambda _: empty.cancel())  # ends the wait for a folder that cannot be created
         try:
+            job = self._begin(path, lambda: self._files.write_folder(path, hand_over, last, seal))
+            job.add_done_callback(lambda _: empty.cancel())  # ends the wait for a folder that cannot be created
             fill(empty.result())
-        except CancelledError:
-            self._finish()
+            full.put(None)
         except BaseException as error:
-            full.set_exception(error)
+            full.put(error)  # an interrupt comes at any line: the thread must not wait for what is not filled
             self._finish()
-        else:
-            full.set_result(None)
+            raise
 
     def open_folder(self, path: str) -> AbstractContextManager[Path]:
         """Open a folder."""

@@ -24,8 +24,9 @@ from crossfeed.executors.serial import SerialExecutor
 from crossfeed.executors.sweep import Spread, Sweep
 from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Forecaster, Progress, Store
-from crossfeed.records import collect, collect_projection, failure_of, is_measured, read_failure, state_scope_of
+from crossfeed.records import collect, collect_projection, is_measured, state_scope_of
 from crossfeed.running.beginning import begin_run, keep_inputs
+from crossfeed.running.failures import failure_of, read_failure
 from crossfeed.running.forecasts import Forecasts
 from crossfeed.running.left_out import read_left_out, spanning_first
 from crossfeed.running.session import Session, Setup

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,10 +20,8 @@ __all__ = [
     "collect",
     "collect_projection",
     "coordinates",
-    "failure_of",
     "is_measured",
     "is_numeric",
-    "read_failure",
     "scope_of",
     "state_scope_of",
     "to_table",
@@ -146,32 +144,6 @@ def is_measured(store: Store, cell: Cell, generation: int) -> bool:
     return all(store.has_table(step, scope, generation) for step in needed)
 
 
-def failure_of(cell: Cell) -> str:
-    """Return the name of a cell's failure record.
-
-    Args:
-        cell: The cell.
-
-    Returns:
-        The document's name in the store.
-    """
-    return f"failures/{cell.name}"
-
-
-def read_failure(store: Store, cell: str) -> dict[str, Any] | None:
-    """Read a cell's failure record.
-
-    Args:
-        store: The store.
-        cell: The cell's name.
-
-    Returns:
-        The record, in which at least ``stage``, ``type`` and ``message`` are texts; None if there is none.
-    """
-    document = store.read_document(f"failures/{cell}")
-    return None if document is None else dict.fromkeys(("stage", "type", "message"), "unknown") | document
-
-
 def collect_projection(store: Store, cells: Sequence[Cell]) -> pa.Table | None:
     """Project all embedded outputs to two dimensions, fitted jointly for each seed (`metrics.projection`).
 
@@ -238,18 +210,22 @@ def with_coordinates(table: pa.Table, cell: Cell, experiment: Experiment) -> pa.
     Returns:
         A table with the columns of a run's records.
     """
-    rows, ecosystem = table.num_rows, cell.experiment.ecosystem
-    alpha, beta = _weights(ecosystem, table)
+    rows = table.num_rows
+
+    def models() -> tuple[list[str], NDArray[np.int64]]:
+        encoded = table.column("model").combine_chunks().dictionary_encode()
+        return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+
+    weights, at = _weights(cell.experiment.ecosystem, table.column("generation").to_numpy(), models)
     columns: dict[str, Any] = {
         "cell": _constant(cell.name, pa.string(), rows),
         "seed": _constant(cell.seed, pa.int64(), rows),
-        "alpha": alpha,
-        "beta": beta,
+        "alpha": _taken([alpha for alpha, _ in weights], at),
+        "beta": _taken([beta for _, beta in weights], at),
     }
     columns.update({name: table.column(name) for name in table.column_names})
-    common = {"ecosystem.alpha": ecosystem.alpha, "ecosystem.beta": ecosystem.beta}
-    for path, value in (common | cell.point).items():
-        columns[path] = _column(value, values_of(path, cell, experiment), rows)
+    for path, value, numeric in _fields(cell, experiment):
+        columns[path] = _constant(value, pa.float64() if numeric else pa.string(), rows)
     return pa.table(columns)
 
 
@@ -267,9 +243,18 @@ def coordinates(
     Returns:
         Columns ``cell, seed, alpha, beta``, ``ecosystem.alpha, ecosystem.beta`` and the grid's other fields.
     """
-    numbers = pa.table({"generation": pa.array(generations, pa.int64()), "model": pa.array(models, pa.string())})
-    placed = with_coordinates(numbers, cell, experiment)
-    return {name: placed.column(name).to_pylist() for name in placed.column_names if name not in numbers.column_names}
+    # Plain values and no table: pyarrow converts lists only after it has loaded pandas, which takes half a second.
+
+    def encoded() -> tuple[list[str], NDArray[np.int64]]:
+        names, codes = np.unique(np.asarray(models, dtype=str), return_inverse=True)
+        return names.tolist(), codes
+
+    weights, at = _weights(cell.experiment.ecosystem, np.asarray(generations, dtype=np.int64), encoded)
+    rows, places = len(generations), at.tolist()
+    columns: dict[str, list[Any]] = {"cell": [cell.name] * rows, "seed": [cell.seed] * rows}
+    columns["alpha"] = [weights[place][0] for place in places]
+    columns["beta"] = [weights[place][1] for place in places]
+    return columns | {path: [value] * rows for path, value, _ in _fields(cell, experiment)}
 
 
 def values_of(path: str, cell: Cell, experiment: Experiment) -> Sequence[Any]:
@@ -284,26 +269,41 @@ def values_of(path: str, cell: Cell, experiment: Experiment) -> Sequence[Any]:
     return values or (getattr(cell.experiment.ecosystem, path.rpartition(".")[2]),)
 
 
-def _weights(ecosystem: Ecosystem, table: pa.Table) -> tuple[pa.Array, pa.Array]:
-    """Return alpha and beta of each row's entity; of several entities what they have in common, else null."""
-    known, at = np.unique(table.column("generation").to_numpy(), return_inverse=True)
+#: The weights alpha and beta of some numbers; None where their entities differ.
+_Pair = tuple[float | None, float | None]
+
+
+def _weights(
+    ecosystem: Ecosystem,
+    generations: NDArray[np.int64],
+    models: Callable[[], tuple[list[str], NDArray[np.int64]]],
+) -> tuple[list[_Pair], NDArray[np.int64]]:
+    """Return different pairs of weights, and which of them each number's entity has, or several have in common.
+
+    Args:
+        ecosystem: The ecosystem.
+        generations: The generation of each number.
+        models: Names of entities, one or several with plus signs between, and the place of each number's among them.
+    """
+    known, at = np.unique(generations, return_inverse=True)
     # Generation 0 is listed with the weights in force from generation 1 on, so that a curve has one of each.
     in_force = [(ecosystem.alphas(max(t, 1)), ecosystem.betas(max(t, 1))) for t in known.tolist()]
     weights = [(_common(alphas), _common(betas)) for alphas, betas in in_force]
     if any(None in each for each in weights):
         place = {name: k for k, name in enumerate(ecosystem.names)}
-        models = table.column("model").combine_chunks().dictionary_encode()
-        names = models.dictionary.to_pylist()
+        names, codes = models()
         of = [[place[each] for each in name.split("+") if each in place] or list(place.values()) for name in names]
-        pairs, at = np.unique(at * len(names) + models.indices.to_numpy(), return_inverse=True)
+        pairs, at = np.unique(at * len(names) + codes, return_inverse=True)
         places = [divmod(pair, len(names)) for pair in pairs.tolist()]
         weights = [(_common(in_force[t][0][of[model]]), _common(in_force[t][1][of[model]])) for t, model in places]
-    if len(set(weights)) == 1:
-        alpha_of_all, beta_of_all = (_constant(value, pa.float64(), table.num_rows) for value in weights[0])
-        return alpha_of_all, beta_of_all
-    alpha, beta = zip(*weights, strict=True) if weights else ((), ())
-    rows = pa.array(at)
-    return pa.array(alpha, pa.float64()).take(rows), pa.array(beta, pa.float64()).take(rows)
+    return weights, at
+
+
+def _taken(values: Sequence[float | None], at: NDArray[np.int64]) -> pa.Array:
+    """Return a column of values, by their places."""
+    if len(set(values)) == 1:
+        return _constant(values[0], pa.float64(), len(at))
+    return pa.array(values, pa.float64()).take(pa.array(at))
 
 
 def _common(weights: NDArray[np.float64]) -> float | None:
@@ -319,11 +319,17 @@ def is_numeric(values: Sequence[Any]) -> bool:
     return all(isinstance(each, int | float) and not isinstance(each, bool) for each in values if each is not None)
 
 
-def _column(value: Any, values: Sequence[Any], rows: int) -> pa.Array:
-    """Return a value in every row: floats if all values of its field are numbers, else strings; None is null."""
-    numeric = is_numeric(values)
-    plain = value if value is None else float(value) if numeric else in_words(value)
-    return _constant(plain, pa.float64() if numeric else pa.string(), rows)
+def _fields(cell: Cell, experiment: Experiment) -> Iterator[tuple[str, float | str | None, bool]]:
+    """Yield alpha, beta and the grid's fields with a cell's value: a number if all values of the field are, else words.
+
+    Yields:
+        The field, the value (None is null), and whether it is a number.
+    """
+    ecosystem = cell.experiment.ecosystem
+    common = {"ecosystem.alpha": ecosystem.alpha, "ecosystem.beta": ecosystem.beta}
+    for path, value in (common | cell.point).items():
+        numeric = is_numeric(values_of(path, cell, experiment))
+        yield path, value if value is None else float(value) if numeric else in_words(value), numeric
 
 
 @lru_cache(maxsize=16)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["FRESH", "PRIVATE", "PUBLIC", "Array", "Measurement", "Part", "Reading", "Scores", "State", "TrainingSet"]
 
@@ -67,6 +69,8 @@ class TrainingSet:
     @property
     def items(self) -> pa.Table:
         """All items in the order in which they were drawn; columns that a source lacks are null."""
+        import pyarrow as pa  # descriptions are read without it
+
         tables = [part.items for part in self.parts if part.items.num_rows]
         order = np.argsort(np.concatenate([p.positions for p in self.parts if p.items.num_rows]), kind="stable")
         return pa.concat_tables(tables, promote_options="permissive").take(pa.array(order))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from crossfeed.protocols.items import Measurement, Scores
 from crossfeed.protocols.learning import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
 __all__ = ["Filter", "Metric", "PoolView", "Snapshot"]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crossfeed.protocols.items import State
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Progress", "Store"]
 

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from crossfeed.description.experiment import Cell
 from crossfeed.errors import StoreError
 from crossfeed.protocols import Forecaster
-from crossfeed.records import failure_of, scope_of
+from crossfeed.records import scope_of
+from crossfeed.running.failures import failure_of
 from crossfeed.running.left_out import left_out_of, percent, read_left_out, reason
 from crossfeed.running.session import Session
 

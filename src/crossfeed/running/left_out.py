@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from crossfeed.description.experiment import Cell
-from crossfeed.protocols import Store
-from crossfeed.records import is_numeric
+if TYPE_CHECKING:  # as in `crossfeed.running.failures`
+    from crossfeed.description.experiment import Cell
+    from crossfeed.protocols import Store
 
 __all__ = ["left_out_of", "percent", "read_left_out", "reason", "spanning_first"]
 
@@ -74,6 +74,8 @@ def spanning_first(cells: Sequence[Cell]) -> list[int]:
     Returns:
         Their positions, each once; those of all other cells are in the order of `cells`.
     """
+    from crossfeed.records import is_numeric
+
     levels: dict[str, list[Any]] = {}
     for path in cells[0].point:
         values = [cell.point[path] for cell in cells]

@@ -21,8 +21,9 @@ from crossfeed.environment import environment
 from crossfeed.errors import CrossfeedError, Diverged, InvalidInput, StoreMismatch, WorkerFailure
 from crossfeed.generation.cell_context import CellContext, reserve
 from crossfeed.protocols import PUBLIC, Forecaster, Learner, LearnerContext, Progress, Store, Task
-from crossfeed.records import failure_of, is_measured
+from crossfeed.records import is_measured
 from crossfeed.running.cell_runner import CellRunner
+from crossfeed.running.failures import failure_of
 from crossfeed.running.journal import StoredJournal
 from crossfeed.running.sittings import changes, refuse_mixture
 from crossfeed.running.status import StatusProgress, last_status

@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from crossfeed.errors import StoreError
-from crossfeed.protocols import Progress, Store
-from crossfeed.records import read_failure
+from crossfeed.running.failures import read_failure
 from crossfeed.running.left_out import read_left_out
 from crossfeed.store.schema import check_document
+
+if TYPE_CHECKING:  # as in `crossfeed.running.failures`
+    from crossfeed.protocols import Progress, Store
 
 __all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_status"]
 

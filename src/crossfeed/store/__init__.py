@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from crossfeed.display.addresses import masked
 from crossfeed.errors import InvalidInput
@@ -70,4 +69,6 @@ def _folder(location: str | Path) -> Path:
     parts = urlsplit(location)
     if parts.netloc not in ("", "localhost") or not parts.path:
         raise InvalidInput(f"{masked(location)}: give three slashes and an absolute path, such as file:///data/run")
+    from urllib.request import url2pathname  # it loads what reads the web
+
     return Path(url2pathname(parts.path))

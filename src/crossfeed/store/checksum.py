@@ -18,10 +18,10 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+if TYPE_CHECKING:  # documents are sealed and opened without pyarrow, which takes long to load
+    import pyarrow as pa
 
 __all__ = [
     "MANIFEST",
@@ -74,6 +74,9 @@ def seal_table(table: pa.Table, address: str) -> bytes:
     Returns:
         The bytes of the file.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
         writer.write_table(table)
@@ -115,6 +118,9 @@ def open_table(content: bytes) -> pa.Table:
     Raises:
         pa.ArrowException: These bytes are no Parquet file.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     # Most are small, and there are thousands: handing columns to threads takes longer than reading them.
     table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=len(content) > _LARGE)
     own = {name: value for name, value in (table.schema.metadata or {}).items() if name != _KEY.encode()}

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Final
 
 from crossfeed.errors import StoreError, StoreMismatch
-from crossfeed.protocols import State
 from crossfeed.store.behind import WriteBehind
 from crossfeed.store.checksum import digest
 from crossfeed.store.files import Files
 from crossfeed.store.schema import STEPS, check_document, states_path, table_path, within
 from crossfeed.store.sealed import AGAIN, RUN, SealedFiles
+
+if TYPE_CHECKING:  # documents are read without pyarrow
+    import pyarrow as pa
+
+    from crossfeed.protocols import State
 
 __all__ = ["FolderStore"]
 

@@ -10,9 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from crossfeed.errors import StoreError
 from crossfeed.store.checksum import (
@@ -29,6 +27,9 @@ from crossfeed.store.checksum import (
 from crossfeed.store.files import Files
 from crossfeed.store.schema import check_document, is_known
 from crossfeed.store.shapes import form_fault
+
+if TYPE_CHECKING:  # as in `crossfeed.store.checksum`
+    import pyarrow as pa
 
 __all__ = ["AGAIN", "RUN", "SealedFiles"]
 
@@ -172,6 +173,8 @@ class SealedFiles:
         Raises:
             StoreError: It is no table.
         """
+        import pyarrow as pa
+
         try:
             return open_table(content)
         except (OSError, pa.ArrowException) as error:

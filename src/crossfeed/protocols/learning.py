@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-
 from crossfeed.protocols.items import Reading, Scores, State, TrainingSet
 from crossfeed.protocols.running import Progress
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-
 from crossfeed.protocols.items import Measurement, Scores
 from crossfeed.protocols.learning import Task
 

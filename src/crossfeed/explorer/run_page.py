@@ -118,7 +118,7 @@ class _Page:
         self._panels = list(panels(experiment))
         self._of_pairs = next((each for each in measures_of(experiment.metrics).values() if each.pairs), None)
         self._similarity = empty("similarity", experiment.generations) if self._of_pairs else None
-        self._words = Conversation(self._move)
+        self._words = Conversation(document, self._move)
         self._moved: dict[str, Any] = {}
         self._opened: str | None = None
         self._draw()

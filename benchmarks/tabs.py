@@ -62,7 +62,9 @@ async def measured(address: str, process: int, kind: str, given: argparse.Namesp
     waits: list[float] = []
     begun, until = processor_seconds(process), time.perf_counter() + given.seconds
     await asyncio.gather(*(drag(tab, moves(MOVES[kind](n), n), until, waits) for n, tab in enumerate(tabs)))
-    return waits, (processor_seconds(process) - begun) / len(waits)
+    spent = (processor_seconds(process) - begun) / len(waits)
+    await asyncio.gather(*(tab.close() for tab in tabs))
+    return waits, spent
 
 
 def main() -> None:

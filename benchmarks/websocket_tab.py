@@ -45,6 +45,7 @@ class Tab:
         """Load the page, and what it shows at first."""
         client = AsyncHTTPClient(force_instance=True)
         page = await client.fetch(address, request_timeout=PATIENCE, connect_timeout=PATIENCE)
+        client.close()
         token = re.search(r'"token":"([^"]+)"', page.body.decode())
         assert token is not None
         ask = HTTPRequest(address.replace("http", "ws") + "ws", request_timeout=PATIENCE, connect_timeout=PATIENCE)
@@ -77,9 +78,11 @@ class Tab:
         while f'\\"turn\\": {turn},' not in (await self._read())[1]:
             pass
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close it, as a reader does."""
         self._socket.close()
+        while await self._socket.read_message() is not None:
+            pass
 
     async def _send(self, kind: str, content: Mapping[str, Any]) -> None:
         for part in ({"msgid": os.urandom(8).hex(), "msgtype": kind}, {}, content):

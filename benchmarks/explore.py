@@ -70,9 +70,7 @@ def main():
         "influence matrix": lambda: influence_shares(eco),
         "a point of the map": lambda: objective_value(eco.with_weights(0.3, 0.7)),
         "a point of the map, alpha = 1": lambda: objective_value(eco.with_weights(1.0, 0.7)),
-        "whole answer, alpha moves": asking(
-            start, "alpha", np.linspace(0.1, 0.9, 801).tolist()
-        ),  # never twice the same
+        "whole answer, alpha moves": asking(start, "alpha", np.linspace(0.1, 0.9, 801).tolist()),  # none twice
         "whole answer, given before": asking(start, "beta", [0.3, 0.6]),
         "whole answer, rank moves": asking(start, "rank", range(5, 25)),  # always new data
     }

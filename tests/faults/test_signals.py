@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import time
 from pathlib import Path
 
-from crossfeed import run
+import pytest
+
+from crossfeed import Experiment, MemoryStore, run
+from crossfeed.description.reading import read_description
+from crossfeed.executors import open_executor
 from crossfeed.executors.processes import ProcessExecutor
 from crossfeed.store import open_store
 from tests.runs import numbers
 
-from .test_kills import _children, _Hunter, begin, experiment, forked, undisturbed
+from .test_kills import _children, _Hunter, forked
 
-__all__ = ["experiment", "forked", "undisturbed"]  # fixtures
+__all__ = ["forked"]  # a fixture
 
 PATIENCE = 120
+SHORT = ("generations=12", "n=60", "ecosystem.alpha=0.5", "ecosystem.beta=0.5", "seeds=[0, 1]", "metrics={loss: {}}")
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    return Experiment.from_yaml(read_description("fake"), SHORT)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(experiment):
+    return numbers(run(experiment, MemoryStore()))
+
+
+def begin(folder: str) -> None:
+    """The run, in a process that is going to be killed."""
+    run(
+        Experiment.from_yaml(read_description("fake"), SHORT),
+        open_store(folder),
+        executor=open_executor("processes", 2),
+    )
 
 
 class _Terminator(_Hunter):
@@ -29,7 +54,7 @@ class _Terminator(_Hunter):
 
 
 def test_workers_told_to_end_at_random_moments(experiment, undisturbed, tmp_path):
-    left = 6
+    left = 4
     for attempt in range(20):
         folder, executor = tmp_path / f"run-{attempt}", ProcessExecutor(2, 1)
         hunter = _Terminator(executor, left)
@@ -51,10 +76,10 @@ def test_workers_told_to_end_at_random_moments(experiment, undisturbed, tmp_path
 def test_a_worker_that_stands_still_while_its_run_is_killed_ends_when_it_goes_on(
     experiment, undisturbed, forked, tmp_path
 ):
-    dice, trials = random.Random(), 0
-    while trials < 5:
-        folder = tmp_path / f"run-{trials}"
-        process = forked.Process(target=begin, args=(str(folder), 2))
+    dice, trials, attempts = random.Random(), 0, itertools.count()
+    while trials < 3:
+        folder = tmp_path / f"run-{next(attempts)}"
+        process = forked.Process(target=begin, args=(str(folder),))
         process.start()
         until = time.monotonic() + PATIENCE
         while process.is_alive() and not (folder / "records").is_dir():  # in the middle of its work

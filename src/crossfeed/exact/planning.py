@@ -218,8 +218,8 @@ def _check_one_pool(experiment: Experiment) -> None:
     )
     instead = f"choose {chosen}" if chosen else "leave them out"
     raise InvalidDescription(
-        "ecosystem: a plan of linear models is of one pool that all read in step, and here a network says who reads whom, "
-        f"or a clock who trains when; {instead}, or put alpha and beta on the grid as well and compare them with "
+        "ecosystem: a plan of linear models is of one pool that all read in step, and here a network says who reads "
+        f"whom, or a clock who trains when; {instead}, or put alpha and beta on the grid as well and compare them with "
         "crossfeed predict"
     )
 

@@ -174,7 +174,7 @@ async def _answer(site: Site, listening: socket.socket, hosts: list[str]) -> Non
     finally:
         server.stop(wait=False)
         # Messages that are on their way to tabs are cancelled with the loop, and nobody has to hear of each.
-        logging.getLogger("tornado").disabled = logging.getLogger("tornado.application").disabled = True
+        logging.getLogger("tornado.application").disabled = True
 
 
 def _worked(site: Site) -> bool:

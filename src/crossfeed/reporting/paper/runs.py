@@ -171,7 +171,7 @@ def _check_one_experiment(runs: Sequence[Run]) -> None:
     cells = [cell.experiment for run in runs for cell in run.experiment.cells()]
     described = [_flat(_common(each)) for each in cells]
     for path in dict.fromkeys(path for each in described for path in each):
-        if len({repr(each.get(path)) for each in described}) > 1:
+        if len({repr(each.get(path, _NOTHING)) for each in described}) > 1:
             where, values = _spelled_out(cells, path)
             raise InvalidInput(
                 f"{', '.join(str(run.store) for run in runs)}: not one experiment, {where} differs "

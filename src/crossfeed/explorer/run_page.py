@@ -276,6 +276,6 @@ def _row(cell: CellStatus) -> dict[str, Any]:
         "state": cell.state,
         "mark": _MARKS[cell.state],
         "reached": cell.reached,
-        "progress": f"{cell.reached} of {cell.generations}" if cell.reached >= 0 else f"– of {cell.generations}",
+        "progress": f"{cell.reached + 1} of {cell.generations + 1}",
         "said": plain(said),
     }

@@ -15,6 +15,7 @@ import json
 import statistics
 import time
 
+import numpy as np
 from bokeh.document import Document
 from tell import show
 
@@ -49,6 +50,8 @@ def asking(start, name, values):
 
     def ask():
         state.asked = json.dumps({"turn": next(turns), "moved": MOVED | {name: next(value)}})
+        for waiting in page.session_callbacks:  # the server answers once it has read all messages
+            waiting.callback()
 
     return ask
 
@@ -67,7 +70,8 @@ def main():
         "influence matrix": lambda: influence_shares(eco),
         "a point of the map": lambda: objective_value(eco.with_weights(0.3, 0.7)),
         "a point of the map, alpha = 1": lambda: objective_value(eco.with_weights(1.0, 0.7)),
-        "whole answer, alpha moves": asking(start, "alpha", [0.3, 0.6]),
+        "whole answer, alpha moves": asking(start, "alpha", np.linspace(0.1, 0.9, 801).tolist()),  # none twice
+        "whole answer, given before": asking(start, "beta", [0.3, 0.6]),
         "whole answer, rank moves": asking(start, "rank", range(5, 25)),  # always new data
     }
     show(["part of a move", "ms"], [[name, milliseconds(work)] for name, work in parts.items()])

@@ -8,6 +8,7 @@ import yaml
 from crossfeed import Experiment
 from crossfeed.description.reading import preset_names, read_description
 from crossfeed.errors import InvalidDescription
+from crossfeed.reporting.data.terms import length
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -183,3 +184,22 @@ def test_a_changed_copy_has_an_id_of_its_own(fake):
     (other,) = experiment.model_copy(update={"n": 17}).cells()
     assert other.id != known
     assert other.id == fake("ecosystem.alpha=0.5", "n=17").cells()[0].id
+
+
+def test_one_of_many_entities_given_by_their_number_is_changed_by_its_place_or_its_name():
+    text = read_description("many-entities")
+    whole = Experiment.from_yaml(text)
+    for name in ("2", "e3"):
+        changed = Experiment.from_yaml(text, (f"ecosystem.entities.{name}.share=0.5",))
+        assert changed.tasks == whole.tasks
+        before, after = (each.ecosystem.entities for each in (whole, changed))
+        assert [k for k, entity in enumerate(after) if entity != before[k]] == [2]
+        assert after[2].share == 0.5
+    with pytest.raises(InvalidDescription, match="nor the name of one"):
+        Experiment.from_yaml(text, ("ecosystem.entities.e0.share=0.5",))
+
+
+def test_a_grid_over_generations_is_told_by_all_of_them():
+    text = read_description("fake")
+    assert length(Experiment.from_yaml(text, ("generations=1",))) == "1 generation"
+    assert length(Experiment.from_yaml(text, ("grid.generations=[5, 1, 2]",))) == "1, 2 or 5 generations"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
@@ -196,6 +197,21 @@ def test_cells_have_the_columns_of_a_run_and_seeds_have_equal_numbers():
     pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
 
 
+def test_cells_of_a_grid_over_generations_have_each_their_own_last_one():
+    given = experiment({"grid": {"generations": [1, 3]}})
+    predicted = predict(given)
+    assert given.ends == (1, 3)
+    for generation, (_, own) in zip((1, 3), predicted.final.groupby("cell", sort=False), strict=True):
+        alone = predict(experiment({"generations": generation})).final
+        np.testing.assert_array_equal(own["value"], alone["value"])
+    assert set(predicted.replicates()["model"]) == set(given.ecosystem.names)
+    out = io.StringIO()
+    render_prediction(predicted, Console(file=out, width=200))
+    assert "generations 0 to 1 or 3" in out.getvalue()
+    errors = out.getvalue().partition("MSE at t=0 and t=1 or 3")[2].partition("The error of one replicate")[0]
+    assert {line.split()[0] for line in errors.splitlines() if "owner-" in line} == {"1", "3"}
+
+
 def test_a_run_has_the_loss_that_was_predicted():
     """4,000 replicates; the mean of a quadratic form has a standard error of at most its mean times sqrt(2/4000)."""
     tasks = {n: t | {"replicates": 4000} for n, t in description()["tasks"].items()}
@@ -329,11 +345,25 @@ def test_other_objectives(objective):
         ),
         (lambda: experiment(update="replace", alpha=None), "mean", "decides alpha"),
         (lambda: experiment({"learner": {"kind": "linear", "ridge": 1.0}}), "mean", "learner.ridge"),
+        (lambda: experiment(order="sequential"), "mean", "one pool .* leave them out"),
+        (lambda: experiment({"grid": {"ecosystem.order": ["sequential"]}}), "mean", "one pool .* leave them out"),
+        (
+            lambda: experiment({"grid": {"ecosystem.order": ["sequential", "together"], "ecosystem.alpha": [0, 0.5]}}),
+            "mean",
+            "one pool .* choose --set 'ecosystem.order=\"together\"'",
+        ),
+        (lambda: plan_of_networks({"graph": "ring"}), "mean", "one pool .* leave them out"),
+        (lambda: plan_of_networks({"graph": "ring"}, None), "mean", "one pool .* choose --set 'ecosystem.reads=null'"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(given, objective, word):
     with pytest.raises(CrossfeedError, match=word):
         plan(given(), objective)
+
+
+def plan_of_networks(*networks):
+    entities = [{"name": f"owner-{n}", "private": n} for n in NAMES]
+    return experiment({"grid": {"ecosystem.reads": list(networks)}}, entities=entities)
 
 
 # ----- figures, tables, files

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from crossfeed import run
 from crossfeed.display.progress import Silent
 from crossfeed.errors import StoreError
-from crossfeed.running.status import StatusProgress, read_status
+from crossfeed.reporting.terminal.progress_tables import render_status
+from crossfeed.running.status import CellStatus, RunStatus, StatusProgress, read_status
 from crossfeed.store import open_store
 
 
@@ -32,6 +36,15 @@ def test_a_finished_run_and_its_failures(fake, tmp_path):
     assert (failed.state, failed.reached, failed.generations) == ("failed", 1, 3)
     assert (failed.failure["stage"], failed.failure["generation"], failed.failure["entity"]) == ("update", 2, "warm")
     assert (finished.state, finished.reached, finished.doing) == ("finished", 3, "")
+
+
+def test_the_table_counts_generations_as_its_head_does():
+    cells = tuple(CellStatus(f"c{k}", "stopped", reached, 4, "", None, None) for k, reached in enumerate((-1, 0, 3)))
+    out = io.StringIO()
+    render_status(RunStatus("counted", None, cells), Console(file=out, width=80))
+    total, *rows = re.findall(r"(\d+) of (\d+)", out.getvalue())
+    assert total == ("5", "15")
+    assert rows == [("0", "5"), ("1", "5"), ("4", "5")]
 
 
 def test_who_is_at_work_and_on_what(fake, tmp_path):

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -75,8 +76,11 @@ def cached_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_name(folder.name + ".lock")):
+        with _locked(folder.with_name(folder.name + ".lock")) as alone:
             if not _is_sound(folder):
+                if alone:  # what is there now was left by a process that was killed
+                    for left in folder.parent.glob(f"{escape(folder.name)}.*.part"):
+                        shutil.rmtree(left, ignore_errors=True)
                 _build(folder, fill)
     except OSError as error:
         raise StoreError(
@@ -115,12 +119,13 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[bool]:
+    """Wait for a lock and hold it; False where the system has none."""
     try:
         import fcntl
     except ModuleNotFoundError:  # Windows: two processes may both do the work; the result is the same
-        yield
+        yield False
         return
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield True

@@ -34,9 +34,16 @@ def opened(site):
     return document
 
 
+def answer(document):
+    """Answer what was asked, as the server does once it has read all messages."""
+    for waiting in document.session_callbacks:
+        waiting.callback()
+
+
 def ask(document, turn, **moved):
     state = document.get_model_by_name("state")
     state.asked = json.dumps({"turn": turn, "moved": moved})
+    answer(document)
     return json.loads(state.told)
 
 

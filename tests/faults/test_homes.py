@@ -115,3 +115,13 @@ def test_a_run_that_was_begun_with_such_names_goes_on(tmp_path, monkeypatch):
         patch.setattr(Experiment, "refuse_alike", lambda _: None)
         before = run(experiment, open_store(tmp_path / "run")).records
     assert run(experiment, open_store(tmp_path / "run")).records.equals(before)
+
+
+def test_what_a_killed_process_left_of_a_folder_in_the_cache_goes_when_it_is_made(tmp_path):
+    left, other = tmp_path / "base.abc.part", tmp_path / "base-2.abc.part"
+    for each in (left, other):
+        each.mkdir()
+        (each / "half").write_text("of it")
+    folder = cached_folder(tmp_path / "base", lambda made: (made / "whole").write_text("all"))
+    assert (folder / "whole").read_text() == "all"
+    assert (left.exists(), other.exists()) == (False, True)

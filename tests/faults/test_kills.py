@@ -100,8 +100,12 @@ class _Hunter(threading.Thread):
             if chosen:
                 worker = dice.choice(chosen)
                 silent = 0 if worker.spoke else silent + 1
-                worker.process.kill()
+                self.end(worker.process)
                 self.left -= 1
+
+    @staticmethod
+    def end(process):
+        process.kill()
 
 
 @pytest.mark.parametrize("spread", ["cells", "entities"])

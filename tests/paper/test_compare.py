@@ -304,6 +304,8 @@ def test_runs_that_differ_in_more_than_seeds_and_shares_are_refused(make, whole)
         combine([whole, make(ALPHAS, "n=24")])
     with pytest.raises(InvalidInput, match=r"learner\.\w+ differs"):
         combine([make("grid={ecosystem.alpha: [0], learner.diverge_at: [8, 9]}")])
+    with pytest.raises(InvalidInput, match=r"ecosystem\.reads differs \(None, \{'graph': 'ring'\}\)"):
+        combine([make("grid={ecosystem.alpha: [0], ecosystem.reads: [null, {graph: ring}]}")])
 
 
 def test_names_and_descriptions_may_differ(make, whole):

@@ -64,8 +64,9 @@ def _main() -> int:
     """Run the command line and return its exit code."""
     gc.set_threshold(_ALLOCATED)
     try:
+        # By its name however it was started: completion's variable, and what a shell completes, are named after it.
         with raise_again():
-            app()
+            app(prog_name="crossfeed")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except CrossfeedError as error:

@@ -160,6 +160,11 @@ class Experiment(Frozen):
         """Each entity's learner: the common one, with the entity's own fields laid over it."""
         return learners_of(self.learner, self.ecosystem)
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Last generations of the cells, each once, in ascending order: several where the grid varies them."""
+        return tuple(sorted(set(self.grid.get("generations", (self.generations,)))))
+
     @cached_property
     def combined_learner(self) -> LearnerSettings:
         """One learner for all entities: the common one, or, if some differ, one that tells them apart."""

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from crossfeed.description.many_entities import spell_out
 from crossfeed.description.strict_yaml import DEEPEST, MOST_CHARACTERS, load_yaml
 from crossfeed.display.formatting import reason, shown, word
 from crossfeed.errors import InvalidDescription
@@ -57,8 +58,7 @@ def assign(data: Any, path: str, value: Any) -> Any:
         entries[place] = assign(entries[place], rest, value) if rest else value
         return entries
     if not isinstance(data, dict):
-        listed = "; entities given by their number are alike, list them to change one" if head.isdigit() else ""
-        raise ValueError(f"{shown(head)} cannot be set: there is {shown(data)}, not a mapping{listed}")
+        raise ValueError(f"{shown(head)} cannot be set: there is {shown(data)}, not a mapping")
     return data | {head: assign(data.get(head, {}), rest, value) if rest else value}
 
 
@@ -107,6 +107,8 @@ def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:
     data = _spelled_out(data)
     grid = data.get("grid")
     try:
+        if path.startswith("ecosystem.entities."):  # many entities given by their number are listed, to change one
+            data = spell_out(data)
         if path.startswith("grid."):  # the rest is one key, dots and all
             varied = dict(grid) if isinstance(grid, dict) else {}
             return data | {"grid": varied | {path.removeprefix("grid."): parsed}}

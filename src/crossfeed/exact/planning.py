@@ -6,6 +6,7 @@ plan is not asked to choose) is held as described. See `crossfeed.theory.plannin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, get_args
@@ -141,6 +142,7 @@ def plan(
         InvalidInput: The objective, a name or what is free is unknown, or no weights give a finite error.
         DataUnavailable: Features cannot be read.
     """
+    _check_one_pool(experiment)
     check_one_ecosystem(experiment)
     _check_minimised(experiment)
     names = experiment.ecosystem.names
@@ -200,6 +202,26 @@ def check_one_ecosystem(experiment: Experiment) -> None:
             f"ecosystem.update: {experiment.ecosystem.update} decides alpha, so there is nothing to search; give "
             "update: accumulate-and-subsample"
         )
+
+
+def _check_one_pool(experiment: Experiment) -> None:
+    """Refuse networks and clocks, of which no gradient is known, before anything else is asked for."""
+    cells = experiment.cells()
+    pooled = [cell for cell in cells if cell.experiment.ecosystem.network is None and cell.experiment.ecosystem.in_step]
+    if len(pooled) == len(cells):
+        return
+    kept = pooled[0].point if pooled else {}
+    chosen = " ".join(
+        f"--set '{path}={json.dumps(value)}'"
+        for path, value in kept.items()
+        if path not in {"ecosystem.alpha", "ecosystem.beta"}
+    )
+    instead = f"choose {chosen}" if chosen else "leave them out"
+    raise InvalidDescription(
+        "ecosystem: a plan of linear models is of one pool that all read in step, and here a network says who reads "
+        f"whom, or a clock who trains when; {instead}, or put alpha and beta on the grid as well and compare them with "
+        "crossfeed predict"
+    )
 
 
 def _check_minimised(experiment: Experiment) -> None:

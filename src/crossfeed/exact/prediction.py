@@ -73,6 +73,12 @@ class Prediction:
         """
         return self._frame("records")
 
+    @property
+    def final(self) -> pd.DataFrame:
+        """The `records` of each cell's own last generation, which a grid may vary."""
+        ends = self.records.groupby("cell")["generation"].transform("max")
+        return self.records[self.records["generation"] == ends]
+
     @cached_property
     def limit(self) -> pd.DataFrame:
         """One row per number, with ``law`` in place of the generation.
@@ -105,8 +111,7 @@ class Prediction:
         """
         import pandas as pd
 
-        last = self.records[self.records["seed"] == self.experiment.seeds[0]]
-        last = last[last["generation"] == self.experiment.generations]
+        last = self.final[self.final["seed"] == self.experiment.seeds[0]]
         laws = last[last["metric"].isin(["mse", "error_deviation"])]
         rows = []
         for model, own in laws.groupby("model", sort=False):
@@ -118,8 +123,8 @@ class Prediction:
         return pd.DataFrame(rows, columns=["cell", "other", "model", "replicates"])
 
     def __repr__(self) -> str:
-        cells = len(self.experiment.cells())
-        return f"Prediction({self.experiment.name!r}, cells: {cells}, generations: {self.experiment.generations})"
+        cells, ends = len(self.experiment.cells()), " or ".join(map(str, self.experiment.ends))
+        return f"Prediction({self.experiment.name!r}, cells: {cells}, generations: {ends})"
 
     def _repr_html_(self) -> str:
         limit = self.limit[self.limit["seed"] == self.experiment.seeds[0]]

@@ -19,7 +19,7 @@ from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem
 from crossfeed.exact.prediction import long_run
 from crossfeed.protocols import Array
 from crossfeed.settings import TaskSettings
-from crossfeed.theory import Limit, LinearEcosystem, objective_value
+from crossfeed.theory import Limit, LinearEcosystem, limiting_mse, relative_efficiency
 from crossfeed.theory.error_quantiles import BANDS, ErrorLaw
 from crossfeed.theory.influence import influence_shares
 
@@ -73,7 +73,9 @@ class Answer:
         bias_squared: Of the limit, shape (K,); nan where there is none.
         variance: Likewise.
         limit: MSE in the limit, likewise.
-        bands: What 5, 50 and 95 % of replicates' squared errors stay below in the limit, shape (3, K); nan without one.
+        middle: The entity whose limiting error is the middle one, the lower of two; 0 where there is no limit.
+        bands: What 5, 50 and 95 % of replicates' squared errors of that entity stay below in the limit, shape (3,); nan
+            without one.
         efficiency: Relative efficiency, shape (K,); 0 where there is no limit, nan where it cannot be said.
         objective: Mean limiting MSE as `crossfeed.exact.planning` has it: infinite where there is no limit or it is not
             known.
@@ -93,6 +95,7 @@ class Answer:
     bias_squared: Array
     variance: Array
     limit: Array
+    middle: int
     bands: Array
     efficiency: Array
     objective: float
@@ -120,6 +123,8 @@ class Answer:
         law, last, limit = outcome if outcome is not None else ("schedule", eco, None)
         settled = limit is not None and law == "limit"
         growth = None if limit is None else limit.growth
+        errors = limit.mse if limit is not None and settled else nothing
+        middle = int(np.argsort(errors)[(eco.entities - 1) // 2]) if settled else 0
         names = experiment.ecosystem.names
         known = np.ones(eco.entities, dtype=bool) if limit is None else limit.full_rank
         return cls(
@@ -132,20 +137,25 @@ class Answer:
             rate=np.nan if growth is None else growth.rate,
             bias_squared=limit.bias_squared if limit is not None and settled else nothing,
             variance=limit.variance if limit is not None and settled else nothing,
-            limit=limit.mse if limit is not None and settled else nothing,
-            bands=_bands(limit) if limit is not None and settled else np.tile(nothing, (3, 1)),
-            efficiency=nothing if law == "schedule" else last.relative_efficiency(),
-            objective=np.inf if law == "schedule" else objective_value(last),
+            limit=errors,
+            middle=middle,
+            bands=_bands(limit, middle) if limit is not None and settled else np.full(len(BANDS), np.nan),
+            efficiency=nothing if law == "schedule" else relative_efficiency(last, limit),
+            objective=np.inf if law == "schedule" else float(limiting_mse(last, limit).mean()),
             dispersion=limit.dispersion if limit is not None and settled else np.nan,
             undetermined=tuple(name for name, full in zip(names, known, strict=True) if not full),
-            influence=influence_shares(last) if settled else influence_shares(eco, experiment.generations),
+            influence=limit.influence
+            if limit is not None and settled
+            else influence_shares(eco, experiment.generations),
             influence_at=None if settled else experiment.generations,
         )
 
 
-def _bands(limit: Limit) -> Array:
-    law = ErrorLaw.of(limit.mean - limit.specification.truths, limit.covariance)
-    return law.quantiles(BANDS)
+def _bands(limit: Limit, entity: int) -> Array:
+    """Return the quantiles of one entity's squared error, shape (3,)."""
+    one = slice(entity, entity + 1)
+    law = ErrorLaw.of(limit.mean[one] - limit.specification.truths[one], limit.covariance[one])
+    return law.quantiles(BANDS)[:, 0]
 
 
 def _asked(last: int) -> NDArray[np.int64]:

@@ -151,12 +151,9 @@ class Lines:
             bare: Lines without marks that those are compared with.
         """
         for source, shown in ((self._bare, bare), (self._lines, lines)):
-            source.data = {
-                "xs": [line.x for line in shown],
-                "ys": [line.y for line in shown],
-                "colour": [line.look.colour for line in shown],
-                "dash": [line.look.dash for line in shown],
-            }
+            fields = [(line.x, line.y, line.look.colour, line.look.dash) for line in shown]
+            columns = [list(column) for column in zip(*fields, strict=True)] or [[], [], [], []]
+            _fill(source, dict(zip(("xs", "ys", "colour", "dash"), columns, strict=True)))
         every = [line for line in lines for _ in line.x]
         self._points.data = {
             "x": np.concatenate([line.x for line in lines]) if lines else [],
@@ -166,7 +163,14 @@ class Lines:
             "colour": [line.look.colour for line in every],
             "marker": [line.look.marker for line in every],
         }
-        self._thin.data = {"x": [], "y": []} if thin is None else {"x": thin[0], "y": thin[1]}
+        _fill(self._thin, {"x": [], "y": []} if thin is None else {"x": thin[0], "y": thin[1]})
+
+
+def _fill(source: ColumnDataSource, data: dict[str, Any]) -> None:
+    """Change a source, unless it is empty and stays so: each change is a message of its own."""
+    held: dict[str, Any] = dict(source.data)
+    if held.keys() != data.keys() or any(len(column) for column in (*held.values(), *data.values())):
+        source.data = data
 
 
 class Trajectories:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
@@ -47,13 +49,21 @@ class State(DataModel):
 class Conversation:
     """The words exchanged with one tab of a browser.
 
+    A request is answered after all that has arrived was read, so of a tab's requests that wait only the newest is.
+
     Args:
+        document: The tab's document.
         answer: Called with what the reader changed whenever they change something.
+
+    Attributes:
+        active: When the reader asked or was answered last, by the monotonic clock.
     """
 
-    def __init__(self, answer: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, document: Document, answer: Callable[[dict[str, Any]], None]) -> None:
         self.state = State(name="state")
-        self._answer = answer
+        self._document, self._answer = document, answer
+        self._newest: tuple[int, dict[str, Any]] | None = None
+        self.active = -math.inf
         self._told: dict[str, Any] = {"turn": 0, "html": {}}
         self.state.on_change("asked", self._asked)
 
@@ -68,13 +78,22 @@ class Conversation:
         self.state.update(told=json.dumps(self._told))
 
     def _asked(self, attr: str, old: str, new: str) -> None:
-        asked = json.loads(new)
-        self._told["turn"] = asked["turn"]
+        self.active = time.monotonic()
+        asked, waiting = json.loads(new), self._newest is not None
+        self._newest = asked["turn"], asked["moved"]
+        if not waiting:
+            self._document.add_next_tick_callback(self._answer_newest)
+
+    def _answer_newest(self) -> None:
+        assert self._newest is not None  # noqa: S101 - for the type checker; set before this is called
+        (self._told["turn"], moved), self._newest = self._newest, None
         try:
-            self._answer(asked["moved"])
+            self._answer(moved)
         except Exception:
             self.tell(html={"error": "This could not be computed; the terminal says why."})
             raise
+        finally:
+            self.active = time.monotonic()
 
 
 def dress(

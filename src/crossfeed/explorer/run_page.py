@@ -118,7 +118,7 @@ class _Page:
         self._panels = list(panels(experiment))
         self._of_pairs = next((each for each in measures_of(experiment.metrics).values() if each.pairs), None)
         self._similarity = empty("similarity", experiment.generations) if self._of_pairs else None
-        self._words = Conversation(self._move)
+        self._words = Conversation(document, self._move)
         self._moved: dict[str, Any] = {}
         self._opened: str | None = None
         self._draw()
@@ -276,6 +276,6 @@ def _row(cell: CellStatus) -> dict[str, Any]:
         "state": cell.state,
         "mark": _MARKS[cell.state],
         "reached": cell.reached,
-        "progress": f"{cell.reached} of {cell.generations}" if cell.reached >= 0 else f"– of {cell.generations}",
+        "progress": f"{cell.reached + 1} of {cell.generations + 1}",
         "said": plain(said),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
 import socket
 import threading
 import webbrowser
@@ -32,6 +33,10 @@ __all__ = ["Site", "serve"]
 
 _HERE: Final = "127.0.0.1"
 _FIRST_PRINTABLE: Final = 32
+#: Seconds for requests between two slices of other work, and between two looks for such work.
+_PAUSE: Final = 0.001
+_IDLE: Final = 0.02
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,13 @@ class Site:
         name: The experiment's name.
         page: Fills the document of a tab that was opened.
         described: The YAML behind what is shown, given what was moved.
+        work: Does a slice of what nobody waits for, and says whether there was any; called between requests.
     """
 
     name: str
     page: Callable[[Document], None]
     described: Callable[[dict[str, Any]], str]
+    work: Callable[[], bool] = lambda: False
 
 
 class _Yaml(RequestHandler):
@@ -162,9 +169,20 @@ async def _answer(site: Site, listening: socket.socket, hosts: list[str]) -> Non
     server = BaseServer(IOLoop.current(), application, http)
     server.start()
     try:
-        await asyncio.Event().wait()
+        while True:
+            await asyncio.sleep(_PAUSE if _worked(site) else _IDLE)
     finally:
         server.stop(wait=False)
+        # Messages that are on their way to tabs are cancelled with the loop, and nobody has to hear of each.
+        logging.getLogger("tornado.application").disabled = True
+
+
+def _worked(site: Site) -> bool:
+    try:
+        return site.work()
+    except Exception:
+        _LOG.exception("a map could not be computed")
+        return True
 
 
 def _listening(port: int) -> socket.socket:

@@ -53,9 +53,8 @@ def summary(answer: Answer) -> str:
 
 def _bands_words(answer: Answer) -> str:
     """Return between which errors nine of ten replicates end, for the entity of the middle error."""
-    middle = int(np.argsort(answer.limit)[(len(answer.limit) - 1) // 2])
-    low, _, high = (number(float(band[middle])) for band in answer.bands)
-    whose = f" of entity {_name(answer.experiment.ecosystem.names[middle])}" if len(answer.limit) > 1 else ""
+    low, _, high = (number(float(band)) for band in answer.bands)
+    whose = f" of entity {_name(answer.experiment.ecosystem.names[answer.middle])}" if len(answer.limit) > 1 else ""
     return f" In nine of ten replicates the squared error{whose} is between {low} and {high}."
 
 

@@ -14,22 +14,21 @@ from bokeh.document import Document
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.display.formatting import number, plain
 from crossfeed.errors import CrossfeedError
-from crossfeed.explorer.answer import Answer, Data
+from crossfeed.explorer.answer import Answer
 from crossfeed.explorer.landscape import Survey
 from crossfeed.explorer.lines import LOOKS, Trajectories, looks
 from crossfeed.explorer.maps import Influence, Map
 from crossfeed.explorer.pages import Conversation, dress, escaped, html, opened
 from crossfeed.explorer.server import Site
+from crossfeed.explorer.shared import Answers, Maps
 from crossfeed.explorer.short_yaml import short_yaml
 from crossfeed.explorer.sliders import Sliders, Start
 from crossfeed.explorer.summary import as_described, influence_words, map_words, summary, undetermined
 
 __all__ = ["site"]
 
-#: Seconds that the map may take before the page listens again.
+#: Seconds that the maps of all tabs together may take before the server listens again.
 _SLICE: Final = 0.02
-#: Milliseconds after which a tab is looked for again that is not open yet, or no more.
-_PATIENCE: Final = 200
 #: A bias that is smaller beside the error is none.
 _ROUNDING: Final = 1e-12
 
@@ -75,7 +74,13 @@ def site(start: Start) -> Site:
         comment = "From crossfeed explore: crossfeed predict FILE has these numbers, crossfeed plan FILE the map."
         return short_yaml(start.describe(start.change(moved)), comment=comment)
 
-    return Site(start.experiment.name, lambda document: _Page(start, document).begin(), described)
+    answers, maps = Answers(start), Maps()
+    return Site(
+        start.experiment.name,
+        lambda document: maps.watch(_Page(start, answers, maps, document)),
+        described,
+        lambda: maps.advance(_SLICE),
+    )
 
 
 class _Page:
@@ -83,17 +88,21 @@ class _Page:
 
     Args:
         start: Where its sliders start.
+        answers: Theory's, for all tabs.
+        maps: Likewise.
         document: The tab's document.
+
+    Attributes:
+        survey: The map that it shows.
     """
 
-    def __init__(self, start: Start, document: Document) -> None:
-        self._start, self._document, self._data = start, document, Data()
+    def __init__(self, start: Start, answers: Answers, maps: Maps, document: Document) -> None:
+        self._start, self._answers, self._maps, self._document = start, answers, maps, document
         self._trajectories, self._map = Trajectories(start.experiment.generations), Map()
         self._influence = Influence()
-        self._words = Conversation(self._move)
+        self._words = Conversation(document, self._move)
         self._ground: Sliders | None = None
-        self._answer, self._survey = self._ask({})
-        self._working = False
+        self._answer, self.survey = self._ask({})
         experiment = start.experiment
         dress(
             document,
@@ -109,26 +118,34 @@ class _Page:
             described_network=start.settings.reads == "described",
         )
 
-    def begin(self) -> None:
-        """Compute the map while nobody asks for anything."""
-        self._work_on()
+    @property
+    def active(self) -> float:
+        """When the reader asked or was answered last, by the monotonic clock."""
+        return self._words.active
+
+    def looking(self) -> bool:
+        """Return True if the tab is open."""
+        return opened(self._document)
+
+    def map_changed(self) -> None:
+        """Show the map again, as soon as the document may be changed."""
+        self._document.add_next_tick_callback(self._show_map)
 
     def _move(self, moved: dict[str, Any]) -> None:
         """Answer a reader who moved a slider, all in one message."""
         self._document.hold("combine")
         try:
-            self._answer, self._survey = self._ask(moved)
+            self._answer, self.survey = self._ask(moved)
             self._words.tell(html={"error": ""})
         except CrossfeedError as error:
             self._words.tell(html=escaped({"error": str(error)}))
         finally:
             self._document.unhold()
-        self._work_on()
 
     def _ask(self, moved: dict[str, Any]) -> tuple[Answer, Survey]:
         begun = time.perf_counter()
         settings = self._start.change(moved)
-        answer = Answer.of(self._start.describe(settings), self._data)
+        answer = self._answers.of(settings)
         self._trajectories.show(answer)
         self._influence.show(answer)
         self._map.stand(*_common_weights(answer))
@@ -148,31 +165,22 @@ class _Page:
         return answer, survey
 
     def _survey_of(self, settings: Sliders, answer: Answer) -> Survey:
-        """Return the map, begun anew where it depends on what was moved: on anything but the weights that it shows."""
+        """Return the map, another one where it depends on what was moved: on anything but the weights that it shows."""
         ground = settings.model_copy(update={"alpha": None, "beta": None})
         if ground == self._ground:
-            return self._survey
+            return self.survey
         self._ground = ground
+        survey = self._maps.of(ground, answer.eco)
         self._map.clear()
-        return Survey(answer.eco)
+        if survey.side:
+            self._map.show(survey)
+        return survey
 
-    def _work_on(self, milliseconds: int = 1) -> None:
-        """Compute a slice of the map when nobody asks for anything else."""
-        if not self._working and not self._survey.complete:
-            self._working = True
-            self._document.add_timeout_callback(self._work, milliseconds)
-
-    def _work(self) -> None:
-        self._working = False
-        if not opened(self._document):
-            self._work_on(_PATIENCE)
-            return
-        if self._survey.advance(_SLICE):
-            self._document.hold("combine")
-            self._map.show(self._survey)
-            self._words.tell(html=escaped({"map-words": map_words(self._answer, self._survey)}))
-            self._document.unhold()
-        self._work_on()
+    def _show_map(self) -> None:
+        self._document.hold("combine")
+        self._map.show(self.survey)
+        self._words.tell(html=escaped({"map-words": map_words(self._answer, self.survey)}))
+        self._document.unhold()
 
 
 def _fitted(control: _Control, start: Start) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy as np
 from crossfeed.theory.graded import pseudo_inverse
 from crossfeed.theory.grams import map_blocks
 from crossfeed.theory.kernels import Array
-from crossfeed.theory.limit import limit_of
+from crossfeed.theory.limit import Limit, limit_of
 from crossfeed.theory.specification import Specification, Specified
 
 # Share of a truth's square below which a squared bias is rounding.
@@ -59,7 +59,7 @@ def pooled_mse(eco: Specified) -> Array:
     return pooled
 
 
-def limiting_mse(eco: Specified) -> Array:
+def limiting_mse(eco: Specified, limit: Limit | None = None) -> Array:
     """Return the limiting MSE of every entity, as a number to optimise.
 
     It is infinite where there is no limit; and, when no truth was given, for an entity whose limit is biased: its MSE
@@ -67,6 +67,7 @@ def limiting_mse(eco: Specified) -> Array:
 
     Args:
         eco: a `LinearEcosystem` with constant weights.
+        limit: its limit where that is known already; None: it is solved for.
 
     Returns:
         Shape (K,); infinite where the MSE is not a finite known number.
@@ -76,7 +77,7 @@ def limiting_mse(eco: Specified) -> Array:
 
     Source: paper, Theorem 3.
     """
-    spec, limit = eco.specification, limit_of(eco)
+    spec, limit = eco.specification, limit_of(eco) if limit is None else limit
     if not limit.converges:
         return np.full(spec.entities, np.inf)
     known = np.ones(spec.entities, dtype=bool) if spec.truth_given else limit.unbiased
@@ -84,13 +85,14 @@ def limiting_mse(eco: Specified) -> Array:
     return np.where(known, limit.variance + _beyond_rounding(limit.bias_squared, spec), np.inf)
 
 
-def relative_efficiency(eco: Specified) -> Array:
+def relative_efficiency(eco: Specified, limit: Limit | None = None) -> Array:
     """Return the efficiency of each entity's limit; the function behind `LinearEcosystem.relative_efficiency`.
 
     A squared bias below 1e-20 of the truth's square is rounding and counts as zero, in both errors.
 
     Args:
         eco: a `LinearEcosystem` with constant weights.
+        limit: as for `limiting_mse`.
 
     Returns:
         Shape (K,); 0 where there is no limit, or where the limit is biased and no truth was given (see
@@ -102,7 +104,7 @@ def relative_efficiency(eco: Specified) -> Array:
 
     Source: paper, Section 5, Figure 2.
     """
-    best, reached = pooled_mse(eco), limiting_mse(eco)
+    best, reached = pooled_mse(eco), limiting_mse(eco, limit)
     efficiency: Array = np.divide(best, reached, out=np.where(best > 0, np.inf, 1.0), where=reached > 0)
     efficiency[np.isnan(reached)] = np.nan
     return efficiency

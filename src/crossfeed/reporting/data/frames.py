@@ -117,7 +117,7 @@ class Run:
         facts = {
             "": str(self.store),
             "cells": ", ".join(f"{count} {state}" for state, count in states.items()),
-            "generations": self.experiment.generations,
+            "generations": ", ".join(map(str, self.experiment.ends)),
             "records": len(self.records),
         }
         losses = self.change_table(LOSS)
@@ -141,8 +141,13 @@ class Run:
         measure = next((each for each in self.measures if each.metric == metric), None)
         if measure is None:
             return None
-        targets = dict.fromkeys(range(len(self.points)), self.experiment.generations)
-        return lay_out(self.records, measure, columns_of(self.points, greek=greek), targets, [self.experiment])
+        return lay_out(self.records, measure, columns_of(self.points, greek=greek), self.ends, [self.experiment])
+
+    @property
+    def ends(self) -> dict[int, int]:
+        """The last generation of each grid point, by its position."""
+        cells = self.experiment.cells()[:: len(self.experiment.seeds)]
+        return {point: cell.experiment.generations for point, cell in enumerate(cells)}
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:

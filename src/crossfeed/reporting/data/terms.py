@@ -13,7 +13,7 @@ from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.worlds import asked, clocks, readers, starts
 from crossfeed.settings import Measure
 
-__all__ = ["THEORY", "WEIGHTS", "definitions"]
+__all__ = ["THEORY", "WEIGHTS", "definitions", "last_generation", "length"]
 
 WEIGHTS: Final = (
     "alpha, synthetic share: the part of a training set that was published by models, from generation 1 on. beta, "
@@ -36,6 +36,25 @@ _MEANINGS: Final = {
 }
 _NAMED: Final = 4
 _LISTED: Final = 12
+
+
+def last_generation(experiment: Experiment) -> str:
+    """Return the last generation; where a grid varies it, all of them: ``2 or 5``.
+
+    Args:
+        experiment: The experiment.
+    """
+    *others, last = map(str, experiment.ends)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def length(experiment: Experiment) -> str:
+    """Return how many generations follow generation 0: ``1 generation``, ``2 or 5 generations``.
+
+    Args:
+        experiment: The experiment.
+    """
+    return f"{last_generation(experiment)} generation{'' if experiment.ends == (1,) else 's'}"
 
 
 def definitions(experiments: Sequence[Experiment], measures: Sequence[Measure]) -> list[tuple[str, str]]:
@@ -158,7 +177,7 @@ def _generations(experiment: Experiment) -> str:
         size = f"a training set has {words_of(experiment.n)} items"
         size += f", {start} at t = 0" if start not in (None, experiment.n) else ""
     size += _own(ecosystem.entities, "n")
-    return f"t = 0 to {experiment.generations}; at t = 0 the private share is {first}; {size}"
+    return f"t = 0 to {last_generation(experiment)}; at t = 0 the private share is {first}; {size}"
 
 
 def _pool(experiment: Experiment | None) -> str:

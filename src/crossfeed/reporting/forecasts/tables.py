@@ -13,7 +13,7 @@ from crossfeed.display.formatting import number, percent, value_text
 from crossfeed.forecasting.answer import Best, Forecast
 from crossfeed.reporting.data.layout import ChangeTable, Row, evenly
 from crossfeed.reporting.data.measures import LOSS
-from crossfeed.reporting.data.terms import WEIGHTS
+from crossfeed.reporting.data.terms import WEIGHTS, length
 from crossfeed.reporting.forecasts.frames import NOT_LEARNED, Framed
 from crossfeed.reporting.forecasts.words import EXTRAPOLATED, MEASURED, MISFIT, NOT_LEARNED_MEANS, cost_words, fit_words
 from crossfeed.reporting.terminal.sheets import print_sheet
@@ -42,7 +42,7 @@ def render_forecast(forecast: Forecast, console: Console) -> None:
     say(
         console,
         f"Forecast of {_counted(cells, 'cell')}, {_counted(models, 'model')}, "
-        f"{_counted(experiment.generations, 'generation')}, seed {forecast.seed}.",
+        f"{length(experiment)}, seed {forecast.seed}.",
     )
     _render_losses(framed, console)
     _render_best(framed, console)

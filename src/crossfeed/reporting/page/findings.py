@@ -15,6 +15,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Columns, Row, columns_of
 from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.numbers import change
+from crossfeed.reporting.data.terms import length
 
 __all__ = ["count", "findings", "gained", "opening", "state"]
 
@@ -37,7 +38,7 @@ def opening(run: Run) -> list[str]:
     fed = "trained on each other's outputs" if models > 1 else "trained on its own outputs"
     text = (
         f"{count(models, 'model')} of kind {experiment.learner.kind} {fed} for "
-        f"{count(experiment.generations, 'generation')}: {entities}. "
+        f"{length(experiment)}: {entities}. "
         f"{count(points, 'grid point')}, {count(len(experiment.seeds), 'seed')} each"
         + (f"; {fixed}." if fixed else ".")
     )
@@ -201,7 +202,7 @@ def _best(run: Run, numbers: pd.DataFrame, columns: Columns) -> str:
 def _private(run: Run, numbers: pd.DataFrame) -> pd.DataFrame:
     """Return private tasks at points that were finished."""
     private = numbers[numbers["task"].isin(list(run.experiment.tasks))]
-    return private[private["generation"] == run.experiment.generations]
+    return private[private["generation"] == private["point"].map(run.ends)]
 
 
 def _final(run: Run, numbers: pd.DataFrame) -> pd.Series[float]:

@@ -43,7 +43,7 @@ def landscape(run: Run, losses: pd.DataFrame, column: str) -> pd.DataFrame:
     Returns:
         ``point, private, own, other``: means over all private tasks, over the models' own, over the others'.
     """
-    done = losses[(losses["generation"] == run.experiment.generations) & (losses["task"] != PUBLIC)]
+    done = losses[(losses["generation"] == losses["point"].map(run.ends)) & (losses["task"] != PUBLIC)]
     owned = run.experiment.ecosystem.owned
     pairs = zip(done["model"], done["task"], strict=True)
     own = pd.Series([task in owned.get(model, ()) for model, task in pairs], index=done.index, dtype=bool)
@@ -61,7 +61,7 @@ def landscapes(run: Run, theory: Theory) -> list[Block]:
     """
     losses = change(run.records, LOSS)
     known = {"measured": landscape(run, losses, "final")}
-    if known["measured"].empty or run.experiment.generations == 0:
+    if known["measured"].empty or run.experiment.ends == (0,):
         return []
     grids = _grids(run, set(known["measured"]["point"]))
     if not grids:

@@ -17,6 +17,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import KINDS, ChangeTable, Row
 from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
+from crossfeed.reporting.data.terms import last_generation
 from crossfeed.reporting.drawing import figures
 from crossfeed.reporting.drawing.figures import Panel, far_apart
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Changes, Picture, file_name, left_out
@@ -46,7 +47,7 @@ def measured(run: Run, measures: Sequence[Measure], theory: Theory | None = None
     for measure in measures:
         table = run.change_table(measure.metric, greek=True)
         if table is not None:
-            blocks.append(changes(table, str(run.experiment.generations), _GROUPS))
+            blocks.append(changes(table, last_generation(run.experiment), _GROUPS))
             if "curves" in measure.shown and run.records["generation"].max() > 0:
                 blocks += _by_group(run, table, exact if measure.metric == LOSS else None)
     return blocks

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pandas as pd
 
 from crossfeed.description.experiment import Experiment
+from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput
 from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run, shares
@@ -27,6 +28,7 @@ _SETS: Final = {frozenset(_TASKS[:2]), frozenset(_TASKS)}
 _CALLED: Final = {name: name for name in _TASKS} | {"arc": "arc_challenge"}
 #: Built-in tasks that are to a small model what the paper's are to a large one: facts, word problems, reasoning.
 _STAND_INS: Final = {"facts": "sciq", "math": "gsm8k", "reason": "arc_challenge"}
+_NOTHING: Final = object()
 
 
 @dataclass(frozen=True)
@@ -166,12 +168,13 @@ def _owners(experiment: Experiment) -> tuple[dict[str, tuple[str, str]], dict[st
 
 def _check_one_experiment(runs: Sequence[Run]) -> None:
     """Raise unless runs differ only in seeds, alpha, beta and fields that change no result."""
-    described = [_flat(_common(cell.experiment)) for run in runs for cell in run.experiment.cells()]
+    cells = [cell.experiment for run in runs for cell in run.experiment.cells()]
+    described = [_flat(_common(each)) for each in cells]
     for path in dict.fromkeys(path for each in described for path in each):
-        values = list(dict.fromkeys(repr(each.get(path, "default")) for each in described))
-        if len(values) > 1:
+        if len({repr(each.get(path, _NOTHING)) for each in described}) > 1:
+            where, values = _spelled_out(cells, path)
             raise InvalidInput(
-                f"{', '.join(str(run.store) for run in runs)}: not one experiment, {path} differs "
+                f"{', '.join(str(run.store) for run in runs)}: not one experiment, {where} differs "
                 f"({', '.join(values[:4])}); give runs that differ in seeds, alpha and beta alone"
             )
     for entity in runs[0].experiment.ecosystem.entities:
@@ -192,6 +195,20 @@ def _check_one_experiment(runs: Sequence[Run]) -> None:
             f"ecosystem: {field}: in the paper everybody reads all of one pool in step, goes on from its last weights "
             "and answers private prompts; give a run like that"
         )
+
+
+def _spelled_out(experiments: Sequence[Experiment], path: str) -> tuple[str, list[str]]:
+    """Return a path, or as much of it as leads somewhere in all descriptions, and the values there, defaults too."""
+    keys, described = path.split("."), [each.model_dump(mode="json") for each in experiments]
+    while any(_at(each, keys) is _NOTHING for each in described):
+        keys.pop()
+    return ".".join(keys), list(dict.fromkeys(shown(_at(each, keys)) for each in described))
+
+
+def _at(content: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        content = content.get(key, _NOTHING) if isinstance(content, dict) else _NOTHING
+    return content
 
 
 def _common(experiment: Experiment) -> dict[str, Any]:

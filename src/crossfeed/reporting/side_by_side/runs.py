@@ -149,7 +149,7 @@ def lay_side_by_side(runs: Sequence[Run]) -> SideBySide:
         points = tuple(first + point for point in own.points)
         for point in own.points:
             heads[first + point] = own.labels[point]
-            targets[first + point] = run.experiment.generations
+            targets[first + point] = run.ends[point]
         records.append(run.records.assign(point=run.records["point"] + first, run=place))
         groups.append(Group(names[place], points))
         first += len(run.points)

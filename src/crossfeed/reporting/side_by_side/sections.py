@@ -14,7 +14,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, evenly
 from crossfeed.reporting.data.measures import LOSS, declared
 from crossfeed.reporting.data.numbers import change, timing
-from crossfeed.reporting.data.terms import definitions
+from crossfeed.reporting.data.terms import definitions, last_generation, length
 from crossfeed.reporting.page.blocks import Block, Code, Section, Sheet, Statements, Words
 from crossfeed.reporting.page.findings import count, gained, state
 from crossfeed.reporting.page.measured import changes, curves
@@ -71,7 +71,7 @@ def _opened(beside: SideBySide) -> list[tuple[str, str]]:
         models, points = len(run.experiment.ecosystem.entities), len(run.points)
         about = (
             f"Run {run.id}: {count(models, 'model')} of kind {run.experiment.learner.kind}, "
-            f"{count(run.experiment.generations, 'generation')}, {count(points, 'grid point')}, "
+            f"{length(run.experiment)}, {count(points, 'grid point')}, "
             f"{count(len(run.experiment.seeds), 'seed')} each. {state(run)}"
         )
         said.append((plain(name), about))
@@ -172,9 +172,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def _measured(beside: SideBySide, tables: Sequence[ChangeTable]) -> list[Block]:
     blocks: list[Block] = []
-    ends = [f"{letter}: {run.experiment.generations}" for letter, run in zip(beside.letters, beside.runs, strict=True)]
-    same = {run.experiment.generations for run in beside.runs}
-    final = str(same.pop()) if len(same) == 1 else ", ".join(ends)
+    last = [last_generation(run.experiment) for run in beside.runs]
+    each = (f"{letter}: {generation}" for letter, generation in zip(beside.letters, last, strict=True))
+    final = last[0] if len(set(last)) == 1 else ", ".join(each)
     for table in tables:
         blocks.append(changes(table, final, len(beside.runs)))
         if "curves" in table.measure.shown:

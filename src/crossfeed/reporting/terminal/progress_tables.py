@@ -39,7 +39,7 @@ def render_status(status: RunStatus, console: Console) -> None:
     ]
     if not listed:
         return
-    table = Table("cell", "state", "generation", "doing", "", box=None, pad_edge=False)
+    table = Table("cell", "state", "measured", "doing", "", box=None, pad_edge=False)
     for cell in listed:
         table.add_row(*(Text(plain(words)) for words in _row(cell)))
     console.print(table)
@@ -89,4 +89,4 @@ def status_data(status: RunStatus) -> dict[str, Any]:
 def _row(cell: CellStatus) -> tuple[str, str, str, str, str]:
     ago = "" if cell.seconds is None or cell.state not in ("running", "stopped") else f"{cell.seconds:.0f} s ago"
     doing = cell.doing if cell.state in ("running", "stopped") else ""
-    return cell.cell, cell.state, f"{max(cell.reached, 0)} of {cell.generations}", doing, ago
+    return cell.cell, cell.state, f"{cell.reached + 1} of {cell.generations + 1}", doing, ago

@@ -17,7 +17,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Columns, Entry
 from crossfeed.reporting.data.measures import by_section
 from crossfeed.reporting.data.numbers import timing
-from crossfeed.reporting.data.terms import WEIGHTS
+from crossfeed.reporting.data.terms import WEIGHTS, last_generation, length
 from crossfeed.running.left_out import reason
 from crossfeed.settings import Measure
 
@@ -109,7 +109,7 @@ def _head(run: Run, console: Console) -> None:
     states = run.cells["state"].value_counts()
     done = ", ".join(f"{states[state]} {state}" for state in _STATES if state in states)
     facts = (
-        f"{_count(len(experiment.ecosystem.entities), 'model')}, {_count(experiment.generations, 'generation')}, "
+        f"{_count(len(experiment.ecosystem.entities), 'model')}, {length(experiment)}, "
         f"{_count(len(experiment.seeds), 'seed')}; cells: {done}"
     )
     say(console, facts)
@@ -226,7 +226,9 @@ def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     ends = [entry.until for table in shown for row in table.rows for entry in row.entries.values()]
     early = [end for end in ends if end is not None]
     if early:
-        notes.append(f"t={min(early)}: measured up to generation {min(early)} of {run.experiment.generations} only.")
+        notes.append(
+            f"t={min(early)}: measured up to generation {min(early)} of {last_generation(run.experiment)} only."
+        )
     say(console, " ".join(notes), "dim")
     say(console, WEIGHTS, "dim")
 

@@ -14,7 +14,7 @@ from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.exact.schedules import HorizonPlan
 from crossfeed.protocols import Array
-from crossfeed.reporting.data.terms import THEORY, WEIGHTS
+from crossfeed.reporting.data.terms import THEORY, WEIGHTS, last_generation
 from crossfeed.reporting.terminal.sheets import print_sheet
 from crossfeed.reporting.terminal.tables import say
 from crossfeed.reporting.theory.figures import field_label
@@ -41,8 +41,8 @@ def render_prediction(prediction: Prediction, console: Console) -> None:
     experiment = prediction.experiment
     shown, note = _shown_cells(prediction)
     say(console, f"{experiment.name} ({experiment.id})", "bold")
-    models, T = len(experiment.ecosystem.entities), experiment.generations
-    until = f"generations 0 to {T}" if T else "generation 0"
+    models, T = len(experiment.ecosystem.entities), last_generation(experiment)
+    until = "generation 0" if experiment.ends == (0,) else f"generations 0 to {T}"
     say(console, f"{models} model{'s' * (models > 1)}; {until} and the limit, exact: nothing is simulated.{note}")
     heads = [field_label(path) for path in experiment.grid]
     console.print()
@@ -54,7 +54,7 @@ def render_prediction(prediction: Prediction, console: Console) -> None:
     console.print()
     tasks = [*experiment.tasks, "public"]
     on = [f"on {task}" for task in tasks] if len(tasks) <= _TASKS else []
-    at = ["t=0", f"t={T}"] if T else ["t=0"]
+    at = ["t=0"] if experiment.ends == (0,) else ["t=0", f"t={T}"]
     prediction_errors = f"; MSPE at t={T} on each task" if on else ""
     say(console, f"MSE at {' and '.join(at)} and in the limit; relative efficiency{prediction_errors}", "bold")
     rows = [
@@ -86,7 +86,7 @@ def _replicates_text(prediction: Prediction, shown: Sequence[str]) -> str:
     """Return how many replicates tell the best cell listed from the next, by the model that needs most."""
     if len(shown) < 2:
         return ""
-    last = prediction.records[prediction.records["generation"] == prediction.experiment.generations]
+    last = prediction.final
     mean = last[last["metric"] == "mse"].groupby("cell")["value"].mean().loc[list(shown)].sort_values()
     best, following = mean.index[:2]
     table = prediction.replicates()
@@ -271,14 +271,15 @@ def _errors(prediction: Prediction, cell: str, tasks: Sequence[str]) -> list[lis
 
 def _error_columns(prediction: Prediction, cell: str, tasks: Sequence[str]) -> Iterator[tuple[Array, Show]]:
     """Yield numbers (K,), none where there are none, and how they are shown."""
-    records, limit, T = prediction.records, prediction.limit, prediction.experiment.generations
-    for generation in sorted({0, T}):
-        yield _numbers(records, cell, "mse", generation=generation), number
+    records, limit, final = prediction.records, prediction.limit, prediction.final
+    yield _numbers(records, cell, "mse", generation=0), number
+    if prediction.experiment.ends != (0,):
+        yield _numbers(final, cell, "mse"), number
     growth = _numbers(limit, cell, "variance_growth")
     yield (growth, _growth) if growth.size else (_numbers(limit, cell, "mse"), number)
     yield _numbers(limit, cell, "relative_efficiency"), _share
     for task in tasks:
-        yield _numbers(records, cell, "mspe", generation=T, task=task), number
+        yield _numbers(final, cell, "mspe", task=task), number
 
 
 def _entry(values: Array, show: Show, place: int) -> str:

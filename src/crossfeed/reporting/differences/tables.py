@@ -1,0 +1,146 @@
+"""Paired differences in the terminal, and as plain data for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from rich.console import Console
+
+from crossfeed.display.formatting import number, signed
+from crossfeed.reporting.data.paired import CONFIDENCE
+from crossfeed.reporting.data.power import MOST_SEEDS, POWER
+from crossfeed.reporting.differences.contrasts import Contrast
+from crossfeed.reporting.files import rows_of
+from crossfeed.reporting.terminal.run_data import named
+from crossfeed.reporting.terminal.sheets import print_sheet
+from crossfeed.reporting.terminal.tables import say
+
+__all__ = ["contrast_data", "difference_text", "needed_text", "p_text", "render_contrast"]
+
+_ROWS: Final = 40  # of all pairs together
+_DIGITS: Final = 6  # behind the point, at most
+_WORDS: Final = frozenset({"", "verdict"})
+_ERRORS: Final = {
+    "seeds": "± standard error over seeds; below it the 95 % interval (Student's t). p: paired t test, corrected for all "
+    "{tests} differences (Holm); the verdict is by it. d_z: mean difference over the standard deviation of differences. "
+    "Seeds: how many would find such a difference at the 5 % level in {power:.0%} of cases.",
+    "items": "± standard error over test items; below it the 95 % interval.",
+}
+
+
+def contrast_data(contrast: Contrast) -> dict[str, Any]:
+    """Return differences as plain data: lists of rows; what is not a number, or infinite, is None.
+
+    Args:
+        contrast: The differences.
+    """
+    return {
+        "runs": [named(run) for run in contrast.runs],
+        "detect": contrast.detect,
+        "differences": rows_of(contrast.table),
+        "notes": list(contrast.notes),
+    }
+
+
+def render_contrast(contrast: Contrast, console: Console) -> None:
+    """Print differences: a table for each metric and pair of points.
+
+    Args:
+        contrast: The differences.
+        console: Where to.
+    """
+    for run, letter in zip(contrast.runs, "AB" if len(contrast.runs) > 1 else " ", strict=True):
+        say(console, f"{letter}: {run.experiment.name} ({run.id})".removeprefix(" : "), "bold")
+    measures = {measure.metric: measure for measure in contrast.measures}
+    shown = contrast.table.head(_ROWS)
+    for (metric, of, against), rows in shown.groupby(["metric", "of", "against"], sort=False):
+        measure = measures[str(metric)]
+        times = sorted(set(rows["generation"]))
+        until = f"generation {times[0]}" if len(times) == 1 else f"generations {times[0]} to {times[-1]}"
+        seeds = sorted(set(rows["seeds"]))
+        over = f"{seeds[-1]} seed{'' if seeds[-1] == 1 else 's'}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+        console.print()
+        say(console, f"{measure.heading}: {of or 'the point'} against {against or 'the point'} ({until}, {over})", "bold")
+        print_sheet(console, *_sheet(rows.to_dict("records"), contrast.detect), _WORDS)
+    if len(shown) < len(contrast.table):
+        say(console, f"{len(shown)} of {len(contrast.table)} differences; all are in --json and --out.", "dim")
+    console.print()
+    for line in (*_legend(contrast), *contrast.notes):
+        say(console, line, "dim")
+
+
+def difference_text(row: Mapping[Any, Any]) -> str:
+    """Return a difference with its standard error: ``-0.35 ± 0.02``.
+
+    Args:
+        row: A row of `Contrast.table`.
+    """
+    error = float(row["difference_se"])
+    amount = _amount(float(row["difference"]), error)
+    return amount if math.isnan(error) else f"{amount} ± {_amount(error, error).removeprefix('+')}"
+
+
+def p_text(p: float) -> str:
+    """Return a p-value with two digits; empty if there is none.
+
+    Args:
+        p: The p-value.
+    """
+    if math.isnan(p):
+        return ""
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def needed_text(seeds: float) -> str:
+    """Return a number of seeds; empty if it is not known.
+
+    Args:
+        seeds: The number, infinite for more than is counted.
+    """
+    if math.isnan(seeds):
+        return ""
+    return f"> {MOST_SEEDS:,}" if math.isinf(seeds) else f"{seeds:,.0f}"
+
+
+def _sheet(rows: list[dict[Any, Any]], detect: float | None) -> tuple[list[str], list[list[str]]]:
+    """Return heads and cells; columns without a single value are left out."""
+    heads = ["", "against", "of", "difference", "p", "d_z", "seeds", "verdict"]
+    if detect is not None:
+        heads.insert(-1, f"for {detect:g}")
+    cells = [_cells(row, detect) for row in rows]
+    kept = [place for place in range(len(heads)) if any(line[place] for line in cells)]
+    return [heads[place] for place in kept], [[line[place] for place in kept] for line in cells]
+
+
+def _cells(row: Mapping[Any, Any], detect: float | None) -> list[str]:
+    told = difference_text(row)
+    if not math.isnan(row["lower"]):
+        told += f"\n{' to '.join(_amount(row[end], row['difference_se']) for end in ('lower', 'upper'))}"
+    d_z = "" if math.isnan(row["d_z"]) else f"{row['d_z']:.2f}"
+    cells = [f"{row['model']} on {row['task']}", number(row["against_mean"]), number(row["of_mean"]), told]
+    cells += [p_text(row["p_holm"]), d_z, needed_text(row["seeds_needed"])]
+    return [*cells, *([] if detect is None else [needed_text(row["seeds_to_detect"])]), row["verdict"]]
+
+
+def _amount(value: float, error: float) -> str:
+    """Return a value with its sign, and two digits of its standard error where there is one."""
+    if not error > 0 or math.isinf(error):
+        return signed(value) if value == 0 or abs(value) >= 0.1 else f"{value:+.3g}"
+    return signed(value, min(max(1 - math.floor(math.log10(error)), 0), _DIGITS))
+
+
+def _legend(contrast: Contrast) -> Iterator[str]:
+    """Yield sentences on the columns, for the kinds of error that there are."""
+    yield "Difference: of minus against, each seed with itself."
+    tests = int(contrast.table["p"].notna().sum())
+    for error, text in _ERRORS.items():
+        if (contrast.table["error"] == error).any():
+            yield text.format(tests=tests, power=POWER)
+    bands = {f"{measure.band:g}" for measure in contrast.measures}
+    unit = " or ".join(sorted(bands))
+    yield (
+        f"Unclear: p is not below {1 - CONFIDENCE:.2g} (or the interval holds zero), though the difference is more than "
+        f"{unit}; same: nor is it more than that."
+    )

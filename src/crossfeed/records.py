@@ -128,7 +128,7 @@ def state_scope_of(cell: Cell, generation: int) -> str:
 
 
 def is_measured(store: Store, cell: Cell, generation: int) -> bool:
-    """Return True if a generation's numbers are stored, and the outputs that `collect_projection` will need.
+    """Return True if a generation's numbers are stored, and the outputs and losses of items that will be read again.
 
     Args:
         store: The store of the run.
@@ -139,10 +139,11 @@ def is_measured(store: Store, cell: Cell, generation: int) -> bool:
         True if nothing of the generation is left to measure.
     """
     scope, last = scope_of(cell, generation), cell.experiment.generations
-    projected = any(each.projected and each.is_due(generation, last) for each in cell.experiment.metrics.values())
-    return store.has_table("records", scope, generation) and (
-        not projected or store.has_table("outputs", scope, generation)
-    )
+    due = [each for each in cell.experiment.metrics.values() if each.is_due(generation, last)]
+    needed = ["records"]
+    needed += ["outputs"] if any(each.projected or each.looks_back for each in due) else []
+    needed += ["losses"] if any(each.keeps_losses(generation) for each in due) else []
+    return all(store.has_table(step, scope, generation) for step in needed)
 
 
 def failure_of(cell: Cell) -> str:

@@ -410,11 +410,13 @@ class MetricSettings(Frozen):
     Attributes:
         measures: Declarations of the numbers that the metric gives; a number without one is shown under its name alone.
         projected: True if the metric needs embedded outputs to be kept, and laid out in two dimensions at the end.
+        looks_back: True if the metric reads what earlier generations completed; these outputs must then be whole.
         every: Measure at generations divisible by this; generation 0 and the last one are always measured.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = ()
     projected: ClassVar[bool] = False
+    looks_back: ClassVar[bool] = False
 
     every: Annotated[int, Field(ge=1)] = 1
 
@@ -426,6 +428,14 @@ class MetricSettings(Frozen):
             last: The last generation T of the run.
         """
         return generation in (0, last) or generation % self.every == 0
+
+    def keeps_losses(self, generation: int) -> bool:
+        """Return True if the losses of single test items are kept at a generation at which the metric is due.
+
+        Args:
+            generation: The generation t.
+        """
+        return False
 
     def build(self) -> Metric:
         """Build the metric."""

@@ -23,6 +23,7 @@ from crossfeed.display.addresses import masked
 from crossfeed.display.formatting import reason
 from crossfeed.display.streams import LossyStream, open_standard_streams
 from crossfeed.errors import CrossfeedError
+from crossfeed.interrupts import raise_again
 
 __all__ = ["app", "main"]
 
@@ -63,7 +64,8 @@ def _main() -> int:
     """Run the command line and return its exit code."""
     gc.set_threshold(_ALLOCATED)
     try:
-        app()
+        with raise_again():
+            app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except CrossfeedError as error:

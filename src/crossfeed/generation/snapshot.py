@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,25 @@ from numpy.typing import NDArray
 from crossfeed.keys import address, item_keys
 from crossfeed.protocols import Learner, Scores, State, Task
 
-__all__ = ["LiveSnapshot"]
+__all__ = ["LiveSnapshot", "Stored", "nothing_stored"]
+
+Stored = Callable[[str, int], pa.Table]
+"""Reads a table of an earlier generation, given the step (``outputs`` or ``losses``) and the generation."""
+
+_LOSSES: Final = ("loss", "size", "completion_loss", "completion_size")
+
+
+def nothing_stored(step: str, generation: int) -> pa.Table:
+    """Refuse every table: the past of a snapshot that has none.
+
+    Args:
+        step: The step.
+        generation: The generation t.
+
+    Raises:
+        LookupError: Always.
+    """
+    raise LookupError(f"no {step} of generation {generation}: this snapshot has no past")
 
 
 @dataclass
@@ -29,6 +48,8 @@ class LiveSnapshot:
         tasks: Every task by name.
         learner: The learner that scores, generates and embeds.
         seed: The experiment's seed.
+        owned: Names of the tasks that each entity of the ecosystem owns, by the entity's name.
+        stored: Reads tables of earlier generations.
     """
 
     generation: int
@@ -37,6 +58,8 @@ class LiveSnapshot:
     tasks: Mapping[str, Task]
     learner: Learner
     seed: int
+    owned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stored: Stored = nothing_stored
     _scores: dict[int | None, dict[str, list[Scores]]] = field(default_factory=dict)
     _completions: dict[str, list[pa.Table]] = field(default_factory=dict)
     _embeddings: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
@@ -82,6 +105,43 @@ class LiveSnapshot:
         """Return ``(items, dimension)`` features of a task's first test items themselves."""
         return self.learner.embed([self.tasks[task].test.slice(0, items)])[0]
 
+    def embeddings_at(self, generation: int, task: str, items: int) -> Mapping[str, NDArray[np.float32]]:
+        """Return features of what models completed at an earlier generation, by the entity's name."""
+        outputs = self.stored("outputs", generation)
+        rows = _of_task(outputs, task)
+        features: dict[str, NDArray[np.float32]] = {}
+        for entity, own in _by_model(outputs, rows).items():
+            first = outputs.select(["item", "embedding"]).take(pa.array(own)).slice(0, items)
+            embedded = first.column("embedding").combine_chunks()
+            if first.num_rows and embedded.null_count == 0:
+                features[entity] = embedded.flatten().to_numpy().reshape(first.num_rows, -1)
+        return features
+
+    def scores_at(self, generation: int, task: str) -> Mapping[str, Scores]:
+        """Return losses of a task's test items at an earlier generation, by the entity's name."""
+        losses = self.stored("losses", generation)
+        return {
+            entity: Scores(*(losses.column(name).to_numpy()[own] for name in _LOSSES))
+            for entity, own in _by_model(losses, _of_task(losses, task)).items()
+        }
+
+    def item_losses(self) -> pa.Table:
+        """Return the losses of the single test items that were scored.
+
+        Returns:
+            Columns ``model``, ``task``, ``item`` (the row of the test items), ``loss`` and ``size`` (summed loss and
+            its number of terms), ``completion_loss`` and ``completion_size``.
+        """
+        most = max(self._scores, key=lambda items: float("inf") if items is None else items)
+        tables = []
+        for task, by_entity in self._scores[most].items():
+            for entity, scores in zip(self.entities, by_entity, strict=True):
+                rows = len(scores.loss)
+                columns = {name: pa.array(getattr(scores, name), pa.float64()) for name in _LOSSES}
+                place = {"model": pa.array([entity] * rows, pa.string()), "task": pa.array([task] * rows, pa.string())}
+                tables.append(pa.table(place | {"item": pa.array(np.arange(rows))} | columns))
+        return pa.concat_tables(tables)
+
     def outputs(self) -> pa.Table | None:
         """Return everything that was completed.
 
@@ -121,3 +181,15 @@ class LiveSnapshot:
         if "completion" not in test.column_names:
             return pa.nulls(rows, pa.string())
         return test.column("completion").slice(0, rows)
+
+
+def _of_task(table: pa.Table, task: str) -> NDArray[np.int64]:
+    """Return the rows of a task, in the order of its items."""
+    rows = np.flatnonzero(table.column("task").to_numpy() == task)
+    return rows[np.argsort(table.column("item").to_numpy()[rows], kind="stable")]
+
+
+def _by_model(table: pa.Table, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    """Return rows by the model that they are of."""
+    models = table.column("model").to_numpy()[rows]
+    return {str(model): rows[models == model] for model in dict.fromkeys(models.tolist())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -17,11 +18,11 @@ from crossfeed.generation.curation import PASSED, GeneratedItems, mask_column
 from crossfeed.generation.mixture import Source
 from crossfeed.generation.pool import PROVENANCE, ItemRequests, PublishedItems, join_pool
 from crossfeed.generation.prompts import asks_the_pool
-from crossfeed.generation.snapshot import LiveSnapshot
+from crossfeed.generation.snapshot import LiveSnapshot, Stored, nothing_stored
 from crossfeed.keys import address
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Measurement, Part, State, Task, TrainingSet
 
-__all__ = ["compose", "measure", "publish", "realised", "update"]
+__all__ = ["Measured", "compose", "measure", "publish", "realised", "update"]
 
 _HUMAN: Final = frozenset({PRIVATE, PUBLIC, FRESH})
 
@@ -146,37 +147,57 @@ def update(
     return trained
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What was measured at a generation.
+
+    Attributes:
+        numbers: The measurements.
+        outputs: The completions that they were measured on; None if there are none.
+        losses: Losses of single test items (`LiveSnapshot.item_losses`); None if none are kept.
+    """
+
+    numbers: list[Measurement]
+    outputs: pa.Table | None
+    losses: pa.Table | None
+
+
 def measure(
-    context: CellContext, generation: int, states: Sequence[State]
-) -> tuple[list[Measurement], pa.Table | None]:
+    context: CellContext, generation: int, states: Sequence[State], stored: Stored = nothing_stored
+) -> Measured:
     """Measure everything that is due at a generation.
 
     Args:
         context: The cell.
         generation: The generation t.
         states: The entities' states after it.
-
-    Returns:
-        The measurements, and the completions that they were measured on (None if there are none).
+        stored: Reads outputs and losses of earlier generations of the cell.
     """
     experiment = context.cell.experiment
-    snapshots = _snapshots(context, generation, states)
+    snapshots = _snapshots(context, generation, states, stored)
+    due = [settings for settings in experiment.metrics.values() if settings.is_due(generation, experiment.generations)]
     numbers: list[Measurement] = []
-    for settings in experiment.metrics.values():
-        if settings.is_due(generation, experiment.generations):
-            metric = settings.build()
-            for snapshot in snapshots:
-                numbers += metric.measure(snapshot)
+    for settings in due:
+        metric = settings.build()
+        for snapshot in snapshots:
+            numbers += metric.measure(snapshot)
     outputs = [table for snapshot in snapshots if (table := snapshot.outputs()) is not None]
-    return numbers, pa.concat_tables(outputs, promote_options="permissive") if outputs else None
+    kept = any(settings.keeps_losses(generation) for settings in due)
+    losses = [snapshot.item_losses() for snapshot in snapshots] if kept else []
+    return Measured(
+        numbers,
+        pa.concat_tables(outputs, promote_options="permissive") if outputs else None,
+        pa.concat_tables(losses) if losses else None,
+    )
 
 
-def _snapshots(context: CellContext, generation: int, states: Sequence[State]) -> list[LiveSnapshot]:
+def _snapshots(context: CellContext, generation: int, states: Sequence[State], stored: Stored) -> list[LiveSnapshot]:
     """Return every entity with all tasks, or with its own task and the tasks that no entity owns."""
+    ownership = {entity.name: tuple(entity.owned) for entity in context.cell.experiment.ecosystem.entities}
 
     def snapshot(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveSnapshot:
         names, own = zip(*((context.entities[k], states[k]) for k in entities), strict=True)
-        return LiveSnapshot(generation, names, own, tasks, context.learner, context.cell.seed)
+        return LiveSnapshot(generation, names, own, tasks, context.learner, context.cell.seed, ownership, stored)
 
     everyone = np.flatnonzero(context.calendar.present(generation)).tolist()
     if not everyone:

@@ -47,7 +47,12 @@ class _OfItems(MetricSettings):
 
 
 class LossSettings(_OfItems):
-    """Loss over whole items (nats per token for language); metric ``loss``."""
+    """Loss over whole items (nats per token for language); metric ``loss``.
+
+    Attributes:
+        items: Number of test items of each task to measure, at most; None measures all of them.
+        keep_items: Keep the loss of every single test item, for later questions (`crossfeed.Run.item_losses`).
+    """
 
     measures = (
         Measure(
@@ -63,6 +68,12 @@ class LossSettings(_OfItems):
             unit=None,
         ),
     )
+
+    keep_items: bool = False
+
+    def keeps_losses(self, generation: int) -> bool:
+        """Return True if losses of single items were asked for."""
+        return self.keep_items
 
     def build(self) -> _MeanLoss:
         """Build the metric."""

@@ -22,6 +22,7 @@ class Snapshot(Protocol):
         generation: The generation t.
         entities: The entities' names, in the order of the states.
         tasks: Every task by name, private ones first, ``public`` last.
+        owned: Names of the tasks that each entity of the ecosystem owns, by the entity's name.
     """
 
     @property
@@ -32,6 +33,9 @@ class Snapshot(Protocol):
 
     @property
     def tasks(self) -> Mapping[str, Task]: ...  # noqa: D102 - see above
+
+    @property
+    def owned(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102 - see above
 
     def scores(self, task: str, items: int | None = None) -> Sequence[Scores]:
         """Return losses on a task's first test items.
@@ -89,6 +93,33 @@ class Snapshot(Protocol):
 
         Returns:
             ``(items, dimension)`` features of unit norm.
+        """
+        ...
+
+    def embeddings_at(self, generation: int, task: str, items: int) -> Mapping[str, NDArray[np.float32]]:
+        """Return features of what models completed at an earlier generation; for metrics that look back.
+
+        Args:
+            generation: A generation before this one, at which the metric was measured
+                (`crossfeed.settings.MetricSettings.looks_back`).
+            task: The task's name.
+            items: The greatest number of prompts.
+
+        Returns:
+            ``(items, dimension)`` features of unit norm by the entity's name; entities that were not there are missing.
+        """
+        ...
+
+    def scores_at(self, generation: int, task: str) -> Mapping[str, Scores]:
+        """Return losses at an earlier generation; for metrics that look back.
+
+        Args:
+            generation: A generation before this one, whose losses of items were kept
+                (`crossfeed.settings.MetricSettings.keeps_losses`).
+            task: The task's name.
+
+        Returns:
+            Losses of all test items of the task that were scored, by the entity's name.
         """
         ...
 

@@ -52,6 +52,7 @@ class CellRunner:
     _latest: tuple[int, list[State]] | None = None
     _zero: list[State] | None = None
     _seconds: dict[str, float] = field(default_factory=dict)
+    _first: dict[str, pa.Table] = field(default_factory=dict)
 
     def run(self, until: int | None = None) -> None:
         """Run every generation that is not finished.
@@ -87,10 +88,12 @@ class CellRunner:
         begun = time.monotonic()
         self.generation, self._seconds = generation, {}
         states = self._states(generation)
-        numbers, outputs = self._timed("measure", lambda: measure(self.context, generation, states))
+        measured = self._timed("measure", lambda: measure(self.context, generation, states, self._stored))
+        numbers = list(measured.numbers)
         _check_finite(numbers, self._measures)
-        if outputs is not None:
-            self.store.write_table("outputs", self._scope(generation), generation, outputs)
+        for step, table in (("outputs", measured.outputs), ("losses", measured.losses)):
+            if table is not None:
+                self.store.write_table(step, self._scope(generation), generation, table)
         numbers += realised(self.context, generation, lambda: self._pools(generation))
         timings = [Measurement("", stage, "seconds", seconds) for stage, seconds in self._seconds.items()]
         self.store.write_table("records", self._scope(generation), generation, to_table(generation, numbers + timings))
@@ -199,6 +202,14 @@ class CellRunner:
     def _pools(self, generation: int, born_until: int | None = None) -> dict[int, pa.Table]:
         births = self.context.selection.pools_read(generation)
         return {born: self._pool(born) for born in births if born_until is None or born <= born_until}
+
+    def _stored(self, step: str, generation: int) -> pa.Table:
+        """Return outputs or losses of an earlier generation; those of the first one, which is read most, are kept."""
+        if generation != 0:
+            return self.store.read_table(step, self._scope(generation), generation)
+        if step not in self._first:
+            self._first[step] = self.store.read_table(step, self._scope(0), 0)
+        return self._first[step]
 
     def _pool(self, generation: int) -> pa.Table:
         """Return a pool: stored, or generated from the states before it, also if the stored one is damaged."""

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Final, Self
 
+from crossfeed.interrupts import deferred
 from crossfeed.store.files import Files
 
 __all__ = ["WriteBehind"]
@@ -24,7 +25,8 @@ class WriteBehind:
     The thread carries out one write after another in the order of the calls: a kill leaves the state that it would have
     left a little earlier without the thread. A read waits for writes at, above or below its path. Where a write fails,
     none after it is done, and its error is raised by the next call that writes or waits, or else at the end of the
-    context. However the context ends, everything written in it is in its place by then.
+    context. However the context ends, everything written in it is in its place by then. Interrupts wait where the two
+    threads meet (`crossfeed.interrupts.deferred`): queues and futures are not made for them.
 
     Args:
         files: The files.
@@ -41,7 +43,8 @@ class WriteBehind:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._thread.shutdown()
+        with deferred():
+            self._thread.shutdown()
         if error is None:
             self._finish()
 
@@ -69,7 +72,9 @@ class WriteBehind:
         try:
             job = self._begin(path, lambda: self._files.write_folder(path, hand_over, last, seal))
             job.add_done_callback(lambda _: empty.cancel())  # ends the wait for a folder that cannot be created
-            fill(empty.result())
+            with deferred():
+                folder = empty.result()
+            fill(folder)
             full.put(None)
         except BaseException as error:
             full.put(error)  # an interrupt comes at any line: the thread must not wait for what is not filled
@@ -126,12 +131,13 @@ class WriteBehind:
     def _begin(self, path: str, work: Callable[[], None]) -> Future[None]:
         if self._error is not None:
             self._finish()
-        self._begun = [(at, other) for at, other in self._begun if not other.done()]
-        if len(self._begun) >= _AHEAD:
-            self._begun[0][1].result()
-        job = self._thread.submit(self._do, work)
-        self._begun.append((path, job))
-        return job
+        with deferred():
+            self._begun = [(at, other) for at, other in self._begun if not other.done()]
+            if len(self._begun) >= _AHEAD:
+                self._begun[0][1].result()
+            job = self._thread.submit(self._do, work)
+            self._begun.append((path, job))
+            return job
 
     def _do(self, work: Callable[[], None]) -> None:
         if self._error is not None:
@@ -157,9 +163,10 @@ class WriteBehind:
         Raises:
             BaseException: The first error in one of them.
         """
-        for _, job in self._begun:
-            job.result()
-        self._begun.clear()
-        error, self._error = self._error, None
+        with deferred():
+            for _, job in self._begun:
+                job.result()
+            self._begun.clear()
+            error, self._error = self._error, None
         if error is not None:
             raise error

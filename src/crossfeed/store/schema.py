@@ -10,6 +10,7 @@ A run folder::
     projection.parquet                             2-D coordinates of output embeddings, if measured
     records/<scope>/generation-000.parquet         the same numbers, generation by generation
     outputs/<scope>/generation-000.parquet         completions of test prompts that metrics were measured on
+    losses/<scope>/generation-000.parquet          losses of single test items, if asked for (`metrics.loss.keep_items`)
     pool/<cell>/generation-001.parquet             the published items, with provenance
     checkpoints/<scope>/generation-000/<entity>/   weights and configuration of each entity's model
     evaluation.parquet, evaluation/<scope>/...     benchmark numbers, if requested (`crossfeed evaluate`)
@@ -42,7 +43,7 @@ __all__ = ["RECORD_COLUMNS", "SCHEMA", "STEPS", "check_document", "is_known", "s
 SCHEMA: Final = 2
 """Version of the layout; a reader refuses newer ones."""
 
-STEPS: Final = ("records", "outputs", "pool", "checkpoints")
+STEPS: Final = ("records", "outputs", "losses", "pool", "checkpoints")
 """The folders of a run's finished steps."""
 
 RECORD_COLUMNS: Final = (

@@ -185,6 +185,18 @@ class Run:
         frame = self._table("outputs", self._scope(cell, generation), generation)
         return frame.drop(columns="embedding", errors="ignore")
 
+    def item_losses(self, cell: str, generation: int) -> pd.DataFrame:
+        """Return the losses of single test items; empty if they were not kept (``metrics.loss.keep_items``).
+
+        Args:
+            cell: A cell's name.
+            generation: The generation.
+
+        Returns:
+            ``model, task, item, loss, size, completion_loss, completion_size``: summed losses and numbers of terms.
+        """
+        return self._table("losses", self._scope(cell, generation), generation)
+
     def pool(self, cell: str, generation: int) -> pd.DataFrame:
         """Return the published items with provenance (columns: `crossfeed.generation.pool`); empty if there are none.
 

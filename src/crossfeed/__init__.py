@@ -1,8 +1,8 @@
 """crossfeed: ecosystems of generative models that train on each other's outputs.
 
 Describe an ecosystem once (`Experiment`), then `check` it, `predict` it exactly or `forecast` it from probes, `plan`
-its weights, `run` it, `report` the run, `contrast` its points, `compare` it with the paper and `evaluate` its models. These
-verbs are functions; the command line calls the same ones.
+its weights, `run` it, `report` the run, `contrast` its points, `compare` it with the paper and `evaluate` its models.
+These verbs are functions; the command line calls the same ones.
 Names are loaded when first used, so that ``import crossfeed`` is quick and never imports torch.
 """
 

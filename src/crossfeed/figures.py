@@ -18,7 +18,7 @@ Without ``ax`` the current axes of pyplot are drawn into, as seaborn and xarray 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The commands `compare` and `evidence`: runs beside the paper's tables or each other, and the paper's survey of data."""
+"""The commands `compare` (with the paper's tables, or seed by seed) and `evidence` (the paper's survey of data)."""
 
 from __future__ import annotations
 
@@ -102,15 +102,17 @@ def compare(
 ) -> None:
     """Compare runs with the paper's tables: cell by cell, and how many directions agree.
 
-    With --paired: the differences of a run's points, or of two runs, seed by seed. `crossfeed report A B` lays runs side
-    by side.
+    With --paired: the differences of a run's points, or of two runs, seed by seed. `crossfeed report A B` lays runs
+    side by side.
     """
     asked = {"of": of, "against": against, "model": model, "metric": metric, "generation": generation, "detect": detect}
     given = {name: value for name, value in asked.items() if value is not None}
     if paired:
         unfit = {"--paper": table, "--figure-width": figure_width}
         for option in (name for name, value in unfit.items() if value is not None):
-            raise InvalidInput(f"{option}: is about the paper's tables, --paired about your own runs; leave one of them out")
+            raise InvalidInput(
+                f"{option}: is about the paper's tables, --paired about your own runs; leave one of them out"
+            )
         _contrast(places, given, out, as_json=as_json)
         return
     if given:
@@ -135,7 +137,7 @@ def _contrast(places: list[str], given: dict[str, Any], out: Path | None, *, as_
     from crossfeed.reporting.differences.tables import contrast_data, render_contrast
     from crossfeed.reporting.files import to_csv, write_contents
 
-    sides = {side: _values(side, given[side]) for side in ("of", "against") if side in given}
+    sides: dict[str, Any] = {side: _values(side, given[side]) for side in ("of", "against") if side in given}
     found = contrast(places, **given | sides)
     if as_json:
         print_json(contrast_data(found))

@@ -7,7 +7,7 @@ those of `crossfeed.reporting.data.paired`; a table's p-values are corrected tog
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ _NUMBERS: Final = {
     "d_z": "d_z",
     "g_z": "g_z",
 }
+_COLUMNS: Final = [*list(_NUMBERS)[:6], "error", *list(_NUMBERS)[6:]]
 
 
 def paired_differences(
@@ -50,8 +51,8 @@ def paired_differences(
             points. Seeds that lack it in one of them do not count.
 
     Returns:
-        ``pair`` (position in `pairs`), ``metric, model, task, generation, seeds``, means over seeds ``against_mean`` and
-        ``of_mean``, ``difference`` (of minus against), ``difference_se``, its 95 % interval ``lower`` to ``upper``,
+        ``pair`` (position in `pairs`), ``metric, model, task, generation, seeds``, means over seeds ``against_mean``
+        and ``of_mean``, ``difference`` (of minus against), ``difference_se``, its 95 % interval ``lower`` to ``upper``,
         ``error`` (``seeds``, or ``none`` with one seed or without spread), ``p, d_z, g_z``, and ``seed``, the only one
         where there is one (else -1). Pair by pair, in the order of the records.
     """
@@ -84,15 +85,14 @@ def judged(table: pd.DataFrame, measures: Mapping[str, Measure], detect: float |
         detect: A difference, in the metric's unit, that one wants to be able to find.
 
     Returns:
-        The table with ``p_holm`` after ``p`` (corrected for the number of its rows), ``seeds_needed`` (how many seeds
+        The table with ``p_holm`` (corrected for the number of its rows), ``seeds_needed`` (how many seeds
         find a difference as large as the observed one, four times in five: `crossfeed.reporting.data.power`), the same
         for `detect` as ``seeds_to_detect``, and ``verdict``: the metric's word for a fall or a rise if the corrected p
         is below 0.05 (or the interval over items leaves out zero), else as in `crossfeed.reporting.data.numbers.mark`.
     """
     from crossfeed.reporting.data.power import seeds_for  # scipy's distributions take a second to load
 
-    told = table.assign(seeds_needed=seeds_for(table["d_z"]))
-    told.insert(told.columns.get_loc("p") + 1, "p_holm", holm(table["p"]))
+    told = table.assign(p_holm=holm(table["p"]), seeds_needed=seeds_for(table["d_z"]))
     if detect is not None:
         deviation = table["difference_se"] * np.sqrt(table["seeds"])
         known = (table["error"] == "seeds") & (deviation > 0)
@@ -109,14 +109,14 @@ def _of_pairs(records: pd.DataFrame, pairs: pd.DataFrame, side: str, metrics: Se
 
 def _with_statistics(keys: pd.DataFrame, statistics: Paired) -> pd.DataFrame:
     numbers = {name: getattr(statistics, field) for name, field in _NUMBERS.items()}
+    numbers["error"] = np.where(np.isnan(statistics.lower), "none", "seeds")
+    numbers["seed"] = np.where(statistics.seeds == 1, keys["seed"], -1)
     table = keys.drop(columns="seed").assign(seeds=statistics.seeds, **numbers)
-    known = ~np.isnan(statistics.lower)
-    table.insert(table.columns.get_loc("upper") + 1, "error", np.where(known, "seeds", "none"))
-    return table.assign(seed=np.where(statistics.seeds == 1, keys["seed"], -1))
+    return table[[*_KEYS, "seeds", *_COLUMNS, "seed"]]
 
 
-def _verdict(row: Mapping[str, object], measure: Measure) -> str:
-    difference, lower, upper = (float(str(row[name])) for name in ("difference", "lower", "upper"))
-    if row["error"] == "seeds" and float(str(row["p_holm"])) > 1 - CONFIDENCE:
+def _verdict(row: Mapping[Any, Any], measure: Measure) -> str:
+    difference, lower, upper = (float(row[name]) for name in ("difference", "lower", "upper"))
+    if row["error"] == "seeds" and row["p_holm"] > 1 - CONFIDENCE:
         return mark(difference, -np.inf, np.inf, measure)  # by itself it may leave out zero; among so many it does not
     return mark(difference, lower, upper, measure)

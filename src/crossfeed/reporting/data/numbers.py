@@ -106,8 +106,8 @@ def mark(change: float, lower: float, upper: float, measure: Measure) -> str:
     """Return the mark of a change that may have an interval.
 
     A change counts as one if its interval leaves out zero, however small it is. If the interval holds zero, the change
-    is ``same`` where it is within the metric's dead band, and ``unclear`` where it is larger than that: more seeds would
-    tell. Without an interval, as with one seed, the dead band alone decides.
+    is ``same`` where it is within the metric's dead band, and ``unclear`` where it is larger than that: more seeds
+    would tell. Without an interval, as with one seed, the dead band alone decides.
 
     Args:
         change: Final minus initial.

@@ -43,8 +43,7 @@ def power(d_z: ArrayLike, seeds: ArrayLike) -> Floats:
     effect, pairs = np.abs(np.asarray(d_z, dtype=float)), np.asarray(seeds, dtype=float)
     critical = student.ppf((1 + CONFIDENCE) / 2, pairs - 1)
     shift = effect * np.sqrt(pairs)
-    found: Floats = nct.sf(critical, pairs - 1, shift) + nct.cdf(-critical, pairs - 1, shift)
-    return found
+    return np.asarray(nct.sf(critical, pairs - 1, shift) + nct.cdf(-critical, pairs - 1, shift), dtype=float)
 
 
 def seeds_for(d_z: ArrayLike) -> Floats:

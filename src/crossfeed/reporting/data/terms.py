@@ -94,7 +94,11 @@ def mark_words(words: Sequence[str], bands: str, seeds: int, fewest: int) -> str
     *moved, same, unclear = words
     names = ", ".join(moved)
     if seeds == 1:
-        return f"{names}: the mean changed by more than {bands}; {same}: by that or less." if bands else f"{names}: any change."
+        return (
+            f"{names}: the mean changed by more than {bands}; {same}: by that or less."
+            if bands
+            else f"{names}: any change."
+        )
     small = f"and the mean changed by at most {bands}" if bands else "and nothing changed"
     alone = " Where there is one seed alone, the size decides." if fewest == 1 else ""
     return (
@@ -235,7 +239,9 @@ def _numbers(measures: Sequence[Measure], seeds: int, fewest: int) -> list[tuple
     told: list[tuple[str, str]] = []
     others: dict[str, list[str]] = {}
     for measure in measures:
-        meaning = mark_words((*measure.words, "same", "unclear"), f"{measure.band:g}" if measure.band else "", seeds, fewest)
+        meaning = mark_words(
+            (*measure.words, "same", "unclear"), f"{measure.band:g}" if measure.band else "", seeds, fewest
+        )
         if measure.metric in _MEANINGS:
             told.append((measure.heading, f"{_MEANINGS[measure.metric]} {meaning}"))
         elif "page" in measure.shown:

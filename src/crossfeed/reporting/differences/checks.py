@@ -49,7 +49,9 @@ def check_comparable(first: Run, second: Run) -> list[str]:
             "items; give runs on the same data"
         )
     learners = [run.experiment.learner for run in (first, second)]
-    notes = [f"The learners differ: {learners[0].other_units}."] if learners[0].other_units and _differ(*learners) else []
+    notes = (
+        [f"The learners differ: {learners[0].other_units}."] if learners[0].other_units and _differ(*learners) else []
+    )
     return notes + [
         f"Left out, since one run lacks {'it' if len(missing) == 1 else 'them'}: {what}s {_listed(missing)}."
         for what, (ours, theirs) in (("seed", seeds), ("model", models), ("task", tasks))
@@ -132,7 +134,7 @@ def _why(failure: Mapping[Any, Any]) -> str:
 
 
 def _other_data(first: Run, second: Run) -> list[str]:
-    """Return names of tasks that are other data in the two runs: by their descriptions, and by the hashes of the data."""
+    """Return names of tasks that are other data in the two runs: by the hashes of the data, else as described."""
     described = [{**run.experiment.tasks, PUBLIC: run.experiment.public} for run in (first, second)]
     hashes: list[Mapping[str, str]] = [document_of(run.store).get("data", {}) for run in (first, second)]
     other = []

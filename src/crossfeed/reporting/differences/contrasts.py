@@ -38,8 +38,8 @@ class Contrast:
 
     Attributes:
         runs: The run, or the two runs.
-        table: One row for each pair of points, metric, model and task: ``of`` and ``against`` (the two points in words),
-            ``metric, model, task, generation, seeds``, means over seeds ``of_mean`` and ``against_mean``, their
+        table: One row for each pair of points, metric, model and task: ``of`` and ``against`` (the two points in
+            words), ``metric, model, task, generation, seeds``, means over seeds ``against_mean`` and ``of_mean``, their
             ``difference``, its standard error ``difference_se`` and 95 % interval ``lower`` to ``upper``, ``error``
             (what the error is over: ``seeds``; ``items``, within one seed; or ``none``), ``p`` of the paired t test,
             ``p_holm`` (corrected for all rows), Cohen's ``d_z`` and Hedges' ``g_z``, ``seeds_needed``, perhaps
@@ -104,7 +104,9 @@ def contrast(
     """
     opened = open_runs(runs)
     if len(opened) > 2:
-        raise InvalidInput(f"{len(opened)} runs: differences are of one run or of two; lay more side by side in a report")
+        raise InvalidInput(
+            f"{len(opened)} runs: differences are of one run or of two; lay more side by side in a report"
+        )
     if detect is not None and not (np.isfinite(detect) and detect > 0):
         raise InvalidInput(f"--detect {detect:g}: give a difference above zero, in the metric's unit")
     first, second = opened[0], opened[-1]
@@ -120,8 +122,8 @@ def contrast(
     else:
         check_generation(opened, generation)
     names = [measure.metric for measure in measures]
-    frames = [_of_model(run, model) for run in (first, second)]
-    table = paired_differences(*frames, pairs, names, generation)
+    records = [_of_model(run, model) for run in (first, second)]
+    table = paired_differences(records[0], records[1], pairs, names, generation)
     if table.empty:
         raise InvalidInput(
             f"{_named(opened)}: nothing is measured in both points of a pair"
@@ -135,7 +137,9 @@ def contrast(
 
 def _measures(runs: Sequence[Run], metric: str | Sequence[str] | None) -> tuple[Measure, ...]:
     """Return the declarations of the metrics to compare, which all runs measured."""
-    known = [each.metric for each in runs[0].measures if all(each.metric in {m.metric for m in r.measures} for r in runs)]
+    known = [
+        each.metric for each in runs[0].measures if all(each.metric in {m.metric for m in r.measures} for r in runs)
+    ]
     if not known:
         raise InvalidInput(f"{_named(runs)}: no metric {'is' if len(runs) == 1 else 'in common is'} measured yet")
     asked = [metric] if isinstance(metric, str) else list(metric or [LOSS if LOSS in known else known[0]])
@@ -147,8 +151,8 @@ def _measures(runs: Sequence[Run], metric: str | Sequence[str] | None) -> tuple[
         units = [declared(measure.metric, [run.experiment]).unit or "mixed" for run in runs]
         if len(set(units)) > 1:
             raise InvalidInput(
-                f"--metric {measure.metric}: its unit is {units[0]} in one run and {units[1]} in the other; compare a metric "
-                "without a unit, such as accuracy"
+                f"--metric {measure.metric}: its unit is {units[0]} in one run and {units[1]} in the other; compare a "
+                "metric without a unit, such as accuracy"
             )
     return measures
 
@@ -158,7 +162,9 @@ def _of_model(run: Run, model: str | None) -> pd.DataFrame:
         return run.records
     own = run.records[run.records["model"] == model]
     if own.empty:
-        raise InvalidInput(f"--model {model}: not in {run.store}; there are {', '.join(run.experiment.ecosystem.names)}")
+        raise InvalidInput(
+            f"--model {model}: not in {run.store}; there are {', '.join(run.experiment.ecosystem.names)}"
+        )
     return own
 
 
@@ -169,10 +175,24 @@ def _in_words(table: pd.DataFrame, runs: Sequence[Run], pairs: Pairs) -> pd.Data
         labels = columns_of(runs[-1 if place else 0].points).labels
         letter = f"{_LETTERS[place]}: " if len(runs) == 2 else ""
         sides[side] = [(letter + labels[pair[place]]).removesuffix(": ") for pair in pairs]
-    told = table.drop(columns=["pair", "seed"])
+    ordered = _in_order(table, runs[0])
+    told = ordered.drop(columns=["pair", "seed"])
     for side in ("against", "of"):
-        told.insert(0, side, [sides[side][pair] for pair in table["pair"]])
+        told.insert(0, side, [sides[side][pair] for pair in ordered["pair"]])
     return told
+
+
+def _in_order(table: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """Return rows in the order of a run's tables: own tasks, other models' tasks, public data."""
+    places: dict[tuple[str, str, str], int] = {}
+    for metric in table["metric"].unique():
+        changes = run.change_table(str(metric))
+        rows = changes.rows if changes is not None else ()
+        places |= {(str(metric), row.model, row.task): place for place, row in enumerate(rows)}
+    order = [places[key] for key in zip(table["metric"], table["model"], table["task"], strict=True)]
+    metrics = {metric: place for place, metric in enumerate(table["metric"].unique())}
+    keys = table.assign(_metric=table["metric"].map(metrics), _order=order)
+    return keys.sort_values(["_metric", "pair", "_order"]).drop(columns=["_metric", "_order"]).reset_index(drop=True)
 
 
 def _errors(table: pd.DataFrame) -> list[str]:

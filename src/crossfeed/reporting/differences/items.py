@@ -29,9 +29,11 @@ def with_item_errors(table: pd.DataFrame, first: Run, second: Run, pairs: Pairs)
     """
     alone = table[(table["seeds"] == 1) & table["metric"].isin(list(_SUMS))]
     filled = table.copy()
-    for (pair, generation, seed), rows in alone.groupby(["pair", "generation", "seed"], sort=False):
-        against, of = pairs[pair]
-        losses = [_losses(run, point, seed, generation) for run, point in ((first, against), (second, of))]
+    for _, rows in alone.groupby(["pair", "generation", "seed"], sort=False):
+        pair, generation, seed = (int(rows[name].iloc[0]) for name in ("pair", "generation", "seed"))
+        losses = [
+            _losses(run, point, seed, generation) for run, point in zip((first, second), pairs[pair], strict=True)
+        ]
         if any(each.empty for each in losses):
             continue
         for (metric, task), some in rows.groupby(["metric", "task"], sort=False):
@@ -44,13 +46,15 @@ def _losses(run: Run, point: int, seed: int, generation: int) -> pd.DataFrame:
     return run.item_losses(str(cells.iloc[0]), generation)
 
 
-def _fill(table: pd.DataFrame, rows: pd.DataFrame, losses: list[pd.DataFrame], metric: str, task: str, seed: int) -> None:
+def _fill(
+    table: pd.DataFrame, rows: pd.DataFrame, losses: list[pd.DataFrame], metric: str, task: str, seed: int
+) -> None:
     """Write errors of one task's differences into the table; models of which items are missing keep none."""
     wide = [_by_item(each, metric, task) for each in losses]
-    known = [place for place, model in rows["model"].items() if all(model in each for each in wide)]
-    items = {place: [each[rows.loc[place, "model"]] for each in wide] for place in known}
-    usual = items[known[0]][0].index if known else None
-    places = [place for place in known if all(part.index.equals(usual) for part in items[place])]
+    models = dict(zip(rows.index, rows["model"], strict=True))
+    items = {p: [each[model] for each in wide] for p, model in models.items() if all(model in each for each in wide)}
+    usual = next(iter(items.values()))[0].index if items else None
+    places = [place for place, parts in items.items() if all(part.index.equals(usual) for part in parts)]
     if not places:
         return
     sums = [[part[name].to_numpy(dtype=float) for part in items[p] for name in ("total", "terms")] for p in places]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -26,7 +27,7 @@ def neighbours(points: pd.DataFrame, columns: Columns) -> Pairs:
         columns: The points as columns; of those that are left out, the neighbours are paired.
     """
     groups = [_in_order(points[columns.inner], group.points) for group in columns.groups]
-    return [pair for group in groups for pair in zip(group, group[1:], strict=False)]
+    return [pair for group in groups for pair in pairwise(group)]
 
 
 def pairs_within(points: pd.DataFrame, of: Mapping[str, Any] | None, against: Mapping[str, Any] | None) -> Pairs:
@@ -88,8 +89,9 @@ def _matched(
         if len(partners) > 1:
             vary = [name for name in first.columns if len({value_text(first.loc[p, name]) for p in partners}) > 1]
             raise InvalidInput(
-                f"{columns_of(second).labels[point] or 'the point'} could be compared with any of {len(partners)} points; "
-                f"name {' and '.join(vary)} in --against, too, such as --against {_other(first.loc[partners], vary)}"
+                f"{columns_of(second).labels[point] or 'the point'} could be compared with any of {len(partners)} "
+                f"points; name {' and '.join(vary)} in --against, too, such as --against "
+                f"{_other(first.loc[partners], vary)}"
             )
         pairs += [(partner, point) for partner in partners]
     if not pairs:

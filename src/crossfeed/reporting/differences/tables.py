@@ -10,7 +10,7 @@ from rich.console import Console
 
 from crossfeed.display.formatting import number, signed
 from crossfeed.reporting.data.paired import CONFIDENCE
-from crossfeed.reporting.data.power import MOST_SEEDS, POWER
+from crossfeed.reporting.data.power import MOST_SEEDS
 from crossfeed.reporting.differences.contrasts import Contrast
 from crossfeed.reporting.files import rows_of
 from crossfeed.reporting.terminal.run_data import named
@@ -23,9 +23,9 @@ _ROWS: Final = 40  # of all pairs together
 _DIGITS: Final = 6  # behind the point, at most
 _WORDS: Final = frozenset({"", "verdict"})
 _ERRORS: Final = {
-    "seeds": "± standard error over seeds; below it the 95 % interval (Student's t). p: paired t test, corrected for all "
-    "{tests} differences (Holm); the verdict is by it. d_z: mean difference over the standard deviation of differences. "
-    "Seeds: how many would find such a difference at the 5 % level in {power:.0%} of cases.",
+    "seeds": "± standard error over seeds; below it the 95 % interval (Student's t). p: paired t test, corrected for "
+    "all {tests} differences (Holm); the verdict is by it. "
+    "seeds: how many would find such a difference at the 5 % level in four cases of five.",
     "items": "± standard error over test items; below it the 95 % interval.",
 }
 
@@ -60,9 +60,17 @@ def render_contrast(contrast: Contrast, console: Console) -> None:
         times = sorted(set(rows["generation"]))
         until = f"generation {times[0]}" if len(times) == 1 else f"generations {times[0]} to {times[-1]}"
         seeds = sorted(set(rows["seeds"]))
-        over = f"{seeds[-1]} seed{'' if seeds[-1] == 1 else 's'}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+        over = (
+            f"{seeds[-1]} seed{'' if seeds[-1] == 1 else 's'}"
+            if len(seeds) == 1
+            else f"{seeds[0]} to {seeds[-1]} seeds"
+        )
         console.print()
-        say(console, f"{measure.heading}: {of or 'the point'} against {against or 'the point'} ({until}, {over})", "bold")
+        say(
+            console,
+            f"{measure.heading}: {of or 'the point'} against {against or 'the point'} ({until}, {over})",
+            "bold",
+        )
         print_sheet(console, *_sheet(rows.to_dict("records"), contrast.detect), _WORDS)
     if len(shown) < len(contrast.table):
         say(console, f"{len(shown)} of {len(contrast.table)} differences; all are in --json and --out.", "dim")
@@ -106,9 +114,16 @@ def needed_text(seeds: float) -> str:
 
 def _sheet(rows: list[dict[Any, Any]], detect: float | None) -> tuple[list[str], list[list[str]]]:
     """Return heads and cells; columns without a single value are left out."""
-    heads = ["", "against", "of", "difference", "p", "d_z", "seeds", "verdict"]
-    if detect is not None:
-        heads.insert(-1, f"for {detect:g}")
+    heads = [
+        "",
+        "against",
+        "of",
+        "difference",
+        "p",
+        "seeds",
+        *([] if detect is None else [f"for {detect:g}"]),
+        "verdict",
+    ]
     cells = [_cells(row, detect) for row in rows]
     kept = [place for place in range(len(heads)) if any(line[place] for line in cells)]
     return [heads[place] for place in kept], [[line[place] for place in kept] for line in cells]
@@ -117,10 +132,10 @@ def _sheet(rows: list[dict[Any, Any]], detect: float | None) -> tuple[list[str],
 def _cells(row: Mapping[Any, Any], detect: float | None) -> list[str]:
     told = difference_text(row)
     if not math.isnan(row["lower"]):
-        told += f"\n{' to '.join(_amount(row[end], row['difference_se']) for end in ('lower', 'upper'))}"
-    d_z = "" if math.isnan(row["d_z"]) else f"{row['d_z']:.2f}"
+        ends = (_amount(row[end], row["difference_se"]).removeprefix("+") for end in ("lower", "upper"))
+        told += f"\n{' to '.join(ends)}"
     cells = [f"{row['model']} on {row['task']}", number(row["against_mean"]), number(row["of_mean"]), told]
-    cells += [p_text(row["p_holm"]), d_z, needed_text(row["seeds_needed"])]
+    cells += [p_text(row["p_holm"]), needed_text(row["seeds_needed"])]
     return [*cells, *([] if detect is None else [needed_text(row["seeds_to_detect"])]), row["verdict"]]
 
 
@@ -137,10 +152,12 @@ def _legend(contrast: Contrast) -> Iterator[str]:
     tests = int(contrast.table["p"].notna().sum())
     for error, text in _ERRORS.items():
         if (contrast.table["error"] == error).any():
-            yield text.format(tests=tests, power=POWER)
-    bands = {f"{measure.band:g}" for measure in contrast.measures}
-    unit = " or ".join(sorted(bands))
-    yield (
-        f"Unclear: p is not below {1 - CONFIDENCE:.2g} (or the interval holds zero), though the difference is more than "
-        f"{unit}; same: nor is it more than that."
-    )
+            yield text.format(tests=tests)
+    bands = ", ".join(f"{measure.band:g} ({measure.title.lower()})" for measure in contrast.measures)
+    if (contrast.table["error"] != "none").any():
+        yield (
+            f"unclear: p is not below {1 - CONFIDENCE:.2g} (or the interval over items holds zero), though the "
+            f"difference is more than {bands}; same: nor is it more than that."
+        )
+    else:
+        yield f"same: the difference is not more than {bands}."

@@ -43,7 +43,9 @@ def power(d_z: ArrayLike, seeds: ArrayLike) -> Floats:
     effect, pairs = np.abs(np.asarray(d_z, dtype=float)), np.asarray(seeds, dtype=float)
     critical = student.ppf((1 + CONFIDENCE) / 2, pairs - 1)
     shift = effect * np.sqrt(pairs)
-    return np.asarray(nct.sf(critical, pairs - 1, shift) + nct.cdf(-critical, pairs - 1, shift), dtype=float)
+    # The lower tail is the upper one of the opposite shift; scipy's cdf far below the mean may be nan.
+    tails = nct.sf(critical, pairs - 1, shift) + nct.sf(critical, pairs - 1, -shift)
+    return np.asarray(tails, dtype=float)
 
 
 def seeds_for(d_z: ArrayLike) -> Floats:

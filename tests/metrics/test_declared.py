@@ -29,6 +29,7 @@ ALLOWED = {
     ("explorer/run_page.py", "similarity"): "the name of a figure in the page's template",
     ("forecasting/answer.py", "loss"): "what is traced and forecast",
     ("forecasting/answer.py", "completion_loss"): "what is traced and forecast",
+    ("metrics/tail.py", "loss"): "the section of a report",
     ("generation/snapshot.py", "loss"): "a column of the losses of items",
     ("generation/snapshot.py", "completion_loss"): "a column of the losses of items",
     ("reporting/forecasts/plan_tables.py", "loss"): "the heading of a column",

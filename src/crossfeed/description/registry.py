@@ -79,6 +79,7 @@ _METRICS: Final = {
     "loss": "crossfeed.metrics.loss:LossSettings",
     "completion_loss": "crossfeed.metrics.loss:CompletionLossSettings",
     "bits_per_byte": "crossfeed.metrics.loss:BitsPerByteSettings",
+    "tail_loss": "crossfeed.metrics.tail:TailLossSettings",
     "accuracy": "crossfeed.metrics.accuracy:AccuracySettings",
     "similarity": "crossfeed.metrics.similarity:SimilaritySettings",
     "caption_match": "crossfeed.metrics.caption_match:CaptionMatchSettings",

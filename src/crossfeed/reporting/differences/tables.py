@@ -17,7 +17,7 @@ from crossfeed.reporting.terminal.run_data import named
 from crossfeed.reporting.terminal.sheets import print_sheet
 from crossfeed.reporting.terminal.tables import say
 
-__all__ = ["contrast_data", "difference_text", "needed_text", "p_text", "render_contrast"]
+__all__ = ["contrast_data", "difference_text", "render_contrast"]
 
 _ROWS: Final = 40  # of all pairs together
 _DIGITS: Final = 6  # behind the point, at most
@@ -25,7 +25,7 @@ _WORDS: Final = frozenset({"", "verdict"})
 _ERRORS: Final = {
     "seeds": "± standard error over seeds; below it the 95 % interval (Student's t). p: paired t test, corrected for "
     "all {tests} differences (Holm); the verdict is by it. "
-    "seeds: how many would find such a difference at the 5 % level in four cases of five.",
+    "seeds: how many would find such a difference at the 5 % level in four cases of five{detect}.",
     "items": "± standard error over test items; below it the 95 % interval.",
 }
 
@@ -71,7 +71,7 @@ def render_contrast(contrast: Contrast, console: Console) -> None:
             f"{measure.heading}: {of or 'the point'} against {against or 'the point'} ({until}, {over})",
             "bold",
         )
-        print_sheet(console, *_sheet(rows.to_dict("records"), contrast.detect), _WORDS)
+        print_sheet(console, *_sheet(rows.to_dict("records")), _WORDS)
     if len(shown) < len(contrast.table):
         say(console, f"{len(shown)} of {len(contrast.table)} differences; all are in --json and --out.", "dim")
     console.print()
@@ -90,53 +90,34 @@ def difference_text(row: Mapping[Any, Any]) -> str:
     return amount if math.isnan(error) else f"{amount} ± {_amount(error, error).removeprefix('+')}"
 
 
-def p_text(p: float) -> str:
-    """Return a p-value with two digits; empty if there is none.
-
-    Args:
-        p: The p-value.
-    """
+def _p(p: float) -> str:
     if math.isnan(p):
         return ""
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+    return "< 0.001" if p < 1e-3 else f"{p:.2g}"
 
 
-def needed_text(seeds: float) -> str:
-    """Return a number of seeds; empty if it is not known.
-
-    Args:
-        seeds: The number, infinite for more than is counted.
-    """
+def _needed(seeds: float) -> str:
     if math.isnan(seeds):
         return ""
     return f"> {MOST_SEEDS:,}" if math.isinf(seeds) else f"{seeds:,.0f}"
 
 
-def _sheet(rows: list[dict[Any, Any]], detect: float | None) -> tuple[list[str], list[list[str]]]:
+def _sheet(rows: list[dict[Any, Any]]) -> tuple[list[str], list[list[str]]]:
     """Return heads and cells; columns without a single value are left out."""
-    heads = [
-        "",
-        "against",
-        "of",
-        "difference",
-        "p",
-        "seeds",
-        *([] if detect is None else [f"for {detect:g}"]),
-        "verdict",
-    ]
-    cells = [_cells(row, detect) for row in rows]
+    heads = ["", "against", "of", "difference", "p", "seeds", "verdict"]
+    cells = [_cells(row) for row in rows]
     kept = [place for place in range(len(heads)) if any(line[place] for line in cells)]
     return [heads[place] for place in kept], [[line[place] for place in kept] for line in cells]
 
 
-def _cells(row: Mapping[Any, Any], detect: float | None) -> list[str]:
+def _cells(row: Mapping[Any, Any]) -> list[str]:
     told = difference_text(row)
     if not math.isnan(row["lower"]):
         ends = (_amount(row[end], row["difference_se"]).removeprefix("+") for end in ("lower", "upper"))
         told += f"\n{' to '.join(ends)}"
-    cells = [f"{row['model']} on {row['task']}", number(row["against_mean"]), number(row["of_mean"]), told]
-    cells += [p_text(row["p_holm"]), needed_text(row["seeds_needed"])]
-    return [*cells, *([] if detect is None else [needed_text(row["seeds_to_detect"])]), row["verdict"]]
+    seeds = [_needed(row[name]) for name in ("seeds_needed", "seeds_to_detect") if name in row]
+    named = [f"{row['model']} on {row['task']}", number(row["against_mean"]), number(row["of_mean"]), told]
+    return [*named, _p(row["p_holm"]), " / ".join(filter(None, seeds)), row["verdict"]]
 
 
 def _amount(value: float, error: float) -> str:
@@ -152,7 +133,9 @@ def _legend(contrast: Contrast) -> Iterator[str]:
     tests = int(contrast.table["p"].notna().sum())
     for error, text in _ERRORS.items():
         if (contrast.table["error"] == error).any():
-            yield text.format(tests=tests)
+            yield text.format(
+                tests=tests, detect="" if contrast.detect is None else f" / and one of {contrast.detect:g}"
+            )
     bands = ", ".join(f"{measure.band:g} ({measure.title.lower()})" for measure in contrast.measures)
     if (contrast.table["error"] != "none").any():
         yield (

@@ -20,7 +20,7 @@ from crossfeed.description.reading import read_description
 from crossfeed.description.registry import task_settings
 from crossfeed.display.progress import Silent
 from crossfeed.generation.snapshot import LiveSnapshot
-from crossfeed.metrics.accuracy import _by_choice
+from crossfeed.metrics.accuracy import choices_of, loss_per_token
 from crossfeed.protocols import LearnerContext
 
 
@@ -37,7 +37,8 @@ def main() -> None:
 
     def answers(state: object) -> np.ndarray:
         snapshot = LiveSnapshot(0, ("one",), [state], {given.source: task}, learner, 0)
-        return _by_choice(snapshot, task.test)[0]
+        choices = choices_of(task.test)
+        return choices.correct(loss_per_token(snapshot.score(choices.table)[0]))
 
     right = {"base": answers(learner.start([0])[0])}
     kept = given.run / "checkpoints"

@@ -30,6 +30,8 @@ ALLOWED = {
     ("forecasting/answer.py", "loss"): "what is traced and forecast",
     ("forecasting/answer.py", "completion_loss"): "what is traced and forecast",
     ("metrics/tail.py", "loss"): "the section of a report",
+    ("reporting/collapse/survey.py", "tail_loss"): "judges a definition of collapse",
+    ("reporting/collapse/survey.py", "distinct_2"): "judges a definition of collapse",
     ("generation/snapshot.py", "loss"): "a column of the losses of items",
     ("generation/snapshot.py", "completion_loss"): "a column of the losses of items",
     ("reporting/forecasts/plan_tables.py", "loss"): "the heading of a column",

@@ -149,7 +149,7 @@ def update(
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured at a generation.
+    """The measurements of a generation, and the outputs and losses behind them.
 
     Attributes:
         numbers: The measurements.

@@ -36,7 +36,7 @@ from pydantic import Field
 from crossfeed.protocols import Measurement, Scores, Snapshot
 from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
-__all__ = ["AccuracySettings", "flexible_number"]
+__all__ = ["AccuracySettings", "Choices", "choices_of", "flexible_number", "loss_per_token"]
 
 _BINS: Final = 10
 _FLEXIBLE: Final = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
@@ -88,8 +88,8 @@ class _Accuracy:
         return numbers
 
     def _by_choice(self, snapshot: Snapshot, items: pa.Table) -> dict[str, list[float]]:
-        choices = _choices(items)
-        losses = [_by_token(scores) for scores in snapshot.score(choices.table)]
+        choices = choices_of(items)
+        losses = [loss_per_token(scores) for scores in snapshot.score(choices.table)]
         numbers = {"accuracy": [choices.correct(each).mean() for each in losses]}
         if self.calibration:
             both = [choices.calibration(each) for each in losses]
@@ -135,7 +135,7 @@ def _comparable(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Choices:
+class Choices:
     """The choices of items, flat, and which of them are right.
 
     Attributes:
@@ -149,14 +149,26 @@ class _Choices:
     right: NDArray[np.bool_]
 
     def correct(self, loss: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return ``(items,)`` truth values: True where the right choice has the lowest loss per token."""
+        """Return ``(items,)`` truth values: True where the right choice has the lowest loss per token.
+
+        Args:
+            loss: ``(choices,)`` losses per token; infinite where a choice cannot be scored.
+        """
         best = self._best(loss)
         return np.asarray(self.right[best] & np.isfinite(loss[best]))
 
     def calibration(
         self, loss: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-        """Return confidence, whether it was right, and the squared distance of items with a choice that was scored."""
+        """Return how sure and how right a model is of the items with a choice that was scored.
+
+        Args:
+            loss: ``(choices,)`` losses per token; infinite where a choice cannot be scored.
+
+        Returns:
+            The probability of the chosen one, True where it is right, and the squared distance of all probabilities
+            from the truth, one for each item.
+        """
         starts = np.flatnonzero(np.diff(self.owner, prepend=-1))
         best = self._best(loss)
         answered = np.isfinite(loss[best])
@@ -171,14 +183,19 @@ class _Choices:
         return order[np.searchsorted(self.owner[order], np.arange(int(self.owner[-1]) + 1))]
 
 
-def _choices(items: pa.Table) -> _Choices:
+def choices_of(items: pa.Table) -> Choices:
+    """Return the choices of items of multiple choice.
+
+    Args:
+        items: Items with ``prompt``, ``choices`` and ``answer``.
+    """
     choices, right = items.column("choices").to_pylist(), items.column("answer").to_pylist()
     owner = np.repeat(np.arange(len(choices)), [len(options) for options in choices])
     prompts = items.column("prompt").take(pa.array(owner))
     flat = [option for options in choices for option in options]
     table = pa.table({"prompt": prompts, "completion": pa.array([f" {option}" for option in flat], pa.string())})
     is_right = [option == right[item] for option, item in zip(flat, owner.tolist(), strict=True)]
-    return _Choices(table, owner, np.array(is_right, dtype=np.bool_))
+    return Choices(table, owner, np.array(is_right, dtype=np.bool_))
 
 
 def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
@@ -186,8 +203,12 @@ def _calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_]
     return float(np.abs(np.bincount(bins, right - confidence, minlength=_BINS)).sum() / len(confidence))
 
 
-def _by_token(scores: Scores) -> NDArray[np.float64]:
-    """Return ``(items,)`` completion losses per token; infinite where a completion has none."""
+def loss_per_token(scores: Scores) -> NDArray[np.float64]:
+    """Return ``(items,)`` completion losses per token; infinite where a completion has none.
+
+    Args:
+        scores: Scores of items.
+    """
     nothing = np.full_like(scores.completion_loss, np.inf)
     return np.divide(scores.completion_loss, scores.completion_size, out=nothing, where=scores.completion_size > 0)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
@@ -184,6 +185,30 @@ class Run:
         """
         frame = self._table("outputs", self._scope(cell, generation), generation)
         return frame.drop(columns="embedding", errors="ignore")
+
+    def features(self, cell: str, generation: int) -> dict[tuple[str, str], NDArray[np.floating]]:
+        """Return features of what models completed: embeddings, or the points of a density's samples.
+
+        Args:
+            cell: A cell's name.
+            generation: The generation.
+
+        Returns:
+            ``(items, dimension)`` by model and task, in the order of the test prompts; without those that have none.
+        """
+        scope = self._scope(cell, generation)
+        if not self.store.has_table("outputs", scope, generation):
+            return {}
+        outputs = self.store.read_table("outputs", scope, generation)
+        column = "embedding" if outputs.column("embedding").null_count < outputs.num_rows else "point"
+        if column not in outputs.column_names:
+            return {}
+        table = outputs.select(["model", "task", "item", column])
+        table = table.filter(table.column(column).is_valid()).sort_by("item")
+        places = pd.MultiIndex.from_arrays([table.column("model").to_pylist(), table.column("task").to_pylist()])
+        flat = table.column(column).combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        rows = flat.reshape(table.num_rows, -1)
+        return {(str(m), str(t)): rows[places.get_loc((m, t))] for m, t in places.unique()}
 
     def item_losses(self, cell: str, generation: int) -> pd.DataFrame:
         """Return the losses of single test items; empty if they were not kept (``metrics.loss.keep_items``).

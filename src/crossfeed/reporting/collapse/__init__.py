@@ -1,0 +1,1 @@
+"""Definitions of model collapse, and those that a run meets."""

@@ -94,8 +94,8 @@ def _meaning(found: pd.DataFrame, measure: Measure) -> str:
         "standard error, at the last generation that both reached. The seeds of the points share their random numbers. "
         f"{fall} or {rise}: p < 0.05 of a paired t test, after Holm's correction for all {tests} differences; "
         f"unclear: p is larger, though the difference is more than {measure.band:g}; same: p is larger, the difference "
-        f"is not more. {clear} of {len(found)} differences are {fall} or {rise}. Intervals, p-values, effect sizes, and "
-        "how many seeds each difference would take are in paired.csv, for every metric."
+        f"is not more. {clear} of {len(found)} differences are {fall} or {rise}. Intervals, p-values, effect sizes, "
+        "and how many seeds each difference would take are in paired.csv, for every metric."
     )
 
 

@@ -73,4 +73,4 @@ def test_of_several_experiments_no_values_are_given():
 def test_marks_of_other_metrics_are_defined_once():
     alike = [Measure(name, name.title(), 0.5) for name in ("one", "two")]
     (*_, last) = definitions([Experiment.from_yaml(read_preset("fake"))], alike)
-    assert last == ("One, Two", "down, up: the mean fell, or rose, by more than 0.5; same: by that or less.")
+    assert last == ("One, Two", "down, up: the mean changed by more than 0.5; same: by that or less.")

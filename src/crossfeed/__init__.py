@@ -1,8 +1,8 @@
 """crossfeed: ecosystems of generative models that train on each other's outputs.
 
 Describe an ecosystem once (`Experiment`), then `check` it, `predict` it exactly or `forecast` it from probes, `plan`
-its weights, `run` it, `report` the run, `compare` it with the paper and `evaluate` its models. These verbs are
-functions; the command line calls the same ones.
+its weights, `run` it, `report` the run, `contrast` its points, `compare` it with the paper and `evaluate` its models.
+These verbs are functions; the command line calls the same ones.
 Names are loaded when first used, so that ``import crossfeed`` is quick and never imports torch.
 """
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from crossfeed.forecasting.probing import forecast
     from crossfeed.loop import Outcome, run
     from crossfeed.reporting.data.frames import Run
+    from crossfeed.reporting.differences.contrasts import Contrast, contrast
     from crossfeed.reporting.paper.agreement import Comparison
     from crossfeed.reporting.paper.comparison import compare
     from crossfeed.reporting.plans import plan
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Cell",
     "Comparison",
+    "Contrast",
     "CrossfeedError",
     "Ecosystem",
     "Entity",
@@ -48,6 +50,7 @@ __all__ = [
     "Run",
     "check",
     "compare",
+    "contrast",
     "evaluate",
     "forecast",
     "open_executor",
@@ -62,6 +65,7 @@ __all__ = [
 _HOMES: Final = {
     "Cell": "crossfeed.description.experiment",
     "Comparison": "crossfeed.reporting.paper.agreement",
+    "Contrast": "crossfeed.reporting.differences.contrasts",
     "CrossfeedError": "crossfeed.errors",
     "Ecosystem": "crossfeed.description.ecosystem",
     "Entity": "crossfeed.description.entity",
@@ -74,6 +78,7 @@ _HOMES: Final = {
     "Run": "crossfeed.reporting.data.frames",
     "check": "crossfeed.doctor.experiment",
     "compare": "crossfeed.reporting.paper.comparison",
+    "contrast": "crossfeed.reporting.differences.contrasts",
     "evaluate": "crossfeed.evaluation.benchmarks",
     "forecast": "crossfeed.forecasting.probing",
     "open_executor": "crossfeed.executors",

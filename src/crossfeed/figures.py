@@ -18,7 +18,7 @@ Without ``ax`` the current axes of pyplot are drawn into, as seaborn and xarray 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.forecasting.planning import ForecastPlan
 from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.choosing import points_where
 from crossfeed.reporting.data.frames import Run, points_of
 from crossfeed.reporting.data.layout import columns_of
 from crossfeed.reporting.data.measures import LOSS, SIMILARITY, declared
@@ -258,7 +259,7 @@ def _curve(
     _known("model", model, table["model"])
     table = table[table["model"] == model]
     _known("task", task, table["task"])
-    chosen, columns = _points(points, where), columns_of(points, greek=True)
+    chosen, columns = points_where(points, where or {}), columns_of(points, greek=True)
     axes = _axes(ax)
     before = len(axes.lines)
     draw_lines(axes, table[(table["task"] == task) & table["point"].isin(chosen)], chosen, band)
@@ -287,21 +288,8 @@ def _numbers(source: Run | Prediction) -> tuple[pd.DataFrame, pd.DataFrame]:
     return source.records.assign(point=source.records["cell"].map(position)), points_of(cells, seeds)
 
 
-def _points(points: pd.DataFrame, where: Where) -> Sequence[int]:
-    """Return positions of the grid points that have some values."""
-    keep = np.ones(len(points), dtype=bool)
-    for name, value in (where or {}).items():
-        if name not in points.columns:
-            raise InvalidInput(f"where: {name!r} is no field of the grid; fields: {', '.join(points.columns)}")
-        keep &= (points[name].map(value_text) == value_text(value)).to_numpy()
-    if not keep.any():
-        there = "; ".join(label or "the only one" for label in columns_of(points).labels.values())
-        raise InvalidInput(f"where: no grid point has {dict(where or {})}; points: {there}")
-    return [int(point) for point in np.flatnonzero(keep)]
-
-
 def _one_point(points: pd.DataFrame, where: Where) -> int:
-    chosen = _points(points, where)
+    chosen = points_where(points, where or {})
     if len(chosen) > 1:
         labels = columns_of(points).labels
         there = "; ".join(labels[point] for point in chosen)

@@ -123,7 +123,7 @@ def check_picture(address: str) -> None:
 def test_the_page_holds_all_that_was_asked(seeds, reported):
     page = page_of(reported(seeds))
     sections = [attributes["id"] for attributes in page.all("section")]
-    expected = ["summary", "loss", "gains", "similarity", "outputs", "quality", "mixture", "timing"]
+    expected = ["summary", "loss", "differences", "gains", "similarity", "outputs", "quality", "mixture", "timing"]
     expected += ["definitions", "environment", "reproduce"]
     assert sections == expected
     table = seeds.change_table("loss")
@@ -132,7 +132,7 @@ def test_the_page_holds_all_that_was_asked(seeds, reported):
         for entry in row.entries.values():
             assert f"{entry.initial} → {entry.final}" in page.text
             assert entry.change in page.text
-    for word in ("▼", "▲", "better", "worse", "same", "more than 0.1", "over 3 seeds"):
+    for word in ("▼", "▲", "better", "worse", "same", "at most 0.1", "leaves out zero", "over 3 seeds"):
         assert word in page.text
     assert seeds.experiment.to_yaml().strip() in page.text
     assert "All 9 cells finished." in page.text

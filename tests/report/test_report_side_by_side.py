@@ -111,14 +111,25 @@ def test_the_summary_is_computed_from_the_shared_numbers(seeds, other):
     assert told in statements["warm"].split("At α\u00a0=\u00a01:")[1]
 
 
-def test_differences_of_last_losses_have_independent_errors(seeds, other):
+def test_differences_of_last_losses_are_paired_by_seed(seeds, other):
     (sheet,) = (each for each in blocks(lay_side_by_side([seeds, other]), "sheet")["loss"])
     assert len(sheet.rows) == 3 * 2 * 3  # points in common, models, data sets
     (cells,) = (row[1:] for row in sheet.rows if row[0] == "cold on warm, α\u00a0=\u00a01")
-    a = change(seeds.records, "loss").query("point == 2 and model == 'cold' and task == 'warm'").iloc[0]
-    b = change(other.records, "loss").query("point == 3 and model == 'cold' and task == 'warm'").iloc[0]
+    place = "metric == 'loss' and generation == 2 and alpha == 1 and model == 'cold' and task == 'warm'"
+    a, b = (run.records.query(place).set_index("seed")["value"] for run in (seeds, other))
+    gaps = (b - a).dropna()
+    assert len(gaps) == 2
+    assert cells == [f"{a.mean():.2f}", f"{b.mean():.2f} ({gaps.mean():+.2f} ± {gaps.sem():.2f})"]
+
+
+def test_without_seeds_in_common_errors_are_independent(make, seeds):
+    apart = make("seeds=[5,6]")
+    (sheet,) = (each for each in blocks(lay_side_by_side([seeds, apart]), "sheet")["loss"])
+    (cells,) = (row[1:] for row in sheet.rows if row[0] == "cold on warm, α\u00a0=\u00a01")
+    place = "point == 2 and model == 'cold' and task == 'warm'"
+    a, b = (change(run.records, "loss").query(place).iloc[0] for run in (seeds, apart))
     error = math.hypot(a["final_se"], b["final_se"])
-    assert cells == [f"{a['final']:.2f}", f"{b['final']:.2f} ({b['final'] - a['final']:+.2f} ± {error:.2f})"]
+    assert cells[1] == f"{b['final']:.2f} ({b['final'] - a['final']:+.2f} ± {error:.2f})"
 
 
 def test_curves_lie_in_the_same_axes(seeds, other):

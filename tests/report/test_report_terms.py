@@ -50,7 +50,7 @@ def defined(*changes: str, preset: str = "fake") -> dict[str, str]:
         (("seeds=[0, 1, 2]",), "seeds", "Here: S = 3."),
         (("seeds=[7]",), "seeds", "There is one, so numbers have no standard error"),
         ((), "Loss", "lower is better."),
-        ((), "Loss", "better, worse: the mean fell, or rose, by more than 0.1; same: by that or less."),
+        ((), "Loss", "better, worse: the mean changed by more than 0.1; same: by that or less."),
     ],
 )
 def test_words_are_defined_with_the_descriptions_values(changes, term, said):
@@ -73,4 +73,4 @@ def test_of_several_experiments_no_values_are_given():
 def test_marks_of_other_metrics_are_defined_once():
     alike = [Measure(name, name.title(), 0.5) for name in ("one", "two")]
     (*_, last) = definitions([Experiment.from_yaml(read_preset("fake"))], alike)
-    assert last == ("One, Two", "down, up: the mean fell, or rose, by more than 0.5; same: by that or less.")
+    assert last == ("One, Two", "down, up: the mean changed by more than 0.5; same: by that or less.")

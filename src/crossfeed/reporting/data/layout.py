@@ -17,7 +17,7 @@ import pandas as pd
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.formatting import number, percent, signed, value_text
 from crossfeed.protocols import PUBLIC
-from crossfeed.reporting.data.numbers import change, verdict
+from crossfeed.reporting.data.numbers import change, mark
 from crossfeed.settings import Measure
 
 __all__ = [
@@ -46,7 +46,8 @@ class Entry:
     Attributes:
         initial: Mean at generation 0, as text.
         final: Mean at the last generation, as text; None if there is no later one.
-        mark: ``better``, ``worse``, ``up``, ``down``, ``same`` or ``unknown``; empty if nothing can have changed.
+        mark: ``better``, ``worse``, ``up``, ``down``, ``same``, ``unclear`` or ``unknown``
+            (`crossfeed.reporting.data.numbers.mark`); empty if nothing can have changed.
         change: How much it changed, with its standard error.
         until: The last generation measured, where the run was to go further; else None.
     """
@@ -155,12 +156,14 @@ class ChangeTable:
         columns: The columns.
         rows: The rows in the paper's order.
         seeds: The largest number of seeds behind an entry.
+        fewest: The smallest number of seeds behind an entry.
     """
 
     measure: Measure
     columns: Columns
     rows: tuple[Row, ...]
     seeds: int
+    fewest: int
 
     def fewer(self, most: int) -> ChangeTable:
         """Return the table with at most so many rows: without other models' tasks, then evenly chosen.
@@ -228,7 +231,8 @@ def lay_out(
     pairs = len({model for model, _ in rows}) if measure.pairs else 0
     owners = {(e.name, task) for each in experiments for e in each.ecosystem.entities for task in e.owned}
     made = [_row(place, entries, owners, pairs == 1) for place, entries in rows.items()]
-    return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()))
+    fewest, most = int(numbers["seeds"].min()), int(numbers["seeds"].max())
+    return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), most, fewest)
 
 
 def texts_of(table: ChangeTable) -> dict[str, list[object]]:
@@ -272,14 +276,14 @@ def _entry(numbers: Mapping[Any, Any], measure: Measure, target: int) -> Entry:
     until = last if last < target else None
     if last == 0:
         return Entry(shown(numbers["initial"]), None, "", "", until)
-    mark = verdict(numbers["change"], measure.band, measure.words)
+    word = mark(numbers["change"], numbers["change_lower"], numbers["change_upper"], measure)
     if measure.relative:
         amount = percent(numbers["percent"], numbers["percent_se"])
     else:
         amount = signed(numbers["change"]) if measure.bounded else f"{numbers['change']:+.3g}"
         error = numbers["change_se"]
         amount += "" if math.isnan(error) else f" ± {shown(error)}"
-    return Entry(shown(numbers["initial"]), shown(numbers["final"]), mark, amount, until)
+    return Entry(shown(numbers["initial"]), shown(numbers["final"]), word, amount, until)
 
 
 def _row(place: tuple[str, str], entries: dict[int, Entry], owners: set[tuple[str, str]], one_pair: bool) -> Row:

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
+from crossfeed.reporting.data.paired import interval
+from crossfeed.settings import Measure
 
 __all__ = [
     "OTHERS",
@@ -20,6 +22,7 @@ __all__ = [
     "by_generation",
     "by_others",
     "change",
+    "mark",
     "mixture",
     "timing",
     "verdict",
@@ -61,7 +64,8 @@ def change(records: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Returns:
         ``point, model, task, generation`` (the last one), ``seeds``, then mean and standard error (``_se``) of
-        ``initial``, ``final``, ``change`` and ``percent`` (of each seed's own initial value).
+        ``initial``, ``final``, ``change`` and ``percent`` (of each seed's own initial value), and the 95 % interval of
+        the change, ``change_lower`` to ``change_upper`` (`crossfeed.reporting.data.paired.interval`; nan for one seed).
     """
     chosen = records.loc[records["metric"] == metric, [*_KEYS, "seed", "generation", "value"]]
     last = chosen[chosen["generation"] == chosen.groupby(_KEYS)["generation"].transform("max")]
@@ -74,11 +78,14 @@ def change(records: pd.DataFrame, metric: str) -> pd.DataFrame:
     columns = {"generation": grouped["generation"].max(), "seeds": grouped["seed"].count()}
     for name in ("initial", "final", "change", "percent"):
         columns |= {name: grouped[name].mean(), f"{name}_se": grouped[name].sem()}
-    return pd.DataFrame(columns).reset_index()
+    table = pd.DataFrame(columns).reset_index()
+    scale = table[["initial", "final"]].abs().max(axis="columns")
+    lower, upper = interval(table["change"], table["change_se"], table["seeds"], scale)
+    return table.assign(change_lower=lower, change_upper=upper)
 
 
 def verdict(change: float, band: float, words: tuple[str, str]) -> str:
-    """Return the mark of a change.
+    """Return the mark of a change by its size alone.
 
     Args:
         change: Final minus initial.
@@ -93,6 +100,29 @@ def verdict(change: float, band: float, words: tuple[str, str]) -> str:
     if abs(change) <= band + _ROUNDING:
         return "same"
     return words[0] if change < 0 else words[1]
+
+
+def mark(change: float, lower: float, upper: float, measure: Measure) -> str:
+    """Return the mark of a change that may have an interval.
+
+    A change counts as one if its interval leaves out zero, however small it is. If the interval holds zero, the change
+    is ``same`` where it is within the metric's dead band, and ``unclear`` where it is larger than that: more seeds
+    would tell. Without an interval, as with one seed, the dead band alone decides.
+
+    Args:
+        change: Final minus initial.
+        lower: Lower end of its 95 % interval; nan if there is none.
+        upper: Upper end of its 95 % interval; nan if there is none.
+        measure: The metric's declaration: its dead band, and what a fall and a rise are called.
+
+    Returns:
+        One of `Measure.words`, ``same``, ``unclear``, or ``unknown`` for a change that is not a number.
+    """
+    if np.isnan(lower) or np.isnan(upper):
+        return verdict(change, measure.band, measure.words)
+    if lower > 0 or upper < 0:
+        return measure.words[int(lower > 0)]
+    return "same" if verdict(change, measure.band, measure.words) == "same" else "unclear"
 
 
 def mixture(records: pd.DataFrame) -> pd.DataFrame:

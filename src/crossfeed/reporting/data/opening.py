@@ -8,7 +8,7 @@ from pathlib import Path
 from crossfeed.errors import InvalidInput
 from crossfeed.reporting.data.frames import Run
 
-__all__ = ["RunLike", "open_run", "open_runs"]
+__all__ = ["RunLike", "check_distinct", "open_run", "open_runs"]
 
 RunLike = Run | str | Path
 """A run, or its location: a folder, or a URL such as ``s3://bucket/run``."""
@@ -48,3 +48,18 @@ def open_runs(runs: RunLike | Sequence[RunLike]) -> list[Run]:
     if not given:
         raise InvalidInput("no run is given; give a run or its folder")
     return [open_run(run) for run in given]
+
+
+def check_distinct(runs: Sequence[Run]) -> None:
+    """Check that no run is given twice.
+
+    Args:
+        runs: The runs.
+
+    Raises:
+        InvalidInput: One is; the message names it.
+    """
+    places = [str(run.store if run.store.folder is None else run.store.folder.resolve()) for run in runs]
+    twice = sorted({place for place in places if places.count(place) > 1})
+    if twice:
+        raise InvalidInput(f"{', '.join(twice)}: given more than once; a run is compared with others: give each once")

@@ -13,7 +13,7 @@ from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.worlds import asked, clocks, readers, starts
 from crossfeed.settings import Measure
 
-__all__ = ["THEORY", "WEIGHTS", "definitions", "last_generation", "length"]
+__all__ = ["THEORY", "WEIGHTS", "definitions", "last_generation", "length", "mark_words"]
 
 WEIGHTS: Final = (
     "alpha, synthetic share: the part of a training set that was published by models, from generation 1 on. beta, "
@@ -97,7 +97,33 @@ def definitions(experiments: Sequence[Experiment], measures: Sequence[Measure]) 
         ),
         ("seeds, ±", _seeds(one)),
     ]
-    return [*told, *_numbers(measures)]
+    seeds = [len(experiment.seeds) for experiment in experiments]
+    return [*told, *_numbers(measures, max(seeds), min(seeds))]
+
+
+def mark_words(words: Sequence[str], bands: str, seeds: int, fewest: int) -> str:
+    """Return the meaning of the marks of changes, for `crossfeed.reporting.data.numbers.mark`.
+
+    Args:
+        words: What a fall and a rise are called, perhaps with signs, and last what ``same`` and ``unclear`` are.
+        bands: The dead band, in words; empty if there is none.
+        seeds: The largest number of seeds behind a change.
+        fewest: The smallest number of seeds behind a change.
+    """
+    *moved, same, unclear = words
+    names = ", ".join(moved)
+    if seeds == 1:
+        return (
+            f"{names}: the mean changed by more than {bands}; {same}: by that or less."
+            if bands
+            else f"{names}: any change."
+        )
+    small = f"and the mean changed by at most {bands}" if bands else "and nothing changed"
+    alone = " Where there is one seed alone, the size decides." if fewest == 1 else ""
+    return (
+        f"{names}: the 95 % interval of the mean change over seeds leaves out zero; {same}: it holds zero, {small}; "
+        f"{unclear}: it holds zero, and the mean changed by more.{alone}"
+    )
 
 
 def _world(experiments: Sequence[Experiment]) -> list[tuple[str, str]]:
@@ -214,32 +240,32 @@ def _access(experiment: Experiment) -> str:
 def _seeds(experiment: Experiment | None) -> str:
     several = (
         "Seeds repeat a run with other random choices. Numbers are means over S seeds, and ± is their standard error, "
-        "s/√S with the sample standard deviation s of the seeds' own values."
+        "s/√S with the sample standard deviation s of the seeds' own values. A change is each seed's own, and its 95 % "
+        "interval is that of Student's t with S - 1 degrees of freedom."
     )
     if experiment is None:
         return several
     if len(experiment.seeds) == 1:
-        return "A seed decides all random choices. There is one, so numbers have no standard error (±)."
+        return (
+            "A seed decides all random choices. There is one, so numbers have no standard error (±), and changes no "
+            "interval: their size alone decides whether they count."
+        )
     return f"{several} Here: S = {len(experiment.seeds)}."
 
 
-def _numbers(measures: Sequence[Measure]) -> list[tuple[str, str]]:
+def _numbers(measures: Sequence[Measure], seeds: int, fewest: int) -> list[tuple[str, str]]:
     """Return what the paper's metrics are and what all marks mean, those of other metrics together where they agree."""
     told: list[tuple[str, str]] = []
     others: dict[str, list[str]] = {}
     for measure in measures:
+        meaning = mark_words(
+            (*measure.words, "same", "unclear"), f"{measure.band:g}" if measure.band else "", seeds, fewest
+        )
         if measure.metric in _MEANINGS:
-            told.append((measure.heading, f"{_MEANINGS[measure.metric]} {_marks(measure)}"))
+            told.append((measure.heading, f"{_MEANINGS[measure.metric]} {meaning}"))
         elif "page" in measure.shown:
-            others.setdefault(_marks(measure), []).append(measure.heading)
-    return [*told, *((", ".join(headings), marks) for marks, headings in others.items())]
-
-
-def _marks(measure: Measure) -> str:
-    fall, rise = measure.words
-    if not measure.band:
-        return f"{fall}, {rise}: the mean fell, or rose, however little."
-    return f"{fall}, {rise}: the mean fell, or rose, by more than {measure.band:g}; same: by that or less."
+            others.setdefault(meaning, []).append(measure.heading)
+    return [*told, *((", ".join(headings), meaning) for meaning, headings in others.items())]
 
 
 def _listed(values: Sequence[Any]) -> str:

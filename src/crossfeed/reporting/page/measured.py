@@ -17,7 +17,7 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import KINDS, ChangeTable, Row
 from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
-from crossfeed.reporting.data.terms import last_generation
+from crossfeed.reporting.data.terms import last_generation, mark_words
 from crossfeed.reporting.drawing import figures
 from crossfeed.reporting.drawing.figures import Panel, far_apart
 from crossfeed.reporting.page.blocks import ALT_LIMIT, Block, Changes, Picture, file_name, left_out
@@ -63,14 +63,13 @@ def changes(table: ChangeTable, final: str, groups: int) -> Changes:
     """
     measure = table.measure
     fall, rise = measure.words
-    means = f"Mean ± standard error over {table.seeds} seeds" if table.seeds > 1 else "One seed"
+    means = f"Mean ± standard error over {table.seeds} seeds" if table.seeds > 1 else "One seed, so sizes alone decide"
     unit = "the change is in per cent of the initial value" if measure.relative else "below it the change"
     ends = {entry.until for row in table.rows for entry in row.entries.values()} - {None}
     early = f" t = {min(e for e in ends if e is not None)}: measured up to that generation only." if ends else ""
-    legend = (
-        f"Initial (t = 0) → final (t = {final}). ▼ {fall}, ▲ {rise}: the mean changed by more than {measure.band:g}; "
-        f"= same: by that or less. {means}; {unit}.{early}"
-    )
+    signs = (f"▼ {fall}", f"▲ {rise}", "= same", "? unclear")
+    marks = mark_words(signs, f"{measure.band:g}" if measure.band else "", table.seeds, table.fewest)
+    legend = f"Initial (t = 0) → final (t = {final}). {marks} {means}; {unit}.{early}"
     shown = table
     if (known := len(table.columns.points)) > _COLUMNS:
         shown = replace(table, columns=table.columns.some(groups, _LINES))
@@ -113,7 +112,7 @@ def curves(
     panels = [Panel(row.label, {"model": row.model, "task": row.task}) for row in rows]
     across = len({row.task for row in rows})
     if len(panels) > _PANELS:
-        frame, panels = _summed(frame, rows)
+        frame, panels = _summed(frame, records[records["metric"] == metric], rows)
         across = len(panels)
     told = "; ".join(
         f"{row.label} at {labels[point]}: {entry.initial} to {entry.final}"
@@ -123,7 +122,7 @@ def curves(
     )
     title = f"{measure.heading} over generations" + (f" ({about})" if about else "")
     shade = " The shaded band is what counts as the same." if band else ""
-    errors = " Light bands: one standard error." if frame["se"].notna().any() else ""
+    errors = f" Light bands: one standard error over {seeds} seeds." if (seeds := int(frame["seeds"].max())) > 1 else ""
     means = f" Means over {len(rows)} pairs of model and data set, by kind." if len(rows) > _PANELS else ""
     theory = " Thin black lines: exact theory, the mean of all such runs." if exact else ""
     wide = (measure.relative or not measure.bounded) and far_apart(frame["mean"])
@@ -145,15 +144,17 @@ def _expected(frame: pd.DataFrame, exact: Exact) -> pd.DataFrame:
     return frame.merge(pd.concat(parts), on=["point", "model", "task", "generation"], how="left")
 
 
-def _summed(frame: pd.DataFrame, rows: Sequence[Row]) -> tuple[pd.DataFrame, list[Panel]]:
-    """Return means over all rows of a kind: their seeds are not independent, so they have no standard error here."""
+def _summed(frame: pd.DataFrame, records: pd.DataFrame, rows: Sequence[Row]) -> tuple[pd.DataFrame, list[Panel]]:
+    """Return means over all rows of a kind; rows of one seed belong together, so errors are those of seeds' means."""
     kinds = pd.DataFrame([(row.model, row.task, row.kind) for row in rows], columns=["model", "task", "kind"])
-    joined = frame.merge(kinds, on=["model", "task"])
-    shown = [name for name in ("mean", "exact") if name in joined]
-    means = joined.groupby(["point", "kind", "generation"], sort=False)[shown].mean().reset_index()
+    keys = ["point", "kind", "generation"]
+    shown = [name for name in ("mean", "exact") if name in frame]
+    means = frame.merge(kinds, on=["model", "task"]).groupby(keys, sort=False)[shown].mean().reset_index()
+    within = records.merge(kinds, on=["model", "task"]).groupby([*keys, "seed"])["value"].mean()
+    errors = within.groupby(keys).agg(se="sem", seeds="count").reset_index()
     counts = kinds["kind"].value_counts()
     panels = [Panel(f"{_CALLED[kind]}, mean of {counts[kind]}", {"kind": kind}) for kind in KINDS if kind in counts]
-    return means.assign(se=float("nan")), panels
+    return means.merge(errors, on=keys), panels
 
 
 def _by_group(run: Run, table: ChangeTable, exact: Exact | None) -> list[Picture]:
@@ -166,7 +167,7 @@ def _by_group(run: Run, table: ChangeTable, exact: Exact | None) -> list[Picture
             {point: columns.heads[point] for point in group.points},
             group.label,
             file_name(table.measure.metric, columns.groups, group),
-            table.measure.band if table.measure.relative else 0.0,
+            table.measure.band if table.measure.relative and table.seeds == 1 else 0.0,
             exact,
             left_out(len(columns.points), len(table.columns.points), "by_generation.csv"),
         )

@@ -43,6 +43,7 @@ from crossfeed.reporting.page.image_samples import image_samples
 from crossfeed.reporting.page.landscapes import landscapes
 from crossfeed.reporting.page.matrices import gains, loss_matrices
 from crossfeed.reporting.page.measured import measured
+from crossfeed.reporting.page.paired import paired_section
 from crossfeed.reporting.page.projections import clouds
 from crossfeed.reporting.page.samples import points_left_out, samples
 from crossfeed.running.left_out import percent
@@ -68,6 +69,7 @@ def sections(run: Run, theory: Theory) -> list[Section]:
     made = (
         Section("summary", "Summary", _summary(run)),
         Section("loss", "Loss", [*measured(run, main, theory), *loss_matrices(run), *measured(run, rest)]),
+        Section("differences", "Differences", paired_section(run)),
         Section("gains", "Who learnt from whom", gains(run, theory)),
         Section("landscape", "Synthetic and private shares", landscapes(run, theory)),
         Section("forecast", "Forecast beside measurement", forecast_beside(run)),

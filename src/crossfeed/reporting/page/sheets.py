@@ -9,6 +9,7 @@ from crossfeed.reporting.data.forecasted import beside_measured
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.numbers import by_generation, change, mixture, timing
 from crossfeed.reporting.page.blocks import Sample
+from crossfeed.reporting.page.paired import paired_sheet
 from crossfeed.reporting.page.samples import samples
 
 __all__ = ["joined", "sheets"]
@@ -27,6 +28,7 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
     made = {
         "change": _with_points(run, joined(changed)),
         "by_generation": _with_points(run, joined(traced)),
+        "paired": paired_sheet(run),
         "exact": pd.DataFrame() if theory.exact is None else _with_points(run, theory.exact.beside),
         "forecast": _with_points(run, beside_measured(run)),
         "mixture": _with_points(run, mixture(run.records)),

@@ -20,6 +20,7 @@ from crossfeed.protocols import PUBLIC
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Columns, Group, columns_of, lay_out
 from crossfeed.reporting.data.measures import measured_in
+from crossfeed.reporting.data.opening import check_distinct
 from crossfeed.settings import Measure, identity
 
 __all__ = ["SideBySide", "lay_side_by_side"]
@@ -138,7 +139,7 @@ def lay_side_by_side(runs: Sequence[Run]) -> SideBySide:
     """
     if len(runs) < 2:
         raise InvalidInput(f"runs are compared with each other; received {len(runs)}; give two or more")
-    _check_distinct(runs)
+    check_distinct(runs)
     letters = tuple(_letter(place) for place in range(len(runs)))
     names = tuple(f"{letter}: {run.experiment.name}" for letter, run in zip(letters, runs, strict=True))
     records, groups, first = [], [], 0
@@ -155,13 +156,6 @@ def lay_side_by_side(runs: Sequence[Run]) -> SideBySide:
         first += len(run.points)
     columns = Columns(inner="run", groups=tuple(groups), heads=heads, labels=heads, fixed="")
     return SideBySide(tuple(runs), letters, names, pd.concat(records, ignore_index=True), columns, targets)
-
-
-def _check_distinct(runs: Sequence[Run]) -> None:
-    places = [str(run.store if run.store.folder is None else run.store.folder.resolve()) for run in runs]
-    twice = sorted({place for place in places if places.count(place) > 1})
-    if twice:
-        raise InvalidInput(f"{', '.join(twice)}: given more than once; a run is compared with others: give each once")
 
 
 def _letter(place: int) -> str:

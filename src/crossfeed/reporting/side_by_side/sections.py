@@ -10,6 +10,7 @@ import pandas as pd
 
 from crossfeed.display.formatting import clip, number, plain, signed
 from crossfeed.protocols import PUBLIC
+from crossfeed.reporting.data.differences import paired_differences
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, evenly
 from crossfeed.reporting.data.measures import LOSS, declared
@@ -213,32 +214,62 @@ def _called(beside: SideBySide, point: int) -> str:
 def _last_losses(beside: SideBySide) -> list[Block]:
     """Return final losses at the runs' common grid points, with differences from the first run that has the point."""
     numbers = change(beside.records, LOSS)
+    numbers["run"] = numbers["point"].map(beside.run_of)
+    paired = _paired_with_first(beside)
     rows = []
     for label, points in beside.alike().items():
         here = numbers[numbers["point"].isin(points)]
         for (model, task), part in here.groupby(["model", "task"], sort=False):
-            by_run = {beside.run_of(int(row["point"])): row for row in part.to_dict("records")}
+            by_run = {row["run"]: row for row in part.to_dict("records")}
             if len(by_run) > 1:
-                cells = _beside_first([by_run.get(place) for place in range(len(beside.runs))])
+                cells = _beside_first([by_run.get(place) for place in range(len(beside.runs))], paired)
                 rows.append([plain(f"{model} on {task}, {label}"), *cells])
     if not rows or len(rows) > _ROWS:
         return []
     unit = declared(LOSS, [run.experiment for run in beside.runs]).unit
     caption = "Last losses" + (f" ({unit})" if unit else "")
-    caption += " at the same grid point; in brackets the difference from the first run, ± its standard error"
+    caption += (
+        " at the same grid point; in brackets the difference from the first run, ± its standard error: seed by seed "
+        "over the seeds that both runs have, or, with fewer than two of these, of the means"
+    )
     return [Sheet(caption, ["", *map(plain, beside.names)], rows, numeric=True)]
 
 
-def _beside_first(losses: Sequence[Mapping[Any, Any] | None]) -> list[str]:
-    """Return ``2.09``, then ``1.87 (-0.22 ± 0.03)``; seeds of different runs are independent."""
+Differences = Mapping[tuple[int, int, str, str], Mapping[Any, Any]]
+"""Paired differences by the points that are compared, model and task."""
+
+
+def _paired_with_first(beside: SideBySide) -> Differences:
+    """Return paired differences of last losses, over the seeds that both points have, where there are two or more."""
+    records = beside.records[beside.records["metric"] == LOSS]
+    last = records[records["generation"] == records.groupby(["point", "model", "task"])["generation"].transform("max")]
+    last = last.assign(generation=0)  # runs need not have as many generations as each other
+    pairs = [
+        (one, other)
+        for points in beside.alike().values()
+        for place, one in enumerate(points)
+        for other in points[place + 1 :]
+    ]
+    table = paired_differences(last, last, pairs, [LOSS])
+    return {
+        (*pairs[row["pair"]], row["model"], row["task"]): row for row in table.to_dict("records") if row["seeds"] > 1
+    }
+
+
+def _beside_first(losses: Sequence[Mapping[Any, Any] | None], paired: Differences) -> list[str]:
+    """Return ``2.09``, then ``1.87 (-0.22 ± 0.03)``; seeds that runs do not share are independent."""
     first = next(row for row in losses if row is not None)
     cells = []
     for row in losses:
         if row is None:
             cells.append("–")
             continue
-        error = math.hypot(float(row["final_se"]), float(first["final_se"]))
-        amount = signed(float(row["final"]) - float(first["final"])) + ("" if math.isnan(error) else f" ± {error:.2f}")
+        own = paired.get((first["point"], row["point"], row["model"], row["task"]))
+        if own is None:
+            gap, error = float(row["final"] - first["final"]), math.hypot(row["final_se"], first["final_se"])
+        else:
+            gap, error = float(own["difference"]), float(own["difference_se"])
+        amount = signed(gap) + ("" if math.isnan(error) else f" ± {error:.2f}")
         cells.append(number(float(row["final"])) + ("" if row is first else f" ({amount})"))
     return cells
 

@@ -17,13 +17,16 @@ from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Columns, Entry
 from crossfeed.reporting.data.measures import by_section
 from crossfeed.reporting.data.numbers import timing
-from crossfeed.reporting.data.terms import WEIGHTS, last_generation, length
+from crossfeed.reporting.data.terms import WEIGHTS, last_generation, length, mark_words
 from crossfeed.running.left_out import reason
 from crossfeed.settings import Measure
 
 __all__ = ["ascii_for", "cut_from", "for_screen", "marks", "print_change", "render", "say", "screen_columns"]
 
-_STYLES: Final = {"better": "green", "worse": "red", "up": "cyan", "down": "magenta", "same": "dim"}
+_STYLES: Final = {
+    **{"better": "green", "worse": "red", "up": "cyan", "down": "magenta"},
+    **{"same": "dim", "unclear": "yellow"},
+}
 _MARKS: Final = {("down", "up"): "up, down"}
 _SPELLED: Final = {"→": "->", "±": "+-", "—": "-", "…": "...", "α": "alpha", "β": "beta"}
 _GAP: Final = 2  # between columns: one of padding, one of the box
@@ -220,9 +223,12 @@ def _label_width(table: ChangeTable, entry: int, console: Console) -> int:
 def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
     console.print()
     seeds = max(table.seeds for table in shown)
-    notes = marks([table.measure for table in shown])
+    measures = [table.measure for table in shown]
     if seeds > 1:
-        notes.append(f"Means over {seeds} seeds, ± standard errors.")
+        fewest = min(table.fewest for table in shown)
+        notes = [_interval_marks(measures, seeds, fewest), f"Means over {seeds} seeds, ± standard errors."]
+    else:
+        notes = [*marks(measures), "One seed, so sizes alone decide."]
     ends = [entry.until for table in shown for row in table.rows for entry in row.entries.values()]
     early = [end for end in ends if end is not None]
     if early:
@@ -234,7 +240,7 @@ def _legend(run: Run, shown: list[ChangeTable], console: Console) -> None:
 
 
 def marks(measures: Sequence[Measure]) -> list[str]:
-    """Return the meaning of the marks, one sentence for all metrics that use the same ones in the same way.
+    """Return the meaning of marks by size alone, one sentence for all metrics that use the same ones in the same way.
 
     Args:
         measures: The metrics.
@@ -254,6 +260,16 @@ def marks(measures: Sequence[Measure]) -> list[str]:
         else:
             said.append(f"{about}{names}: " + (f"changed by more than {band:g}." if band else "any change."))
     return said
+
+
+def _interval_marks(measures: Sequence[Measure], seeds: int, fewest: int) -> str:
+    """Return the meaning of marks by intervals, which is that of all metrics but for their dead bands."""
+    words = dict.fromkeys(_MARKS.get(each.words, ", ".join(each.words)) for each in measures)
+    groups: dict[float, list[str]] = {}
+    for each in measures:
+        groups.setdefault(each.band, []).append(each.title.lower())
+    bands = ", ".join(f"{band:g} ({', '.join(titles)})" for band, titles in groups.items())
+    return mark_words((*words, "same", "unclear"), bands, seeds, fewest)
 
 
 def _print_timing(run: Run, console: Console) -> None:

@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from crossfeed.protocols import Measurement, Snapshot
+from crossfeed.protocols import Array, Measurement, Snapshot
 from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
-__all__ = ["DensityCoverageSettings", "PrecisionRecallSettings", "covered", "neighbourhoods"]
+__all__ = ["DensityCoverageSettings", "PrecisionRecallSettings", "covered", "radii"]
 
 
 class PrecisionRecallSettings(MetricSettings):
@@ -132,8 +132,9 @@ class _DensityCoverage:
         for task in snapshot.tasks:
             real = snapshot.reference_embeddings(task, self.items)
             if len(real) > self.neighbours:
+                around = radii(real, self.neighbours)
                 for entity, made in zip(snapshot.entities, snapshot.embeddings(task, self.items), strict=True):
-                    within = neighbourhoods(made, real, self.neighbours)
+                    within = _distances(made, real) <= around
                     density = float(within.sum(axis=1).mean() / self.neighbours)
                     numbers.append(Measurement(entity, task, "density", density))
                     numbers.append(Measurement(entity, task, "coverage", float(within.any(axis=0).mean())))
@@ -151,21 +152,20 @@ def covered(points: NDArray[np.floating], by: NDArray[np.floating], neighbours: 
     Source:
         Kynkäänniemi et al. (2019), equation 1.
     """
-    return np.asarray(neighbourhoods(points, by, neighbours).any(axis=1))
+    return np.asarray((_distances(points, by) <= radii(by, neighbours)).any(axis=1))
 
 
-def neighbourhoods(points: NDArray[np.floating], items: NDArray[np.floating], neighbours: int) -> NDArray[np.bool_]:
-    """Return ``(n, m)`` truth values: True where a point is no farther from an item than its k-th nearest neighbour.
+def radii(items: NDArray[np.floating], neighbours: int) -> Array:
+    """Return ``(m,)`` distances of items to their k-th nearest neighbours among each other.
 
     Args:
-        points: ``(n, dimension)`` features.
         items: ``(m, dimension)`` features, m greater than k.
         neighbours: k; an item is not its own neighbour.
-
-    Source:
-        Naeem et al. (2020), "Reliable Fidelity and Diversity Metrics for Generative Models".
     """
+    return np.partition(_distances(items, items), neighbours, axis=1)[:, neighbours]
+
+
+def _distances(points: NDArray[np.floating], items: NDArray[np.floating]) -> Array:
     from scipy.spatial.distance import cdist  # takes as long to import as everything else here
 
-    radii = np.partition(cdist(items, items), neighbours, axis=1)[:, neighbours]
-    return np.asarray(cdist(points, items) <= radii)
+    return np.asarray(cdist(points, items))

@@ -12,11 +12,11 @@ of the authors' package ``mauve-text``; only the k-means is another one (scikit-
 keys, so that a number is the same to the last bit when a run is continued). The features are the learner's, sentence
 embeddings for text, and not those of GPT-2 large: numbers of papers cannot be compared with these.
 
-The number depends on m, and is wrong for few texts: two samples of one density, of 10 points each, have .74, and two
-Gaussians a hundred deviations apart .41. Fewer than 200 texts therefore give no number, and ``mauve_texts`` records m
-beside it. Compare numbers of equally many texts alone; the authors recommend some thousands. The scale of features is
-not seen, since they are normalised. An output without text counts as any other: empty texts make a cluster in which no
-human text is.
+The number depends on m, and says nothing of few texts: in six trials two samples of one normal density in 16 dimensions
+had between .75 and 1.00 with 10 points each, and between .94 and .98 with 200. Fewer than 200 texts therefore give no
+number, and ``mauve_texts`` records m beside it. Compare numbers of equally many texts alone; the authors recommend some
+thousands. The scale of features is not seen, since they are normalised. An output without text counts as any other:
+empty texts make a cluster in which no human text is.
 """
 
 from __future__ import annotations

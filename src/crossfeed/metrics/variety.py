@@ -28,7 +28,8 @@ many outputs alone, and over generations. Outputs without text are left out, and
 of a model has the weight 1/K whatever its number. Outputs that are no text are compared through the learner's features:
 images by the classifier's, points by their angles (`crossfeed.learners.numeric`), not by a Gaussian kernel, whose width
 would be a choice without a source. Eigenvalues of at most 1e-10 are zero: features are rounded to single precision, and
-without a tolerance copies of one output count as several at order 0.
+without a tolerance copies of one output count as several at order 0. (Where the sentence encoder computes in bf16, the
+same text in the outputs of two models can differ by more than that; order 0 then counts it twice.)
 """
 
 from __future__ import annotations
@@ -72,10 +73,10 @@ class VarietySettings(MetricSettings):
     measures = (
         Measure(
             "variety",
-            "Variety of outputs (Vendi score)",
+            "Variety of outputs",
             0.5,
             section="quality",
-            unit="effective number of outputs",
+            unit="Vendi score",
         ),
         Measure(
             "variety_within",
@@ -84,7 +85,7 @@ class VarietySettings(MetricSettings):
             section="quality",
             shown=frozenset({"page"}),
             pairs=True,
-            unit="effective number of outputs",
+            unit="Vendi score",
         ),
         Measure(
             "variety_total",
@@ -93,7 +94,7 @@ class VarietySettings(MetricSettings):
             section="quality",
             shown=frozenset({"page"}),
             pairs=True,
-            unit="effective number of outputs",
+            unit="Vendi score",
         ),
         Measure(
             "variety_between",

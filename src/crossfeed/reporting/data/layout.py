@@ -155,12 +155,14 @@ class ChangeTable:
         columns: The columns.
         rows: The rows in the paper's order.
         seeds: The largest number of seeds behind an entry.
+        begin: The first generation that was measured: later than 0 for what looks back.
     """
 
     measure: Measure
     columns: Columns
     rows: tuple[Row, ...]
     seeds: int
+    begin: int
 
     def fewer(self, most: int) -> ChangeTable:
         """Return the table with at most so many rows: without other models' tasks, then evenly chosen.
@@ -228,7 +230,8 @@ def lay_out(
     pairs = len({model for model, _ in rows}) if measure.pairs else 0
     owners = {(e.name, task) for each in experiments for e in each.ecosystem.entities for task in e.owned}
     made = [_row(place, entries, owners, pairs == 1) for place, entries in rows.items()]
-    return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()))
+    begin = int(records.loc[records["metric"] == measure.metric, "generation"].min())
+    return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), int(numbers["seeds"].max()), begin)
 
 
 def texts_of(table: ChangeTable) -> dict[str, list[object]]:

@@ -67,7 +67,7 @@ def changes(table: ChangeTable, final: str, groups: int) -> Changes:
     ends = {entry.until for row in table.rows for entry in row.entries.values()} - {None}
     early = f" t = {min(e for e in ends if e is not None)}: measured up to that generation only." if ends else ""
     legend = (
-        f"Initial (t = 0) → final (t = {final}). ▼ {fall}, ▲ {rise}: the mean changed by more than {measure.band:g}; "
+        f"Initial (t = {table.begin}) → final (t = {final}). ▼ {fall}, ▲ {rise}: the mean changed by more than {measure.band:g}; "
         f"= same: by that or less. {means}; {unit}.{early}"
     )
     shown = table

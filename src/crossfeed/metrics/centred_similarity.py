@@ -39,7 +39,7 @@ class CentredSimilaritySettings(MetricSettings):
     measures = (
         Measure(
             "centred_similarity",
-            "Similarity of outputs without what all shared at generation 0",
+            "Centred similarity of outputs",
             TWO_DECIMALS,
             bounded=True,
             section="similarity",

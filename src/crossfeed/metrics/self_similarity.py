@@ -39,7 +39,7 @@ class SelfSimilaritySettings(MetricSettings):
     measures = (
         Measure(
             "similarity_to_previous",
-            "Similarity to the model's own outputs one measurement before",
+            "Similarity to own outputs one measurement before",
             TWO_DECIMALS,
             bounded=True,
             section="similarity",
@@ -48,7 +48,7 @@ class SelfSimilaritySettings(MetricSettings):
         ),
         Measure(
             "similarity_to_initial",
-            "Similarity to the model's own outputs at generation 0",
+            "Similarity to own outputs at generation 0",
             TWO_DECIMALS,
             bounded=True,
             section="similarity",

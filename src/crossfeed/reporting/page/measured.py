@@ -67,8 +67,8 @@ def changes(table: ChangeTable, final: str, groups: int) -> Changes:
     ends = {entry.until for row in table.rows for entry in row.entries.values()} - {None}
     early = f" t = {min(e for e in ends if e is not None)}: measured up to that generation only." if ends else ""
     legend = (
-        f"Initial (t = {table.begin}) → final (t = {final}). ▼ {fall}, ▲ {rise}: the mean changed by more than {measure.band:g}; "
-        f"= same: by that or less. {means}; {unit}.{early}"
+        f"Initial (t = {table.begin}) → final (t = {final}). ▼ {fall}, ▲ {rise}: the mean changed by more than "
+        f"{measure.band:g}; = same: by that or less. {means}; {unit}.{early}"
     )
     shown = table
     if (known := len(table.columns.points)) > _COLUMNS:

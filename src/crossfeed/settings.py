@@ -375,7 +375,8 @@ class Measure:
         section: The section of a report that it belongs to.
         shown: The places that show it.
         finite: True if a value that is not finite means that training diverged; the cell then fails.
-        pairs: True if each value is of a pair of entities, with ``a+b`` in the place of the entity.
+        pairs: True if each value is of several entities: of a pair, with ``a+b`` in the place of the entity, or of all
+            (`crossfeed.protocols.ALL_MODELS`).
         unit: Its unit as it is shown; empty if it has none; None if it is that of the learner's losses
             (`LearnerSettings.loss_unit`).
     """

@@ -159,6 +159,20 @@ def made(description, place, *overrides):
     return place
 
 
+def test_one_of_the_metrics_between_models_is_chosen(tmp_path):
+    asked = "metrics={loss: {}, similarity: {}, variety: {}}"
+    page = opened(run_page.site(str(made(EIGHT, tmp_path / "run", asked))))
+    records = Run.load(tmp_path / "run").records
+    assert "Variety between models (effective number of models)" in told(page)["html"]["between"]
+    assert "Variety between models" not in told(page)["html"]["metric"]
+    assert told(page)["controls"]["between"]["value"] == "similarity"
+    for turn, metric in enumerate(("variety_between", "similarity")):
+        assert ask(page, turn + 1, between=metric)["controls"]["between"]["value"] == metric
+        wanted = records[records["metric"] == metric].groupby("generation")["value"].mean()
+        (mean,) = held(page, "similarity", 1)["ys"]  # of many tasks, the mean
+        np.testing.assert_allclose(mean, wanted)
+
+
 def test_many_models_are_shown_by_kinds_of_task_with_their_mean(tmp_path):
     run(Experiment.from_yaml(EIGHT), open_store(tmp_path / "run"))
     page = opened(run_page.site(str(tmp_path / "run")))

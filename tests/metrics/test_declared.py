@@ -24,6 +24,7 @@ PACKAGE = Path(crossfeed.__file__).parent
 ALLOWED = {
     ("description/experiment.py", "loss"): "measured where a description names no metric",
     ("description/registry.py", "loss"): "the filter of this name",
+    ("doctor/packages.py", "density"): "an extra",
     ("doctor/speed.py", "precision"): "of floating-point numbers",
     ("exact/prediction.py", "loss"): "theory's expectation of the same number",
     ("explorer/run_page.py", "similarity"): "the name of a figure in the page's template",
@@ -49,6 +50,10 @@ ALLOWED = {
     ("reporting/data/frames.py", "projection"): "a result's file",
     ("reporting/data/measures.py", "loss"): "the paper's: findings and figures are about it",
     ("reporting/data/measures.py", "similarity"): "the paper's: findings and figures are about it",
+    ("metrics/centred_similarity.py", "similarity"): "a section",
+    ("metrics/model_distance.py", "similarity"): "a section",
+    ("metrics/self_similarity.py", "similarity"): "a section",
+    ("metrics/variety.py", "similarity"): "a section",
     ("reporting/page/sections.py", "loss"): "a section",
     ("reporting/page/sections.py", "similarity"): "a section",
     ("reporting/side_by_side/sections.py", "loss"): "a section",

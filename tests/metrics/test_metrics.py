@@ -99,6 +99,18 @@ def test_a_snapshot_scores_no_more_items_than_asked_for():
     assert learner.scored == [[3, 2], [5, 2]]
 
 
+def test_test_items_are_embedded_once_for_all_generations(fake, monkeypatch):
+    from crossfeed.learners.fake import FakeLearner
+
+    embedded, embed = [], FakeLearner.embed
+    monkeypatch.setattr(FakeLearner, "embed", lambda self, tables: embedded.append(tables) or embed(self, tables))
+    metrics = "metrics={frechet: {items: 30}, precision_recall: {items: 30}, density_coverage: {items: 20}}"
+    items = [f"{task}.test=40" for task in ("tasks.warm", "tasks.cold", "public")]
+    run(fake("generations=3", "grid={ecosystem.alpha: [0.5]}", metrics, *items), MemoryStore())
+    # Three tasks with 30 items and with 20, which are not cut from the others: a batch decides on rounding.
+    assert sorted(table.num_rows for tables in embedded if len(tables) == 1 for table in tables) == [20] * 3 + [30] * 3
+
+
 def test_accuracy_of_answers_is_the_share_that_match():
     test = pa.table({"prompt": ["p"] * 4, "answer": ["1", "2", "3", "4"]})
     snapshot = HandMade(tasks={"x": Graded(test)}, texts={"x": [["1", "2", "0", "9"], ["1", "2", "3", "9"]]})

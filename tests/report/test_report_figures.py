@@ -89,6 +89,17 @@ def test_what_differs_much_has_a_logarithmic_axis_on_which_all_of_it_is_seen(end
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize("mean", [[-0.025, -0.0251], [123456.0, 123457.5], [-1.5e-7, 0.0]])
+def test_wide_numbers_at_the_ticks_leave_room_for_the_label(width, mean):
+    table = pd.DataFrame({"point": 0, "generation": [0, 1], "mean": mean, "se": np.nan})
+    figure = curves(table, [Panel("", {})] * 4, {0: ""}, ylabel="centred similarity (mean cosine)", width=width)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert axes.yaxis.get_tightbbox().x0 >= -1e-6
+        assert len(axes.get_lines()) == 1
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_a_long_unit_is_broken_into_lines_that_fit_beside_their_panel(width):
     table = pd.DataFrame({"point": 0, "generation": [0, 1], "mean": [1.0, 200.0], "se": np.nan})
     figure = curves(table, [Panel("", {})], {0: ""}, ylabel="loss (squared error/image)", log=True, width=width)

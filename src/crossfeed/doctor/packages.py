@@ -17,6 +17,7 @@ FOR: Final = {
     "smollm": "a pretrained language model without a hub (presets smollm2-...), and bases in GGUF",
     "images": "image generators",
     "density": "mixtures of Gaussians",
+    "measure": "the metric mauve",
     "pool": "near-duplicates in a pool, rankings by BM25",
     "explore": "the explorer in the browser",
     "ray": "work on a Ray cluster",

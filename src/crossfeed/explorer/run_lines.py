@@ -139,7 +139,7 @@ def _entry(values: pd.Series) -> dict[str, str]:
 
 
 def by_task(table: pd.DataFrame) -> list[Line]:
-    """Return similarity on each task, the mean over pairs of models; of many tasks, their mean.
+    """Return a metric of several models on each task, the mean over pairs of them; of many tasks, their mean.
 
     Args:
         table: ``model, task, generation, mean, se``.

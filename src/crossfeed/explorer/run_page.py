@@ -11,6 +11,7 @@ from bokeh.document import Document
 from crossfeed.display.addresses import masked
 from crossfeed.display.formatting import plain
 from crossfeed.explorer.first_point import first_point
+from crossfeed.explorer.lines import Lines
 from crossfeed.explorer.pages import Conversation, dress, escaped, html
 from crossfeed.explorer.run_lines import Expected, by_task, empty, key, numbers, panels, put
 from crossfeed.explorer.server import Site
@@ -116,8 +117,9 @@ class _Page:
         self._seen = watch.latest
         experiment = self._seen.run.experiment
         self._panels = list(panels(experiment))
-        self._of_pairs = next((each for each in measures_of(experiment.metrics).values() if each.pairs), None)
-        self._similarity = empty("similarity", experiment.generations) if self._of_pairs else None
+        of_several = [each for each in measures_of(experiment.metrics).values() if each.pairs]
+        self._between = {each.metric: plain(each.heading) for each in of_several}
+        self._similarity = empty("similarity", experiment.generations) if self._between else None
         self._words = Conversation(document, self._move)
         self._moved: dict[str, Any] = {}
         self._opened: str | None = None
@@ -133,7 +135,7 @@ class _Page:
             file=f"{experiment.name}.yaml",
             place=masked(place),
             weights=WEIGHTS,
-            similarity=plain(self._of_pairs.heading) if self._of_pairs else "",
+            between=bool(self._between),
             panels=[{"title": panel.title, "root": panel.lines.figure.name} for panel in self._panels],
         )
 
@@ -193,20 +195,23 @@ class _Page:
             "key": html("key.html.j2", items=key(names, expected[0] if expected else None)),
             "numbers": html("numbers.html.j2", panels=self._panels, rows=numbers(table, self._panels, names)),
         }
+        chosen = {"metric": metric, "point": point}
+        if self._similarity is not None:
+            chosen["between"] = self._chosen("between", self._between, next(iter(self._between)))
+            tables |= self._draw_between(here, chosen["between"], self._similarity)
         self._words.tell(
-            html=escaped(said) | tables | self._draw_similarity(here),
-            controls={"metric": {"value": metric, "why": ""}, "point": {"value": point, "why": ""}},
+            html=escaped(said) | tables,
+            controls={name: {"value": value, "why": ""} for name, value in chosen.items()},
         )
 
-    def _draw_similarity(self, here: pd.DataFrame) -> dict[str, str]:
-        """Draw the metric of pairs, if there is one, and return its texts by element id."""
-        if self._similarity is None or self._of_pairs is None:
-            return {}
-        similar = by_task(by_generation(here, self._of_pairs.metric))
-        self._similarity.put(similar)
+    def _draw_between(self, here: pd.DataFrame, metric: str, lines: Lines) -> dict[str, str]:
+        """Draw a metric of pairs of models, or of all of them, and return its texts by element id."""
+        by_tasks = by_task(by_generation(here, metric))
+        lines.put(by_tasks)
         return {
-            "similarity-words": "" if similar else "Not measured yet.",
-            "similarity-key": html("key.html.j2", items=key([line.name for line in similar])),
+            "between": html("options.html.j2", options=_options(self._between)),
+            "similarity-words": "" if by_tasks else "Not measured yet.",
+            "similarity-key": html("key.html.j2", items=key([line.name for line in by_tasks])),
         }
 
     def _chosen(self, name: str, known: dict[str, str], first: str) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.entity import Entity
@@ -121,6 +123,11 @@ class CellContext:
     @cached_property
     def _joined(self) -> dict[tuple[str, ...], pa.Table]:
         """Items of several tasks behind one another, by the tasks' names."""
+        return {}
+
+    @cached_property
+    def reference_features(self) -> dict[tuple[str, int], NDArray[np.float32]]:
+        """Features of test items that metrics compare with, by task and number of items; filled by snapshots."""
         return {}
 
     def _shelf(self, weights: Mapping[str, float]) -> Shelf:

@@ -19,6 +19,7 @@ Stored = Callable[[str, int], pa.Table]
 """Reads a table of an earlier generation, given the step (``outputs`` or ``losses``) and the generation."""
 
 _LOSSES: Final = ("loss", "size", "completion_loss", "completion_size")
+_ABOUT_OUTPUTS: Final = frozenset({"model", "task", "item", "reference", "embedding"})
 
 
 def nothing_stored(step: str, generation: int) -> pa.Table:
@@ -50,6 +51,8 @@ class LiveSnapshot:
         seed: The experiment's seed.
         owned: Names of the tasks that each entity of the ecosystem owns, by the entity's name.
         stored: Reads tables of earlier generations.
+        references: Features of test items by task and number of items, which are the same at every generation: a
+            dictionary that is shared, and filled as they are requested.
     """
 
     generation: int
@@ -60,9 +63,11 @@ class LiveSnapshot:
     seed: int
     owned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stored: Stored = nothing_stored
+    references: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict)
     _scores: dict[int | None, dict[str, list[Scores]]] = field(default_factory=dict)
     _completions: dict[str, list[pa.Table]] = field(default_factory=dict)
     _embeddings: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    _past: dict[tuple[str, int], pa.Table] = field(default_factory=dict)
 
     def scores(self, task: str, items: int | None = None) -> Sequence[Scores]:
         """Return each entity's losses on a task's first test items; all tasks are scored in one call."""
@@ -103,27 +108,43 @@ class LiveSnapshot:
 
     def reference_embeddings(self, task: str, items: int) -> NDArray[np.float32]:
         """Return ``(items, dimension)`` features of a task's first test items themselves."""
-        return self.learner.embed([self.tasks[task].test.slice(0, items)])[0]
+        test = self.tasks[task].test
+        place = task, min(items, test.num_rows)
+        # Not cut from features of more items: what else is in a batch changes their rounding.
+        if place not in self.references:
+            self.references[place] = self.learner.embed([test.slice(0, items)])[0]
+        return self.references[place]
+
+    def completions_at(self, generation: int, task: str, items: int) -> Mapping[str, pa.Table]:
+        """Return what models completed at an earlier generation, by the entity's name."""
+        outputs = self._earlier("outputs", generation)
+        own = outputs.select([name for name in outputs.column_names if name not in _ABOUT_OUTPUTS])
+        return {entity: own.take(pa.array(rows[:items])) for entity, rows in _by_model(outputs, task).items()}
 
     def embeddings_at(self, generation: int, task: str, items: int) -> Mapping[str, NDArray[np.float32]]:
         """Return features of what models completed at an earlier generation, by the entity's name."""
-        outputs = self.stored("outputs", generation)
-        rows = _of_task(outputs, task)
+        outputs = self._earlier("outputs", generation)
         features: dict[str, NDArray[np.float32]] = {}
-        for entity, own in _by_model(outputs, rows).items():
-            first = outputs.select(["item", "embedding"]).take(pa.array(own)).slice(0, items)
-            embedded = first.column("embedding").combine_chunks()
-            if first.num_rows and embedded.null_count == 0:
-                features[entity] = embedded.flatten().to_numpy().reshape(first.num_rows, -1)
+        for entity, rows in _by_model(outputs, task).items():
+            embedded = outputs.column("embedding").take(pa.array(rows[:items])).combine_chunks()
+            if len(embedded) and embedded.null_count == 0:
+                features[entity] = embedded.flatten().to_numpy().reshape(len(embedded), -1)
         return features
 
     def scores_at(self, generation: int, task: str) -> Mapping[str, Scores]:
         """Return losses of a task's test items at an earlier generation, by the entity's name."""
-        losses = self.stored("losses", generation)
+        losses = self._earlier("losses", generation)
         return {
-            entity: Scores(*(losses.column(name).to_numpy()[own] for name in _LOSSES))
-            for entity, own in _by_model(losses, _of_task(losses, task)).items()
+            entity: Scores(*(losses.column(name).to_numpy()[rows] for name in _LOSSES))
+            for entity, rows in _by_model(losses, task).items()
         }
+
+    def _earlier(self, step: str, generation: int) -> pa.Table:
+        """Return a table of an earlier generation, which is read once for all metrics."""
+        place = step, generation
+        if place not in self._past:
+            self._past[place] = self.stored(step, generation)
+        return self._past[place]
 
     def item_losses(self) -> pa.Table:
         """Return the losses of the single test items that were scored.
@@ -183,13 +204,9 @@ class LiveSnapshot:
         return test.column("completion").slice(0, rows)
 
 
-def _of_task(table: pa.Table, task: str) -> NDArray[np.int64]:
-    """Return the rows of a task, in the order of its items."""
+def _by_model(table: pa.Table, task: str) -> dict[str, NDArray[np.int64]]:
+    """Return the rows of a task by the model that they are of, in the order of its items."""
     rows = np.flatnonzero(table.column("task").to_numpy() == task)
-    return rows[np.argsort(table.column("item").to_numpy()[rows], kind="stable")]
-
-
-def _by_model(table: pa.Table, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-    """Return rows by the model that they are of."""
+    rows = rows[np.argsort(table.column("item").to_numpy()[rows], kind="stable")]
     models = table.column("model").to_numpy()[rows]
     return {str(model): rows[models == model] for model in dict.fromkeys(models.tolist())}

@@ -197,7 +197,17 @@ def _snapshots(context: CellContext, generation: int, states: Sequence[State], s
 
     def snapshot(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveSnapshot:
         names, own = zip(*((context.entities[k], states[k]) for k in entities), strict=True)
-        return LiveSnapshot(generation, names, own, tasks, context.learner, context.cell.seed, ownership, stored)
+        return LiveSnapshot(
+            generation,
+            names,
+            own,
+            tasks,
+            context.learner,
+            context.cell.seed,
+            ownership,
+            stored,
+            context.reference_features,
+        )
 
     everyone = np.flatnonzero(context.calendar.present(generation)).tolist()
     if not everyone:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-__all__ = ["completion_texts"]
+__all__ = ["completion_texts", "has_text"]
 
 _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
@@ -26,3 +28,20 @@ def completion_texts(items: pa.Table) -> list[str] | None:
     if not any(holds(column.type) for holds in _TEXT):
         return None
     return [text or "" for text in column.to_pylist()]
+
+
+def has_text(items: pa.Table) -> NDArray[np.bool_]:
+    """Return which completions hold more than white space.
+
+    Sentence encoders give the empty text a direction of its own: two models that write nothing have the cosine 1.
+
+    Args:
+        items: Items of any kind.
+
+    Returns:
+        ``(items,)`` truth values; all true where completions are no text.
+    """
+    texts = completion_texts(items)
+    if texts is None:
+        return np.ones(items.num_rows, dtype=np.bool_)
+    return np.array([bool(text.strip()) for text in texts], dtype=np.bool_)

@@ -16,12 +16,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field
 
-from crossfeed.metrics.completions import completion_texts
+from crossfeed.metrics.completions import has_text
 from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
@@ -73,7 +70,7 @@ class _Similarity:
         numbers = []
         for task in snapshot.tasks:
             features = snapshot.embeddings(task, self.items)
-            written = [_has_text(table) for table in snapshot.completions(task, self.items)]
+            written = [has_text(table) for table in snapshot.completions(task, self.items)]
             for entity, own in zip(snapshot.entities, written, strict=True):
                 if not own.all():
                     numbers.append(Measurement(entity, task, "empty_outputs", float(1 - own.mean())))
@@ -84,11 +81,3 @@ class _Similarity:
                     cosine = float((features[k][both] * features[l][both]).sum(axis=1).mean())
                     numbers.append(Measurement(pair, task, "similarity", cosine))
         return numbers
-
-
-def _has_text(items: pa.Table) -> NDArray[np.bool_]:
-    """Return ``(items,)``: True where the completion holds more than white space, and everywhere if it is no text."""
-    texts = completion_texts(items)
-    if texts is None:
-        return np.ones(items.num_rows, dtype=np.bool_)
-    return np.array([bool(text.strip()) for text in texts], dtype=np.bool_)

@@ -6,6 +6,7 @@ learner and its tasks agree on the columns, and the loop never looks at them.
 
 from crossfeed.protocols.forecasting import Forecaster
 from crossfeed.protocols.items import (
+    ALL_MODELS,
     FRESH,
     PRIVATE,
     PUBLIC,
@@ -33,6 +34,7 @@ from crossfeed.protocols.measuring import Filter, Metric, PoolView, Snapshot
 from crossfeed.protocols.running import Progress, Store
 
 __all__ = [
+    "ALL_MODELS",
     "FRESH",
     "PRIVATE",
     "PUBLIC",

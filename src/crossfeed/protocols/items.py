@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FRESH", "PRIVATE", "PUBLIC", "Array", "Measurement", "Part", "Reading", "Scores", "State", "TrainingSet"]
+__all__ = [
+    "ALL_MODELS",
+    "FRESH",
+    "PRIVATE",
+    "PUBLIC",
+    "Array",
+    "Measurement",
+    "Part",
+    "Reading",
+    "Scores",
+    "State",
+    "TrainingSet",
+]
 
 PRIVATE: Final = "private"
 """The source of an entity's own real data."""
@@ -21,6 +33,9 @@ PUBLIC: Final = "public"
 
 FRESH: Final = "fresh"
 """The source of new human items that are collected together with a pool."""
+
+ALL_MODELS: Final = "all models"
+"""The model of a number that is of all models together; no entity's name holds a space."""
 
 Array = NDArray[np.float64]
 """An array of real numbers; docstrings give its shape."""
@@ -113,7 +128,7 @@ class Measurement:
     """One measured number.
 
     Attributes:
-        model: The entity, or ``a+b`` for a pair; empty for a number of the run itself.
+        model: The entity, ``a+b`` for a pair, or `ALL_MODELS`; empty for a number of the run itself.
         task: The task, or the source of items; empty if there is none.
         metric: The name of the measured quantity.
         value: The number.

@@ -97,6 +97,20 @@ class Snapshot(Protocol):
         """
         ...
 
+    def completions_at(self, generation: int, task: str, items: int) -> Mapping[str, pa.Table]:
+        """Return what models completed at an earlier generation; for metrics that look back.
+
+        Args:
+            generation: A generation before this one, at which the metric was measured
+                (`crossfeed.settings.MetricSettings.looks_back`).
+            task: The task's name.
+            items: The greatest number of prompts.
+
+        Returns:
+            Generated items by the entity's name, in step with the prompts; entities that were not there are missing.
+        """
+        ...
+
     def embeddings_at(self, generation: int, task: str, items: int) -> Mapping[str, NDArray[np.float32]]:
         """Return features of what models completed at an earlier generation; for metrics that look back.
 

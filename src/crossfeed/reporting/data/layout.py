@@ -157,6 +157,7 @@ class ChangeTable:
         rows: The rows in the paper's order.
         seeds: The largest number of seeds behind an entry.
         fewest: The smallest number of seeds behind an entry.
+        begin: The first generation that was measured: later than 0 for what looks back.
     """
 
     measure: Measure
@@ -164,6 +165,7 @@ class ChangeTable:
     rows: tuple[Row, ...]
     seeds: int
     fewest: int
+    begin: int
 
     def fewer(self, most: int) -> ChangeTable:
         """Return the table with at most so many rows: without other models' tasks, then evenly chosen.
@@ -232,7 +234,8 @@ def lay_out(
     owners = {(e.name, task) for each in experiments for e in each.ecosystem.entities for task in e.owned}
     made = [_row(place, entries, owners, pairs == 1) for place, entries in rows.items()]
     fewest, most = int(numbers["seeds"].min()), int(numbers["seeds"].max())
-    return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), most, fewest)
+    begin = int(records.loc[records["metric"] == measure.metric, "generation"].min())
+    return ChangeTable(measure, columns, tuple(_in_order(made, experiments)), most, fewest, begin)
 
 
 def texts_of(table: ChangeTable) -> dict[str, list[object]]:

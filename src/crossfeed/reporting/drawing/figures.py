@@ -152,14 +152,23 @@ def multiples(
     titles = [_title(part.title, frame.panel) for part in parts]
     if any("\n" in title for title in titles):
         frame = replace(frame, gap=frame.gap + 0.16, title=frame.title + 0.16)
-    figure, axes = panels(frame, len(parts))
-    for place, (axis, part) in enumerate(zip(axes, parts, strict=True)):
-        draw(axis, part)
-        axis.set_title(titles[place])
-        if place >= len(parts) - frame.columns:
-            axis.set_xlabel("generation")
-        if place % frame.columns == 0:
-            axis.set_ylabel("\n".join(beside))
+
+    def composed(frame: Frame) -> tuple[Figure, float]:
+        """Return the figure, and how far labels reach beyond its left edge, in inches."""
+        figure, axes = panels(frame, len(parts))
+        for place, (axis, part) in enumerate(zip(axes, parts, strict=True)):
+            draw(axis, part)
+            axis.set_title(titles[place])
+            if place >= len(parts) - frame.columns:
+                axis.set_xlabel("generation")
+            if place % frame.columns == 0:
+                axis.set_ylabel("\n".join(beside))
+        boxes = [axis.yaxis.get_tightbbox() for axis in axes[:: frame.columns]]
+        return figure, max((-box.x0 / figure.dpi for box in boxes if box is not None), default=0.0)
+
+    figure, outside = composed(frame)
+    if outside > 0:  # the numbers at the ticks are known only now, and may be wide
+        figure, _ = composed(replace(frame, left=frame.left + outside))
     add_legend(figure, handles, fitted, across)
     return figure
 

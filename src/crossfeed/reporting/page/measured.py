@@ -69,7 +69,7 @@ def changes(table: ChangeTable, final: str, groups: int) -> Changes:
     early = f" t = {min(e for e in ends if e is not None)}: measured up to that generation only." if ends else ""
     signs = (f"▼ {fall}", f"▲ {rise}", "= same", "? unclear")
     marks = mark_words(signs, f"{measure.band:g}" if measure.band else "", table.seeds, table.fewest)
-    legend = f"Initial (t = 0) → final (t = {final}). {marks} {means}; {unit}.{early}"
+    legend = f"Initial (t = {table.begin}) → final (t = {final}). {marks} {means}; {unit}.{early}"
     shown = table
     if (known := len(table.columns.points)) > _COLUMNS:
         shown = replace(table, columns=table.columns.some(groups, _LINES))

@@ -26,7 +26,7 @@ public: {source: fake, test: 20}
 n: 40
 generations: 7
 seeds: [0, 1, 2]
-metrics: {loss: {}, tail_loss: {}, similarity: {}, distinct: {}}
+metrics: {loss: {}, tail_loss: {}, similarity: {}, variety: {}, distinct: {}}
 grid: {ecosystem.alpha: [0.5, 1]}
 """
 LINEAR = """

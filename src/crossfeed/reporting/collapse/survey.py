@@ -20,7 +20,7 @@ from crossfeed.reporting.data.measures import LOSS, declared
 __all__ = ["Judged", "collapses"]
 
 _TAIL: Final = "tail_loss"
-_VARIETY: Final = (("vendi", "the Vendi score of outputs"), ("distinct_2", "distinct pairs of words"))
+_VARIETY: Final = (("variety", "the Vendi score of outputs"), ("distinct_2", "distinct pairs of words"))
 _SEPARATION_BAND: Final = 0.05
 _DIVERSITY_BAND: Final = 0.05
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pyarrow as pa
@@ -14,7 +15,9 @@ from crossfeed.protocols import State
 from crossfeed.store.behind import WriteBehind
 from crossfeed.store.checksum import digest
 from crossfeed.store.files import Files
-from crossfeed.store.schema import STEPS, check_document, states_path, table_path, within
+from crossfeed.store.packing import pack_scopes, unpack_states
+from crossfeed.store.packs import Packs
+from crossfeed.store.schema import STATES, STEPS, check_document, states_path, table_path, within
 from crossfeed.store.sealed import AGAIN, RUN, SealedFiles
 
 __all__ = ["FolderStore"]
@@ -40,6 +43,7 @@ class FolderStore:
         self.folder = files.folder
         self._sealed = SealedFiles(files, writing=worker)
         self.set_aside = self._sealed.set_aside
+        self._packs = Packs(self._sealed)
         self._worker = worker
         self._whole: set[str] = set()
         self._content: tuple[str, bytes] | None = None
@@ -65,6 +69,7 @@ class FolderStore:
             self.write_document("run", dict(document) | {"description": digest(_DESCRIPTION, content)})
             self._files.write(_DESCRIPTION, content)
             self._sealed.writing = True
+            self._packs.sweep()
         except BaseException:
             self.end()
             raise
@@ -147,13 +152,13 @@ class FolderStore:
         return None if content is None else self._sealed.parse_table(path, content)
 
     def has_table(self, step: str, scope: str, generation: int) -> bool:
-        """Return True if the file is there whole; each is read once."""
+        """Return True if the table is there whole, in its file or in a pack; each file is read once."""
         path = table_path(step, scope, generation)
-        if path in self._whole:
+        if path in self._whole or self._packs.has(step, scope, generation):
             return True
         content = self._checked(path)
         if content is None:
-            return False
+            return self._packs.look(step) and self._packs.has(step, scope, generation)
         self._content = path, content  # most are read next
         self._whole.add(path)
         return True
@@ -161,23 +166,42 @@ class FolderStore:
     def write_table(self, step: str, scope: str, generation: int, table: pa.Table) -> None:
         """Write ``<step>/<scope>/generation-000.parquet``."""
         self._write_table(table_path(step, scope, generation), table)
+        self._packs.drop(step, scope, generation)
 
     def read_table(self, step: str, scope: str, generation: int) -> pa.Table:
-        """Read ``<step>/<scope>/generation-000.parquet``.
+        """Read ``<step>/<scope>/generation-000.parquet``, or its rows in a pack.
 
         Raises:
             StoreError: It is not there, or it is damaged.
         """
         path = table_path(step, scope, generation)
+        packed = self._packs.find(step, scope, generation)
+        if packed is not None:
+            return packed
         kept, self._content = self._content, None
         content = kept[1] if kept is not None and kept[0] == path else self._checked(path)
+        if content is None and self._packs.look(step):
+            packed = self._packs.find(step, scope, generation)
+        if packed is not None:
+            return packed
         if content is None:
             raise StoreError(f"{self._sealed.where(path)}: not there, or damaged and set aside; {AGAIN}")
         return self._sealed.parse_table(path, content)
 
+    def pack(self, scopes: Sequence[str]) -> None:
+        """Bring the small files of scopes to which nothing will be added together into a few (`crossfeed.store.packs`).
+
+        Raises:
+            StoreError: They cannot be written.
+        """
+        self._close_states()
+        self._content = None
+        self._whole.clear()
+        pack_scopes(self._sealed, self._packs, [within(scope) for scope in scopes])
+
     def has_states(self, scope: str, generation: int) -> bool:
-        """Return True if the folder is there whole; it is kept open for `read_states`."""
-        return self._open_states(states_path(scope, generation)) is not None
+        """Return True if the states are there whole; they are kept open for `read_states`."""
+        return self._open_states(scope, generation) is not None
 
     def write_states(
         self, scope: str, generation: int, states: Mapping[str, State], save: Callable[[State, Path], None]
@@ -191,6 +215,7 @@ class FolderStore:
                 save(state, folder / name)
 
         self._sealed.write_folder(states_path(scope, generation), fill)
+        self._packs.drop(STATES, scope, generation)
 
     def read_states(
         self, scope: str, generation: int, entities: Sequence[str], load: Callable[[Path], State]
@@ -202,7 +227,7 @@ class FolderStore:
         """
         path = states_path(scope, generation)
         try:
-            folder = self._open_states(path)
+            folder = self._open_states(scope, generation)
             if folder is None:
                 raise StoreError(f"{self._sealed.where(path)}: not there, or damaged and set aside; {AGAIN}")
             return [load(folder / within(name)) for name in entities]
@@ -215,6 +240,7 @@ class FolderStore:
         """Remove the checkpoints of a generation."""
         self._close_states()
         self._files.remove(states_path(scope, generation))
+        self._packs.drop(STATES, scope, generation)
 
     @property
     def _files(self) -> Files:
@@ -243,14 +269,26 @@ class FolderStore:
         self._whole.discard(path)
         return self._sealed.read_table(path)
 
-    def _open_states(self, path: str) -> Path | None:
-        """Return a folder of states on this machine, open until `_close_states`; None if it is not there."""
+    def _open_states(self, scope: str, generation: int) -> Path | None:
+        """Return a folder of states on this machine, open until `_close_states`; None if they are not there."""
+        path = states_path(scope, generation)
         if self._states is not None and self._states[0] == path:
             return self._states[1]
         self._close_states()
-        folder = self._sealed.open_folder(path, self._opened)
+        folder = self._unpacked(scope, generation) or self._sealed.open_folder(path, self._opened)
+        if folder is None and self._packs.look(STATES):
+            folder = self._unpacked(scope, generation)
         if folder is not None:
             self._states = path, folder
+        return folder
+
+    def _unpacked(self, scope: str, generation: int) -> Path | None:
+        """Write packed states to a temporary folder; None if they are in no known pack."""
+        table = self._packs.find(STATES, scope, generation)
+        if table is None:
+            return None
+        folder = Path(self._opened.enter_context(TemporaryDirectory(prefix="crossfeed-")))
+        unpack_states(table, folder)
         return folder
 
     def _clear(self) -> None:
@@ -263,6 +301,7 @@ class FolderStore:
         """Forget everything that was read, to read it anew."""
         self._close_states()
         self._sealed.forget()
+        self._packs.forget()
         self._content = None
         self._whole.clear()
 

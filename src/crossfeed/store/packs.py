@@ -179,9 +179,10 @@ class Packs:
     def sweep(self) -> None:
         """Remove packs whose documents were not written before their process was killed."""
         for step in self._sealed.files.names(PACKS):
-            names = set(self._sealed.files.names(f"{PACKS}/{step}"))
+            names = self._sealed.files.names(f"{PACKS}/{step}")
+            known = {name.removesuffix(".json") for name in names if _is_document(name)}
             for name in names:
-                if not name.startswith(".") and f"{name.removesuffix('.parquet')}.json" not in names - {name}:
+                if not name.startswith(".") and name.removesuffix(".parquet") not in {*known, name}:
                     self._sealed.files.remove(f"{PACKS}/{step}/{name}")
 
     def _found(self, step: str, scope: str, generation: int) -> list[tuple[str, _Span]]:

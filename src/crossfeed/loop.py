@@ -24,10 +24,18 @@ from crossfeed.executors.serial import SerialExecutor
 from crossfeed.executors.sweep import Spread, Sweep
 from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Forecaster, Progress, Store
-from crossfeed.records import collect, collect_projection, failure_of, is_measured, read_failure, scope_of, state_scope_of
+from crossfeed.records import (
+    collect,
+    collect_projection,
+    failure_of,
+    is_measured,
+    read_failure,
+    scope_of,
+    state_scope_of,
+)
 from crossfeed.running.beginning import begin_run, keep_inputs
 from crossfeed.running.forecasts import Forecasts
-from crossfeed.running.left_out import read_left_out, spanning_first
+from crossfeed.running.left_out import left_out_of, read_left_out, spanning_first
 from crossfeed.running.session import Session, Setup
 from crossfeed.running.sittings import begin_sitting
 from crossfeed.tracking.follow import Tracker, followed
@@ -215,11 +223,15 @@ class _Run:
         self._forecasts.after(cells)
 
     def _failures(self) -> dict[str, dict[str, Any]]:
-        documents = {cell.name: read_failure(self._store, cell.name) for cell in self._cells}
+        there = set(self._store.documents("failures"))
+        named = (cell.name for cell in self._cells if failure_of(cell) in there)
+        documents = {name: read_failure(self._store, name) for name in named}
         return {name: failure for name, failure in documents.items() if failure is not None}
 
     def _left_out(self) -> dict[str, dict[str, Any]]:
-        documents = {cell.name: read_left_out(self._store, cell.name) for cell in self._cells}
+        there = set(self._store.documents("known"))
+        named = (cell.name for cell in self._cells if left_out_of(cell.name) in there)
+        documents = {name: read_left_out(self._store, name) for name in named}
         return {name: document for name, document in documents.items() if document is not None}
 
     def _settle(self) -> None:

@@ -56,10 +56,18 @@ def to_csv(frame: pd.DataFrame) -> str:
     Args:
         frame: The table.
     """
-    safe = frame.map(safe_cell)
+    safe = frame.apply(_safe)
     safe.columns = pd.Index([safe_cell(name) for name in frame.columns])
     text: str = safe.to_csv(index=False, lineterminator="\n")
     return text
+
+
+def _safe(column: pd.Series) -> pd.Series:
+    """Return a column whose cells no spreadsheet reads as formulas; its words are few, its rows can be millions."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    known = {value: safe_cell(value) for value in {value for value in column if isinstance(value, str)}}
+    return column.map(lambda value: known[value] if isinstance(value, str) else value)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

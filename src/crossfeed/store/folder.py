@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,7 +14,7 @@ from crossfeed.protocols import State
 from crossfeed.store.behind import WriteBehind
 from crossfeed.store.checksum import digest
 from crossfeed.store.files import Files
-from crossfeed.store.packing import pack_scopes, unpack_states
+from crossfeed.store.packing import pack_scopes, unpacked_states
 from crossfeed.store.packs import Packs
 from crossfeed.store.schema import STATES, STEPS, check_document, states_path, table_path, within
 from crossfeed.store.sealed import AGAIN, RUN, SealedFiles
@@ -285,11 +284,7 @@ class FolderStore:
     def _unpacked(self, scope: str, generation: int) -> Path | None:
         """Write packed states to a temporary folder; None if they are in no known pack."""
         table = self._packs.find(STATES, scope, generation)
-        if table is None:
-            return None
-        folder = Path(self._opened.enter_context(TemporaryDirectory(prefix="crossfeed-")))
-        unpack_states(table, folder)
-        return folder
+        return None if table is None else self._opened.enter_context(unpacked_states(table))
 
     def _clear(self) -> None:
         """Remove what a run without a finished step left: its failures and results are not those of another one."""

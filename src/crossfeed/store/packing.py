@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from crossfeed.store.packs import Packs
 from crossfeed.store.schema import STATES, TABLES, states_path, table_path, within
 from crossfeed.store.sealed import SealedFiles
 
-__all__ = ["pack_scopes", "unpack_states"]
+__all__ = ["pack_scopes", "unpacked_states"]
 
 _LARGE: Final = 2**20
 """Bytes of a table or a folder of states that stays as it is: packs are for what is small and many."""
@@ -69,23 +70,25 @@ def pack_scopes(sealed: SealedFiles, packs: Packs, scopes: Sequence[str]) -> Non
             _bring(sealed, packs, step, alike.tables)
 
 
-def unpack_states(table: pa.Table, folder: Path) -> None:
-    """Write the files of packed states, folders before what is in them.
+@contextmanager
+def unpacked_states(table: pa.Table) -> Iterator[Path]:
+    """Yield a temporary folder with the files of packed states.
 
     Args:
-        table: The packed states: ``file``, and ``content``, which a folder has none of.
-        folder: An empty folder of this machine.
+        table: The packed states: ``file``, and ``content``, which a folder has none of; folders before their files.
 
     Raises:
         StoreError: A file would be outside it.
         OSError: It cannot be written.
     """
-    for name, content in zip(table.column("file").to_pylist(), table.column("content").to_pylist(), strict=True):
-        target = folder / within(name)
-        if content is None:
-            target.mkdir()
-        else:
-            target.write_bytes(content)
+    with TemporaryDirectory(prefix="crossfeed-") as folder:
+        for name, content in zip(table.column("file").to_pylist(), table.column("content").to_pylist(), strict=True):
+            target = Path(folder) / within(name)
+            if content is None:
+                target.mkdir()
+            else:
+                target.write_bytes(content)
+        yield Path(folder)
 
 
 def _scopes_in(sealed: SealedFiles, step: str) -> set[str]:
@@ -129,9 +132,7 @@ def _states(sealed: SealedFiles, path: str) -> pa.Table | None:
 
 
 def _bring(sealed: SealedFiles, packs: Packs, step: str, alike: Sequence[_Loose]) -> None:
-    """Write a pack, and remove what it holds; one table alone is as well where it is."""
-    if len(alike) < 2:
-        return
+    """Write a pack, and remove what it holds."""
     packs.add(step, [(each.scope, each.generation, each.table) for each in alike])
     _remove(sealed, [each.path for each in alike])
 

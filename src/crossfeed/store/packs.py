@@ -1,4 +1,4 @@
-"""Packs: the tables of many finished cells in one file, since a run of thousands of cells has tens of thousands of them.
+"""Packs: the tables of many finished cells in one file, since a run of thousands of cells has tens of thousands.
 
 ::
 
@@ -142,11 +142,17 @@ class Packs:
         """
         rows = [table.num_rows for _, _, table in tables]
         begins = np.concatenate([[0], np.cumsum(rows)]).tolist()
-        spans = [_Span(scope, t, t, begin, table.num_rows) for (scope, t, table), begin in zip(tables, begins[:-1], strict=True)]
+        spans = [
+            _Span(scope, t, t, begin, table.num_rows)
+            for (scope, t, table), begin in zip(tables, begins[:-1], strict=True)
+        ]
         packed = pa.concat_tables([table for _, _, table in tables])
         added = [_SCOPE] if _GENERATION in packed.column_names else [_SCOPE, _GENERATION]
         of_row = pa.array(np.repeat(np.arange(len(tables)), rows))
-        columns = {_SCOPE: pa.array([scope for scope, _, _ in tables]), _GENERATION: pa.array([t for _, t, _ in tables])}
+        columns = {
+            _SCOPE: pa.array([scope for scope, _, _ in tables]),
+            _GENERATION: pa.array([t for _, t, _ in tables]),
+        }
         for name in reversed(added):
             packed = packed.add_column(0, name, columns[name].take(of_row))
         path = f"{PACKS}/{step}/{self._next(step):04d}-{uuid.uuid4().hex[:8]}"

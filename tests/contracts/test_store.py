@@ -188,6 +188,19 @@ def test_packs_are_few_files_that_anyone_can_read(place):
     assert everything(open_store(place)) == before
 
 
+def test_what_a_worker_wrote_over_a_pack_is_not_taken_for_a_leftover(place):
+    store = open_store(place)
+    fill(store)
+    store.pack(CELLS)
+    assert store.has_table("records", "one", 1)  # it knows this pack
+    open_store(place, worker=True).write_table("records", "one", 1, pa.table({"a": [7], "b": ["anew"]}))
+    store.pack(CELLS)
+    assert store.read_table("records", "one", 1).to_pylist() == [{"a": 7, "b": "anew"}]
+    store.end()
+    assert open_store(place).read_table("records", "one", 1).to_pylist() == [{"a": 7, "b": "anew"}]
+    assert not [path for path in packed_files(store) if not path.startswith("packs")]
+
+
 def test_what_is_large_is_not_packed(place):
     store = open_store(place)
     fill(store)

@@ -55,6 +55,7 @@ def pack_scopes(sealed: SealedFiles, packs: Packs, scopes: Sequence[str]) -> Non
     Raises:
         StoreError: A pack cannot be written.
     """
+    packs.forget_documents()  # what is found in one is removed elsewhere: that has to be true now
     for step in (*TABLES, STATES):
         packs.look(step)
         there = _scopes_in(sealed, step)

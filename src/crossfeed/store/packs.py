@@ -75,12 +75,16 @@ class Packs:
         self.forget()
 
     def forget(self) -> None:
-        """Forget which packs there are, to read it anew."""
+        """Forget everything that was read, to read it anew."""
+        self.forget_documents()
+        self._whole: set[str] = set()
+        self._opened: OrderedDict[str, pa.Table] = OrderedDict()
+
+    def forget_documents(self) -> None:
+        """Forget what is in which pack: a worker that wrote a table anew took it out of one."""
         self._packs: dict[str, _Pack] = {}
         self._places: dict[tuple[str, str], list[tuple[str, _Span]]] = {}
         self._seen: set[str] = set()
-        self._whole: set[str] = set()
-        self._opened: OrderedDict[str, pa.Table] = OrderedDict()
 
     def look(self, step: str) -> bool:
         """Look for packs that another process has written since the last look.
@@ -138,7 +142,7 @@ class Packs:
 
         Args:
             step: The step.
-            tables: Scope, generation and table of each, all of one schema that `fits`.
+            tables: Scope, generation and table of each, all of one schema, without a column ``scope``.
         """
         rows = [table.num_rows for _, _, table in tables]
         begins = np.concatenate([[0], np.cumsum(rows)]).tolist()

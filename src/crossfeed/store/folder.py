@@ -224,16 +224,13 @@ class FolderStore:
         Raises:
             StoreError: They are not there, or damaged.
         """
-        path = states_path(scope, generation)
         try:
-            folder = self._open_states(scope, generation)
-            if folder is None:
-                raise StoreError(f"{self._sealed.where(path)}: not there, or damaged and set aside; {AGAIN}")
-            return [load(folder / within(name)) for name in entities]
+            with suppress(FileNotFoundError):  # packed while it was read, which a second look finds
+                return self._load_states(scope, generation, entities, load)
+            return self._load_states(scope, generation, entities, load)
         except OSError as error:
-            raise StoreError(f"{self._sealed.where(path)}: cannot be read ({error}); {AGAIN}") from error
-        finally:
-            self._close_states()
+            where = self._sealed.where(states_path(scope, generation))
+            raise StoreError(f"{where}: cannot be read ({error}); {AGAIN}") from error
 
     def drop_states(self, scope: str, generation: int) -> None:
         """Remove the checkpoints of a generation."""
@@ -280,6 +277,18 @@ class FolderStore:
         if folder is not None:
             self._states = path, folder
         return folder
+
+    def _load_states(
+        self, scope: str, generation: int, entities: Sequence[str], load: Callable[[Path], State]
+    ) -> list[State]:
+        try:
+            folder = self._open_states(scope, generation)
+            if folder is None:
+                where = self._sealed.where(states_path(scope, generation))
+                raise StoreError(f"{where}: not there, or damaged and set aside; {AGAIN}")
+            return [load(folder / within(name)) for name in entities]
+        finally:
+            self._close_states()
 
     def _unpacked(self, scope: str, generation: int) -> Path | None:
         """Write packed states to a temporary folder; None if they are in no known pack."""

@@ -2,7 +2,7 @@
 
     python benchmarks/many.py                          # both parts, beside the commit before they were made faster
     python benchmarks/many.py entities --generations 50
-    python benchmarks/many.py cells --side 45 --alone  # this checkout alone: the former one takes a quarter of an hour
+    python benchmarks/many.py cells --side 45 --cell-generations 5
     python benchmarks/many.py --before v0.9            # another commit to compare with
     python benchmarks/many.py --quick                  # tiny sizes: does everything run
 
@@ -12,14 +12,16 @@ and packages, one thread, a process for each command; the two take turns, once e
 - entities: K = 200 fake models that publish 200,000 items a generation, all measured on all 201 tasks. Seconds are
   those in the records, summed over generations; peaks are of whole commands, first `run`, then `show`. All numbers
   of both runs, but the seconds, have to be the same bits.
-- cells: `show` of linear models over a square grid of alpha and beta, two generations each, of a folder that this
-  checkout made: seconds of the command and its peak.
+- cells: a run of linear models over a square grid of alpha and beta, and `status`, `show` and `report` of its folder:
+  each build reads what it wrote itself. Seconds are of processor time, and peaks of whole commands; files and bytes
+  are those of the folder before there is a report in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,8 +30,6 @@ from pathlib import Path
 
 import pandas as pd
 from tell import say, show
-
-from crossfeed import Experiment, open_store, run
 
 BEFORE = "fa8769f"
 HERE = Path(__file__).resolve().parents[1]
@@ -51,7 +51,7 @@ tasks:
   p: {{source: regression, dimension: 3, rows: 12, rank: 2, entity: 0, truth: [2, -1, 3], replicates: 4}}
   q: {{source: regression, dimension: 3, rows: 10, rank: 2, entity: 1, truth: [-2, 1, 2], replicates: 4}}
 public: {{source: regression, dimension: 3, rows: 15, truth: [1, 2, -1], replicates: 4}}
-generations: 2
+generations: {generations}
 checkpoints: none
 metrics: {{loss: {{}}, similarity: {{}}}}
 grid: {{ecosystem.alpha: {weights}, ecosystem.beta: {weights}}}
@@ -71,6 +71,15 @@ class Build:
     def timed(self, *words: str) -> tuple[float, float]:
         """Seconds of one Python command, and the most memory that it had, in MB."""
         begun = time.perf_counter()
+        used = self._used(*words)
+        return time.perf_counter() - begun, _peak(used)
+
+    def spent(self, *words: str) -> tuple[float, float]:
+        """Seconds of processor time of one Python command, and the most memory that it had, in MB."""
+        used = self._used(*words)
+        return used.ru_utime + used.ru_stime, _peak(used)
+
+    def _used(self, *words: str) -> resource.struct_rusage:
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(
                 [sys.executable, *words], env=self.environment, stdout=output, stderr=subprocess.STDOUT
@@ -80,7 +89,11 @@ class Build:
             if process.returncode:
                 output.seek(0)
                 sys.exit(f"{self.name}: {' '.join(words)}\n{output.read().decode()}")
-        return time.perf_counter() - begun, used.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+        return used
+
+
+def _peak(used: resource.struct_rusage) -> float:
+    return used.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
 
 
 def entities(folder: Path, builds: list[Build], given: argparse.Namespace) -> None:
@@ -106,12 +119,19 @@ def entities(folder: Path, builds: list[Build], given: argparse.Namespace) -> No
 def cells(folder: Path, builds: list[Build], given: argparse.Namespace) -> None:
     side = 3 if given.quick else given.side
     weights = [round(k / (side - 1), 6) for k in range(side)]
-    out = folder / "cells"
-    run(Experiment.from_yaml(CELLS.format(weights=weights)), open_store(out))
+    described = folder / "cells.yaml"
+    described.write_text(CELLS.format(weights=weights, generations=given.cell_generations))
     rows = []
     for build in builds:
-        rows.append([build.name, side**2, *build.timed("-m", "crossfeed", "show", str(out))])
-    show(("build", "cells", "show, s", "peak, MB"), rows)
+        out = folder / f"cells-{build.name}"
+        row = [build.name, side**2, build.spent("-c", RUN, str(described), str(out))[0]]
+        files = [path for path in out.rglob("*") if path.is_file()]
+        row += [len(files), sum(path.stat().st_size for path in files) / 1e6]
+        for verb in ("status", "show", "report"):
+            row += build.spent("-m", "crossfeed", verb, str(out))
+        rows.append(row)
+    verbs = [f"{verb}, {what}" for verb in ("status", "show", "report") for what in ("s", "MB")]
+    show(("build", "cells", "run, s", "files", "MB", *verbs), rows)
 
 
 PARTS = {"entities": entities, "cells": cells}
@@ -124,6 +144,7 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="without the former commit")
     parser.add_argument("--generations", type=int, default=3, metavar="T", help="generations of the entities")
     parser.add_argument("--side", type=int, default=16, metavar="N", help="an N x N grid of cells")
+    parser.add_argument("--cell-generations", type=int, default=2, metavar="T", help="generations of the cells")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: ratios mean nothing")
     given = parser.parse_args()
     unknown = set(given.parts) - set(PARTS)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from crossfeed.cache import default_cache
-from crossfeed.description.experiment import Experiment
+from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.description.installed import check_installed
 from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput
@@ -24,11 +24,11 @@ from crossfeed.executors.serial import SerialExecutor
 from crossfeed.executors.sweep import Spread, Sweep
 from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Forecaster, Progress, Store
-from crossfeed.records import collect, collect_projection, is_measured, state_scope_of
+from crossfeed.records import collect, collect_projection, is_measured, scope_of, state_scope_of
 from crossfeed.running.beginning import begin_run, keep_inputs
 from crossfeed.running.failures import failure_of, read_failure
 from crossfeed.running.forecasts import Forecasts
-from crossfeed.running.left_out import read_left_out, spanning_first
+from crossfeed.running.left_out import left_out_of, read_left_out, spanning_first
 from crossfeed.running.session import Session, Setup
 from crossfeed.running.sittings import begin_sitting
 from crossfeed.tracking.follow import Tracker, followed
@@ -122,6 +122,10 @@ _COLLECT_EVERY: Final = 30.0
 """Seconds between two writings of ``records.parquet`` while cells are run, at least: each reads all cells' records."""
 
 
+_TOGETHER: Final = 64
+"""Finished cells whose files are packed together. A run of fewer cells keeps a file for each step."""
+
+
 @dataclass
 class _Run:
     session: Session
@@ -130,11 +134,13 @@ class _Run:
     stop_when_known: float | None
     _collected: float = field(default_factory=time.monotonic)
     _collecting: float = 0.0
+    _unsettled: list[Cell] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._forecasts = Forecasts(self.session, self.stop_when_known)
         setup = self.session.setup
         self._experiment, self._store, self._cells = setup.experiment, setup.store, setup.experiment.cells()
+        self._open = dict(enumerate(self._cells))  # those that are not finished
 
     def run(self, retry_failed: bool) -> Outcome:
         begin_run(self.session)
@@ -148,7 +154,7 @@ class _Run:
                 self._log_resumed()
                 self._sweep(unfinished)
             failures, left_out = self._failures(), self._left_out()
-            self._drop_states(keep_starts=bool(failures or left_out))  # either may be tried later
+            self._settle()
             projected = any(each.projected for each in self._experiment.metrics.values())
             if projected and (unfinished or self._store.read_result("projection") is None):
                 self._project()
@@ -168,6 +174,7 @@ class _Run:
         for position, cell in ((position, self._cells[position]) for position in every):
             if self.session.is_finished(cell):
                 self._store.drop_document(failure_of(cell))  # of an earlier try, if it was killed right after its end
+                self._unsettled.append(self._open.pop(position))
                 continue
             if self._forecasts.stays_out(cell):
                 continue
@@ -199,31 +206,50 @@ class _Run:
             self.executor.close()
 
     def _after_cells(self, cells: Sequence[int]) -> None:
+        for position in cells:
+            if self.session.is_finished(self._cells[position]):
+                self._unsettled.append(self._open.pop(position))
+        if len(self._unsettled) >= _TOGETHER:
+            self._settle()
         if time.monotonic() - self._collected > max(_COLLECT_EVERY, 20 * self._collecting):
             self._collect()
         self._forecasts.after(cells)
 
     def _failures(self) -> dict[str, dict[str, Any]]:
-        documents = {cell.name: read_failure(self._store, cell.name) for cell in self._cells}
+        there = set(self._store.documents("failures"))
+        named = (cell.name for cell in self._cells if failure_of(cell) in there)
+        documents = {name: read_failure(self._store, name) for name in named}
         return {name: failure for name, failure in documents.items() if failure is not None}
 
     def _left_out(self) -> dict[str, dict[str, Any]]:
-        documents = {cell.name: read_left_out(self._store, cell.name) for cell in self._cells}
+        there = set(self._store.documents("known"))
+        named = (cell.name for cell in self._cells if left_out_of(cell.name) in there)
+        documents = {name: read_left_out(self._store, name) for name in named}
         return {name: document for name, document in documents.items() if document is not None}
 
-    def _drop_states(self, *, keep_starts: bool) -> None:
-        """Drop the states that are not to be kept: of finished cells, and generation 0 if no other cell needs it."""
+    def _settle(self) -> None:
+        """Leave of cells that finished what is kept, in few files if the run has many cells."""
+        settled, self._unsettled = self._unsettled, []
+        self._drop_states(settled)
+        if len(self._cells) >= _TOGETHER:
+            needed = {scope for cell in self._open.values() for scope in (scope_of(cell, 0), state_scope_of(cell, 0))}
+            shared = {scope for cell in settled for scope in (scope_of(cell, 0), state_scope_of(cell, 0))}
+            self._store.pack([*sorted(shared - needed), *(cell.name for cell in settled)])
+
+    def _drop_states(self, settled: Sequence[Cell]) -> None:
+        """Drop the states of finished cells that are not to be kept, and generation 0 if no other cell needs it."""
         kept = self._experiment.checkpoints
         if kept == "all":
             return
-        last_at_zero = {cell.start for cell in self._cells if cell.experiment.generations == 0 and kept == "last"}
-        for cell in self._cells:
+        needed = {cell.start for cell in self._open.values()}  # these may be tried later, also if they failed
+        if kept == "last":
+            needed |= {cell.start for cell in self._cells if cell.experiment.generations == 0}
+        for cell in settled:
             last = cell.experiment.generations
-            if self.session.is_finished(cell):
-                for generation in range(1, last + 1 if kept == "none" else last):
-                    self._store.drop_states(state_scope_of(cell, generation), generation)
-            if not keep_starts and cell.start not in last_at_zero:
-                self._store.drop_states(state_scope_of(cell, 0), 0)
+            for generation in range(1, last + 1 if kept == "none" else last):
+                self._store.drop_states(state_scope_of(cell, generation), generation)
+        for start in dict.fromkeys(cell.start for cell in settled if cell.start not in needed):
+            self._store.drop_states(f"shared/{start}", 0)
 
     def _collect(self) -> pa.Table:
         begun = time.monotonic()

@@ -10,9 +10,11 @@ import threading
 import time
 import tracemalloc
 import uuid
+from itertools import count
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.object_store import new_url
 
@@ -133,6 +135,204 @@ def test_what_is_damaged_is_set_aside_once_and_made_again(place):
     store.write_states("cell", 1, {"a": np.arange(5)}, save)
     assert store.read_states("cell", 1, ["a"], load)[0].tolist() == [0, 1, 2, 3, 4]
     store.end()
+
+
+CELLS = ["one", "two", "three"]
+
+
+def fill(store):
+    """Write two generations of three cells; return what reading them gives."""
+    store.begin("name: x\n", DOCUMENT)
+    for number, cell in enumerate(CELLS):
+        for generation in range(2):
+            for step in ("records", "pool"):
+                store.write_table(step, cell, generation, pa.table({"a": [number, generation], "b": ["x", step]}))
+            store.write_states(cell, generation, {"a": np.array([number, generation])}, save)
+    return everything(store)
+
+
+def everything(store):
+    places = [(cell, generation) for cell in CELLS for generation in range(2)]
+    assert all(store.has_table(step, *place) for step in ("records", "pool") for place in places)
+    tables = [store.read_table(step, *place).to_pylist() for step in ("records", "pool") for place in places]
+    return tables + [store.read_states(*place, ["a"], load)[0].tolist() for place in places]
+
+
+def files_of(store):
+    """All files of a run, sorted."""
+    files = store._files
+    if files.folder is not None:
+        paths = (path for path in files.folder.rglob("*") if path.is_file())
+        return sorted(path.relative_to(files.folder).as_posix() for path in paths)
+    return sorted(path.removeprefix(f"{files._root}/") for path in files._fs.find(files._root))
+
+
+def packed_files(store):
+    return [path for path in files_of(store) if path.split("/")[0] in ("packs", "records", "pool", "checkpoints")]
+
+
+def test_packs_are_few_files_that_anyone_can_read(place):
+    store = open_store(place)
+    before = fill(store)
+    store.pack(CELLS)
+    store.end()
+    found = packed_files(store)
+    assert [path.split("/")[:2] for path in found] == [
+        ["packs", step] for step in ("checkpoints", "pool", "records") for _ in range(2)
+    ]
+    (records,) = (path for path in found if path.startswith("packs/records") and path.endswith(".parquet"))
+    table = pq.read_table(pa.BufferReader(store._files.read(records)))
+    assert table.column_names == ["scope", "generation", "a", "b"]
+    rows = [(cell, t, number) for number, cell in enumerate(CELLS) for t in range(2)]
+    assert [(r["scope"], r["generation"], r["a"]) for r in table.to_pylist()[::2]] == rows
+    assert everything(open_store(place)) == before
+
+
+def test_what_a_worker_wrote_over_a_pack_is_not_taken_for_a_leftover(place):
+    store = open_store(place)
+    fill(store)
+    store.pack(CELLS)
+    assert store.has_table("records", "one", 1)  # it knows this pack
+    open_store(place, worker=True).write_table("records", "one", 1, pa.table({"a": [7], "b": ["anew"]}))
+    store.pack(CELLS)
+    assert store.read_table("records", "one", 1).to_pylist() == [{"a": 7, "b": "anew"}]
+    store.end()
+    assert open_store(place).read_table("records", "one", 1).to_pylist() == [{"a": 7, "b": "anew"}]
+    assert not [path for path in packed_files(store) if not path.startswith("packs")]
+
+
+def test_what_is_large_is_not_packed(place):
+    store = open_store(place)
+    fill(store)
+    large = np.random.default_rng().bytes(2**20)
+    store.write_table("pool", "one", 1, pa.table({"a": [large]}))
+    store.write_states("two", 1, {"a": np.frombuffer(large, np.uint8)}, save)
+    store.pack(CELLS)
+    loose = [path for path in packed_files(store) if not path.startswith("packs")]
+    states = "checkpoints/two/generation-001"
+    assert loose == [f"{states}/.checksums.json", f"{states}/a/state.npy", "pool/one/generation-001.parquet"]
+    assert open_store(place).read_table("pool", "one", 1).column("a").to_pylist() == [large]
+    store.end()
+
+
+class _Stopped(BaseException):
+    """Like a kill at a chosen moment."""
+
+
+def test_packing_that_is_stopped_at_any_moment_loses_nothing(tmp_path, monkeypatch):
+    """Before each write and each removal; afterwards readers see everything, and packing goes on to its end."""
+    for moment in range(1000):
+        place = tmp_path / f"run-{moment}"
+        store = open_store(place)
+        before, left = fill(store), count(-moment)
+
+        def stopping(verb, left=left):
+            def do(*given, **named):
+                if next(left) == 0:
+                    raise _Stopped
+                return verb(*given, **named)
+
+            return do
+
+        stopped = False
+        with monkeypatch.context() as patch:
+            for verb in ("write", "remove"):
+                patch.setattr(store._files, verb, stopping(getattr(store._files, verb)))
+            try:
+                store.pack(CELLS)
+            except _Stopped:
+                stopped = True
+        store.end()
+        assert everything(open_store(place)) == before
+        again = open_store(place)
+        again.begin("name: x\n", DOCUMENT)
+        again.pack(CELLS)
+        assert everything(again) == before
+        assert again.set_aside == []
+        again.end()
+        assert len(packed_files(again)) == 6
+        if not stopped:
+            break
+    assert moment > 10
+
+
+def test_who_reads_while_packs_are_written_sees_everything_always(place):
+    store = open_store(place)
+    before = fill(store)
+    others = [open_store(place) for _ in range(2)]
+    assert everything(others[0]) == before  # one that has looked before, and one that has not
+    wrong, done = [], threading.Event()
+
+    def read(other):
+        try:
+            while not done.is_set():
+                if everything(other) != before:
+                    wrong.append("something else")
+        except Exception as error:
+            wrong.append(error)
+
+    readers = [threading.Thread(target=read, args=(other,)) for other in others]
+    for reader in readers:
+        reader.start()
+    for cell in CELLS:
+        store.pack([cell])
+        time.sleep(0.05)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert wrong == []
+    store.end()
+
+
+@pytest.mark.parametrize("ending", [".json", ".parquet"])
+def test_a_damaged_pack_is_named_and_its_tables_are_made_again(place, ending):
+    store = open_store(place)
+    before = fill(store)
+    store.pack(CELLS)
+    (path,) = (path for path in packed_files(store) if path.startswith("packs/records") and path.endswith(ending))
+    store._files.write(path, store._files.read(path)[:-9])
+    store.end()
+    with pytest.raises(StoreError, match=rf"{path}: damaged"):
+        open_store(place).has_table("records", "two", 1)
+    assert open_store(place).has_table("pool", "two", 1)
+    again = open_store(place)
+    again.begin("name: x\n", DOCUMENT)
+    assert not any(again.has_table("records", cell, t) for cell in CELLS for t in range(2))
+    (sentence,) = again.set_aside
+    assert f"/{path} was damaged" in sentence
+    for number, cell in enumerate(CELLS):
+        for generation in range(2):
+            again.write_table("records", cell, generation, pa.table({"a": [number, generation], "b": ["x", "records"]}))
+    again.pack(CELLS)
+    assert everything(again) == before
+    again.end()
+    assert everything(open_store(place)) == before
+    store = open_store(place)
+    store.begin("name: x\n", DOCUMENT)  # which sweeps
+    store.end()
+    assert len(packed_files(store)) in (6, 7)  # and the damaged one
+
+
+def test_packs_whose_documents_say_what_is_not_are_damaged(place):
+    store = open_store(place)
+    fill(store)
+    store.pack(CELLS)
+    (path,) = (path for path in packed_files(store) if path.startswith("packs/pool") and path.endswith(".json"))
+    document = store.read_document(path[:-5])
+    store.end()
+    for changes in (
+        {"tables": [["one", 0, 0, 11, 2]]},
+        {"tables": []},
+        {"tables": [["one", 1, 0, 0, 2]]},
+        {"tables": [["one", 0, 0, -1, 2]]},
+        {"tables": [["one", 0]]},
+        {"tables": [[5, 0, 0, 0, 2]]},
+        {"added": ["../x"]},
+        {"added": ["generation"]},
+    ):
+        store.write_document(path[:-5], document | changes)
+        with pytest.raises(StoreError, match=rf"{path}: damaged"):
+            open_store(place).has_table("pool", "one", 0)
 
 
 def test_half_a_checkpoint_is_none(place):

@@ -224,6 +224,17 @@ class Store(Protocol):
         """
         ...
 
+    def pack(self, scopes: Sequence[str]) -> None:
+        """Store all tables and states of scopes in fewer places, if that is of use; they are read as before.
+
+        Args:
+            scopes: Scopes of finished cells, which other processes may read and none will write.
+
+        Raises:
+            StoreError: They cannot be written.
+        """
+        ...
+
     def has_states(self, scope: str, generation: int) -> bool:
         """Return True if the states after a generation are there, whole and undamaged.
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.figure import Figure
 
 from crossfeed.description.experiment import Experiment
 from crossfeed.display.formatting import finite_or_null, plain, safe_cell
-from crossfeed.reporting.drawing.figures import WIDE
-from crossfeed.reporting.drawing.recording import recorded
-from crossfeed.reporting.drawing.style import for_paper, to_pdf, to_png, to_svg
 from crossfeed.store.inside import write_inside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "latex",
@@ -56,10 +55,18 @@ def to_csv(frame: pd.DataFrame) -> str:
     Args:
         frame: The table.
     """
-    safe = frame.map(safe_cell)
+    safe = frame.apply(_safe)
     safe.columns = pd.Index([safe_cell(name) for name in frame.columns])
     text: str = safe.to_csv(index=False, lineterminator="\n")
     return text
+
+
+def _safe(column: pd.Series) -> pd.Series:
+    """Return a column whose cells no spreadsheet reads as formulas; its words are few, its rows can be millions."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    known = {value: safe_cell(value) for value in {value for value in column if isinstance(value, str)}}
+    return column.map(lambda value: known[value] if isinstance(value, str) else value)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -93,6 +100,11 @@ def pictures(figures: Mapping[str, Callable[[float], Figure | None]], paper: flo
         figures: Functions that draw a figure at most so many inches wide, by name.
         paper: Inches that PDFs are wide at most, in letters of about 7 points; default: as on a wide screen.
     """
+    # The drawing library takes a second to load, and terminals have no use for it.
+    from crossfeed.reporting.drawing.figures import WIDE
+    from crossfeed.reporting.drawing.recording import recorded
+    from crossfeed.reporting.drawing.style import for_paper, to_pdf, to_png, to_svg
+
     contents: dict[str, bytes] = {}
     for name, draw in figures.items():
         drawn = draw(WIDE)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from crossfeed.errors import StoreError
 from crossfeed.running.failures import read_failure
-from crossfeed.running.left_out import read_left_out
+from crossfeed.running.left_out import left_out_of, read_left_out
 from crossfeed.store.schema import check_document
 
 if TYPE_CHECKING:  # as in `crossfeed.running.failures`
@@ -175,16 +175,18 @@ def read_status(store: Store) -> RunStatus:
     if any("generations" not in cell for cell in document["cells"]):
         raise StoreError(f"{store}: an older crossfeed made this run; `crossfeed show` prints how far it came")
     writer = store.writer()
-    cells = tuple(_cell_status(store, cell, at_work=writer is not None) for cell in document["cells"])
+    # Listed first: most cells have none of these, and each would be looked for by itself.
+    there = {name for folder in ("failures", "known", "status") for name in store.documents(folder)}
+    cells = tuple(_cell_status(store, cell, there, at_work=writer is not None) for cell in document["cells"])
     return RunStatus(document["name"], writer, cells)
 
 
-def _cell_status(store: Store, cell: Mapping[str, Any], *, at_work: bool) -> CellStatus:
+def _cell_status(store: Store, cell: Mapping[str, Any], there: Set[str], *, at_work: bool) -> CellStatus:
     name, last = cell["cell"], cell["generations"]
     reached = _reached(store, cell)
-    failure = read_failure(store, name)
-    status = _status_document(store, name)
-    known = read_left_out(store, name)
+    failure = read_failure(store, name) if f"failures/{name}" in there else None
+    status = _status_document(store, name) if f"status/{name}" in there else None
+    known = read_left_out(store, name) if left_out_of(name) in there else None
     documents = {"failed": failure is not None, "left_out": known is not None, "has_status": bool(status)}
     state = _state(reached, last, **documents, at_work=at_work)
     position = (status["stage"], f"t = {status['generation']}", status.get("step", "")) if status else ()

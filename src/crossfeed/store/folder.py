@@ -11,7 +11,9 @@ from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.store.behind import WriteBehind
 from crossfeed.store.checksum import digest
 from crossfeed.store.files import Files
-from crossfeed.store.schema import STEPS, check_document, states_path, table_path, within
+from crossfeed.store.packing import pack_scopes, unpacked_states
+from crossfeed.store.packs import Packs
+from crossfeed.store.schema import STATES, STEPS, check_document, states_path, table_path, within
 from crossfeed.store.sealed import AGAIN, RUN, SealedFiles
 
 if TYPE_CHECKING:  # documents are read without pyarrow
@@ -42,6 +44,7 @@ class FolderStore:
         self.folder = files.folder
         self._sealed = SealedFiles(files, writing=worker)
         self.set_aside = self._sealed.set_aside
+        self._packs = Packs(self._sealed)
         self._worker = worker
         self._whole: set[str] = set()
         self._content: tuple[str, bytes] | None = None
@@ -67,6 +70,7 @@ class FolderStore:
             self.write_document("run", dict(document) | {"description": digest(_DESCRIPTION, content)})
             self._files.write(_DESCRIPTION, content)
             self._sealed.writing = True
+            self._packs.sweep()
         except BaseException:
             self.end()
             raise
@@ -149,13 +153,13 @@ class FolderStore:
         return None if content is None else self._sealed.parse_table(path, content)
 
     def has_table(self, step: str, scope: str, generation: int) -> bool:
-        """Return True if the file is there whole; each is read once."""
+        """Return True if the table is there whole, in its file or in a pack; each file is read once."""
         path = table_path(step, scope, generation)
-        if path in self._whole:
+        if path in self._whole or self._packs.has(step, scope, generation):
             return True
         content = self._checked(path)
         if content is None:
-            return False
+            return self._packs.look(step) and self._packs.has(step, scope, generation)
         self._content = path, content  # most are read next
         self._whole.add(path)
         return True
@@ -163,23 +167,42 @@ class FolderStore:
     def write_table(self, step: str, scope: str, generation: int, table: pa.Table) -> None:
         """Write ``<step>/<scope>/generation-000.parquet``."""
         self._write_table(table_path(step, scope, generation), table)
+        self._packs.drop(step, scope, generation)
 
     def read_table(self, step: str, scope: str, generation: int) -> pa.Table:
-        """Read ``<step>/<scope>/generation-000.parquet``.
+        """Read ``<step>/<scope>/generation-000.parquet``, or its rows in a pack.
 
         Raises:
             StoreError: It is not there, or it is damaged.
         """
         path = table_path(step, scope, generation)
+        packed = self._packs.find(step, scope, generation)
+        if packed is not None:
+            return packed
         kept, self._content = self._content, None
         content = kept[1] if kept is not None and kept[0] == path else self._checked(path)
+        if content is None and self._packs.look(step):
+            packed = self._packs.find(step, scope, generation)
+        if packed is not None:
+            return packed
         if content is None:
             raise StoreError(f"{self._sealed.where(path)}: not there, or damaged and set aside; {AGAIN}")
         return self._sealed.parse_table(path, content)
 
+    def pack(self, scopes: Sequence[str]) -> None:
+        """Bring the small files of scopes to which nothing will be added together into a few (`crossfeed.store.packs`).
+
+        Raises:
+            StoreError: They cannot be written.
+        """
+        self._close_states()
+        self._content = None
+        self._whole.clear()
+        pack_scopes(self._sealed, self._packs, [within(scope) for scope in scopes])
+
     def has_states(self, scope: str, generation: int) -> bool:
-        """Return True if the folder is there whole; it is kept open for `read_states`."""
-        return self._open_states(states_path(scope, generation)) is not None
+        """Return True if the states are there whole; they are kept open for `read_states`."""
+        return self._open_states(scope, generation) is not None
 
     def write_states(
         self, scope: str, generation: int, states: Mapping[str, State], save: Callable[[State, Path], None]
@@ -193,6 +216,7 @@ class FolderStore:
                 save(state, folder / name)
 
         self._sealed.write_folder(states_path(scope, generation), fill)
+        self._packs.drop(STATES, scope, generation)
 
     def read_states(
         self, scope: str, generation: int, entities: Sequence[str], load: Callable[[Path], State]
@@ -202,21 +226,19 @@ class FolderStore:
         Raises:
             StoreError: They are not there, or damaged.
         """
-        path = states_path(scope, generation)
         try:
-            folder = self._open_states(path)
-            if folder is None:
-                raise StoreError(f"{self._sealed.where(path)}: not there, or damaged and set aside; {AGAIN}")
-            return [load(folder / within(name)) for name in entities]
+            with suppress(FileNotFoundError):  # packed while it was read, which a second look finds
+                return self._load_states(scope, generation, entities, load)
+            return self._load_states(scope, generation, entities, load)
         except OSError as error:
-            raise StoreError(f"{self._sealed.where(path)}: cannot be read ({error}); {AGAIN}") from error
-        finally:
-            self._close_states()
+            where = self._sealed.where(states_path(scope, generation))
+            raise StoreError(f"{where}: cannot be read ({error}); {AGAIN}") from error
 
     def drop_states(self, scope: str, generation: int) -> None:
         """Remove the checkpoints of a generation."""
         self._close_states()
         self._files.remove(states_path(scope, generation))
+        self._packs.drop(STATES, scope, generation)
 
     @property
     def _files(self) -> Files:
@@ -245,15 +267,35 @@ class FolderStore:
         self._whole.discard(path)
         return self._sealed.read_table(path)
 
-    def _open_states(self, path: str) -> Path | None:
-        """Return a folder of states on this machine, open until `_close_states`; None if it is not there."""
+    def _open_states(self, scope: str, generation: int) -> Path | None:
+        """Return a folder of states on this machine, open until `_close_states`; None if they are not there."""
+        path = states_path(scope, generation)
         if self._states is not None and self._states[0] == path:
             return self._states[1]
         self._close_states()
-        folder = self._sealed.open_folder(path, self._opened)
+        folder = self._unpacked(scope, generation) or self._sealed.open_folder(path, self._opened)
+        if folder is None and self._packs.look(STATES):
+            folder = self._unpacked(scope, generation)
         if folder is not None:
             self._states = path, folder
         return folder
+
+    def _load_states(
+        self, scope: str, generation: int, entities: Sequence[str], load: Callable[[Path], State]
+    ) -> list[State]:
+        try:
+            folder = self._open_states(scope, generation)
+            if folder is None:
+                where = self._sealed.where(states_path(scope, generation))
+                raise StoreError(f"{where}: not there, or damaged and set aside; {AGAIN}")
+            return [load(folder / within(name)) for name in entities]
+        finally:
+            self._close_states()
+
+    def _unpacked(self, scope: str, generation: int) -> Path | None:
+        """Write packed states to a temporary folder; None if they are in no known pack."""
+        table = self._packs.find(STATES, scope, generation)
+        return None if table is None else self._opened.enter_context(unpacked_states(table))
 
     def _clear(self) -> None:
         """Remove what a run without a finished step left: its failures and results are not those of another one."""
@@ -265,6 +307,7 @@ class FolderStore:
         """Forget everything that was read, to read it anew."""
         self._close_states()
         self._sealed.forget()
+        self._packs.forget()
         self._content = None
         self._whole.clear()
 

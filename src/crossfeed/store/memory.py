@@ -182,6 +182,13 @@ class MemoryStore:
         """
         return self._tables[step, scope, generation]
 
+    def pack(self, scopes: Sequence[str]) -> None:
+        """Do nothing: there are no files.
+
+        Args:
+            scopes: Scopes of finished cells.
+        """
+
     def has_states(self, scope: str, generation: int) -> bool:
         """Return True if the states after a generation are there.
 

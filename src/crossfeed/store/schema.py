@@ -13,6 +13,8 @@ A run folder::
     losses/<scope>/generation-000.parquet          losses of single test items, if asked for (`metrics.loss.keep_items`)
     pool/<cell>/generation-001.parquet             the published items, with provenance
     checkpoints/<scope>/generation-000/<entity>/   weights and configuration of each entity's model
+    packs/<step>/0001-<id>.parquet                 tables or checkpoints of many finished cells
+    packs/<step>/0001-<id>.json                    which of them are in it
     evaluation.parquet, evaluation/<scope>/...     benchmark numbers, if requested (`crossfeed evaluate`)
     notes/<hash>.json                              a sentence on the data or the models, for `show` and the report
     models/<hash>.json                             a fingerprint of a model that the run began from
@@ -28,7 +30,8 @@ A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cel
 (`crossfeed.store.checksum`). Names that begin with a dot are the store's own: ``.lock``, ``.partial-...``
 (half-written), ``.damaged-...`` (set aside), ``.checksums.json`` (in every folder of states).
 
-Versions: 1 had no checksums, and other rules for ids; such runs are read, but not resumed.
+Versions: 1 had no checksums, and other rules for ids; such runs are read, but not resumed. 2 had no packs; such runs
+are resumed, and are of version 3 from then on.
 """
 
 from __future__ import annotations
@@ -38,13 +41,37 @@ from typing import Any, Final
 
 from crossfeed.errors import NewerSchema, StoreError, StoreMismatch
 
-__all__ = ["RECORD_COLUMNS", "SCHEMA", "STEPS", "check_document", "is_known", "states_path", "table_path", "within"]
+__all__ = [
+    "PACKS",
+    "RECORD_COLUMNS",
+    "SCHEMA",
+    "STATES",
+    "STEPS",
+    "TABLES",
+    "check_document",
+    "is_known",
+    "states_path",
+    "table_path",
+    "within",
+]
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of the layout; a reader refuses newer ones."""
 
-STEPS: Final = ("records", "outputs", "losses", "pool", "checkpoints")
+TABLES: Final = ("records", "outputs", "losses", "pool")
+"""The folders of the tables of generations."""
+
+STATES: Final = "checkpoints"
+"""The folder of states."""
+
+PACKS: Final = "packs"
+"""The folder of what was packed."""
+
+STEPS: Final = (*TABLES, STATES, PACKS)
 """The folders of a run's finished steps."""
+
+_RESUMED: Final = 2
+"""The oldest version that is gone on with."""
 
 RECORD_COLUMNS: Final = (
     *("cell", "seed", "alpha", "beta", "generation", "model", "task", "metric", "value"),
@@ -79,7 +106,7 @@ def check_document(where: str, document: Mapping[str, Any], resumed: Mapping[str
         )
     if resumed is None:
         return
-    if schema < SCHEMA:
+    if schema < _RESUMED:
         raise StoreError(
             f"{where}: written with schema {schema}, which kept no checksums and had other ids; it can be shown and "
             "reported, but not gone on with: choose another folder with --out"
@@ -129,7 +156,7 @@ def states_path(scope: str, generation: int) -> str:
     Raises:
         StoreError: It would leave the run.
     """
-    return within(f"checkpoints/{scope}/generation-{generation:03d}")
+    return within(f"{STATES}/{scope}/generation-{generation:03d}")
 
 
 def within(path: str) -> str:

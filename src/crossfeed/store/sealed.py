@@ -121,7 +121,7 @@ class SealedFiles:
             fault = document_fault(document, self._address(path))
         fault = fault or form_fault(path, document)
         if fault is not None:
-            self._set_aside(path, fault)
+            self.reject(path, fault)
             return None
         return {key: value for key, value in document.items() if key != "checksum"}
 
@@ -157,7 +157,7 @@ class SealedFiles:
         fault = table_fault(content, self._address(path))
         if fault is None:
             return content
-        self._set_aside(path, fault)
+        self.reject(path, fault)
         return None
 
     def parse_table(self, path: str, content: bytes) -> pa.Table:
@@ -210,13 +210,39 @@ class SealedFiles:
         folder = opened.enter_context(self.files.open_folder(path))
         try:
             fault = folder_fault(folder, manifest, self._address(path)) if sealed else None
+        except FileNotFoundError:
+            fault = "a file of it is gone"
         except OSError as error:
             raise StoreError(f"{self.where(path)}: cannot be read ({error})") from error
         if fault is None:
             return folder
         opened.close()
-        self._set_aside(path, fault)
+        if not self.writing and self.files.read(f"{path}/{MANIFEST}") is None:
+            return None  # its writer removed it meanwhile
+        self.reject(path, fault)
         return None
+
+    def reject(self, path: str, fault: str) -> None:
+        """Set something damaged aside, if the run is written here and can compute it again.
+
+        Args:
+            path: Its path.
+            fault: A sentence about the fault.
+
+        Raises:
+            StoreError: The run is not written here; or without this file the run is not known.
+        """
+        if path == RUN:
+            raise StoreError(
+                f"{self.where(path)}: damaged: {fault}. What this folder holds is not known without it: restore the "
+                "file from a copy, or choose another folder"
+            )
+        if not self.writing:
+            raise StoreError(f"{self.where(path)}: damaged: {fault}. It cannot be used; {AGAIN}")
+        folder, slash, name = path.rpartition("/")
+        kept = f"{folder}{slash}.damaged-{uuid.uuid4().hex[:8]}-{name}"
+        self.files.move(path, kept)
+        self.set_aside.append(f"{self.where(path)} was damaged: {fault}. It is kept as {kept}, and made again")
 
     def _run(self) -> _Run:
         """Return which run this is, read once.
@@ -235,21 +261,3 @@ class SealedFiles:
 
     def _address(self, path: str) -> str:
         return path if path == RUN else f"{self._run().id}/{path}"
-
-    def _set_aside(self, path: str, fault: str) -> None:
-        """Set something damaged aside, if the run is written here and can compute it again.
-
-        Raises:
-            StoreError: The run is not written here; or without this file the run is not known.
-        """
-        if path == RUN:
-            raise StoreError(
-                f"{self.where(path)}: damaged: {fault}. What this folder holds is not known without it: restore the "
-                "file from a copy, or choose another folder"
-            )
-        if not self.writing:
-            raise StoreError(f"{self.where(path)}: damaged: {fault}. It cannot be used; {AGAIN}")
-        folder, slash, name = path.rpartition("/")
-        kept = f"{folder}{slash}.damaged-{uuid.uuid4().hex[:8]}-{name}"
-        self.files.move(path, kept)
-        self.set_aside.append(f"{self.where(path)} was damaged: {fault}. It is kept as {kept}, and made again")

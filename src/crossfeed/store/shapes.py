@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from crossfeed.store.schema import PACKS
+
 __all__ = ["form_fault"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,254}")
@@ -28,6 +30,7 @@ def form_fault(path: str, document: Mapping[str, Any]) -> str | None:
         A sentence about the fault; None if there is none.
     """
     folder, slash, _ = path.rpartition("/")
+    folder = PACKS if folder.startswith(f"{PACKS}/") else folder
     fault = _fault(document, _FORMS.get(folder if slash else path, {}))
     if fault is None and path == "run.json":
         cells = (_fault(cell, _CELL) for cell in document.get("cells", ()))
@@ -82,6 +85,21 @@ def _holds_mappings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
+def _holds_spans(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_span, value))
+
+
+def _is_span(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != _SPAN or not _is_text(value[0]):
+        return False
+    return all(map(_is_count, value[1:])) and value[1] <= value[2]
+
+
+def _are_added(value: Any) -> bool:
+    return value in (["scope"], ["scope", "generation"])
+
+
+_SPAN: Final = 5  # scope, first and last generation, row, rows
 _MOST: Final = 1e12
 _A_TEXT: Final = _is_text, "a text"
 _A_NAME: Final = _is_name, "a name"
@@ -117,6 +135,7 @@ _FORMS: Final[Mapping[str, Mapping[str, tuple[_Check, str]]]] = {
     "failures": _FAILURE,
     "known": {"half_width": _A_SHARE, "threshold": _A_SHARE},
     "notes": {"text?": _A_TEXT},
+    PACKS: {"tables": (_holds_spans, "a list of tables"), "added": (_are_added, "a list of columns")},
     "models": {"name?": _A_TEXT, "content?": _A_TEXT},
     "status": {
         "stage?": _A_TEXT,

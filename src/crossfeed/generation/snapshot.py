@@ -49,6 +49,7 @@ class LiveSnapshot:
         learner: The learner that scores, generates and embeds.
         seed: The experiment's seed.
         owned: Names of the tasks that each entity of the ecosystem owns, by the entity's name.
+        corpora: Every task of the ecosystem by name.
         stored: Reads tables of earlier generations.
     """
 
@@ -59,6 +60,7 @@ class LiveSnapshot:
     learner: Learner
     seed: int
     owned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    corpora: Mapping[str, Task] = field(default_factory=dict)
     stored: Stored = nothing_stored
     _scores: dict[int | None, dict[str, list[Scores]]] = field(default_factory=dict)
     _completions: dict[str, list[pa.Table]] = field(default_factory=dict)

@@ -1,14 +1,17 @@
-"""The texts of completions, for metrics that read them; images and numbers have none."""
+"""The texts of completions, and their words, for metrics that read them; images and numbers have none."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["completion_texts"]
+__all__ = ["completion_texts", "ngrams", "words_of"]
 
 _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_WORD: Final = re.compile(r"\w+")
 
 
 def completion_texts(items: pa.Table) -> list[str] | None:
@@ -26,3 +29,25 @@ def completion_texts(items: pa.Table) -> list[str] | None:
     if not any(holds(column.type) for holds in _TEXT):
         return None
     return [text or "" for text in column.to_pylist()]
+
+
+def words_of(text: str) -> list[str]:
+    """Return a text's words: runs of letters and digits of any script, lower-cased.
+
+    Where a language is written without spaces, a run is a word; rouge-score 0.1.2 drops every letter beyond a to z, so
+    that a text in another script has none at all.
+
+    Args:
+        text: Any text.
+    """
+    return _WORD.findall(text.lower())
+
+
+def ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+    """Return the n-grams of one text, in order; none if it is shorter.
+
+    Args:
+        words: The text's words.
+        n: Words in an n-gram.
+    """
+    return zip(*(words[offset:] for offset in range(n)), strict=False)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["completion_texts", "ngrams", "words_of"]
+__all__ = ["completion_texts", "words_of"]
 
 _TEXT: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _WORD: Final = re.compile(r"\w+")
@@ -41,13 +40,3 @@ def words_of(text: str) -> list[str]:
         text: Any text.
     """
     return _WORD.findall(text.lower())
-
-
-def ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
-    """Return the n-grams of one text, in order; none if it is shorter.
-
-    Args:
-        words: The text's words.
-        n: Words in an n-gram.
-    """
-    return zip(*(words[offset:] for offset in range(n)), strict=False)

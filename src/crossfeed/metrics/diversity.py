@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from crossfeed.metrics.completions import completion_texts, ngrams, words_of
+from crossfeed.metrics.completions import completion_texts, words_of
 from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
@@ -83,7 +83,8 @@ def distinct(texts: Sequence[str], n: int) -> float:
     """
     total, different = 0, set()
     for text in texts:
-        grams = list(ngrams(words_of(text), n))
+        words = words_of(text)
+        grams = list(zip(*(words[offset:] for offset in range(n)), strict=False))
         total += len(grams)
         different.update(grams)
     return len(different) / total if total else 0.0

@@ -32,16 +32,15 @@ diversity 0.3.1 differs: it compresses twice (what gzip has made, again), its n-
 from __future__ import annotations
 
 import gzip
-import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+import numpy as np
 from pydantic import Field
 
-from crossfeed.metrics.completions import completion_texts, ngrams, words_of
-from crossfeed.metrics.diversity import distinct
+from crossfeed.metrics.completions import completion_texts, words_of
+from crossfeed.metrics.ngram_counts import ngram_counts
 from crossfeed.metrics.self_bleu import ORDERS, mean_bleu
 from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
@@ -121,17 +120,20 @@ class _Repetition:
 
 def _numbers(outputs: Sequence[str]) -> dict[str, float]:
     """Return those numbers that are defined."""
-    texts = [text for text in outputs if words_of(text)]
-    words = [words_of(text) for text in texts]
-    if not texts:
+    written = [(text, words) for text in outputs if (words := words_of(text))]
+    if not written:
         return {}
-    numbers = {"compression_ratio": compression_ratio(texts), "self_repetition": self_repetition(words)}
-    long = [own for own in words if len(own) >= len(ORDERS)]
+    texts = [words for _, words in written]
+    numbers = {
+        "compression_ratio": compression_ratio([text for text, _ in written]),
+        "self_repetition": self_repetition(texts),
+    }
+    long = [words for words in texts if len(words) >= ORDERS]
     if long:
         numbers["ngram_diversity"] = ngram_diversity(texts)
     if len(long) > 1:
         numbers["self_bleu"] = mean_bleu(long)
-    length = mtld([word for own in words for word in own])
+    length = mtld([word for words in texts for word in words])
     return numbers if length is None else numbers | {"mtld": length}
 
 
@@ -150,16 +152,16 @@ def compression_ratio(texts: Sequence[str]) -> float:
     return len(written) / len(gzip.compress(written, mtime=0))
 
 
-def ngram_diversity(texts: Sequence[str]) -> float:
-    """Return the sum of distinct-1 to distinct-4; an order that no text is long enough for adds 0.
+def ngram_diversity(texts: Sequence[Sequence[str]]) -> float:
+    """Return the sum of distinct-1 to distinct-4.
 
     Args:
-        texts: Texts; n-grams do not cross from one to the next.
+        texts: Texts as words, one of them of four words or more; n-grams do not cross from one to the next.
 
     Source:
         Meister et al. (2023), "Locally Typical Sampling"; Shaib et al. (2024).
     """
-    return sum(distinct(texts, n) for n in ORDERS)
+    return sum(each.different / float(each.count.sum()) for each in ngram_counts(texts, ORDERS))
 
 
 def self_repetition(texts: Sequence[Sequence[str]]) -> float:
@@ -171,9 +173,9 @@ def self_repetition(texts: Sequence[Sequence[str]]) -> float:
     Source:
         Salkar et al. (2022), "Self-Repetition in Abstractive Neural Summarizers"; as in diversity 0.3.1.
     """
-    own = [set(ngrams(text, _N)) for text in texts]
-    holders = Counter(gram for grams in own for gram in grams)
-    return sum(math.log1p(sum(holders[gram] - 1 for gram in grams)) for grams in own) / len(texts)
+    grams = ngram_counts(texts, _N)[-1]
+    repeated = np.bincount(grams.text, grams.holders[grams.gram] - 1, minlength=len(texts))
+    return float(np.log1p(repeated).mean())
 
 
 def mtld(words: Sequence[str]) -> float | None:

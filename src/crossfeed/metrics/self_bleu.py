@@ -13,19 +13,18 @@ Self-BLEU is the mean.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from crossfeed.metrics.completions import ngrams
+import numpy as np
+
+from crossfeed.metrics.ngram_counts import ngram_counts
 
 __all__ = ["ORDERS", "mean_bleu"]
 
-ORDERS: Final = (1, 2, 3, 4)
+ORDERS: Final = 4
 _SMOOTHED: Final = 0.1
-
-Gram = tuple[str, ...]
 
 
 def mean_bleu(texts: Sequence[Sequence[str]]) -> float:
@@ -35,8 +34,8 @@ def mean_bleu(texts: Sequence[Sequence[str]]) -> float:
     the greatest itself: the cost grows with the number of words, not with its square.
 
     Args:
-        texts: Two texts or more, as words. One of fewer than four words has no 4-grams: nltk 3.10 smooths what is not
-            there, so that two copies of one word have 0.18; leave such texts out.
+        texts: Two texts or more, each of four words or more. Shorter ones have no 4-grams: nltk 3.10 smooths what is
+            not there, so that two copies of one word have 0.18.
 
     Returns:
         Between 0 and 1 (copies).
@@ -44,43 +43,15 @@ def mean_bleu(texts: Sequence[Sequence[str]]) -> float:
     Source:
         Zhu et al. (2018); nltk's ``sentence_bleu`` with its smoothing ``method1``.
     """
-    counts = [{n: Counter(ngrams(text, n)) for n in ORDERS} for text in texts]
-    greatest = {n: _Greatest([own[n] for own in counts]) for n in ORDERS}
+    sizes = np.array([len(text) for text in texts])
+    counts = ngram_counts(texts, ORDERS)
+    matched = np.array(
+        [np.bincount(each.text, np.minimum(each.count, each.most_elsewhere()), minlength=len(texts)) for each in counts]
+    )
+    shares = np.where(matched > 0, matched, _SMOOTHED) / (sizes - np.arange(ORDERS)[:, None])
     nearest = _nearest([len(text) for text in texts])
-    total = 0.0
-    for place, text in enumerate(texts):
-        matched = [greatest[n].matched(counts[place][n], place) for n in ORDERS]
-        if matched[0]:
-            sizes = [len(text) - n + 1 for n in ORDERS]
-            logs = [math.log((found or _SMOOTHED) / size) for found, size in zip(matched, sizes, strict=True)]
-            total += math.exp(min(0.0, 1 - nearest[len(text)] / len(text)) + math.fsum(logs) / len(ORDERS))
-    return total / len(texts)
-
-
-class _Greatest:
-    """The greatest count of each n-gram in a text, that text, and the greatest count in any other.
-
-    Args:
-        counts: Counts of the n-grams of each text.
-    """
-
-    def __init__(self, counts: Sequence[Counter[Gram]]) -> None:
-        self._known: dict[Gram, tuple[int, int, int]] = {}
-        for place, own in enumerate(counts):
-            for gram, count in own.items():
-                most, where, second = self._known.get(gram, (0, -1, 0))
-                if count > most:
-                    self._known[gram] = count, place, most
-                elif count > second:
-                    self._known[gram] = most, where, count
-
-    def matched(self, own: Counter[Gram], place: int) -> int:
-        """Return the number of a text's n-grams that some other text has, each as often as it has it."""
-        return sum(min(count, self._elsewhere(gram, place)) for gram, count in own.items())
-
-    def _elsewhere(self, gram: Gram, place: int) -> int:
-        most, where, second = self._known[gram]
-        return second if where == place else most
+    brevity = np.minimum(0, 1 - np.array([nearest[len(text)] for text in texts]) / sizes)
+    return float(np.where(matched[0] > 0, np.exp(brevity + np.log(shares).mean(axis=0)), 0).mean())
 
 
 def _nearest(lengths: Sequence[int]) -> dict[int, int]:

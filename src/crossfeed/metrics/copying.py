@@ -44,7 +44,7 @@ from crossfeed.tasks.text import holds_text
 
 __all__ = ["CopyingSettings"]
 
-_SOURCES: Final = {"own": "own private", "public": "public", "others": "the others' private"}
+_SOURCES: Final = {"own": "own private data", "public": "public data", "others": "the others' private data"}
 
 _MOST: Final = 50_000_000
 """Words in all indices that are kept, at most: 16 bytes each, and their vocabularies."""
@@ -68,19 +68,20 @@ class CopyingSettings(MetricSettings):
         *(
             Measure(
                 f"copied_{source}",
-                f"Share of outputs' n-grams that stand in {whose} training data",
+                f"Copied from {whose}",
                 0.0005,
                 section="quality",
                 shown=frozenset({"terminal", "page"} if source == "others" else {"page"}),
+                unit="share of n-grams",
             )
             for source, whose in _SOURCES.items()
         ),
         *(
             Measure(
                 f"longest_{source}",
-                f"Longest run that stands in {whose} training data",
+                f"Longest run from {whose}",
                 section="quality",
-                shown=frozenset({"page"}),
+                shown=frozenset({"page"} if source == "others" else ()),
                 unit="words",
             )
             for source, whose in _SOURCES.items()

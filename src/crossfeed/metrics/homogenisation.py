@@ -46,18 +46,20 @@ class HomogenisationSettings(MetricSettings):
     measures = (
         Measure(
             "homogenisation",
-            "Similarity of a model's outputs among themselves (ROUGE-L)",
+            "Homogenisation within a model",
             TWO_DECIMALS,
             bounded=True,
             section="similarity",
+            unit="mean ROUGE-L",
         ),
         Measure(
             "homogenisation_between",
-            "Similarity of two models' outputs for the same prompts (ROUGE-L)",
+            "Homogenisation between models",
             TWO_DECIMALS,
             bounded=True,
             section="similarity",
             pairs=True,
+            unit="mean ROUGE-L",
         ),
     )
 

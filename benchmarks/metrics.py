@@ -126,7 +126,7 @@ def snapshots(tasks: Mapping[str, Task], items: int, rounds: int) -> list[LiveSn
     words = [[(prompt + rest).split() for prompt, rest in zip(*both, strict=True)] for both in columns]
     for generation in range(rounds + 1):
         states = [[item for own in words for item in own[generation :: rounds + 1]] for _ in OWNED]
-        snapshot = LiveSnapshot(generation, tuple(OWNED), states, tasks, Writers(), 0, OWNED, tasks, outputs)
+        snapshot = LiveSnapshot(generation, tuple(OWNED), states, tasks, Writers(), 0, OWNED, outputs, corpora=tasks)
         for task in tasks:
             snapshot.completions(task, items)
         made.append(snapshot)
@@ -168,7 +168,9 @@ def main() -> None:
     left_out = []
     for name in given.metrics or _METRICS:
         try:
-            each = [measured(metric_settings(name)(), snapshot) for snapshot in made]
+            settings = metric_settings(name)
+            limited = settings(**({"items": items} if "items" in settings.model_fields else {}))
+            each = [measured(limited, snapshot) for snapshot in made]
         except NeedsModel:
             left_out.append(name)
             continue

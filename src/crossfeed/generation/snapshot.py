@@ -49,8 +49,8 @@ class LiveSnapshot:
         learner: The learner that scores, generates and embeds.
         seed: The experiment's seed.
         owned: Names of the tasks that each entity of the ecosystem owns, by the entity's name.
-        corpora: Every task of the ecosystem by name.
         stored: Reads tables of earlier generations.
+        corpora: Every task of the ecosystem by name.
     """
 
     generation: int
@@ -60,8 +60,8 @@ class LiveSnapshot:
     learner: Learner
     seed: int
     owned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    corpora: Mapping[str, Task] = field(default_factory=dict)
     stored: Stored = nothing_stored
+    corpora: Mapping[str, Task] = field(default_factory=dict)
     _scores: dict[int | None, dict[str, list[Scores]]] = field(default_factory=dict)
     _completions: dict[str, list[pa.Table]] = field(default_factory=dict)
     _embeddings: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)

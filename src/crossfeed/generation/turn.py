@@ -198,7 +198,15 @@ def _snapshots(context: CellContext, generation: int, states: Sequence[State], s
     def snapshot(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveSnapshot:
         names, own = zip(*((context.entities[k], states[k]) for k in entities), strict=True)
         return LiveSnapshot(
-            generation, names, own, tasks, context.learner, context.cell.seed, ecosystem.owned, context.tasks, stored
+            generation,
+            names,
+            own,
+            tasks,
+            context.learner,
+            context.cell.seed,
+            owned=ecosystem.owned,
+            stored=stored,
+            corpora=context.tasks,
         )
 
     everyone = np.flatnonzero(context.calendar.present(generation)).tolist()

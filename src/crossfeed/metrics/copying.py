@@ -1,7 +1,7 @@
 r"""Copying of training text: which runs of a model's words stand in real training data, and in whose.
 
-A model reads its own private data and public data; the private data of others reach it through what they publish alone.
-An n-gram of a completion counts for the first of these places that holds it:
+A model reads its own private data and public data; the private data of others reach it through what they publish alone,
+unless its base has read them. An n-gram of a completion counts for the first of these places that holds it:
 
 1. the prompt that is completed: what a model repeats of it is one of its n-grams, but copied from no data;
 2. ``own``: the private training data of the model's own tasks;

@@ -50,6 +50,7 @@ ALLOWED = {
     ("running/sittings.py", "precision"): "of floating-point numbers",
     ("running/session.py", "precision"): "of floating-point numbers",
     ("store/folder.py", "precision"): "of floating-point numbers",
+    ("metrics/homogenisation.py", "similarity"): "a section",
     ("loop.py", "projection"): "a result's file",
     ("reporting/data/frames.py", "projection"): "a result's file",
     ("reporting/data/measures.py", "loss"): "the paper's: findings and figures are about it",

@@ -286,7 +286,8 @@ class Trial:
         context = self._context
         tasks = {name: context.tasks[name] for name in names}
         few: Mapping[str, Task] = tasks if rows is None else {name: _Few(task, rows) for name, task in tasks.items()}
-        return LiveSnapshot(0, context.entities[: len(states)], states, few, context.learner, 0)
+        entities, owned = context.entities[: len(states)], context.cell.experiment.ecosystem.owned
+        return LiveSnapshot(0, entities, states, few, context.learner, 0, owned, corpora=context.tasks)
 
     def _store(self, costs: Costs, state: State) -> None:
         place = self.folder / "state"

@@ -53,6 +53,7 @@ class LiveSnapshot:
         stored: Reads tables of earlier generations.
         references: Features of test items by task and number of items, which are the same at every generation: a
             dictionary that is shared, and filled as they are requested.
+        corpora: Every task of the ecosystem by name.
     """
 
     generation: int
@@ -64,6 +65,7 @@ class LiveSnapshot:
     owned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stored: Stored = nothing_stored
     references: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict)
+    corpora: Mapping[str, Task] = field(default_factory=dict)
     _scores: dict[int | None, dict[str, list[Scores]]] = field(default_factory=dict)
     _completions: dict[str, list[pa.Table]] = field(default_factory=dict)
     _embeddings: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)

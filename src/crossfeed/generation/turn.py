@@ -193,7 +193,7 @@ def measure(
 
 def _snapshots(context: CellContext, generation: int, states: Sequence[State], stored: Stored) -> list[LiveSnapshot]:
     """Return every entity with all tasks, or with its own task and the tasks that no entity owns."""
-    ownership = {entity.name: tuple(entity.owned) for entity in context.cell.experiment.ecosystem.entities}
+    ecosystem = context.cell.experiment.ecosystem
 
     def snapshot(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveSnapshot:
         names, own = zip(*((context.entities[k], states[k]) for k in entities), strict=True)
@@ -204,9 +204,10 @@ def _snapshots(context: CellContext, generation: int, states: Sequence[State], s
             tasks,
             context.learner,
             context.cell.seed,
-            ownership,
-            stored,
-            context.reference_features,
+            owned=ecosystem.owned,
+            stored=stored,
+            references=context.reference_features,
+            corpora=context.tasks,
         )
 
     everyone = np.flatnonzero(context.calendar.present(generation)).tolist()
@@ -216,10 +217,9 @@ def _snapshots(context: CellContext, generation: int, states: Sequence[State], s
         return [snapshot(everyone, context.tasks)]
     owners: dict[str, list[int]] = {}
     for k in everyone:
-        for task in context.cell.experiment.ecosystem.entities[k].owned:
+        for task in ecosystem.entities[k].owned:
             owners.setdefault(task, []).append(k)
-    owned = {task for entity in context.cell.experiment.ecosystem.entities for task in entity.owned}
-    common = {name: task for name, task in context.tasks.items() if name not in owned}
+    common = {name: task for name, task in context.tasks.items() if name not in ecosystem.owned_tasks}
     return [*(snapshot(own, {name: context.tasks[name]}) for name, own in owners.items()), snapshot(everyone, common)]
 
 

@@ -8,20 +8,17 @@ cross from one completion to the next. Metrics ``distinct_1`` and ``distinct_2``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
-from crossfeed.metrics.completions import completion_texts
+from crossfeed.metrics.completions import completion_texts, words_of
 from crossfeed.protocols import Measurement, Snapshot
 from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
 __all__ = ["DistinctSettings", "distinct"]
-
-_WORD = re.compile(r"\w+")
 
 
 class DistinctSettings(MetricSettings):
@@ -86,7 +83,7 @@ def distinct(texts: Sequence[str], n: int) -> float:
     """
     total, different = 0, set()
     for text in texts:
-        words = _WORD.findall(text.lower())
+        words = words_of(text)
         grams = list(zip(*(words[offset:] for offset in range(n)), strict=False))
         total += len(grams)
         different.update(grams)

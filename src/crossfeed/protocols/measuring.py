@@ -24,6 +24,7 @@ class Snapshot(Protocol):
         entities: The entities' names, in the order of the states.
         tasks: Every task by name, private ones first, ``public`` last.
         owned: Names of the tasks that each entity of the ecosystem owns, by the entity's name.
+        corpora: Every task of the ecosystem by name, also those that are not measured here: what training sets hold.
     """
 
     @property
@@ -37,6 +38,9 @@ class Snapshot(Protocol):
 
     @property
     def owned(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102 - see above
+
+    @property
+    def corpora(self) -> Mapping[str, Task]: ...  # noqa: D102 - see above
 
     def scores(self, task: str, items: int | None = None) -> Sequence[Scores]:
         """Return losses on a task's first test items.

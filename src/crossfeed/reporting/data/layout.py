@@ -44,7 +44,7 @@ class Entry:
     """One entry of a table.
 
     Attributes:
-        initial: Mean at generation 0, as text.
+        initial: Mean at the first generation that was measured, as text.
         final: Mean at the last generation, as text; None if there is no later one.
         mark: ``better``, ``worse``, ``up``, ``down``, ``same``, ``unclear`` or ``unknown``
             (`crossfeed.reporting.data.numbers.mark`); empty if nothing can have changed.

@@ -36,6 +36,7 @@ ALLOWED = {
     ("reporting/differences/items.py", "loss"): "the metrics whose items are kept",
     ("reporting/differences/items.py", "completion_loss"): "the metrics whose items are kept",
     ("cli/paper.py", "loss"): "an example of a metric's name",
+    ("reporting/data/terms.py", "length"): "the name of a function",
     ("reporting/collapse/survey.py", "variety"): "judges a definition of collapse",
     ("generation/snapshot.py", "loss"): "a column of the losses of items",
     ("generation/snapshot.py", "completion_loss"): "a column of the losses of items",

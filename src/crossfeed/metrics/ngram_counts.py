@@ -15,7 +15,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class NgramCounts:
-    """How often each n-gram of one order stands in each text, sorted by n-gram and then by text.
+    """Counts of the n-grams of one order in each text, sorted by n-gram and then by text.
 
     Attributes:
         gram: ``(m,)`` numbers of n-grams, from 0.

@@ -5,8 +5,8 @@ the word that do not agree. A run can meet some of them and not others, so each 
 are stated. Their thresholds are not standards of the field: the paper gives none, and those here are ours.
 
 A curve has one row for each seed. A rise or fall from generation 0 counts where the 95 % interval of its mean over the
-seeds (Student's t, seeds compared with themselves) leaves out zero, and, of one seed, where it is larger than a dead
-band.
+seeds leaves out zero (Student's t, seeds compared with themselves: `crossfeed.reporting.data.paired`), and, of one
+seed, where it is larger than a dead band.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfeed.reporting.collapse.divergence import Fit, fit_of
+from crossfeed.reporting.data.paired import interval
 
 __all__ = [
     "TITLES",
@@ -48,7 +49,6 @@ TITLES: Final = {
 
 _TWICE: Final = 2.0
 _HALF: Final = 0.5
-_LEVEL: Final = 0.975
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,14 @@ class Curve:
         return upper < 0
 
     def _interval(self, band: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return intervals of the mean change; of one seed, and of changes without spread, the change and the band."""
         seeds, mean = len(self.values), self.changes.mean(axis=0)
         if seeds == 1:
             return mean - band, mean + band
-        from scipy.stats import t  # takes longer to import than all else here
-
-        half = t.ppf(_LEVEL, seeds - 1) * self.changes.std(axis=0, ddof=1) / np.sqrt(seeds)
-        return mean - half, mean + half
+        se = self.changes.std(axis=0, ddof=1) / np.sqrt(seeds)
+        lower, upper = interval(mean, se, np.full(len(mean), seeds), np.abs(self.values).max(axis=0))
+        none = np.isnan(lower)
+        return np.where(none, mean - band, lower), np.where(none, mean + band, upper)
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def test_an_unknown_source_lists_the_presets():
 def test_the_stored_description_is_plain_yaml_with_every_default(fake):
     data = yaml.safe_load(fake().to_yaml())
     assert data["ecosystem"]["fresh_fraction"] == 0.0
-    assert data["metrics"]["accuracy"] == {"every": 1, "items": 128}
+    assert data["metrics"]["accuracy"] == {"every": 1, "items": 128, "calibration": False, "flexible": False}
 
 
 def test_cells_share_the_parts_that_the_grid_leaves_alone_and_have_the_ids_of_whole_descriptions(fake):

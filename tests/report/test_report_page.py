@@ -123,8 +123,8 @@ def check_picture(address: str) -> None:
 def test_the_page_holds_all_that_was_asked(seeds, reported):
     page = page_of(reported(seeds))
     sections = [attributes["id"] for attributes in page.all("section")]
-    expected = ["summary", "loss", "differences", "gains", "similarity", "outputs", "quality", "mixture", "timing"]
-    expected += ["definitions", "environment", "reproduce"]
+    expected = ["summary", "loss", "differences", "gains", "collapse", "similarity", "outputs", "quality", "mixture"]
+    expected += ["timing", "definitions", "environment", "reproduce"]
     assert sections == expected
     table = seeds.change_table("loss")
     for row in table.rows:

@@ -22,7 +22,7 @@ def collapse(place: Location, as_json: AsJson = False) -> None:
     loaded = Run.load(place)
     judged = collapses(loaded, theory_of(loaded))
     if as_json:
-        print_json(plain_verdicts(judged))
+        print_json(plain_verdicts(loaded, judged))
     elif judged:
         render_collapses(judged, terminal())
     else:

@@ -1,4 +1,4 @@
-"""What the tabs of one page share: answers that were given already, and maps in the making.
+"""Answers that were given already and maps in the making, which the tabs of one page share.
 
 Sliders have steps, so tabs that move come upon the same settings: each is answered once. A map takes seconds, so it is
 computed for all tabs that show it together, a slice at a time, and no tab waits for it.

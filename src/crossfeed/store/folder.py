@@ -11,7 +11,6 @@ from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.store.behind import WriteBehind
 from crossfeed.store.checksum import digest
 from crossfeed.store.files import Files
-from crossfeed.store.packing import pack_scopes, unpacked_states
 from crossfeed.store.packs import Packs
 from crossfeed.store.schema import STATES, STEPS, check_document, states_path, table_path, within
 from crossfeed.store.sealed import AGAIN, RUN, SealedFiles
@@ -198,6 +197,8 @@ class FolderStore:
         self._close_states()
         self._content = None
         self._whole.clear()
+        from crossfeed.store.packing import pack_scopes  # loads pyarrow
+
         pack_scopes(self._sealed, self._packs, [within(scope) for scope in scopes])
 
     def has_states(self, scope: str, generation: int) -> bool:
@@ -227,7 +228,7 @@ class FolderStore:
             StoreError: They are not there, or damaged.
         """
         try:
-            with suppress(FileNotFoundError):  # packed while it was read, which a second look finds
+            with suppress(FileNotFoundError, StoreError):  # packed while it was read, which a second look finds
                 return self._load_states(scope, generation, entities, load)
             return self._load_states(scope, generation, entities, load)
         except OSError as error:
@@ -295,7 +296,11 @@ class FolderStore:
     def _unpacked(self, scope: str, generation: int) -> Path | None:
         """Write packed states to a temporary folder; None if they are in no known pack."""
         table = self._packs.find(STATES, scope, generation)
-        return None if table is None else self._opened.enter_context(unpacked_states(table))
+        if table is None:
+            return None
+        from crossfeed.store.packing import unpacked_states  # loads pyarrow
+
+        return self._opened.enter_context(unpacked_states(table))
 
     def _clear(self) -> None:
         """Remove what a run without a finished step left: its failures and results are not those of another one."""

@@ -16,13 +16,13 @@ import re
 import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, NamedTuple
-
-import numpy as np
-import pyarrow as pa
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from crossfeed.store.schema import PACKS
 from crossfeed.store.sealed import SealedFiles
+
+if TYPE_CHECKING:  # documents are read without pyarrow
+    import pyarrow as pa
 
 __all__ = ["Packs"]
 
@@ -103,8 +103,8 @@ class Packs:
         new = False
         for path in (f"{PACKS}/{step}/{name[:-5]}" for name in names if _is_document(name)):
             document = None if path in self._seen else self._sealed.read_document(f"{path}.json")
-            self._seen.add(path)
             if document is not None:
+                self._seen.add(path)
                 self._note(path, _Pack([_Span(*span) for span in document["tables"]], document["added"]))
                 new = True
         return new
@@ -144,6 +144,9 @@ class Packs:
             step: The step.
             tables: Scope, generation and table of each, all of one schema, without a column ``scope``.
         """
+        import numpy as np
+        import pyarrow as pa
+
         rows = [table.num_rows for _, _, table in tables]
         begins = np.concatenate([[0], np.cumsum(rows)]).tolist()
         spans = [

@@ -13,6 +13,7 @@ from rich.text import Text
 from crossfeed.display.formatting import number
 from crossfeed.reporting.collapse.definitions import TITLES, Verdict
 from crossfeed.reporting.collapse.survey import Judged
+from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.terminal.tables import ascii_for, say
 
 __all__ = ["WORDS", "found", "plain_verdicts", "render_collapses", "summary", "when"]
@@ -76,10 +77,12 @@ def when(verdict: Verdict) -> str:
     return ", ".join(f"{begin}-{end}" if end > begin else str(begin) for begin, end in spans)
 
 
-def plain_verdicts(judged: Sequence[Judged]) -> dict[str, Any]:
+def plain_verdicts(run: Run, judged: Sequence[Judged]) -> dict[str, Any]:
     """Return verdicts as plain data.
 
     Args:
-        judged: The grid points.
+        run: The run.
+        judged: Its grid points.
     """
-    return {"points": [asdict(each) for each in judged], "definitions": dict(TITLES)}
+    points = [asdict(each) for each in judged]
+    return {"name": run.experiment.name, "id": run.id, "points": points, "definitions": dict(TITLES)}

@@ -32,16 +32,18 @@ def which_collapse(run: Run, theory: Theory) -> list[Block]:
         "the models' own tasks, at the last measured generation. The thresholds are crossfeed's. What a run was too "
         f"short for, or did not measure, is left open. `crossfeed collapse RUN` prints all grid points.{some}"
     )
-    heads = ["definition", *(each.label or "the run" for each in shown)]
-    rows = [
-        [title, *(WORDS[each.verdicts[place].met] for each in shown)] for place, title in enumerate(TITLES.values())
-    ]
-    return [Words([words]), Sheet("Definitions of collapse that are met", heads, rows), *map(_detail, shown)]
+    rows = [[each.label or "the run", *(_titles(each, met) for met in (True, None))] for each in shown]
+    details = [block for each in shown for block in _details(each)]
+    return [Words([words]), Sheet("Definitions of collapse, by grid point", ["", "met", "open"], rows), *details]
 
 
-def _detail(judged: Judged) -> Sheet:
+def _details(judged: Judged) -> list[Block]:
     rows = [
         [TITLES[each.definition], WORDS[each.met], found(each), each.threshold, when(each)] for each in judged.verdicts
     ]
-    caption = f"What was found, {judged.label}" if judged.label else "What was found"
-    return Sheet(caption, ["definition", "met", "found", "threshold", "generations"], rows)
+    sheet = Sheet("What was found", ["definition", "met", "found", "rule", "generations"], rows)
+    return [Words([f"At {judged.label}:"]), sheet] if judged.label else [sheet]
+
+
+def _titles(judged: Judged, met: bool | None) -> str:
+    return "; ".join(TITLES[each.definition] for each in judged.verdicts if each.met is met) or "none"

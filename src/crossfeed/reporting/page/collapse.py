@@ -30,7 +30,7 @@ def which_collapse(run: Run, theory: Theory) -> list[Block]:
     words = (
         "The word is used for eight things that do not agree (Schaeffer et al., 2025); each is judged by itself, on "
         "the models' own tasks, at the last measured generation. The thresholds are crossfeed's. What a run was too "
-        f"short for, or did not measure, is left open. `crossfeed collapse RUN` prints all grid points.{some}"
+        f"short for, or did not measure, is left open. The command crossfeed collapse prints all grid points.{some}"
     )
     rows = [[each.label or "the run", *(_titles(each, met) for met in (True, None))] for each in shown]
     details = [block for each in shown for block in _details(each)]
@@ -41,7 +41,7 @@ def _details(judged: Judged) -> list[Block]:
     rows = [
         [TITLES[each.definition], WORDS[each.met], found(each), each.threshold, when(each)] for each in judged.verdicts
     ]
-    sheet = Sheet("What was found", ["definition", "met", "found", "rule", "generations"], rows)
+    sheet = Sheet("What was found", ["definition", "verdict", "found", "rule", "generations"], rows)
     return [Words([f"At {judged.label}:"]), sheet] if judged.label else [sheet]
 
 

@@ -142,7 +142,7 @@ def test_beams_are_those_of_transformers(base, tmp_path, beams, penalty):
 
 def test_beams_of_texts_that_end_early_are_those_of_transformers(base, tmp_path):
     """Searches end at different lengths, by the heuristic of transformers."""
-    made = learner(base, generation={"beams": 3}, training={"initial_steps": 200, "learning_rate": 1e-2})
+    made = learner(base, generation={"beams": 3}, training={"initial_steps": 200, "learning_rate": 3e-3})
     short = pa.table({"prompt": sums(4, 60)["prompt"], "completion": [" 5", " 8 coins.", ""] * 20})
     [state] = made.update(made.start(range(1)), [training_set(short)], [1], 0)
     found = completions(made, state=state)

@@ -174,3 +174,12 @@ metrics: {loss: {}, variety: {items: 20, order: 2}}
             assert row["model"] == ALL_MODELS
             assert 1 <= row["value"] <= 10
             assert (row["alpha"], row["beta"]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("order", [-1, True, float("nan"), [1], "many", None])
+def test_an_order_that_is_none_is_refused_in_a_line(order):
+    with pytest.raises(ValidationError) as refused:
+        VarietySettings(order=order)
+    (error,) = refused.value.errors()
+    assert error["loc"] == ("order",)
+    assert "at least 0, or inf" in error["msg"]

@@ -45,19 +45,23 @@ from pydantic import BeforeValidator, Field
 
 from crossfeed.metrics.completions import has_text
 from crossfeed.protocols import ALL_MODELS, Array, Measurement, Snapshot
-from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings, Number
+from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
 
 __all__ = ["VarietySettings", "effective_number", "spectrum"]
 
 _ZERO: Final = 1e-10
 
 
-def _infinity_as_word(value: Any) -> Any:
-    """Content ids and files are JSON, which has no infinity."""
-    return "inf" if isinstance(value, float) and value == math.inf else value
+def _known_order(value: Any) -> Any:
+    """Return a number, or infinity as a word: content ids and files are JSON, which has none."""
+    if value in ("inf", math.inf):
+        return "inf"
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    raise ValueError("give a number of at least 0, or inf")
 
 
-Order = Annotated[Annotated[Number, Field(ge=0.0)] | Literal["inf"], BeforeValidator(_infinity_as_word)]
+Order = Annotated[float | Literal["inf"], BeforeValidator(_known_order)]
 """Order q of a Hill number."""
 
 

@@ -28,6 +28,7 @@ from crossfeed.records import collect, collect_projection, is_measured, scope_of
 from crossfeed.running.beginning import begin_run, keep_inputs
 from crossfeed.running.failures import failure_of, read_failure
 from crossfeed.running.forecasts import Forecasts
+from crossfeed.running.growth import addressed
 from crossfeed.running.left_out import left_out_of, read_left_out, spanning_first
 from crossfeed.running.session import Session, Setup
 from crossfeed.running.sittings import begin_sitting
@@ -98,7 +99,9 @@ def run(
     _check_forecast(forecaster, stop_when_known, spread)
     check_installed(experiment)
     with followed(progress or Silent(), store, experiment, tracker) as progress_and_tracker:
-        setup = Setup(experiment, store, data_root, cache or default_cache(), progress_and_tracker, forecaster)
+        setup = Setup(
+            addressed(experiment, store), store, data_root, cache or default_cache(), progress_and_tracker, forecaster
+        )
         if forecaster is not None:
             spread = "cells"
         return _Run(Session(setup), executor or SerialExecutor(), spread, stop_when_known).run(retry_failed)

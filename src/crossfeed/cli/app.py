@@ -220,7 +220,7 @@ def run_of(source: str, overrides: list[str] | None, out: str | None) -> tuple[E
     if not names_run(source):
         experiment = read_experiment(source, overrides)
         return experiment, str(out or default_folder(experiment))
-    from crossfeed.reporting.data.described import resumed
+    from crossfeed.running.described import resumed
     from crossfeed.store import open_store
 
     experiment = resumed(open_store(source), tuple(overrides or ()))

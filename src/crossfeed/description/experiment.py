@@ -210,6 +210,17 @@ class Experiment(Frozen):
             data = override(data, assignment)
         return validate(cls, data)
 
+    def with_zeros(self, zeros: Mapping[str, str]) -> Experiment:
+        """Return the experiment with cells that have the addresses that a run was written with.
+
+        Args:
+            zeros: `Cell.zero` by cell, as far as it is known; a metric that was added since would give another one.
+        """
+        experiment = self.model_copy()
+        cells = tuple(replace(cell, written_zero=zeros.get(cell.name, cell.written_zero)) for cell in self.cells())
+        vars(experiment)["_cells"] = cells
+        return experiment
+
     def keep_written(self, content_id: str, starts: Mapping[str, Any]) -> None:
         """Keep the ids that a run was written with: which fields of a missing part are in none, only its package knows.
 
@@ -343,6 +354,11 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """A hash of everything that affects the cell's results."""
+        return digest(self.content)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything that affects the cell's results, as plain data; a field that equals its default is left out."""
         content: dict[str, Any] = identity(self.experiment, ("learner",)) | {"learner": self._learners(identity)}
         ecosystem = content["ecosystem"]
         if self.experiment.ecosystem.reads is not None:  # not as it is spelled: a generator may change with its package
@@ -350,7 +366,7 @@ class Cell:
             assert network is not None  # noqa: S101 - for the type checker
             ecosystem = ecosystem | {"reads": digest(network.tolist())}
         entities = [{k: v for k, v in each.items() if k != "learner"} for each in ecosystem["entities"]]
-        return digest(content | {"ecosystem": ecosystem | {"entities": entities}})  # the learners are complete
+        return content | {"ecosystem": ecosystem | {"entities": entities}}  # the learners are complete
 
     @cached_property
     def start(self) -> str:

@@ -25,6 +25,7 @@ from crossfeed.errors import CrossfeedError, Diverged, InvalidInput, StoreError,
 from crossfeed.executors.messages import pack_scores, read_files, unpack_set, write_files
 from crossfeed.executors.relayed_progress import Emit, RelayedProgress
 from crossfeed.protocols import Learner, RestartingLearner, State
+from crossfeed.running.growth import addressed
 from crossfeed.running.session import Session, Setup
 from crossfeed.store import open_store
 
@@ -98,7 +99,7 @@ def open_request_handler(setup: Mapping[str, Any], emit: Emit) -> RequestHandler
             "URL such as s3://bucket/run"
         )
     root = setup["data_root"]
-    experiment = Experiment.from_yaml(setup["experiment"])
+    experiment = addressed(Experiment.from_yaml(setup["experiment"]), store)
     progress = RelayedProgress(emit)
     forecaster = setup["forecaster"] and resolve_name(setup["forecaster"])
     session = Session(Setup(experiment, store, root and Path(root), Path(setup["cache"]), progress, forecaster))

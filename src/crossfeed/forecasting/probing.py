@@ -29,6 +29,7 @@ from crossfeed.generation.cell_context import CellContext
 from crossfeed.protocols import Learner, Progress, Store, TracedLearner
 from crossfeed.records import is_measured, state_scope_of
 from crossfeed.running.beginning import begin_run, keep_inputs
+from crossfeed.running.growth import addressed
 from crossfeed.running.session import Session, Setup
 from crossfeed.running.sittings import begin_sitting
 
@@ -249,7 +250,7 @@ def probed(
     check_installed(experiment)
     check_forecastable(experiment)
     probes = probes_of(experiment, budget)
-    setup = Setup(experiment, store, data_root, cache or default_cache(), progress or Silent())
+    setup = Setup(addressed(experiment, store), store, data_root, cache or default_cache(), progress or Silent())
     session = Session(setup)
     # The first cell is of the first seed. Its learner is asked for now, so that one that cannot be forecast leaves no
     # folder behind.

@@ -55,6 +55,7 @@ class PoolSelection:
     Attributes:
         judges_items: True if a filter reads items, so that what passes is stored with them.
         reads_items: True if items have to be generated before it is known which of them are drawn.
+        may_grow: True if later generations draw from older pools, so that a longer run draws more of their items.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class PoolSelection:
     ) -> None:
         self.judges_items = any(each.reads for each in filters)
         self.reads_items = self.judges_items or access is not None
+        self.may_grow = learner.reads == "draws" and (experiment.ecosystem.accumulates or not calendar.in_step)
         self._access = access
         self._by_popularity = access is not None and access.settings.rank == "popularity"
         self._popularity: dict[int, dict[str, float]] = {}  # by generation, of each source

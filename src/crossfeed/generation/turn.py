@@ -16,13 +16,14 @@ from crossfeed.generation.access import popularity_columns
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.curation import PASSED, GeneratedItems, mask_column
 from crossfeed.generation.mixture import Source
-from crossfeed.generation.pool import PROVENANCE, ItemRequests, PublishedItems, join_pool
+from crossfeed.generation.pool import POPULARITY, PROVENANCE, ItemRequests, PublishedItems, join_pool
 from crossfeed.generation.prompts import asks_the_pool
 from crossfeed.generation.snapshot import LiveSnapshot, Stored, nothing_stored
 from crossfeed.keys import address
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Measurement, Part, State, Task, TrainingSet
+from crossfeed.settings import MetricSettings
 
-__all__ = ["Measured", "compose", "measure", "publish", "realised", "update"]
+__all__ = ["Measured", "complete", "compose", "measure", "publish", "realised", "update"]
 
 _HUMAN: Final = frozenset({PRIVATE, PUBLIC, FRESH})
 
@@ -46,11 +47,8 @@ def publish(
     selection, everyone = context.selection, range(len(context.entities))
     popularity = selection.popularity(generation)  # of what was read before, which what follows forgets
     wanted = {j: selection.requested(generation, j) for j in (everyone if authors is None else authors)}
-    busy = [j for j, items in wanted.items() if len(items)]  # items of the others are never read
-    requests, prompts = zip(*(_requests(context, generation, j, wanted[j]) for j in busy), strict=True)
-    answers = context.learner.generate([states[j] for j in busy], prompts, [request.keys for request in requests])
-    names = [context.entities[j] for j in busy]
-    pool = join_pool(context.cell.name, generation, names, requests, answers)
+    pool, prompts, answers = _generated(context, generation, states, wanted)
+    busy = [j for j, items in wanted.items() if len(items)]
     if popularity is not None:
         pool = popularity_columns(pool, popularity)
     if not selection.judges_items:
@@ -59,6 +57,49 @@ def publish(
     generated = GeneratedItems(of_all(prompts), of_all(answers), context.learner, states, _real(context))
     mask = selection.judge(generation, generated)
     return pool.add_column(PROVENANCE.index(PASSED), PASSED, mask_column(mask.synthetic))
+
+
+def complete(
+    context: CellContext, generation: int, states: Callable[[], Sequence[State]], pool: pa.Table
+) -> pa.Table | None:
+    """Generate the items that a longer run draws from an older pool, and that nobody had drawn before.
+
+    Args:
+        context: The cell.
+        generation: The generation at which the pool was published.
+        states: Returns the states that wrote it; called if an item is missing.
+        pool: The pool as it is stored.
+
+    Returns:
+        The whole pool, as it would have been published; None if nothing is missing.
+    """
+    stored = dict(zip(context.entities, (np.empty(0, np.int64) for _ in context.entities), strict=True))
+    authors, items = pool.column("author").to_numpy(), pool.column("item").to_numpy()
+    stored |= {str(name): items[authors == name] for name in dict.fromkeys(authors.tolist())}
+    wanted = {
+        j: np.setdiff1d(context.selection.requested(generation, j), stored[name])
+        for j, name in enumerate(context.entities)
+    }
+    if not any(len(each) for each in wanted.values()):
+        return None
+    if {PASSED, *POPULARITY} & {*pool.column_names}:  # these columns are of all items together
+        return publish(context, generation, states())
+    added, _, _ = _generated(context, generation, states(), wanted)
+    whole = pa.concat_tables([pool, added], promote_options="permissive")
+    place = {name: j for j, name in enumerate(context.entities)}
+    by_author = np.array([place[name] for name in whole.column("author").to_pylist()])
+    return whole.take(pa.array(np.lexsort((whole.column("item").to_numpy(), by_author))))
+
+
+def _generated(
+    context: CellContext, generation: int, states: Sequence[State], wanted: Mapping[int, NDArray[np.int64]]
+) -> tuple[pa.Table, Sequence[pa.Table], Sequence[pa.Table]]:
+    """Return the pool of some authors' items, and the prompts and answers of each that has any, in order."""
+    busy = [j for j, items in wanted.items() if len(items)]  # items of the others are never read
+    requests, prompts = zip(*(_requests(context, generation, j, wanted[j]) for j in busy), strict=True)
+    answers = context.learner.generate([states[j] for j in busy], prompts, [request.keys for request in requests])
+    names = [context.entities[j] for j in busy]
+    return join_pool(context.cell.name, generation, names, requests, answers), prompts, answers
 
 
 def _requests(
@@ -163,7 +204,11 @@ class Measured:
 
 
 def measure(
-    context: CellContext, generation: int, states: Sequence[State], stored: Stored = nothing_stored
+    context: CellContext,
+    generation: int,
+    states: Sequence[State],
+    stored: Stored = nothing_stored,
+    metrics: Mapping[str, MetricSettings] | None = None,
 ) -> Measured:
     """Measure everything that is due at a generation.
 
@@ -172,10 +217,12 @@ def measure(
         generation: The generation t.
         states: The entities' states after it.
         stored: Reads outputs and losses of earlier generations of the cell.
+        metrics: The metrics; default all of the experiment.
     """
     experiment = context.cell.experiment
+    asked = experiment.metrics if metrics is None else metrics
     snapshots = _snapshots(context, generation, states, stored)
-    due = [settings for settings in experiment.metrics.values() if settings.is_due(generation, experiment.generations)]
+    due = [settings for settings in asked.values() if settings.is_due(generation, experiment.generations)]
     numbers: list[Measurement] = []
     for settings in due:
         metric = settings.build()

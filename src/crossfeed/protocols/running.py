@@ -224,6 +224,20 @@ class Store(Protocol):
         """
         ...
 
+    def drop_table(self, step: str, scope: str, generation: int) -> None:
+        """Remove a table of one generation, if it is there.
+
+        Args:
+            step: ``pool``, ``records`` or ``outputs``.
+            scope: The scope.
+            generation: The generation t.
+        """
+        ...
+
+    def is_begun(self) -> bool:
+        """Return True if the run has a finished step, so that another one may not take its place."""
+        ...
+
     def pack(self, scopes: Sequence[str]) -> None:
         """Store all tables and states of scopes in fewer places, if that is of use; they are read as before.
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from crossfeed.description.growth import Growth, growth
+from crossfeed.running.described import stored_experiment
+from crossfeed.running.growth import TO_DO, begin_growth, refuse_mismatch
 from crossfeed.running.session import Session
 from crossfeed.store.schema import SCHEMA
 
@@ -9,10 +14,10 @@ __all__ = ["begin_run", "keep_inputs"]
 
 
 def begin_run(session: Session) -> None:
-    """Open a run for writing, as the one that a session's experiment describes.
+    """Open a run for writing, as the one that a session's experiment describes, or that it grows to.
 
     Args:
-        session: The session.
+        session: The session; its cells have the addresses of the run (`crossfeed.running.growth.addressed`).
 
     Raises:
         InvalidDescription: Names differ in upper and lower case alone.
@@ -20,7 +25,9 @@ def begin_run(session: Session) -> None:
         StoreError: The store cannot be written, or another process writes to it.
     """
     experiment, store = session.setup.experiment, session.setup.store
-    if store.read_document("run") is None:
+    existing = store.read_document("run")
+    grows = _growth(session, existing)
+    if existing is None or grows:
         experiment.refuse_alike()
     cells = [
         {
@@ -33,14 +40,15 @@ def begin_run(session: Session) -> None:
         }
         for cell in experiment.cells()
     ]
-    document = {
+    document: dict[str, Any] = {
         "schema": SCHEMA,
         "id": experiment.id,
         "name": experiment.name,
         "data": _contents(session),
         "cells": cells,
     }
-    store.begin(experiment.to_yaml(), document)
+    store.begin(experiment.to_yaml(), document | grows)
+    begin_growth(store, experiment)
 
 
 def keep_inputs(session: Session) -> None:
@@ -60,6 +68,40 @@ def keep_inputs(session: Session) -> None:
     learners = {repr(cell.experiment.combined_learner): cell.experiment.combined_learner for cell in cells}
     for learner in learners.values():
         session.journal.identify(learner.models())
+
+
+def _growth(session: Session, existing: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what a run's document says of how it grew: ids that it had, and what a growth has still to do.
+
+    Raises:
+        StoreMismatch: The store holds finished steps of a run that the experiment does not go on from.
+    """
+    experiment, store = session.setup.experiment, session.setup.store
+    if existing is None or "cells" not in existing:
+        return {}
+    known: dict[str, Any] = {key: existing[key] for key in ("before", TO_DO) if key in existing}
+    if existing.get("id") == experiment.id:
+        return known
+    if not store.is_begun():
+        return {}  # nothing is lost with a run that ended before its first step
+    before = stored_experiment(store, existing)
+    refuse_mismatch(store, existing, before, experiment)
+    grown, earlier = growth(before, experiment), existing.get(TO_DO, {"ends": {}, "metrics": []})
+    asked = {"ends": {**grown.ends, **earlier["ends"]}, "metrics": [*earlier["metrics"], *grown.metrics]}
+    session.setup.progress.log(f"{store}: goes on from {existing['id']}, {_words(grown)}")
+    return {"before": [*existing.get("before", []), existing["id"]], TO_DO: asked}
+
+
+def _words(grown: Growth) -> str:
+    """Return the additions of a growth in words."""
+    said = []
+    if grown.ends:
+        said.append(f"{len(grown.ends)} {'cell' if len(grown.ends) == 1 else 'cells'} with more generations")
+    if grown.cells:
+        said.append(f"{len(grown.cells)} new {'cell' if len(grown.cells) == 1 else 'cells'}")
+    if grown.metrics:
+        said.append(f"also measured: {', '.join(grown.metrics)}")
+    return "; ".join(said)
 
 
 def _contents(session: Session) -> dict[str, str]:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final, TypeVar, cast
+from functools import cached_property, partial
+from typing import Any, Final, TypeVar, cast
 
 import pyarrow as pa
 
 from crossfeed.errors import Diverged
 from crossfeed.generation.cell_context import CellContext
-from crossfeed.generation.turn import compose, measure, publish, realised, update
+from crossfeed.generation.turn import complete, compose, measure, publish, realised, update
 from crossfeed.keys import address
 from crossfeed.protocols import Measurement, RestartingLearner, State, Store, TrainingSet
 from crossfeed.records import is_measured, scope_of, state_scope_of, to_table
+from crossfeed.running.added import joined_items, joined_records, lacking
+from crossfeed.running.growth import added_of
 from crossfeed.running.status import StatusProgress
 from crossfeed.settings import Measure, measures_of
 
@@ -53,6 +55,7 @@ class CellRunner:
     _zero: list[State] | None = None
     _seconds: dict[str, float] = field(default_factory=dict)
     _first: dict[str, pa.Table] = field(default_factory=dict)
+    _whole_pools: set[int] = field(default_factory=set)
 
     def run(self, until: int | None = None) -> None:
         """Run every generation that is not finished.
@@ -67,6 +70,8 @@ class CellRunner:
         with self.store.write_behind():
             for generation in range(last + 1):
                 self._finish(generation)
+            if self._added is not None and until is None:
+                self.store.drop_document(added_of(self.context.cell))
 
     def start(self) -> None:
         """Run what other cells may share: the measured generation 0, and its states.
@@ -82,6 +87,8 @@ class CellRunner:
     def _finish(self, generation: int) -> None:
         if not is_measured(self.store, self.context.cell, generation):
             self._turn(generation)
+        elif self._added is not None and generation <= self._added["until"]:
+            self._add(generation, self._added["metrics"])
 
     def _turn(self, generation: int) -> None:
         """Run one generation, from the last step of it that is stored."""
@@ -99,6 +106,33 @@ class CellRunner:
         self.store.write_table("records", self._scope(generation), generation, to_table(generation, numbers + timings))
         self._drop_before(generation)
         self._report(generation, numbers, time.monotonic() - begun)
+
+    @cached_property
+    def _added(self) -> dict[str, Any] | None:
+        """What is still to be measured of earlier generations: ``metrics``, and ``until`` the generation; or None."""
+        return self.store.read_document(added_of(self.context.cell))
+
+    def _add(self, generation: int, names: Sequence[str]) -> None:
+        """Measure metrics that a generation lacks, if its models were kept, or are needed anyway."""
+        cell, scope = self.context.cell, self._scope(generation)
+        last, known = cell.experiment.generations, cell.experiment.metrics
+        due = {name: known[name] for name in names if name in known and known[name].is_due(generation, last)}
+        records = self.store.read_table("records", scope, generation)
+        due = lacking(records, due)
+        needed = generation == 0 < last and not is_measured(self.store, cell, 1)
+        if not due or not (needed or self.store.has_states(self._state_scope(generation), generation)):
+            return
+        self.generation, self._seconds = generation, {}
+        states = self._states(generation)
+        measured = self._timed("measure", lambda: measure(self.context, generation, states, self._stored, due))
+        numbers = list(measured.numbers)
+        _check_finite(numbers, self._measures)
+        for step, table in (("outputs", measured.outputs), ("losses", measured.losses)):
+            if table is not None:
+                there = self.store.has_table(step, scope, generation)
+                before = self.store.read_table(step, scope, generation) if there else None
+                self.store.write_table(step, scope, generation, joined_items(before, table))
+        self.store.write_table("records", scope, generation, joined_records(records, generation, numbers))
 
     def _states(self, generation: int) -> list[State]:
         """Return the states after a generation: from memory, from the store, or computed from those before it."""
@@ -220,7 +254,27 @@ class CellRunner:
                 self.context.selection.recall(self._pools(generation - 1))
             pool = self._timed("publish", lambda: publish(self.context, generation, before))
             self.store.write_table("pool", scope, generation, pool)
-        return self.store.read_table("pool", scope, generation)
+            self._whole_pools.add(generation)
+        pool = self.store.read_table("pool", scope, generation)
+        if generation in self._whole_pools or not self.context.selection.may_grow:
+            return pool
+        whole = complete(self.context, generation, lambda: self._authors(generation), pool)
+        self._whole_pools.add(generation)
+        if whole is None:
+            return pool
+        self.store.write_table("pool", scope, generation, whole)
+        return whole
+
+    def _authors(self, generation: int) -> list[State]:
+        """Return the states that wrote a pool, for texts of it that are still read.
+
+        Where a pool's texts stay until their author's next publication, the author has not been trained since.
+        """
+        before = generation - 1
+        stays = not self.context.cell.experiment.ecosystem.accumulates
+        if stays and self._latest is not None and not self.store.has_states(self._state_scope(before), before):
+            return self._latest[1]
+        return self._states(before)
 
     def _drop_before(self, generation: int) -> None:
         """Drop the states before a measured generation, except those of generation 0, which other cells may need."""

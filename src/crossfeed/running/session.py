@@ -24,6 +24,7 @@ from crossfeed.protocols import PUBLIC, Forecaster, Learner, LearnerContext, Pro
 from crossfeed.records import is_measured
 from crossfeed.running.cell_runner import CellRunner
 from crossfeed.running.failures import failure_of
+from crossfeed.running.growth import ADDED, added_of
 from crossfeed.running.journal import StoredJournal
 from crossfeed.running.sittings import changes, refuse_mixture
 from crossfeed.running.status import StatusProgress, last_status
@@ -207,7 +208,14 @@ class Session:
             True if nothing of it is left to run.
         """
         generations = range(cell.experiment.generations + 1)
-        return all(is_measured(self.setup.store, cell, t) for t in generations)
+        return all(is_measured(self.setup.store, cell, t) for t in generations) and not (
+            self._adds_metrics and self.setup.store.read_document(added_of(cell)) is not None
+        )
+
+    @cached_property
+    def _adds_metrics(self) -> bool:
+        """True if metrics were still to be measured of earlier generations when this process began."""
+        return bool(self.setup.store.documents(ADDED))
 
     def fail_lost(self, position: int, error: WorkerFailure) -> None:
         """Store as a cell's failure that its workers were lost, at the position of its last status.

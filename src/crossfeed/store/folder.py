@@ -12,7 +12,7 @@ from crossfeed.store.behind import WriteBehind
 from crossfeed.store.checksum import digest
 from crossfeed.store.files import Files
 from crossfeed.store.packs import Packs
-from crossfeed.store.schema import STATES, STEPS, check_document, states_path, table_path, within
+from crossfeed.store.schema import STATES, STEPS, check_document, is_same_run, states_path, table_path, within
 from crossfeed.store.sealed import AGAIN, RUN, SealedFiles
 
 if TYPE_CHECKING:  # documents are read without pyarrow
@@ -60,7 +60,7 @@ class FolderStore:
         try:
             existing = self._check(document)  # once more, now that no other process writes
             self._files.sweep()
-            if existing is not None and existing.get("id") != document["id"]:
+            if existing is not None and not is_same_run(existing, document):
                 self._clear()
             self._forget()
             self.set_aside.clear()
@@ -188,6 +188,18 @@ class FolderStore:
             raise StoreError(f"{self._sealed.where(path)}: not there, or damaged and set aside; {AGAIN}")
         return self._sealed.parse_table(path, content)
 
+    def drop_table(self, step: str, scope: str, generation: int) -> None:
+        """Remove ``<step>/<scope>/generation-000.parquet``, and its rows from the packs."""
+        path = table_path(step, scope, generation)
+        self._whole.discard(path)
+        self._content = None
+        self._files.remove(path)
+        self._packs.drop(step, scope, generation)
+
+    def is_begun(self) -> bool:
+        """Return True if the run has a finished step."""
+        return any(self._files.exists(step) for step in STEPS)
+
     def pack(self, scopes: Sequence[str]) -> None:
         """Bring the small files of scopes to which nothing will be added together into a few (`crossfeed.store.packs`).
 
@@ -256,8 +268,7 @@ class FolderStore:
             raise StoreError(f"{self}: not empty and not a crossfeed run; choose another folder with --out")
         if existing is not None:
             # A run that ended before its first step, say for a misspelt field, is no reason to refuse its correction.
-            begun = any(self._files.exists(step) for step in STEPS)
-            check_document(str(self), existing, document if begun else None)
+            check_document(str(self), existing, document if self.is_begun() else None)
         return existing
 
     def _write_table(self, path: str, table: pa.Table) -> None:
@@ -305,7 +316,7 @@ class FolderStore:
     def _clear(self) -> None:
         """Remove what a run without a finished step left: its failures and results are not those of another one."""
         for name in self._files.names(""):
-            if name in ("failures", "known", "precision", "sittings", "status") or name.endswith((".json", ".parquet")):
+            if name in ("added", "failures", "known", "precision", "sittings", "status") or name.endswith((".json", ".parquet")):
                 self._files.remove(name)
 
     def _forget(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from crossfeed.protocols import State
-from crossfeed.store.schema import check_document
+from crossfeed.store.schema import check_document, is_same_run
 
 __all__ = ["MemoryStore"]
 
@@ -48,8 +48,8 @@ class MemoryStore:
         """
         existing = self.read_document("run")
         if existing is not None:
-            check_document("memory", existing, document if self._tables or self._states else None)
-            if existing.get("id") != document["id"]:
+            check_document("memory", existing, document if self.is_begun() else None)
+            if not is_same_run(existing, document):
                 self._documents.clear()
                 self.results.clear()
         self.description = description
@@ -181,6 +181,20 @@ class MemoryStore:
             KeyError: It is not there.
         """
         return self._tables[step, scope, generation]
+
+    def drop_table(self, step: str, scope: str, generation: int) -> None:
+        """Forget a table of one generation, if it is there.
+
+        Args:
+            step: ``pool``, ``records`` or ``outputs``.
+            scope: The scope.
+            generation: The generation t.
+        """
+        self._tables.pop((step, scope, generation), None)
+
+    def is_begun(self) -> bool:
+        """Return True if the run has a finished step."""
+        return bool(self._tables or self._states)
 
     def pack(self, scopes: Sequence[str]) -> None:
         """Do nothing: there are no files.

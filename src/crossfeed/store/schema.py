@@ -24,6 +24,7 @@ A run folder::
     curves/<scope>/000.json                        losses on the way through a generation, for forecasts
     forecast.parquet                               the forecast of all cells, if there is one
     known/<cell>.json                              how sure the forecast was of a cell that was left out for it
+    added/<cell>.json                              metrics still to be measured of generations that were there before
     forecast.parquet                               every number as it is forecast, if requested (`run --forecast`)
 
 A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cells share. Checksums are inside the files
@@ -31,7 +32,7 @@ A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cel
 (half-written), ``.damaged-...`` (set aside), ``.checksums.json`` (in every folder of states).
 
 Versions: 1 had no checksums, and other rules for ids; such runs are read, but not resumed. 2 had no packs; such runs
-are resumed, and are of version 3 from then on.
+are resumed. 3 had no runs that grew. What is resumed is of the newest version from then on.
 """
 
 from __future__ import annotations
@@ -50,12 +51,14 @@ __all__ = [
     "TABLES",
     "check_document",
     "is_known",
+    "is_same_run",
+    "sealed_as",
     "states_path",
     "table_path",
     "within",
 ]
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Version of the layout; a reader refuses newer ones."""
 
 TABLES: Final = ("records", "outputs", "losses", "pool")
@@ -111,19 +114,42 @@ def check_document(where: str, document: Mapping[str, Any], resumed: Mapping[str
             f"{where}: written with schema {schema}, which kept no checksums and had other ids; it can be shown and "
             "reported, but not gone on with: choose another folder with --out"
         )
-    if document.get("id") != resumed["id"]:
+    if not is_same_run(document, resumed):
         raise StoreMismatch(
             f"{where}: holds the run {document.get('id')} (run.json), but this description is {resumed['id']}; "
             "runs are never mixed: choose another folder with --out"
         )
-    changed = sorted(
-        name for name, content in resumed["data"].items() if document.get("data", {}).get(name, content) != content
-    )
+    known = document.get("data", {})
+    changed = sorted(name for name, content in resumed["data"].items() if not _has_all(content, known.get(name)))
     if changed:
         raise StoreMismatch(
             f"{where}: the data of {', '.join(changed)} changed since this run was begun (another Python version or "
             "data folder?); go on with the same data, or choose another folder with --out"
         )
+
+
+def is_same_run(document: Mapping[str, Any], resumed: Mapping[str, Any]) -> bool:
+    """Return True if a run may go on as another one: it has its id, or the other one has grown from it.
+
+    Args:
+        document: The ``run.json`` that is there.
+        resumed: That of the run that is about to be written.
+    """
+    return document.get("id") in (resumed["id"], *resumed.get("before", ()))
+
+
+def sealed_as(document: Mapping[str, Any]) -> str:
+    """Return the id over which a run's checksums are: the one that it was begun with, also after it grew.
+
+    Args:
+        document: Its ``run.json``.
+    """
+    return str([*document.get("before", ()), document.get("id")][0])
+
+
+def _has_all(content: str, known: str | None) -> bool:
+    """Return True if the hashes of a task's data are among others; a grid that varies the data has several."""
+    return known is None or {*known.split("+")} <= {*content.split("+")}
 
 
 def table_path(step: str, scope: str, generation: int) -> str:

@@ -25,7 +25,7 @@ from crossfeed.store.checksum import (
     table_fault,
 )
 from crossfeed.store.files import Files
-from crossfeed.store.schema import check_document, is_known
+from crossfeed.store.schema import check_document, is_known, sealed_as
 from crossfeed.store.shapes import form_fault
 
 if TYPE_CHECKING:  # as in `crossfeed.store.checksum`
@@ -95,7 +95,7 @@ class SealedFiles:
             durable: False if it need not survive a loss of power.
         """
         if path == RUN:
-            self._known = _Run(str(document.get("id")), sealed=True)
+            self._known = _Run(sealed_as(document), sealed=True)
         self.files.write(path, seal_document(document, self._address(path)), durable=durable)
 
     def read_document(self, path: str) -> dict[str, Any] | None:
@@ -256,7 +256,7 @@ class SealedFiles:
             if document is None:
                 raise StoreError(f"{self.files.name}: not a crossfeed run (no {RUN} in it)")
             check_document(self.files.name, document)
-            self._known = _Run(str(document.get("id")), sealed=document["schema"] > 1)
+            self._known = _Run(sealed_as(document), sealed=document["schema"] > 1)
         return self._known
 
     def _address(self, path: str) -> str:

@@ -89,6 +89,15 @@ def _holds_spans(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_span, value))
 
 
+def _holds_names(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_name, value))
+
+
+def _is_growth(value: Any) -> bool:
+    ends = value.get("ends") if isinstance(value, dict) else None
+    return isinstance(ends, dict) and all(map(_is_count, ends.values())) and _holds_names(value.get("metrics"))
+
+
 def _is_span(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != _SPAN or not _is_text(value[0]):
         return False
@@ -127,12 +136,15 @@ _FORMS: Final[Mapping[str, Mapping[str, tuple[_Check, str]]]] = {
         "data?": (_holds_texts, "a mapping of texts"),
         "description?": _A_TEXT,
         "cells?": (_holds_mappings, "a list of cells"),
+        "before?": (_holds_names, "a list of names"),
+        "grows?": (_is_growth, "what a growth asks for"),
     },
     "environment.json": {
         "packages?": (_holds_texts, "a mapping of texts"),
         "learner?": (_is_mapping, "a mapping"),
     },
     "failures": _FAILURE,
+    "added": {"metrics": (_holds_names, "a list of names"), "until": _A_COUNT},
     "known": {"half_width": _A_SHARE, "threshold": _A_SHARE},
     "notes": {"text?": _A_TEXT},
     PACKS: {"tables": (_holds_spans, "a list of tables"), "added": (_are_added, "a list of columns")},

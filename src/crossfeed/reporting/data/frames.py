@@ -24,9 +24,9 @@ from crossfeed.display.formatting import in_words
 from crossfeed.display.notebook import Columns, page
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.records import collect
-from crossfeed.reporting.data.described import document_of, stored_experiment
 from crossfeed.reporting.data.layout import ChangeTable, columns_of, lay_out, texts_of
 from crossfeed.reporting.data.measures import LOSS, measured_in
+from crossfeed.running.described import document_of, stored_experiment
 from crossfeed.running.failures import failure_of, read_failure
 from crossfeed.running.journal import read_notes
 from crossfeed.running.left_out import left_out_of, read_left_out

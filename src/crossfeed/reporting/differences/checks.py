@@ -8,11 +8,11 @@ from typing import Any
 from crossfeed.display.formatting import message_line, value_text
 from crossfeed.errors import InvalidInput
 from crossfeed.protocols import PUBLIC
-from crossfeed.reporting.data.described import document_of
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import columns_of
 from crossfeed.reporting.data.opening import check_distinct
 from crossfeed.reporting.differences.pairs import Pairs
+from crossfeed.running.described import document_of
 from crossfeed.settings import Frozen, identity
 
 __all__ = ["check_comparable", "check_generation", "data_notes", "without_failures"]

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossfeed.description.experiment import Experiment
+from crossfeed.description.growth import obstacles
 from crossfeed.description.installed import check_installed
 from crossfeed.description.stored import read_stored
 from crossfeed.description.strict_yaml import parse_yaml
 from crossfeed.environment import absent_packages
 from crossfeed.errors import InvalidInput, MissingDependency, StoreError
-from crossfeed.store.folder import FolderStore
+from crossfeed.protocols import Store
 from crossfeed.store.schema import check_document
 
 __all__ = ["document_of", "resumed", "stored_experiment"]
 
 
-def document_of(store: FolderStore) -> dict[str, Any]:
+def document_of(store: Store) -> dict[str, Any]:
     """Read a run's ``run.json``.
 
     Args:
@@ -37,7 +38,7 @@ def document_of(store: FolderStore) -> dict[str, Any]:
     return document
 
 
-def stored_experiment(store: FolderStore, document: Mapping[str, Any]) -> Experiment:
+def stored_experiment(store: Store, document: Mapping[str, Any]) -> Experiment:
     """Read a run's description, whatever packages it names; schema 1 knew models with as many threads as torch chose.
 
     Args:
@@ -57,12 +58,12 @@ def stored_experiment(store: FolderStore, document: Mapping[str, Any]) -> Experi
     return read_stored(text, ("learner.threads=1",) if older else (), document)
 
 
-def resumed(store: FolderStore, overrides: tuple[str, ...] = ()) -> Experiment:
+def resumed(store: Store, overrides: tuple[str, ...] = ()) -> Experiment:
     """Return the experiment to go on with in a run's folder.
 
     Args:
         store: The store of the run.
-        overrides: ``path.to.key=value`` each, of fields that change no result.
+        overrides: ``path.to.key=value`` each, of fields that change no result, or with which the run grows.
 
     Returns:
         The experiment.
@@ -70,7 +71,7 @@ def resumed(store: FolderStore, overrides: tuple[str, ...] = ()) -> Experiment:
     Raises:
         StoreError: There is no run, or its description is damaged.
         MissingDependency: A part of it is of a package that is not installed; the message names it.
-        InvalidInput: The overrides make it another experiment.
+        InvalidInput: The overrides make it an experiment that does not go on from the run.
     """
     stored = stored_experiment(store, document_of(store))
     try:
@@ -80,10 +81,11 @@ def resumed(store: FolderStore, overrides: tuple[str, ...] = ()) -> Experiment:
         install = f" ({', '.join(absent)}, where this run was begun)" if absent else ""
         raise MissingDependency(f"{store}: {error}{install}") from error
     experiment = Experiment.from_yaml(store.read_description(), overrides) if overrides else stored
-    if experiment.id != stored.id:
+    reasons = obstacles(stored, experiment) if experiment.id != stored.id else []
+    if reasons:
         raise InvalidInput(
             f"--set {' --set '.join(overrides)}: that is another experiment ({experiment.id}) than the run in {store} "
-            f"({stored.id}), and runs are never mixed; leave it out to go on, or begin a run of its own: crossfeed run "
-            f"{store}/experiment.yaml --set ..."
+            f"({stored.id}), and does not go on from it ({'; '.join(reasons)}); leave it out to go on, or begin a run "
+            f"of its own: crossfeed run {store}/experiment.yaml --set ..."
         )
     return experiment

@@ -42,7 +42,7 @@ def test_changes_of_no_effect_are_taken_and_others_are_refused_by_name(stopped, 
     assert kept.code == 0, kept.err
     assert not list((tmp_path / "mine" / "checkpoints").rglob("*.json"))
     before = {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
-    for changes in (["n=31"], ["seeds=[0, 1]"], ["checkpoints=all", "generations=3"]):
+    for changes in (["n=31"], ["seeds=[1]"], ["checkpoints=all", "generations=1"]):
         refused = crossfeed_cli("run", "mine", *(word for change in changes for word in ("--set", change)))
         assert refused.code == 2
         assert f"--set {changes[-1]}: that is another experiment" in refused.err

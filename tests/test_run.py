@@ -196,8 +196,8 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(fake, tmp_path):
 def test_a_folder_of_another_run_is_refused(fake, tmp_path):
     run(fake("generations=1"), open_store(tmp_path / "run"))
     before = (tmp_path / "run" / "records.parquet").read_bytes()
-    with pytest.raises(StoreMismatch, match="never mixed"):
-        run(fake("generations=2"), open_store(tmp_path / "run"))
+    with pytest.raises(StoreMismatch, match=r"does not go on from it \(n: 30, and there 200\); runs are never mixed"):
+        run(fake("generations=1", "n=30"), open_store(tmp_path / "run"))
     assert (tmp_path / "run" / "records.parquet").read_bytes() == before
 
 

@@ -21,6 +21,7 @@ from crossfeed.executors import open_executor
 from crossfeed.running.status import read_status
 from crossfeed.store import open_store
 from crossfeed.store.checksum import seal_document
+from crossfeed.store.schema import SCHEMA
 from tests.runs import numbers
 
 SEEDS = 10
@@ -180,7 +181,7 @@ def test_a_run_that_an_older_version_began_is_packed_and_gone_on_with(many, undi
         (tmp_path / "run" / "records" / cell.name / "generation-002.parquet").unlink()
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     assert numbers(run(many, open_store(tmp_path / "run"))) == undisturbed
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["schema"] == 3
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["schema"] == SCHEMA
     assert not files_in(tmp_path / "run", *LOOSE)
 
 

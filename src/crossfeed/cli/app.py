@@ -216,10 +216,10 @@ def names_run(subject: str) -> bool:
 
 
 def run_of(source: str, overrides: list[str] | None, out: str | None) -> tuple[Experiment, str]:
-    """Return the experiment to run and its location; a run goes on where it is, as it was described."""
+    """Return the experiment to run and its location; a run goes on where it is, as it was described or with more."""
     if not names_run(source):
         experiment = read_experiment(source, overrides)
-        return experiment, str(out or default_folder(experiment))
+        return experiment, str(out or _own_folder(experiment))
     from crossfeed.running.described import resumed
     from crossfeed.store import open_store
 
@@ -235,6 +235,16 @@ def run_of(source: str, overrides: list[str] | None, out: str | None) -> tuple[E
 def default_folder(experiment: Experiment, kind: str = "runs") -> Path:
     """Return the default folder of an experiment's runs, predictions or plans."""
     return Path(kind) / f"{experiment.name}-{experiment.id}"
+
+
+def _own_folder(experiment: Experiment) -> Path:
+    """Return the folder of an experiment: of its id, or that of a run of fewer generations, cells or metrics of it."""
+    own = default_folder(experiment)
+    if own.exists() or not own.parent.is_dir():
+        return own
+    from crossfeed.running.described import smaller_run
+
+    return smaller_run(sorted(own.parent.glob(f"{experiment.name}-*")), experiment) or own
 
 
 def check_data_root(data_root: Path | None) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from crossfeed.description.experiment import Cell
 from crossfeed.errors import WorkerFailure
 from crossfeed.executors.assignment import assign, expected_work
 from crossfeed.executors.distributed import DistributedLearner
@@ -107,12 +108,25 @@ class Sweep:
         sharing: dict[str, dict[str, list[int]]] = {}
         for position in cells:
             cell = known[position]
-            sharing.setdefault(cell.start, {}).setdefault(cell.zero, []).append(position)
+            if not self._goes_on(cell):
+                sharing.setdefault(cell.start, {}).setdefault(cell.zero, []).append(position)
         unready = [
             measured for measured in sharing.values() if not self._is_ready([own[0] for own in measured.values()])
         ]
         self.session.log_damage()
         return [measured for measured in unready if sum(map(len, measured.values())) > 1]
+
+    def _goes_on(self, cell: Cell) -> bool:
+        """Return True if a cell goes on from later states, so that it does not need those of generation 0."""
+        store, ecosystem = self.session.setup.store, cell.experiment.ecosystem
+        if "own" in {ecosystem.start_of(entity) for entity in ecosystem.entities}:
+            return False
+        reached = -1
+        while reached < cell.experiment.generations and is_measured(store, cell, reached + 1):
+            reached += 1
+        if reached == cell.experiment.generations:
+            return True  # only metrics are added
+        return reached > 0 and store.has_states(state_scope_of(cell, reached), reached)
 
     def _is_ready(self, firsts: Sequence[int]) -> bool:
         """Return True if the states that cells start from, and the measurements of their generation 0, are stored."""

@@ -48,7 +48,9 @@ def begin_run(session: Session) -> None:
         "cells": cells,
     }
     store.begin(experiment.to_yaml(), document | grows)
-    begin_growth(store, experiment)
+    sentences = begin_growth(store, experiment)
+    if sentences:
+        session.journal.note(f"growth to {experiment.id}", sentences)
 
 
 def keep_inputs(session: Session) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from crossfeed.description.experiment import Experiment
@@ -11,11 +13,12 @@ from crossfeed.description.installed import check_installed
 from crossfeed.description.stored import read_stored
 from crossfeed.description.strict_yaml import parse_yaml
 from crossfeed.environment import absent_packages
-from crossfeed.errors import InvalidInput, MissingDependency, StoreError
+from crossfeed.errors import CrossfeedError, InvalidInput, MissingDependency, StoreError
 from crossfeed.protocols import Store
+from crossfeed.store import open_store
 from crossfeed.store.schema import check_document
 
-__all__ = ["document_of", "resumed", "stored_experiment"]
+__all__ = ["document_of", "resumed", "smaller_run", "stored_experiment"]
 
 
 def document_of(store: Store) -> dict[str, Any]:
@@ -56,6 +59,30 @@ def stored_experiment(store: Store, document: Mapping[str, Any]) -> Experiment:
     learner = parse_yaml(text).get("learner") or {}
     older = document["schema"] == 1 and learner.get("threads", 1) is None
     return read_stored(text, ("learner.threads=1",) if older else (), document)
+
+
+def smaller_run(folders: Iterable[Path], experiment: Experiment) -> Path | None:
+    """Return the folder of the largest run that an experiment goes on from.
+
+    Args:
+        folders: Folders that may hold runs.
+        experiment: The experiment.
+
+    Returns:
+        The folder; None if no folder holds such a run that can be read.
+    """
+    names = {cell.name for cell in experiment.cells()}
+    found: dict[Path, int] = {}
+    for folder in folders:
+        store = open_store(folder)
+        with suppress(CrossfeedError):
+            document = document_of(store)
+            listed = [entry for entry in document.get("cells", ()) if entry["cell"] in names]
+            if not listed or len(listed) < len(document["cells"]) or not store.is_begun():
+                continue
+            if not obstacles(stored_experiment(store, document), experiment):
+                found[folder] = sum(entry["generations"] + 1 for entry in listed)
+    return max(found, key=lambda folder: found[folder], default=None)
 
 
 def resumed(store: Store, overrides: tuple[str, ...] = ()) -> Experiment:

@@ -128,17 +128,21 @@ def _refuse_lost_outputs(store: Store, before: Experiment, after: Experiment, gr
                     )
 
 
-def begin_growth(store: Store, experiment: Experiment) -> None:
+def begin_growth(store: Store, experiment: Experiment) -> list[str]:
     """Note what a growth asks for, once the run's document tells of it; done again after a kill, with the same effect.
 
     Args:
         store: The store, open for writing.
         experiment: The experiment, with the addresses of the run.
+
+    Returns:
+        Sentences on what cannot be measured any more.
     """
     document = store.read_document("run") or {}
     asked = document.get(TO_DO)
     if asked is None:
-        return
+        return []
+    lost = dict.fromkeys(asked["metrics"], 0)
     for cell in experiment.cells():
         end = asked["ends"].get(cell.name)
         if end is not None:
@@ -146,7 +150,22 @@ def begin_growth(store: Store, experiment: Experiment) -> None:
             _drop_last(store, cell, end)
         if asked["metrics"]:
             _note_added(store, cell, asked["metrics"])
+            for name in asked["metrics"]:
+                lost[name] += _measurable(store, cell, name)[1]
     store.write_document("run", {key: value for key, value in document.items() if key != TO_DO})
+    return [
+        f"{name}: added later, and not measured at {many} generations of cells, whose models were not kept"
+        for name, many in lost.items()
+        if many
+    ]
+
+
+def _measurable(store: Store, cell: Cell, metric: str) -> tuple[int, int]:
+    """Return at how many of a cell's generations an added metric can be measured, and at how many it cannot."""
+    settings, last = cell.experiment.metrics[metric], cell.experiment.generations
+    due = [t for t in range(last + 1) if settings.is_due(t, last) and _is_there(store, cell, t)]
+    can = sum(_has_states(store, cell, t) for t in due)
+    return can, len(due) - can
 
 
 def _drop_last(store: Store, cell: Cell, end: int) -> None:
@@ -220,9 +239,8 @@ def plan_growth(store: Store, before: Experiment, after: Experiment) -> GrowthPl
         there = [t for t in range(cell.experiment.generations + 1) if _is_there(store, cell, t)]
         reused += len(there)
         for name in grown.metrics:
-            due = [t for t in there if after.metrics[name].is_due(t, cell.experiment.generations)]
-            can = sum(_has_states(store, cell, t) for t in due)
-            added[name] = (added[name][0] + can, added[name][1] + len(due) - can)
+            can, cannot = _measurable(store, cell, name)
+            added[name] = (added[name][0] + can, added[name][1] + cannot)
         if cell.name in grown.cells:
             starts += [cell.name] if _has_states(store, cell, 0) else []
         elif len(there) <= cell.experiment.generations:

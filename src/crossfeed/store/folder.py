@@ -24,6 +24,9 @@ __all__ = ["FolderStore"]
 
 _DESCRIPTION: Final = "experiment.yaml"
 
+_OF_A_RUN: Final = ("added", "failures", "known", "precision", "sittings", "status")
+"""Folders of documents that another run in the same place does not take over."""
+
 
 class FolderStore:
     """The store of a run in a folder (see `crossfeed.protocols.Store`); `crossfeed.store.open_store` creates it.
@@ -316,7 +319,7 @@ class FolderStore:
     def _clear(self) -> None:
         """Remove what a run without a finished step left: its failures and results are not those of another one."""
         for name in self._files.names(""):
-            if name in ("added", "failures", "known", "precision", "sittings", "status") or name.endswith((".json", ".parquet")):
+            if name in _OF_A_RUN or name.endswith((".json", ".parquet")):
                 self._files.remove(name)
 
     def _forget(self) -> None:

@@ -141,6 +141,35 @@ class StoreContract:
             assert states == [0, 9, 3]
             store.pack(["cell"])
 
+    def test_a_table_goes(self, store: Store) -> None:
+        """A table that is dropped is gone, others stay, and to drop it once more does nothing."""
+        for generation in (0, 1):
+            store.write_table("records", "cell", generation, pa.table({"x": [generation]}))
+        store.drop_table("records", "cell", 0)
+        store.drop_table("records", "cell", 0)
+        assert not store.has_table("records", "cell", 0)
+        assert store.read_table("records", "cell", 1).to_pylist() == [{"x": 1}]
+
+    def test_a_run_is_begun_with_its_first_finished_step(self, store: Store) -> None:
+        """Documents alone are no finished step."""
+        assert not store.is_begun()
+        store.write_table("records", "cell", 0, pa.table({"x": [0]}))
+        assert store.is_begun()
+
+    def test_a_run_may_grow_and_what_is_there_stays(self, store: Store) -> None:
+        """A run whose document names the id that is there takes its place, and reads what it wrote."""
+        store.write_table("records", "cell", 0, pa.table({"x": [0]}))
+        store.write_document("failures/cell", {"stage": "update"})
+        store.end()
+        for grown in ({"id": "b", "before": ["abc"]}, {"id": "c", "before": ["abc", "b"]}):
+            store.begin("name: y\n", _DOCUMENT | grown)
+            assert store.read_table("records", "cell", 0).to_pylist() == [{"x": 0}]
+            assert store.read_document("failures/cell") == {"stage": "update"}
+            assert store.read_description() == "name: y\n"
+            store.end()
+        with pytest.raises(StoreMismatch):
+            store.begin("name: x\n", _DOCUMENT)
+
     def test_documents_come_back_and_go(self, store: Store) -> None:
         assert store.read_document("failures/x") is None
         assert store.documents("failures") == []

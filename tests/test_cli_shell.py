@@ -24,7 +24,17 @@ from .faults.cli import crossfeed_cli
 PAGE = (Path(__file__).parents[1] / "docs" / "shell.md").read_text()
 SCRIPT = Path(sys.executable).parent / "crossfeed"
 COMMANDS = [[], *([name] for name in ("run", "show", "status", "report", "presets", "predict", "plan", "evaluate"))]
-COMMANDS += [["collapse"], ["compare"], ["evidence"], ["doctor"], ["check"], ["explore"], ["forecast"], ["extend"]]
+COMMANDS += [
+    ["collapse"],
+    ["compare"],
+    ["evidence"],
+    ["doctor"],
+    ["check"],
+    ["explore"],
+    ["forecast"],
+    ["extend"],
+    ["merge"],
+]
 SMALL = ["--set", "generations=1", "--set", "n=20", "--set", "public.test=4", "--quiet"]
 
 

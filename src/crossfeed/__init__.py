@@ -1,7 +1,8 @@
 """crossfeed: ecosystems of generative models that train on each other's outputs.
 
 Describe an ecosystem once (`Experiment`), then `check` it, `predict` it exactly or `forecast` it from probes, `plan`
-its weights, `run` it, `report` the run, `contrast` its points, `compare` it with the paper and `evaluate` its models.
+its weights, `run` it, `merge` runs of it, `report` the run, `contrast` its points, `compare` it with the paper and
+`evaluate` its models.
 These verbs are functions; the command line calls the same ones.
 Names are loaded when first used, so that ``import crossfeed`` is quick and never imports torch.
 """
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from crossfeed.reporting.paper.comparison import compare
     from crossfeed.reporting.plans import plan
     from crossfeed.reporting.reports import report
+    from crossfeed.running.merging import merge
     from crossfeed.store import open_store
     from crossfeed.store.memory import MemoryStore
     from crossfeed.tracking import open_tracker
@@ -53,6 +55,7 @@ __all__ = [
     "contrast",
     "evaluate",
     "forecast",
+    "merge",
     "open_executor",
     "open_store",
     "open_tracker",
@@ -81,6 +84,7 @@ _HOMES: Final = {
     "contrast": "crossfeed.reporting.differences.contrasts",
     "evaluate": "crossfeed.evaluation.benchmarks",
     "forecast": "crossfeed.forecasting.probing",
+    "merge": "crossfeed.running.merging",
     "open_executor": "crossfeed.executors",
     "open_store": "crossfeed.store",
     "open_tracker": "crossfeed.tracking",

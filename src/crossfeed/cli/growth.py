@@ -1,12 +1,24 @@
-"""The command `extend`: a run goes on with more, and says beforehand what is computed and what is reused."""
+"""The commands `extend` and `merge`: a run goes on with more, and several become one."""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from crossfeed.cli.app import AsJson, DataRoot, Location, Overrides, check_data_root, examples, print_json, terminal
+from crossfeed.cli.app import (
+    AsJson,
+    DataRoot,
+    Location,
+    Locations,
+    Overrides,
+    check_data_root,
+    examples,
+    print_json,
+    terminal,
+)
+from crossfeed.display.addresses import masked
 from crossfeed.errors import InvalidInput
 
 commands = typer.Typer()
@@ -66,3 +78,45 @@ def extend(
         render_growth(planned, before, after, terminal())
     if not dry_run:
         run(place, changes, data_root=data_root, workers=workers, quiet=quiet, as_json=as_json)
+
+
+@commands.command(
+    epilog=examples(
+        "crossfeed merge runs/seeds-0-1 runs/seeds-2-3 --out runs/four-seeds",
+        "crossfeed merge runs/mine-* --out runs/all",
+    )
+)
+def merge(
+    places: Locations,
+    out: Annotated[
+        str, typer.Option("--out", metavar="FOLDER", help="The merged run's folder, or a URL.", show_default=False)
+    ],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Merge runs that differ in seeds, grid values or single fields into one, with one table and one error bar.
+
+    The runs themselves are only read. What contradicts is refused by name.
+    """
+    from crossfeed.display.progress import for_stream
+    from crossfeed.running.merging import merge as merge_runs
+
+    with for_stream(sys.stderr, quiet=quiet) as progress:
+        merged = merge_runs(places, out, progress)
+    if as_json:
+        print_json(
+            {
+                "name": merged.experiment.name,
+                "id": merged.experiment.id,
+                "location": masked(out),
+                "cells": len(merged.experiment.cells()),
+                "taken": dict(merged.taken),
+                "missing": list(merged.missing),
+            }
+        )
+        return
+    cells, missing = len(merged.experiment.cells()), len(merged.missing)
+    typer.echo(f"merged   {masked(out.rstrip('/'))}: {cells - missing} of {cells} cells, from {len(merged.taken)} runs")
+    if missing:
+        typer.echo(f"missing  {missing} cells of the grid, such as {merged.missing[0]}: crossfeed run {masked(out)}")
+    typer.echo(f"records  {masked(out.rstrip('/'))}/records.parquet")

@@ -81,7 +81,7 @@ def _growth(session: Session, existing: dict[str, Any] | None) -> dict[str, Any]
     experiment, store = session.setup.experiment, session.setup.store
     if existing is None or "cells" not in existing:
         return {}
-    known: dict[str, Any] = {key: existing[key] for key in ("before", TO_DO) if key in existing}
+    known: dict[str, Any] = {key: existing[key] for key in ("before", "merged", TO_DO) if key in existing}
     if existing.get("id") == experiment.id:
         return known
     if not store.is_begun():
@@ -91,7 +91,7 @@ def _growth(session: Session, existing: dict[str, Any] | None) -> dict[str, Any]
     grown, earlier = growth(before, experiment), existing.get(TO_DO, {"ends": {}, "metrics": []})
     asked = {"ends": {**grown.ends, **earlier["ends"]}, "metrics": [*earlier["metrics"], *grown.metrics]}
     session.setup.progress.log(f"{store}: goes on from {existing['id']}, {_words(grown)}")
-    return {"before": [*existing.get("before", []), existing["id"]], TO_DO: asked}
+    return known | {"before": [*existing.get("before", []), existing["id"]], TO_DO: asked}
 
 
 def _words(grown: Growth) -> str:

@@ -136,6 +136,7 @@ _FORMS: Final[Mapping[str, Mapping[str, tuple[_Check, str]]]] = {
         "data?": (_holds_texts, "a mapping of texts"),
         "description?": _A_TEXT,
         "cells?": (_holds_mappings, "a list of cells"),
+        "merged?": (_holds_names, "a list of names"),
         "before?": (_holds_names, "a list of names"),
         "grows?": (_is_growth, "what a growth asks for"),
     },

@@ -98,6 +98,14 @@ def test_a_run_says_the_same_at_its_end_as_when_it_is_shown(ran):
     assert document("status", place).keys() == documented()["status"]
 
 
+def test_what_a_growth_and_a_merger_print_is_on_the_page(ran, tmp_path):
+    place = str(ran / "runs" / "one")
+    assert document("extend", place, "--generations", "3", "--dry-run").keys() == documented()["extend"]
+    other = str(tmp_path / "other")
+    assert crossfeed_cli("run", f"{place}/experiment.yaml", "--set", "seeds=[1]", "--out", other, "-q").code == 1
+    assert document("merge", place, other, "--out", str(tmp_path / "both"), "-q").keys() == documented()["merge"]
+
+
 def test_benchmark_numbers_that_are_none_are_null(ran, monkeypatch):
     monkeypatch.setattr("crossfeed.evaluation.benchmarks.evaluate", lambda *_, **__: None)
     place = ran / "runs" / "one"

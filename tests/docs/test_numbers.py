@@ -182,7 +182,7 @@ def test_the_files_of_a_run_are_those_of_the_page(page, folder):
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     # What comes after a run, and what only some have.
     after = {"report", "failures", "evaluation.parquet", "notes", "models", "known", "forecast.parquet"}
-    assert named - there - {"curves", "forecast", "packs"} == after
+    assert named - there - {"added", "curves", "forecast", "packs"} == after
     assert there - named == set()
 
 

@@ -235,7 +235,11 @@ class Store(Protocol):
         ...
 
     def is_begun(self) -> bool:
-        """Return True if the run has a finished step, so that another one may not take its place."""
+        """Return True if the run has a finished step, so that another one may not take its place.
+
+        Returns:
+            True once a table or states of a generation were written.
+        """
         ...
 
     def pack(self, scopes: Sequence[str]) -> None:

@@ -215,6 +215,9 @@ class Experiment(Frozen):
 
         Args:
             zeros: `Cell.zero` by cell, as far as it is known; a metric that was added since would give another one.
+
+        Returns:
+            An equal experiment.
         """
         experiment = self.model_copy()
         cells = tuple(replace(cell, written_zero=zeros.get(cell.name, cell.written_zero)) for cell in self.cells())

@@ -74,16 +74,16 @@ def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) 
         Heusel et al. (2017), "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium".
     """
     a, b = first.astype(np.float64), second.astype(np.float64)
-    root = _root(np.atleast_2d(np.cov(a, rowvar=False)))
-    # The trace of (S T)^{1/2} is that of (R T R)^{1/2} with R the root of S, and R T R is symmetric.
-    inner = np.linalg.eigvalsh(root @ np.atleast_2d(np.cov(b, rowvar=False)) @ root)
+    # With S = A'A and T = B'B the trace of (S T)^{1/2} is the sum of the singular values of A B': no root is taken of
+    # rounding errors, and of fewer items than dimensions the matrix is as small as the items are few.
+    inner = np.linalg.svd(_root(a) @ _root(b).T, compute_uv=False).sum()
     shift = a.mean(axis=0) - b.mean(axis=0)
-    spread = a.var(axis=0, ddof=1).sum() + b.var(axis=0, ddof=1).sum() - 2 * np.sqrt(np.maximum(inner, 0)).sum()
+    spread = a.var(axis=0, ddof=1).sum() + b.var(axis=0, ddof=1).sum() - 2 * inner
     return float(shift @ shift + max(spread, 0.0))
 
 
-def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the symmetric square root of a covariance matrix."""
-    values, vectors = np.linalg.eigh(matrix)
-    root: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+def _root(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a matrix A with as few rows as there can be, such that A'A is the covariance of features."""
+    scaled = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
+    root: NDArray[np.float64] = np.linalg.qr(scaled, mode="r") if len(scaled) > scaled.shape[1] else scaled
     return root

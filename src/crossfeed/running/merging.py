@@ -70,6 +70,9 @@ def merge(locations: Sequence[str | Path], out: str | Path, progress: Progress |
         out: The folder or URL of the merged run.
         progress: Reports progress; default nothing is reported.
 
+    Returns:
+        The merged experiment, what each run gave, and the cells that none has finished.
+
     Raises:
         InvalidInput: The runs are not of one experiment, or are not to be merged as they are; the message says why.
         StoreMismatch: Numbers, data, models or precision of two runs contradict each other; the message names them.

@@ -84,6 +84,5 @@ def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) 
 
 def _root(features: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a matrix A with as few rows as there can be, such that A'A is the covariance of features."""
-    scaled = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
-    root: NDArray[np.float64] = np.linalg.qr(scaled, mode="r") if len(scaled) > scaled.shape[1] else scaled
-    return root
+    scaled: NDArray[np.float64] = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
+    return scaled if len(scaled) <= scaled.shape[1] else np.asarray(np.linalg.qr(scaled, mode="r"))

@@ -143,3 +143,19 @@ def test_ill_conditioned(found):
     assert numbers["condition 1e+14: features given"] < 1e-8
     assert numbers["condition 1e+10: Gram matrices given"] < 1e-5 < numbers["condition 1e+10: lifted system in doubles"]
     assert 1e10 < numbers["Gram matrices: refused from here"] <= 1e14
+
+
+def test_homogenisation(tmp_path, capsys):
+    from crossfeed import Experiment, open_store, run
+    from crossfeed.description.reading import read_preset
+
+    changes = ("n=30", "generations=2", "seeds=[0, 1]", "grid.ecosystem.alpha=[0, 1]", "metrics={similarity: {}}")
+    run(Experiment.from_yaml(read_preset("fake"), changes), open_store(tmp_path / "run"))
+    found = example("homogenisation").main(str(tmp_path / "run"))
+    records = open_store(tmp_path / "run").read_result("records").to_pandas()
+    measured = records[(records["metric"] == "similarity") & (records["task"] == "public")]
+    for (alpha, t), values in measured.groupby(["alpha", "generation"])["value"]:
+        cosine, own, common = (found[f"alpha = {alpha:g}, t = {t}, {name}"][0] for name in ("cosine", "own", "common"))
+        assert cosine == pytest.approx(values.mean(), abs=1e-6)
+        assert own + common == pytest.approx(cosine)
+    assert "2 seeds" in capsys.readouterr().out

@@ -65,8 +65,11 @@ def _safe(column: pd.Series) -> pd.Series:
     """Return a column whose cells no spreadsheet reads as formulas; its words are few, its rows can be millions."""
     if pd.api.types.is_numeric_dtype(column):
         return column
-    known = {value: safe_cell(value) for value in {value for value in column if isinstance(value, str)}}
-    return column.map(lambda value: known[value] if isinstance(value, str) else value)
+    codes, values = pd.factorize(column, use_na_sentinel=True)
+    if not all(isinstance(value, str) for value in values):  # what is equal, as 1 and True are, is not one value here
+        return column.map(safe_cell)
+    safe = pd.Series([*map(safe_cell, values), None], dtype=object)
+    return pd.Series(safe.to_numpy()[codes], index=column.index, name=column.name)  # the code of what is missing is -1
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

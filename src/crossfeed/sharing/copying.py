@@ -181,10 +181,10 @@ class _Copy:
             document = self._store.read_document(name)
             if document is not None:
                 parts = "/".join(self._names.get(part, part) for part in name.split("/"))
-                renamed = {
-                    key: self._names.get(item, item) if key == "cell" else item for key, item in document.items()
-                }
-                self._sealed.write_document(f"{parts}.json", self._traces.value(renamed), durable=False)
+                chosen = {key: document[key] for key in ("cell", "entity") if key in document}  # names, as described
+                if "cell" in chosen:
+                    chosen["cell"] = self._names.get(chosen["cell"], chosen["cell"])
+                self._sealed.write_document(f"{parts}.json", self._traces.value(document) | chosen, durable=False)
 
     def _places(self, step: str, keep: Keep) -> list[tuple[str, int]]:
         """Return scope and generation of the tables of a step that are there, each once."""

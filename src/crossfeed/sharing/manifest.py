@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ _FORMAT: Final = 1
 """The version of the list; a reader refuses newer ones."""
 
 _SHA256: Final = 64
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
@@ -109,8 +115,8 @@ def _is_about(value: Any) -> bool:
 
 
 _FORM: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
-    "id": (_is_text, "a text"),
-    "name": (_is_text, "a text"),
+    "id": (_is_name, "a name"),
+    "name": (_is_name, "a name"),
     "crossfeed": (_is_text, "a text"),
     "removed": (_are_texts, "a list of texts"),
     "files": (_are_files, "sizes and checksums by path"),

@@ -81,6 +81,10 @@ def _holds_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
 def _holds_mappings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
@@ -127,6 +131,7 @@ _FORMS: Final[Mapping[str, Mapping[str, tuple[_Check, str]]]] = {
         "data?": (_holds_texts, "a mapping of texts"),
         "description?": _A_TEXT,
         "cells?": (_holds_mappings, "a list of cells"),
+        "removed?": (_are_texts, "a list of texts"),
     },
     "environment.json": {
         "packages?": (_holds_texts, "a mapping of texts"),

@@ -8,6 +8,7 @@ The token is the client's own: it is neither printed nor kept here.
 from __future__ import annotations
 
 import glob
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ _OWN: Final = frozenset({".gitattributes", "README.md"})
 """Files that the hub itself puts into a new repository."""
 _KIND: Final = "dataset"
 _AUTHORISED: Final = (401, 403)
+_MOST_CAUSES: Final = 5
 
 
 class Pushed(NamedTuple):
@@ -198,27 +200,35 @@ def _errors(place: str) -> Iterator[None]:
     except CrossfeedError:
         raise
     except Exception as error:  # the client raises errors of many libraries below it
-        token = get_token()
-        said = message_line(error) if not token else message_line(error).replace(token, "***")
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in _AUTHORISED:
+        causes: list[BaseException] = [error]
+        while causes[-1].__cause__ is not None and len(causes) < _MOST_CAUSES:
+            causes.append(causes[-1].__cause__)
+        statuses = [getattr(getattr(each, "response", None), "status_code", None) for each in causes]
+        refused = next((status for status in statuses if status in _AUTHORISED), None)
+        if refused is not None:
             raise InvalidInput(
-                f"{place}: the hub does not accept this token ({status}); give one that may write there, by "
+                f"{place}: the hub does not accept this token ({refused}); give one that may write there, by "
                 "`hf auth login` or as HF_TOKEN"
             ) from error
+        said = ": ".join(dict.fromkeys(message_line(each).rstrip(".") for each in causes))
+        said = said.replace(get_token() or "\0", "***")
         raise DataUnavailable(f"{place}: could not be pushed ({said}); the run is unharmed, try again later") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars of the client's own: they would run through those that are shown."""
+    """No bars and log lines of the client's own: they would run through those that are shown."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    if are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
+    shown = not are_progress_bars_disabled()
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    if shown:
+        disable_progress_bars()
     try:
         yield
     finally:
-        enable_progress_bars()
+        logger.setLevel(level)
+        if shown:
+            enable_progress_bars()

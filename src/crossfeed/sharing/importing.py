@@ -113,13 +113,13 @@ def _checked(archive: Path, opened: zipfile.ZipFile) -> Manifest:
 
 
 def _check_entry(archive: Path, entry: zipfile.ZipInfo) -> None:
-    where = f"{archive}: {entry.filename!r}"
+    where = f"{archive}: {entry.orig_filename!r}"
+    if not entry.filename or ":" in entry.filename or entry.filename != entry.orig_filename:
+        raise StoreError(f"{where} is not a path within a run; nothing was unpacked")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG) or entry.is_dir():
         what = "a link" if kind == stat.S_IFLNK else "no plain file"
         raise StoreError(f"{where} is {what}; a run holds plain files alone, and nothing was unpacked")
-    if ":" in entry.filename or entry.filename != entry.orig_filename:
-        raise StoreError(f"{where} is not a path within a run; nothing was unpacked")
     try:
         within(entry.filename)
     except StoreError as error:

@@ -21,6 +21,7 @@ from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.description.stored import read_stored
 from crossfeed.description.strict_yaml import dump_yaml, parse_yaml
 from crossfeed.errors import InvalidDescription, InvalidInput, StoreError
+from crossfeed.evaluation.checkpoints import results_of
 from crossfeed.records import collect, scope_of, state_scope_of
 from crossfeed.reporting.data.described import document_of
 from crossfeed.reporting.data.frames import Run
@@ -148,6 +149,7 @@ class _Copy:
         places = _unique((state_scope_of(cell, t), t) for cell, t in self._generations())
         self._write_tables(_EVALUATION, self._there(_EVALUATION, places), self._names | self._starts)
         self._write_results(written)
+        self._write_evaluators(places)
         for scope, generation in self._states(checkpoints):
             self._write_states(scope, generation, card)
         return self._copied
@@ -185,6 +187,20 @@ class _Copy:
                 if "cell" in chosen:
                     chosen["cell"] = self._names.get(chosen["cell"], chosen["cell"])
                 self._sealed.write_document(f"{parts}.json", self._traces.value(document) | chosen, durable=False)
+
+    def _write_evaluators(self, places: list[tuple[str, int]]) -> None:
+        """Copy the evaluator's own documents; texts of its tasks are not ours, so that only paths are taken out."""
+        names = self._names | self._starts
+        for scope, generation in places:
+            for entity in self._run.experiment.ecosystem.names:
+                to = results_of(names.get(scope, scope), generation, entity)
+                for name in self._store.documents(results_of(scope, generation, entity)):
+                    document = self._store.read_document(name)
+                    if document is not None:
+                        cleaned, _ = self._traces.description(document)
+                        about = {"pretty_env_info": self._traces.text(str(document.get("pretty_env_info", "")))}
+                        path = f"{to}/{name.rpartition('/')[2]}.json"
+                        self._sealed.write_document(path, cleaned | about, durable=False)
 
     def _places(self, step: str, keep: Keep) -> list[tuple[str, int]]:
         """Return scope and generation of the tables of a step that are there, each once."""

@@ -109,5 +109,5 @@ def _say(exported: Exported) -> None:
     if exported.replaced:
         typer.echo(f"removed  folders of this machine in {exported.replaced} texts of tables")
     for table, count in exported.named.items():
-        words = "text holds" if count == 1 else "texts hold"
-        typer.echo(f"look     {count} {words} this machine's or its user's name as a word, and stay: {table}")
+        texts = "text" if count == 1 else "texts"
+        typer.echo(f"look     {count} {texts} of {table} with the name of this machine or its user, left as written")

@@ -68,7 +68,7 @@ class Score:
 
 
 class Evaluated(NamedTuple):
-    """What an evaluator has to say of one checkpoint.
+    """The answer of an evaluator on one checkpoint.
 
     Attributes:
         scores: The numbers, one score for each metric of each task.

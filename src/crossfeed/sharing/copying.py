@@ -50,7 +50,7 @@ _PIECE: Final = 2**24
 
 
 class Place(NamedTuple):
-    """Where a checkpoint is.
+    """The place of a checkpoint.
 
     Attributes:
         scope: Its scope.
@@ -73,7 +73,7 @@ Card = Callable[[Experiment, Place, list[str]], str]
 
 @dataclass
 class Copied:
-    """What was copied.
+    """The account of a copy.
 
     Attributes:
         experiment: The description as it was written.

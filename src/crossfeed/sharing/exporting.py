@@ -34,7 +34,7 @@ _DATE: Final = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Exported:
-    """What was exported.
+    """The account of an export.
 
     Attributes:
         place: The folder or the zip file.

@@ -1,4 +1,4 @@
-"""What cards and metadata say of a run: its data sets and their licences, its models, their prompts."""
+"""Facts that cards and metadata tell of a run: its data sets and their licences, its models, their prompts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Author(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """What cards say of a run.
+    """The facts of a run.
 
     Attributes:
         id: The run's id.

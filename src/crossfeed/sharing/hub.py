@@ -39,7 +39,7 @@ _MOST_CAUSES: Final = 5
 
 
 class Pushed(NamedTuple):
-    """What was pushed.
+    """The account of a push.
 
     Attributes:
         url: The commit on the hub.
@@ -51,7 +51,7 @@ class Pushed(NamedTuple):
 
 
 class _There(NamedTuple):
-    """What is in a repository.
+    """The content of a repository.
 
     Attributes:
         exists: True if there is one of that name.

@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]{0,127}")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an export holds.
+    """The list of what an export holds.
 
     Attributes:
         id: The run's content id.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["REMOVED", "Traces"]
 
 REMOVED: Final = "[removed]"
-"""What stands in the place of what was taken out; no id on a hub can hold it, so that nobody can offer that there."""
+"""The text in the place of what was taken out; no id on a hub can hold it, so that nobody can offer that there."""
 
 _PART: Final = r"[\w.@+=%~-]+"
 _ABSOLUTE: Final = re.compile(
@@ -44,7 +44,7 @@ _SHORTEST: Final = 2
 
 
 class Traces:
-    """What tells of one machine.
+    """The traces of one machine.
 
     Args:
         folders: Absolute paths of folders.

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -139,6 +140,7 @@ class _Copy:
             for new, old in zip(self._copied.experiment.cells(), self._cells, strict=True)
         ]
         self._names = {old.name: new.name for old, new in zip(self._cells, written, strict=True)}
+        self._renamed = any(old != new for old, new in self._names.items())
         self._starts = {
             f"shared/{old.start}": f"shared/{new.start}" for old, new in zip(self._cells, written, strict=True)
         }
@@ -222,18 +224,28 @@ class _Copy:
 
     def _write_tables(self, step: str, places: list[tuple[str, int]], names: Mapping[str, str]) -> None:
         waiting: dict[bytes, list[tuple[str, int, pa.Table]]] = {}
+        sizes: dict[bytes, int] = {}
         files: dict[bytes, list[str]] = {}
 
         def bring(schema: bytes) -> None:
+            tables = waiting.pop(schema)
+            whole = self._clean(step, pa.concat_tables([table for _, _, table in tables]))
+            begins = accumulate((table.num_rows for _, _, table in tables), initial=0)
+            cleaned = [
+                (scope, t, whole.slice(begin, table.num_rows))
+                for (scope, t, table), begin in zip(tables, begins, strict=False)
+            ]
             tag = digest(f"{self._run.id}/{step}", schema)[:8]
-            files.setdefault(schema, []).append(self._packs.add(step, waiting.pop(schema), tag))
+            files.setdefault(schema, []).append(self._packs.add(step, cleaned, tag))
 
         for scope, generation in places:
-            table = self._clean(step, self._store.read_table(step, scope, generation))
+            table = self._store.read_table(step, scope, generation)
             schema = table.schema.serialize().to_pybytes()
-            alike = waiting.setdefault(schema, [])
-            alike.append((names.get(scope, scope), generation, table))
-            if sum(each.nbytes for _, _, each in alike) > _MOST:
+            if schema not in waiting:
+                waiting[schema], sizes[schema] = [], 0
+            waiting[schema].append((names.get(scope, scope), generation, table))
+            sizes[schema] += table.nbytes
+            if sizes[schema] > _MOST:
                 bring(schema)
         for schema in list(waiting):
             bring(schema)
@@ -248,7 +260,7 @@ class _Copy:
         if named:
             self._copied.named[name] = self._copied.named.get(name, 0) + named
         place = table.schema.get_field_index("cell")
-        if place < 0 or all(old == new for old, new in self._names.items()):
+        if place < 0 or not self._renamed:
             return table
         cells = [self._names.get(each, each) for each in table.column(place).to_pylist()]
         return table.set_column(place, table.schema.field(place), pa.array(cells, table.schema.field(place).type))

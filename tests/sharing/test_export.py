@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -220,6 +221,32 @@ def test_nothing_of_the_machine_is_in_it(planted, tmp_path):
                 assert secret.encode() not in content, f"{secret} in {name}"
         assert b"x.py" in archive.read(next(each for each in archive.namelist() if each.startswith("failures/")))
         assert not [each for each in archive.namelist() if each.startswith("status/")]
+
+
+def test_nothing_of_the_machine_is_in_its_real_report(planted, tmp_path):
+    """By the command in a process of its own, whose user has that name: the page is drawn from what was cleaned."""
+    home = planted.parents[1]
+    command = [sys.executable, "-m", "crossfeed", "export", str(planted), "x", "--quiet"]
+    environment = os.environ | {"HOME": str(home), "USER": "gerudo-9", "CROSSFEED_CACHE": str(tmp_path / "cache")}
+    answer = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    texts = [
+        path for path in (home / "x").rglob("*") if path.suffix in {".html", ".csv", ".tex", ".svg", ".json", ".md"}
+    ]
+    assert len(texts) > 20
+    for path in texts:
+        assert not [each for each in (*SECRETS, str(tmp_path)) if each in path.read_text()], path
+
+
+def test_text_of_strangers_is_no_markup_in_the_card(made, tmp_path):
+    folder = shutil.copytree(made, tmp_path / "run")
+    store = open_store(folder, worker=True)
+    store.write_document("environment", {"packages": {"crossfeed": "[x](http://y) <script>"}})
+    export_run(folder, tmp_path / "x")
+    text = (tmp_path / "x" / "README.md").read_text()
+    assert "<script>" not in text
+    assert r"\[x\](http" in text
+    assert "[x](http" not in text.replace(r"\[x\]", "")
 
 
 def test_a_file_of_weights_that_holds_a_path_is_refused(planted, tmp_path):

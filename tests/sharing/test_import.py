@@ -251,6 +251,12 @@ def test_a_run_of_a_newer_crossfeed_is_refused(sent, tmp_path):
     refused(file, tmp_path, "upgrade crossfeed")
 
 
+def test_a_folder_needs_no_import(made, tmp_path):
+    export_run(made, tmp_path / "x")
+    check_refused(crossfeed_cli("import", str(tmp_path / "x")), ("an exported folder is a run as it is",))
+    check_refused(crossfeed_cli("import", str(tmp_path / "y.zip")), ("no such file",))
+
+
 def test_an_interrupt_leaves_nothing(sent, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -78,6 +78,12 @@ def test_a_private_one(hub: Hub, made):
     assert hub.repositories["me/mine"].private
 
 
+def test_a_name_alone_is_the_users_own(hub: Hub, made):
+    pushed(str(made), "hf://datasets/mine")
+    pushed(str(made), PLACE)
+    assert list(hub.repositories) == ["me/mine"]
+
+
 def writes(hub: Hub) -> list[str]:
     """Requests that change something."""
     return [each for each in hub.asked if each.startswith(("POST", "PUT"))]

@@ -98,14 +98,14 @@ def run_card(facts: Facts, copied: Copied, configs: list[Config]) -> str:
             for each in configs
         ],
     }
+    begun = f", begun {markdown_text(facts.begun)}" if facts.begun else ""
     parts = [
         f"# {markdown_text(experiment.name)}",
         markdown_text(experiment.description),
         "**This is synthetic data.** Generative models that train on each other's outputs wrote it; nobody has read "
         "it, and nothing in it need be true. Models repeat what they were trained on.",
-        f"A run of crossfeed, id `{facts.id}`"
-        f"{f', begun {facts.begun}' if facts.begun else ''}. `experiment.yaml` describes it whole; `report/index.html` "
-        "shows what came of it.",
+        f"A run of crossfeed, id `{facts.id}`{begun}. `experiment.yaml` describes it whole; `report/index.html` shows "
+        "what came of it.",
         "## Tables",
         markdown(
             ["configuration", "rows", "holds"], [[each.name, f"{each.rows:,}", each.about] for each in configs]
@@ -135,10 +135,10 @@ def run_card(facts: Facts, copied: Copied, configs: list[Config]) -> str:
     parts += [
         "## Provenance",
         f"Sizes and SHA-256 of all files are in `{MANIFEST}`; `environment.json` and `sittings/` name the versions "
-        f"({', '.join(f'{name} {version}' for name, version in facts.packages.items())}).",
+        f"({markdown_text(', '.join(f'{name} {version}' for name, version in facts.packages.items()))}).",
     ]
     if copied.removed:
-        fields = ", ".join(f"`{each}`" for each in copied.removed)
+        fields = markdown_text(", ".join(copied.removed))
         parts.append(f"Paths of the machine where it was made were taken out of the description: {fields}.")
     return _document(front, parts)
 

@@ -54,10 +54,12 @@ class _There(NamedTuple):
     """The content of a repository.
 
     Attributes:
-        exists: True if there is one of that name.
+        repository: Its id, ``owner/name``.
+        exists: True if it is there.
         files: The files of an earlier push.
     """
 
+    repository: str
     exists: bool
     files: frozenset[str]
 
@@ -75,7 +77,7 @@ def push_run(
 
     Args:
         run: The run or its location.
-        place: ``hf://datasets/OWNER/NAME``; made if it is not there.
+        place: ``hf://datasets/OWNER/NAME``, or without an owner for the token's; made if it is not there.
         private: True for a repository that only its owner sees.
         pool: See `crossfeed.sharing.exporting.export_run`.
         checkpoints: See `crossfeed.sharing.exporting.export_run`.
@@ -90,22 +92,22 @@ def push_run(
         DataUnavailable: The hub cannot be reached, or it refuses.
         StoreError: There is no run, or a part of it is damaged.
     """
-    repository = _repository(place)
+    name = _repository(place)
     api = _client()
     opened = open_run(run)
     with _quiet(), TemporaryDirectory(prefix="crossfeed-") as temporary:
         with _errors(place):
-            there = _look(api, repository, opened.id, private=private, temporary=Path(temporary))
+            there = _look(api, name, opened.id, private=private, temporary=Path(temporary))
         folder = Path(temporary) / "export"
         folder.mkdir()
         exported = export_folder(opened, folder, pool=pool, checkpoints=checkpoints, progress=progress)
-        with _errors(place), (progress or Silent()).stage("push", total=1, detail=repository) as advance:
+        with _errors(place), (progress or Silent()).stage("push", total=1, detail=there.repository) as advance:
             if not there.exists:
-                api.create_repo(repository, repo_type=_KIND, private=private or None, exist_ok=True)
+                api.create_repo(there.repository, repo_type=_KIND, private=private or None, exist_ok=True)
             stale = there.files - exported.manifest.files.keys()
             commit = api.upload_folder(
                 folder_path=folder,
-                repo_id=repository,
+                repo_id=there.repository,
                 repo_type=_KIND,
                 commit_message=f"{opened.experiment.name}, run {opened.id} of crossfeed",
                 delete_patterns=sorted(map(glob.escape, stale)),
@@ -140,7 +142,7 @@ def _client() -> Any:
     return HfApi(library_name="crossfeed")
 
 
-def _look(api: Any, repository: str, run: str, *, private: bool, temporary: Path) -> _There:
+def _look(api: Any, name: str, run: str, *, private: bool, temporary: Path) -> _There:
     """Ask the hub whose the token is, and what is in the repository.
 
     Raises:
@@ -148,11 +150,12 @@ def _look(api: Any, repository: str, run: str, *, private: bool, temporary: Path
     """
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    _in_time(api.whoami)
+    user = _in_time(api.whoami)["name"]
+    repository = name if "/" in name else f"{user}/{name}"
     try:
         about = api.dataset_info(repository)
     except RepositoryNotFoundError:
-        return _There(exists=False, files=frozenset())
+        return _There(repository, exists=False, files=frozenset())
     if private and not about.private:
         raise InvalidInput(
             f"{repository} is there already and public; make it private on its page, or give another name"
@@ -165,29 +168,29 @@ def _look(api: Any, repository: str, run: str, *, private: bool, temporary: Path
         except StoreError:
             before = Manifest("", "", "", [], {})
         if before.id == run:
-            return _There(exists=True, files=files & before.files.keys())
+            return _There(repository, exists=True, files=files & before.files.keys())
     if files - _OWN:
         other = ", ".join(sorted(files - _OWN)[:3])
         raise InvalidInput(f"{repository} holds something else than this run ({other}, ...); give another name")
-    return _There(exists=True, files=frozenset())
+    return _There(repository, exists=True, files=frozenset())
 
 
-def _in_time(ask: Callable[[], Any]) -> None:
-    failures: list[BaseException] = [TimeoutError(f"no answer within {_PATIENCE:.0f} seconds")]
+def _in_time(ask: Callable[[], Any]) -> Any:
+    answers: list[Any] = []
+    failures: list[BaseException] = []
 
     def answer() -> None:
         try:
-            ask()
+            answers.append(ask())
         except Exception as error:
             failures.append(error)
-        else:
-            failures.clear()
 
     thread = Thread(target=answer, daemon=True)
     thread.start()
     thread.join(_PATIENCE)
-    if failures:
-        raise failures[-1]
+    if not answers:
+        raise next(iter(failures), TimeoutError(f"no answer within {_PATIENCE:.0f} seconds"))
+    return answers[0]
 
 
 @contextmanager

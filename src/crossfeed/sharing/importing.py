@@ -54,6 +54,10 @@ def import_run(archive: Path, folder: Path | None = None) -> Path:
         StoreError: The file is no exported run, it is damaged, or it is not as `crossfeed export` writes one.
         NewerSchema: It was written by a newer crossfeed.
     """
+    if archive.is_dir():
+        raise InvalidInput(
+            f"{archive}: is a folder, and an exported folder is a run as it is: crossfeed show {archive}"
+        )
     if not archive.is_file():
         raise InvalidInput(f"{archive}: no such file; give a zip file that `crossfeed export` wrote")
     with _errors(archive), zipfile.ZipFile(archive) as opened:

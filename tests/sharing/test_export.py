@@ -18,6 +18,7 @@ import yaml
 from crossfeed import Experiment, Run, open_store, run
 from crossfeed.description.reading import read_preset
 from crossfeed.errors import InvalidInput, StoreError
+from crossfeed.evaluation.checkpoints import results_of
 from crossfeed.sharing.exporting import export_run
 from crossfeed.sharing.facts import facts_of
 from crossfeed.sharing.manifest import MANIFEST, describe
@@ -186,6 +187,11 @@ def planted(made, tmp_path, monkeypatch) -> Path:
     store.write_document("environment", {"learner": {"base": f"{home}/m", "device": "gerudo-9"}})
     store.write_document("sittings/001", {"begun": "2026-11-30T10:00:00+0000", "platform": "gerudo-9"})
     store.write_document("status/one", {"stage": said})
+    results = {"config": {"model_args": {"data": f"{home}/data/sciq.parquet"}}, "pretty_env_info": said, "n-shot": 0}
+    store.write_document(f"{results_of(cell, 2, 'warm')}/results_2026-11-30", results)
+    numbers = pa.table({"generation": [2], "model": ["warm"], "task": ["sciq"], "metric": ["acc"], "value": [0.5]})
+    store.write_table("evaluation", cell, 2, numbers)
+    store.write_result("evaluation", numbers.append_column("cell", pa.array([cell])))
     pool = store.read_table("pool", document["cells"][1]["cell"], 1)
     texts = [f"see {home}/x", *pool.column("completion").to_pylist()[1:]]
     place = pool.schema.get_field_index("completion")
@@ -223,6 +229,18 @@ def test_nothing_of_the_machine_is_in_it(planted, tmp_path):
         assert not [each for each in archive.namelist() if each.startswith("status/")]
 
 
+def test_benchmark_numbers_go_along_with_the_harnesss_files(planted, tmp_path):
+    export_run(planted, tmp_path / "x")
+    cell = Run.load(planted).cells["cell"][0]
+    store = open_store(tmp_path / "x")
+    assert store.read_table("evaluation", cell, 2).to_pylist()[0]["value"] == 0.5
+    document = store.read_document(f"{results_of(cell, 2, 'warm')}/results_2026-11-30")
+    assert document["config"] == {"model_args": {"data": "[removed]/sciq.parquet"}}
+    assert document["n-shot"] == 0
+    names = [each["config_name"] for each in front_matter(tmp_path / "x" / "README.md")["configs"]]
+    assert "evaluation" in names
+
+
 def test_nothing_of_the_machine_is_in_its_real_report(planted, tmp_path):
     """By the command in a process of its own, whose user has that name: the page is drawn from what was cleaned."""
     home = planted.parents[1]
@@ -253,10 +271,13 @@ def test_a_file_of_weights_that_holds_a_path_is_refused(planted, tmp_path):
     store = open_store(planted, worker=True)
     cell = Run.load(planted).cells["cell"][1]
     home = planted.parents[1]
-    store.write_states(cell, 2, {"warm": None}, lambda _, path: (path / "w.bin").write_bytes(f"{home}/m".encode()))
-    with pytest.raises(StoreError, match=r"warm/w\.bin of a checkpoint holds the path"):
-        export_run(planted, tmp_path / "out", checkpoints="all")
-    assert not (tmp_path / "out").exists()
+    header = json.dumps({"__metadata__": {"from": f"{home}/m"}}).encode()
+    weights = len(header).to_bytes(8, "little") + header + bytes(64)
+    for name, content in (("w.bin", bytes(2**24 - 9) + f"{home}/m".encode()), ("w.safetensors", weights)):
+        store.write_states(cell, 2, {"warm": None}, lambda _, path, n=name, c=content: (path / n).write_bytes(c))
+        with pytest.raises(StoreError, match=rf"warm/{name} of a checkpoint holds the path"):
+            export_run(planted, tmp_path / "out", checkpoints="all")
+        assert not (tmp_path / "out").exists()
     export_run(planted, tmp_path / "out", checkpoints="none")
 
 
@@ -296,6 +317,8 @@ def test_a_run_whose_paths_were_taken_out_is_shown_and_not_gone_on_with(with_pat
     assert not set(old) & set(new), "names of cells are made of the grid's values"
     assert [len(after.pool(cell, 1)) for cell in new] == [len(before.pool(cell, 1)) for cell in old]
     assert set(after.pool(new[0], 1)["cell"]) == {new[0]}
+    again = export_run(tmp_path / "x", tmp_path / "y")
+    assert again.manifest.removed == exported.manifest.removed
     answer = crossfeed_cli("show", str(tmp_path / "x"))
     assert (answer.code, answer.err) == (0, "")
     answer = crossfeed_cli("run", str(tmp_path / "x"))

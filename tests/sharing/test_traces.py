@@ -53,6 +53,7 @@ def test_of_a_description_paths_go_and_names_stay():
         "learner": {"base": {"model": "/home/zelda/my models/llama"}},
         "tasks": {"zelda": {"path": "~/prose", "fields": {"text": "{a}/{b}"}}, "b": {"path": "../zelda/q"}},
         "grid": {"learner.base.model": ["/data/a/b", "facebook/opt-350m"]},
+        "public": {"path": "https://u:hunter2@host.example/x.csv"},
         "n": 3,
     }
     cleaned, changed = TRACES.description(described)
@@ -62,9 +63,10 @@ def test_of_a_description_paths_go_and_names_stay():
         "learner": {"base": {"model": f"{REMOVED}/llama"}},
         "tasks": {"zelda": {"path": "~/prose", "fields": {"text": "{a}/{b}"}}, "b": {"path": f"../{REMOVED}/q"}},
         "grid": {"learner.base.model": [f"{REMOVED}/b", "facebook/opt-350m"]},
+        "public": {"path": "https://***@host.example/x.csv"},
         "n": 3,
     }
-    assert changed == ["learner.base.model", "tasks.b.path", "grid.learner.base.model"]
+    assert changed == ["learner.base.model", "tasks.b.path", "grid.learner.base.model", "public.path"]
 
 
 def test_of_a_table_folders_go_and_words_stay():

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, BinaryIO, Final, Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -48,6 +48,8 @@ _MOST: Final = 2**26
 _VOCABULARY: Final = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json", "special_tokens_map.json"})
 """Documents of models whose texts are tokens, not paths."""
 _PIECE: Final = 2**24
+_LONGEST: Final = 4096
+"""Bytes of a path, at most."""
 
 
 class Place(NamedTuple):
@@ -172,8 +174,9 @@ class _Copy:
             "description": digest("experiment.yaml", text.encode()),
             "cells": listed,
         }
-        if self._copied.removed:
-            document["removed"] = self._copied.removed
+        removed = [*document.get("removed", ()), *self._copied.removed]  # a copy may be copied
+        if removed:
+            document["removed"] = self._copied.removed = list(dict.fromkeys(removed))
         self._sealed.write_document("run.json", document, durable=False)
         self._sealed.files.write("experiment.yaml", text.encode(), durable=False)
 
@@ -200,9 +203,9 @@ class _Copy:
                     document = self._store.read_document(name)
                     if document is not None:
                         cleaned, _ = self._traces.description(document)
-                        about = {"pretty_env_info": self._traces.text(str(document.get("pretty_env_info", "")))}
-                        path = f"{to}/{name.rpartition('/')[2]}.json"
-                        self._sealed.write_document(path, cleaned | about, durable=False)
+                        if isinstance(cleaned.get("pretty_env_info"), str):
+                            cleaned["pretty_env_info"] = self._traces.text(document["pretty_env_info"])
+                        self._sealed.write_document(f"{to}/{name.rpartition('/')[2]}.json", cleaned, durable=False)
 
     def _places(self, step: str, keep: Keep) -> list[tuple[str, int]]:
         """Return scope and generation of the tables of a step that are there, each once."""
@@ -288,15 +291,15 @@ class _Copy:
         kept = []
 
         def fill(folder: Path) -> None:
-            for entity in self._run.experiment.ecosystem.names:
-                self._store.read_states(scope, generation, [entity], partial(_copied, folder / entity))
-                if (folder / entity).is_dir():
-                    self._clean_folder(folder / entity)
-                    kept.append(Place(place, generation, entity))
-                    if card is not None:
-                        files = sorted(path.name for path in (folder / entity).iterdir())
-                        text = card(self._copied.experiment, kept[-1], files)
-                        (folder / entity / "README.md").write_text(text, encoding="utf-8")
+            entities = self._run.experiment.ecosystem.names
+            self._store.read_states(scope, generation, entities, partial(_copied, folder))
+            for entity in (each for each in entities if (folder / each).is_dir()):
+                self._clean_folder(folder / entity)
+                kept.append(Place(place, generation, entity))
+                if card is not None:
+                    files = sorted(path.name for path in (folder / entity).iterdir())
+                    text = card(self._copied.experiment, kept[-1], files)
+                    (folder / entity / "README.md").write_text(text, encoding="utf-8")
 
         self._sealed.write_folder(states_path(place, generation), fill)
         self._copied.checkpoints += kept
@@ -325,17 +328,26 @@ class _Copy:
     def _in_file(self, path: Path) -> str | None:
         before = b""
         with path.open("rb") as handle:
-            while piece := handle.read(_PIECE):
+            left = _header(handle) if path.suffix == ".safetensors" else path.stat().st_size
+            while left > 0 and (piece := handle.read(min(left, _PIECE))):
                 found = self._traces.in_bytes(before + piece)
                 if found is not None:
                     return found
-                before = piece[-4096:]  # a path may stand across two pieces
+                before = piece[-_LONGEST:]  # a path may stand across two pieces
+                left -= len(piece)
         return None
 
 
-def _copied(to: Path, path: Path) -> None:
+def _header(handle: BinaryIO) -> int:
+    """Return the bytes of the text at the beginning of a file of weights; behind it are numbers."""
+    size = int.from_bytes(handle.read(8), "little")
+    handle.seek(0)
+    return 8 + size
+
+
+def _copied(folder: Path, path: Path) -> None:
     if path.is_dir():  # an entity that arrives later has none
-        shutil.copytree(path, to)
+        shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
 
 
 def _described(run: Run, document: Mapping[str, Any], traces: Traces) -> tuple[str, Copied]:

@@ -41,6 +41,8 @@ _NOBODYS: Final = frozenset(
     }
 )
 _SHORTEST: Final = 2
+_LONG: Final = 5
+_ABOVE_HOMES: Final = frozenset({"home", "homes", "users"})
 
 
 class Traces:
@@ -113,14 +115,15 @@ class Traces:
         if isinstance(data, list | tuple):
             items = [self.description(item, path) for item in data]
             return [item for item, _ in items], list(dict.fromkeys(each for _, found in items for each in found))
-        if not isinstance(data, str):
-            return data, []
-        if path == "description":
-            return self.text(data), []
-        if not (_WHOLE.fullmatch(data) or self.in_folder(data) or ("/" in data and self._named(data))):
-            return data, []
-        whole = _WHOLE.fullmatch(data) is not None  # also a path of an unusual form, with blanks in it say
-        return self.text(f"{REMOVED}/{_last_part(data)}" if whole else data), [path]
+        cleaned = self._described(data, path == "description") if isinstance(data, str) else data
+        return cleaned, [] if cleaned == data or path == "description" else [path]
+
+    def _described(self, value: str, prose: bool) -> str:
+        text = masked(value)
+        if not prose and _WHOLE.fullmatch(text):  # also a path of an unusual form, with blanks in it say
+            return self.text(f"{REMOVED}/{_last_part(text)}")
+        is_traced = prose or text != value or self.in_folder(text) or ("/" in text and self._named(text))
+        return self.text(text) if is_traced else value
 
     def in_folder(self, text: str) -> bool:
         """Return True if a text names one of the machine's folders.
@@ -136,7 +139,8 @@ class Traces:
         Args:
             content: The bytes of the file, or a part of them.
         """
-        return next((each for each in self.folders if f"{each}/".encode() in content), None)
+        long = (each for each in self.folders if len(each) >= _LONG)  # numbers look like short ones by chance
+        return next((each for each in long if f"{each}/".encode() in content), None)
 
     def table(self, table: pa.Table) -> tuple[pa.Table, int]:
         """Return a table in whose texts the machine's folders are replaced.
@@ -234,7 +238,9 @@ def _homes() -> list[Path]:
 
 def _names() -> set[str]:
     given = {os.environ.get(name) for name in ("USER", "LOGNAME", "USERNAME", "SUDO_USER", "HOSTNAME", "COMPUTERNAME")}
-    found = {each for each in given if each} | {each.name for each in _homes()}
+    found = {each for each in given if each} | {
+        each.name for each in _homes() if each.parent.name.lower() in _ABOVE_HOMES
+    }
     with suppress(OSError, KeyError):  # a number without a name, as in some containers
         found.add(getpass.getuser())
     host = platform.node()

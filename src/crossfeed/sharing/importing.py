@@ -28,8 +28,8 @@ from crossfeed.store.schema import within
 
 __all__ = ["import_run"]
 
-_MOST_FILES: Final = 1_000_000
-_MOST_IN_LIST: Final = 2**28
+_MOST_FILES: Final = 400_000
+_MOST_IN_LIST: Final = 2**26
 """Bytes of a list of files, of which each takes about 150."""
 _MOST_GROWTH: Final = 200
 """Times that an archive may grow when it is unpacked: text shrinks to a tenth, tables are compressed already."""

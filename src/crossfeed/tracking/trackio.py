@@ -57,15 +57,14 @@ class Trackio:
             numbers: Numbers by name.
         """
         now = datetime.now(UTC).isoformat()
-        about = {"seed": cell.seed, **cell.point, "experiment": cell.experiment.model_dump(mode="json")}
+        config = _described(cell) | {"_Created": now} if generation == 0 else None
         self._storage.bulk_log(
-            self._project,
-            cell.name,
-            [dict(numbers)],
-            steps=[generation],
-            timestamps=[now],
-            config=about | {"_Created": now} if generation == 0 else None,
+            self._project, cell.name, [dict(numbers)], steps=[generation], timestamps=[now], config=config
         )
 
     def end(self) -> None:
         """Do nothing: no file is open."""
+
+
+def _described(cell: Cell) -> dict[str, Any]:
+    return {"seed": cell.seed, **cell.point, "experiment": cell.experiment.model_dump(mode="json")}

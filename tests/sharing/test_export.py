@@ -20,7 +20,7 @@ from crossfeed.description.reading import read_preset
 from crossfeed.errors import InvalidInput, StoreError
 from crossfeed.evaluation.checkpoints import results_of
 from crossfeed.sharing.exporting import export_run
-from crossfeed.sharing.facts import facts_of
+from crossfeed.sharing.facts import Facts, facts_of
 from crossfeed.sharing.manifest import MANIFEST, describe
 from tests.faults.cli import crossfeed_cli, empty_report
 from tests.runs import numbers
@@ -334,6 +334,35 @@ def test_a_run_of_many_cells_is_exported_from_its_packs(tmp_path):
     export_run(tmp_path / "many", tmp_path / "x")
     assert Run.load(tmp_path / "x").records.equals(Run.load(tmp_path / "many").records)
     assert len(list(tmp_path.glob("x/packs/records/*.parquet"))) == 1
+
+
+def test_images_are_shown_as_images(tmp_path):
+    pytest.importorskip("PIL")
+    datasets = pytest.importorskip("datasets")
+    import io
+
+    from PIL import Image
+
+    from crossfeed.sharing.card import configs_of, run_card
+    from crossfeed.sharing.copying import Copied
+
+    picture = io.BytesIO()
+    Image.new("L", (8, 8), 7).save(picture, "PNG")
+    columns = {"prompt": ["a", "b"], "completion": [picture.getvalue(), None], "key": pa.array([1, 2], pa.uint64())}
+    columns |= {"embedding": pa.array([[0.5], [1.0]], pa.list_(pa.float32()))}
+    (tmp_path / "packs" / "pool").mkdir(parents=True)
+    pq.write_table(pa.table(columns), tmp_path / "packs" / "pool" / "0001-x.parquet")
+    pq.write_table(pa.table({"value": [1.0], "raw": [b"no image"]}), tmp_path / "records.parquet")
+    experiment = Experiment.from_yaml(read_preset("fake"))
+    copied = Copied(experiment, [], {"pool": [["packs/pool/0001-x.parquet"]]})
+    configs = configs_of(tmp_path, copied)
+    (tmp_path / "README.md").write_text(run_card(Facts("0", experiment, [], [], "", {}, []), copied, configs))
+    (described,) = front_matter(tmp_path / "README.md")["dataset_info"]
+    assert described["config_name"] == "pool"
+    shown = datasets.load_dataset(str(tmp_path), "pool", split="train", cache_dir=str(tmp_path / "cache"))
+    assert shown[0]["completion"].size == (8, 8)
+    assert shown[1]["completion"] is None
+    assert shown[1]["embedding"] == [1.0]
 
 
 def test_a_run_of_the_first_schema_is_exported(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossfeed.description.strict_yaml import dump_yaml
@@ -31,6 +32,12 @@ _TITLES: Final = {
     "forecast": "every number as it was forecast",
 }
 _SIZES: Final = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_DTYPES: Final = {name: name for name in ("string", "bool", "int32", "int64", "uint64", "binary")} | {
+    "float": "float32",
+    "double": "float64",
+}
+"""Names of types in pyarrow, and on the hub."""
 _TAGS: Final = ["synthetic", "synthetic-data", "model-collapse", "recursive-training", "crossfeed"]
 
 
@@ -42,12 +49,14 @@ class Config(NamedTuple):
         about: Its content in a few words.
         paths: Its files, relative to the folder.
         rows: Its number of rows.
+        features: Its columns in the hub's words, where some hold images: those are then decoded and shown.
     """
 
     name: str
     about: str
     paths: list[str]
     rows: int
+    features: list[dict[str, str]]
 
 
 def configs_of(folder: Path, copied: Copied) -> list[Config]:
@@ -70,6 +79,7 @@ def configs_of(folder: Path, copied: Copied) -> list[Config]:
             about=_TITLES.get(name.partition("-")[0], ""),
             paths=files[name],
             rows=sum(pq.read_metadata(folder / path).num_rows for path in files[name]),
+            features=_features(folder / files[name][0]),
         )
         for name in names
     ]
@@ -98,6 +108,9 @@ def run_card(facts: Facts, copied: Copied, configs: list[Config]) -> str:
             for each in configs
         ],
     }
+    described = [{"config_name": each.name, "features": each.features} for each in configs if each.features]
+    if described:
+        front["dataset_info"] = described
     begun = f", begun {markdown_text(facts.begun)}" if facts.begun else ""
     parts = [
         f"# {markdown_text(experiment.name)}",
@@ -184,6 +197,30 @@ def checkpoint_card(facts: Facts, place: Place, files: list[str]) -> str:
         call = "from transformers import AutoModelForCausalLM\n\nmodel = AutoModelForCausalLM.from_pretrained(FOLDER)"
         parts.append(f"```python\n{call}\n```")
     return _document({key: value for key, value in front.items() if value}, parts)
+
+
+def _features(path: Path) -> list[dict[str, str]]:
+    """Return the columns of a table with images; empty for one without, of which libraries see all that they need."""
+    schema = pq.read_schema(path)
+    images = {column.name for column in schema if pa.types.is_binary(column.type) and _are_images(path, column.name)}
+    if not images:
+        return []
+    features = [_feature(column, column.name in images) for column in schema]
+    return [each for each in features if each is not None] if None not in features else []
+
+
+def _feature(column: pa.Field, is_image: bool) -> dict[str, str] | None:
+    if is_image:
+        return {"name": column.name, "dtype": "image"}
+    is_list = pa.types.is_list(column.type)
+    word = _DTYPES.get(str(column.type.value_type if is_list else column.type))
+    return None if word is None else {"name": column.name, "list" if is_list else "dtype": word}
+
+
+def _are_images(path: Path, column: str) -> bool:
+    values = next(pq.ParquetFile(path).iter_batches(batch_size=64, columns=[column]), None)
+    present = [] if values is None else [each for each in values.column(0).to_pylist() if each is not None]
+    return bool(present) and all(each.startswith(_PNG) for each in present)
 
 
 def _usage(configs: list[Config]) -> str:

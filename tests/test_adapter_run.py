@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crossfeed import Experiment, open_store, run
-from crossfeed.evaluation.checkpoints import Score, evaluate_checkpoints
+from crossfeed.evaluation.checkpoints import Evaluated, Score, evaluate_checkpoints
 from tests.runs import numbers
 from tests.tiny import ADAPTED
 
@@ -69,7 +69,7 @@ class Losses:
         test = experiment.tasks["facts"].build("facts", None).test
         self.texts = [row["prompt"] + row["completion"] for row in test.to_pylist()]
 
-    def evaluate(self, folder, tasks):
+    def evaluate(self, folder, tasks, name):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
@@ -79,7 +79,7 @@ class Losses:
             with torch.no_grad():
                 total += float(model(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1)
             count += ids.shape[1] - 1
-        return [Score("facts", "loss", total / count, 0.0, len(self.texts), 0, "")]
+        return Evaluated([Score("facts", "loss", total / count, 0.0, len(self.texts), 0, "")])
 
 
 def test_benchmarks_are_those_of_the_merged_models(finished, tmp_path):

@@ -24,17 +24,8 @@ from .faults.cli import crossfeed_cli
 PAGE = (Path(__file__).parents[1] / "docs" / "shell.md").read_text()
 SCRIPT = Path(sys.executable).parent / "crossfeed"
 COMMANDS = [[], *([name] for name in ("run", "show", "status", "report", "presets", "predict", "plan", "evaluate"))]
-COMMANDS += [
-    ["collapse"],
-    ["compare"],
-    ["evidence"],
-    ["doctor"],
-    ["check"],
-    ["explore"],
-    ["forecast"],
-    ["extend"],
-    ["merge"],
-]
+COMMANDS += [["collapse"], ["compare"], ["evidence"], ["doctor"], ["check"], ["explore"], ["forecast"]]
+COMMANDS += [["extend"], ["merge"], ["export"], ["import"], ["push"]]
 SMALL = ["--set", "generations=1", "--set", "n=20", "--set", "public.test=4", "--quiet"]
 
 
@@ -80,7 +71,7 @@ def test_every_command_that_prints_a_table_speaks_json():
         if "--json" in {option for parameter in each.params for option in parameter.opts}
     }
     assert tables == documented().keys()
-    assert get_command(app).commands.keys() - tables == {"report", "explore"}
+    assert get_command(app).commands.keys() - tables == {"report", "explore", "export", "import", "push"}
 
 
 def test_a_run_says_the_same_at_its_end_as_when_it_is_shown(ran):
@@ -181,7 +172,7 @@ def test_values_complete_in_every_shell(shell, ran, monkeypatch):
     assert completed(shell, "crossfeed explore figure") == ["figure-2", "figure-4"]
     assert completed(shell, "crossfeed compare --paper 2") == ["2a", "2b", "2c"]
     assert completed(shell, "crossfeed run fake --executor r") == ["ray"]
-    assert completed(shell, "crossfeed run fake --track t") == ["tensorboard"]
+    assert completed(shell, "crossfeed run fake --track t") == ["tensorboard", "trackio"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from crossfeed import Experiment, Run, open_store, run
 from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput, MissingDependency, StoreError
-from crossfeed.evaluation.checkpoints import Score, evaluate_checkpoints
+from crossfeed.evaluation.checkpoints import Evaluated, Score, evaluate_checkpoints, results_of
 from crossfeed.reporting.terminal.benchmarks import render_evaluation
 from tests.tiny import TINY
 
@@ -30,12 +31,13 @@ class Counting:
         self.tasks, self.options, self.fail_at = tasks, options, fail_at
         self.seen: list[tuple[str, tuple[str, ...]]] = []
 
-    def evaluate(self, folder, tasks):
+    def evaluate(self, folder, tasks, name):
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
         if len(self.seen) == self.fail_at:
             raise CrossfeedError("out of room")
         self.seen.append((folder.name, tuple(tasks)))
-        return [Score(task, "acc", float(len(self.seen)), 0.5, 4, 0, "") for task in tasks]
+        scores = [Score(task, "acc", float(len(self.seen)), 0.5, 4, 0, "") for task in tasks]
+        return Evaluated(scores, {"model": name, "results": {task: {"acc,none": 1.0} for task in tasks}})
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +212,58 @@ def test_the_harness_reads_checkpoints_with_local_data(fresh, data):
     table = evaluate_checkpoints(experiment, open_store(folder), cut).to_pandas()
     assert table.loc[table["task"] == "gsm8k", "warning"].str.contains("runcat").all()
     assert (table.loc[table["task"] == "sciq", "warning"] == "").all()
+
+
+@needs_harness
+def test_its_own_results_file_is_written_as_its_command_writes_it(fresh, data, tmp_path):
+    """Key by key, and number by number, that of the harness's own verb and its own writer on the same checkpoint."""
+    import lm_eval
+    from lm_eval.loggers import EvaluationTracker
+
+    from crossfeed.evaluation.harness import Harness
+
+    folder, experiment = fresh
+    judge = Harness(["sciq"], data_root=data, limit=4)
+    evaluate_checkpoints(experiment, open_store(folder), judge)
+    places = sorted(folder.glob("evaluation/*/*/*/*/results_*.json"))
+    assert len(places) == 2, "of the shared generation 0"
+    assert len(sorted(folder.glob("evaluation/*/*/*/results_*.json"))) == 4
+    ours = json.loads(places[0].read_text())
+    checkpoint = ours["config"]["model_args"]["pretrained"]
+    assert (folder / checkpoint / "config.json").is_file(), "the path within the run, and not of this machine"
+    assert str(folder) not in places[0].read_text()
+
+    tracker = EvaluationTracker(output_path=str(tmp_path / "out"))
+    theirs = lm_eval.simple_evaluate(
+        model="hf",
+        model_args={"pretrained": str(folder / checkpoint)},
+        tasks=[judge._tasks["sciq"]],
+        limit=4,
+        batch_size=8,
+        log_samples=False,
+        device="cpu",
+        evaluation_tracker=tracker,
+    )
+    tracker.save_results_aggregated(results=theirs, samples={})
+    (written,) = (tmp_path / "out").rglob("results_*.json")
+    theirs = json.loads(written.read_text())
+    assert ours.keys() - {"checksum"} == theirs.keys()
+    assert ours["config"].keys() == theirs["config"].keys()
+    same = ("results", "versions", "n-shot", "higher_is_better", "n-samples", "group_subtasks", "git_hash")
+    assert {key: ours[key] for key in same} == {key: theirs[key] for key in same}
+    assert ours["configs"]["sciq"].keys() == theirs["configs"]["sciq"].keys()
+    assert ours["model_name_sanitized"] == checkpoint.replace("/", "__")
+
+
+def test_the_evaluators_documents_are_kept_as_they_come(fresh):
+    folder, experiment = fresh
+    evaluate_checkpoints(experiment, open_store(folder), Counting("sciq"))
+    evaluate_checkpoints(experiment, open_store(folder), Counting("sciq", "gsm8k"))
+    cell = experiment.cells()[0].name
+    names = open_store(folder).documents(results_of(cell, 1, "a"))
+    documents = [open_store(folder).read_document(name) for name in names]
+    assert [list(each["results"]) for each in documents] == [["sciq"], ["gsm8k"]]
+    assert {each["model"] for each in documents} == {f"checkpoints/{cell}/generation-001/a"}
 
 
 @needs_harness

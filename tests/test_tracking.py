@@ -201,6 +201,59 @@ def test_wandb_offline_keeps_the_records_and_goes_on_in_the_same_runs(fake, tmp_
     assert not [p for p in (tmp_path / "wandb").rglob("*") if p.is_file() and b"hunter2" in p.read_bytes()]
 
 
+def in_trackio(folder: Path) -> dict[tuple[str, int], dict[str, float]]:
+    """What Trackio's database holds; a step that is there twice is an error."""
+    import sqlite3
+
+    (path,) = folder.glob("*.db")
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    with sqlite3.connect(path) as connection:
+        for cell, step, row in connection.execute("SELECT run_name, step, metrics FROM metrics"):
+            assert (cell, step) not in found
+            found[cell, step] = json.loads(row)
+    connection.close()
+    return found
+
+
+@pytest.fixture
+def trackio(tmp_path, monkeypatch):
+    """Trackio in a folder of the test; a connection that is opened is an error."""
+    pytest.importorskip("trackio", reason="needs the extra 'track'")
+
+    def connected(*_, **__):
+        raise AssertionError("nothing is asked or sent")
+
+    for module in ("trackio.utils", "trackio.sqlite_storage"):
+        monkeypatch.setattr(f"{module}.TRACKIO_DIR", tmp_path / "trackio")
+    monkeypatch.setattr("socket.socket.connect", connected)
+    monkeypatch.setenv("HF_TOKEN", "hf_a-token-that-nobody-asks-for")
+    monkeypatch.setenv("TRACKIO_SERVER_URL", "http://127.0.0.1:9/?write_token=x")
+    return tmp_path / "trackio"
+
+
+def test_trackio_shows_the_records_and_goes_on_where_it_stopped(fake, tmp_path, trackio):
+    experiment, store = fake(*SMALL), open_store(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, store, progress=Listener("alpha-0.5_seed-0 t=2"), tracker=open_tracker("trackio", tmp_path))
+    assert max(step for cell, step in in_trackio(trackio) if cell == "alpha-0.5_seed-0") == 2
+    outcome = run(experiment, store, tracker=open_tracker("trackio", tmp_path))
+    assert in_trackio(trackio) == kept(outcome.records)
+    run(experiment, store, tracker=open_tracker("trackio", tmp_path))
+    assert in_trackio(trackio) == kept(outcome.records)
+
+
+def test_trackio_reads_what_was_written(fake, tmp_path, trackio, capsys):
+    from trackio.api import Api
+
+    experiment = fake(*SMALL)
+    outcome = run(experiment, MemoryStore(), tracker=open_tracker("trackio", tmp_path))
+    runs = {each.name: each for each in Api().runs(f"fake-{experiment.id}")}
+    assert runs.keys() == {cell for cell, _ in kept(outcome.records)}
+    assert runs["alpha-0.5_seed-0"].config["seed"] == 0
+    assert runs["alpha-0.5_seed-0"].config["experiment"]["name"] == "fake"
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_tracker_that_ends_the_process_does_not_end_the_run(fake):
     class Quitter(Recorder):
         def begin(self, experiment):
@@ -218,11 +271,14 @@ def test_a_tracker_that_ends_the_process_does_not_end_the_run(fake):
 
 
 def test_an_unknown_tracker_is_refused(tmp_path):
-    with pytest.raises(InvalidInput, match=r"'mlflow' \(known: tensorboard, wandb\)"):
+    with pytest.raises(InvalidInput, match=r"'mlflow' \(known: tensorboard, trackio, wandb\)"):
         open_tracker("mlflow", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "module"), [("tensorboard", "tensorboard.summary.writer"), ("wandb", "wandb")])
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("tensorboard", "tensorboard.summary.writer"), ("trackio", "trackio.sqlite_storage"), ("wandb", "wandb")],
+)
 def test_a_tracker_that_is_not_installed_is_one_line(fake, tmp_path, monkeypatch, name, module):
     monkeypatch.setitem(sys.modules, module, None)
     listener = Listener()
@@ -271,7 +327,7 @@ def test_wrong_values_for_wandb_are_one_line_and_the_run_goes_on(tmp_path, varia
     assert pq.read_table(tmp_path / "run" / "records.parquet").num_rows > 0
 
 
-@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
+@pytest.mark.parametrize("tracker", ["tensorboard", "trackio", "wandb"])
 @pytest.mark.parametrize("body", ["raise TypeError('Descriptors cannot be created')", "import nothing_of_this_name"])
 def test_a_trackers_package_that_breaks_when_imported_is_one_line(tmp_path, tracker, body):
     (tmp_path / tracker).mkdir()
@@ -308,7 +364,7 @@ def test_the_command_tracks_beside_the_run_and_changes_no_id(tmp_path, monkeypat
     assert in_tensorboard(tmp_path / "tracked" / "tensorboard") == single(kept(records))
 
 
-@pytest.mark.parametrize("package", ["tensorboard", "wandb"])
+@pytest.mark.parametrize("package", ["tensorboard", "trackio", "wandb"])
 def test_one_file_imports_each_client(package):
     importing = [p for p in modules("**/*.py") if package in {name.split(".")[0] for name in imports_of(p)}]
     assert [str(path.relative_to(PACKAGE)) for path in importing] == [f"tracking/{package}.py"]

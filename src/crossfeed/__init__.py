@@ -1,8 +1,8 @@
 """crossfeed: ecosystems of generative models that train on each other's outputs.
 
 Describe an ecosystem once (`Experiment`), then `check` it, `predict` it exactly or `forecast` it from probes, `plan`
-its weights, `run` it, `merge` runs of it, `report` the run, `contrast` its points, `compare` it with the paper and
-`evaluate` its models.
+its weights, `run` it, `merge` runs of it, `report` the run, `contrast` its points, `compare` it with the paper,
+`evaluate` its models, and share it (`export_run`, `import_run`, `push_run`).
 These verbs are functions; the command line calls the same ones.
 Names are loaded when first used, so that ``import crossfeed`` is quick and never imports torch.
 """
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from crossfeed.reporting.plans import plan
     from crossfeed.reporting.reports import report
     from crossfeed.running.merging import merge
+    from crossfeed.sharing.exporting import export_run
+    from crossfeed.sharing.hub import push_run
+    from crossfeed.sharing.importing import import_run
     from crossfeed.store import open_store
     from crossfeed.store.memory import MemoryStore
     from crossfeed.tracking import open_tracker
@@ -54,13 +57,16 @@ __all__ = [
     "compare",
     "contrast",
     "evaluate",
+    "export_run",
     "forecast",
+    "import_run",
     "merge",
     "open_executor",
     "open_store",
     "open_tracker",
     "plan",
     "predict",
+    "push_run",
     "report",
     "run",
 ]
@@ -83,13 +89,16 @@ _HOMES: Final = {
     "compare": "crossfeed.reporting.paper.comparison",
     "contrast": "crossfeed.reporting.differences.contrasts",
     "evaluate": "crossfeed.evaluation.benchmarks",
+    "export_run": "crossfeed.sharing.exporting",
     "forecast": "crossfeed.forecasting.probing",
+    "import_run": "crossfeed.sharing.importing",
     "merge": "crossfeed.running.merging",
     "open_executor": "crossfeed.executors",
     "open_store": "crossfeed.store",
     "open_tracker": "crossfeed.tracking",
     "plan": "crossfeed.reporting.plans",
     "predict": "crossfeed.exact.prediction",
+    "push_run": "crossfeed.sharing.hub",
     "report": "crossfeed.reporting.reports",
     "run": "crossfeed.loop",
 }

@@ -309,10 +309,12 @@ class TaskSettings(Frozen):
             validation and test stay whole (`crossfeed.tasks.partition`). Default: all.
         non_iid: Divide by label, in unequal proportions; default: at random, in equal parts.
         divides_itself: True for a source whose `build` reads `part` in a way of its own.
+        licence: The licence of its data, abbreviated as the Hugging Face Hub does; empty where it is not known.
     """
 
     always_told = frozenset({"source"})
     divides_itself: ClassVar[bool] = False
+    licence: ClassVar[str] = ""
 
     source: str
     part: PartOf | None = None
@@ -325,6 +327,11 @@ class TaskSettings(Frozen):
         if self.non_iid is not None and self.divides_itself:
             raise ValueError(f"non_iid: the parts of source: {self.source} are its own; leave non_iid out")
         return self
+
+    @property
+    def repository(self) -> str:
+        """The id under which its data are published on the Hugging Face Hub; empty where they are not."""
+        return ""
 
     def corpus(self, name: str) -> str:
         """Return the word that seeds items made for a task: its name, or, of a part, a word that all parts share.

@@ -181,7 +181,7 @@ def test_the_files_of_a_run_are_those_of_the_page(page, folder):
     named = {each.split("/")[0] for row in rows for each in re.findall(r"`([^`]+)`", row)}
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     # What comes after a run, and what only some have.
-    after = {"report", "failures", "evaluation.parquet", "notes", "models", "known", "forecast.parquet"}
+    after = {"report", "failures", "evaluation", "evaluation.parquet", "notes", "models", "known", "forecast.parquet"}
     assert named - there - {"added", "curves", "forecast", "packs"} == after
     assert there - named == set()
 

@@ -17,7 +17,19 @@ from typing import Final
 
 import typer
 
-from crossfeed.cli import collapse, doctor, evaluation, explorer, forecasts, growth, paper, plans, runs, theory
+from crossfeed.cli import (
+    collapse,
+    doctor,
+    evaluation,
+    explorer,
+    forecasts,
+    growth,
+    paper,
+    plans,
+    runs,
+    sharing,
+    theory,
+)
 from crossfeed.cli.app import BUG, CLOSED_PIPE, STOPPED, UNPRINTED, UNUSABLE, app, complain
 from crossfeed.display.addresses import masked
 from crossfeed.display.formatting import reason
@@ -31,7 +43,7 @@ __all__ = ["app", "main"]
 # million objects, of which nothing can be freed yet; Python's usual 700 take a tenth of the time of a command.
 _ALLOCATED: Final = 20_000
 
-for _group in (runs, growth, collapse, evaluation, forecasts, theory, plans, explorer, paper, doctor):
+for _group in (runs, growth, collapse, evaluation, forecasts, theory, plans, explorer, paper, sharing, doctor):
     app.add_typer(_group.commands)
 
 

@@ -62,3 +62,4 @@ def evaluate(
         return
     render_evaluation(evaluated, terminal())
     typer.echo(f"numbers  {masked(place.rstrip('/'))}/evaluation.parquet")
+    typer.echo(f"harness  {masked(place.rstrip('/'))}/evaluation/")

@@ -86,8 +86,11 @@ def run(
     gpus: Annotated[float, typer.Option(help="GPUs, or a fraction of one, for each worker on Ray.")] = 0.0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try cells again that failed before.")] = False,
     track: Annotated[
-        Literal["tensorboard", "wandb"] | None,
-        typer.Option(help="Show the numbers there while it runs; files go to RUN/TRACKER.", show_default="nowhere"),
+        Literal["tensorboard", "trackio", "wandb"] | None,
+        typer.Option(
+            help="Show the numbers there while it runs; files go to RUN/TRACKER, Trackio's to its own folder.",
+            show_default="nowhere",
+        ),
     ] = None,
     forecast: Annotated[
         bool, typer.Option("--forecast", help="Forecast the cells that are still to come from those that were run.")

@@ -2,15 +2,17 @@
 
 The evaluator is an argument (`crossfeed.evaluation.harness`). Numbers are kept checkpoint by checkpoint, under
 ``evaluation/`` of the run, as soon as they are measured: an evaluation that stopped continues where it stopped, and a
-task is not evaluated again on a checkpoint with the same options.
+task is not evaluated again on a checkpoint with the same options. Beside them are the evaluator's own documents,
+``evaluation/<scope>/generation-000/<entity>/results_<date>.json``, for what reads those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,8 +23,9 @@ from crossfeed.errors import InvalidInput, StoreError
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import state_scope_of, with_coordinates
 from crossfeed.settings import LearnerSettings
+from crossfeed.store.schema import states_path
 
-__all__ = ["Evaluator", "Score", "evaluate_checkpoints"]
+__all__ = ["Evaluated", "Evaluator", "Score", "evaluate_checkpoints", "results_of"]
 
 _STEP: Final = "evaluation"
 _SCHEMA: Final = pa.schema(
@@ -64,6 +67,18 @@ class Score:
     warning: str
 
 
+class Evaluated(NamedTuple):
+    """The answer of an evaluator on one checkpoint.
+
+    Attributes:
+        scores: The numbers, one score for each metric of each task.
+        results: Its own document, plain data; empty if it writes none.
+    """
+
+    scores: list[Score]
+    results: Mapping[str, Any] = {}
+
+
 class Evaluator(Protocol):
     """An evaluator of checkpoints on benchmarks.
 
@@ -78,17 +93,26 @@ class Evaluator(Protocol):
     @property
     def options(self) -> str: ...  # noqa: D102 - see above
 
-    def evaluate(self, folder: Path, tasks: Sequence[str]) -> list[Score]:
+    def evaluate(self, folder: Path, tasks: Sequence[str], name: str) -> Evaluated:
         """Evaluate the model in a folder.
 
         Args:
             folder: A transformers folder: weights, configuration and tokenizer.
             tasks: Some of the evaluator's tasks.
-
-        Returns:
-            The numbers, one score for each metric of each task.
+            name: The model's name in the evaluator's own document: its path within the run.
         """
         ...
+
+
+def results_of(scope: str, generation: int, entity: str) -> str:
+    """Return the folder of a checkpoint's documents within a run.
+
+    Args:
+        scope: The checkpoint's scope.
+        generation: The generation t.
+        entity: The entity.
+    """
+    return f"{_STEP}/{scope}/generation-{generation:03d}/{entity}"
 
 
 def evaluate_checkpoints(
@@ -162,9 +186,13 @@ def _evaluate_one(
     missing = [task for task in evaluator.tasks if task not in set(known.to_pylist())]
     if not missing:
         return
-    (scores,) = store.read_states(
-        scope, generation, [entity], lambda folder: _evaluated(settings, folder, evaluator, missing)
+    name = f"{states_path(scope, generation)}/{entity}"
+    ((scores, results),) = store.read_states(
+        scope, generation, [entity], lambda folder: _evaluated(settings, folder, evaluator, missing, name)
     )
+    if results:
+        date = datetime.now().isoformat().replace(":", "-")  # as the harness names its files
+        store.write_document(f"{results_of(scope, generation, entity)}/results_{date}", results)
     rows = [asdict(s) | {"generation": generation, "model": entity, "options": evaluator.options} for s in scores]
     old = pc.and_(own, pc.is_in(table.column("task"), pa.array(missing, pa.string())))
     table = pa.concat_tables([table.filter(pc.invert(old)), pa.Table.from_pylist(rows, schema=_SCHEMA)])
@@ -175,9 +203,11 @@ def _evaluate_one(
         progress.log(f"  warning on {task}: {warning}")
 
 
-def _evaluated(settings: LearnerSettings, checkpoint: Path, evaluator: Evaluator, tasks: Sequence[str]) -> list[Score]:
+def _evaluated(
+    settings: LearnerSettings, checkpoint: Path, evaluator: Evaluator, tasks: Sequence[str], name: str
+) -> Evaluated:
     with settings.standalone(checkpoint) as folder:
-        return evaluator.evaluate(folder, tasks)
+        return evaluator.evaluate(folder, tasks, name)
 
 
 def _collect(experiment: Experiment, store: Store) -> pa.Table:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import glob
 import io
+import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -22,11 +24,12 @@ from typing import Any, Final
 
 from crossfeed.display.formatting import first_line
 from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput, MissingDependency
-from crossfeed.evaluation.checkpoints import Score
+from crossfeed.evaluation.checkpoints import Evaluated, Score
 
 __all__ = ["Harness"]
 
 _SEED: Final = 1234  # what the harness seeds its choice of shots, and torch, with
+_BOOTSTRAP: Final = 100_000  # the harness's own number of resamples for standard errors
 _DEVICE: Final = "auto"  # no device's name: the harness then takes CUDA's current one if there is one, else the CPU
 _BUILDERS: Final = {"parquet": "parquet", "jsonl": "json"}
 _LOGGERS: Final = ("lm_eval", "datasets", "huggingface_hub", "transformers")
@@ -70,15 +73,16 @@ class Harness:
         given = {"lm_eval": _version(), "limit": limit, "shots": shots, "new_tokens": new_tokens}
         self.options = " ".join(f"{name}={value}" for name, value in given.items() if value is not None)
 
-    def evaluate(self, folder: Path, tasks: Sequence[str]) -> list[Score]:
+    def evaluate(self, folder: Path, tasks: Sequence[str], name: str) -> Evaluated:
         """Evaluate the model in a folder on some of the tasks, one after the other.
 
         Args:
             folder: A transformers folder: weights, configuration and tokenizer.
             tasks: Names of tasks.
+            name: The model's name in the harness's own document.
 
         Returns:
-            The numbers, one score for each metric of each task.
+            The numbers, one score for each metric of each task; and what the harness writes to its ``--output_path``.
 
         Raises:
             InvalidInput: A task is unknown, or its prompts and answers are longer than the model's context.
@@ -87,12 +91,21 @@ class Harness:
         """
         from lm_eval.api.registry import get_model
 
+        begun = time.time()
+        scores: list[Score] = []
         try:
             with _quiet():
                 model = get_model("hf")(pretrained=str(folder), device=_DEVICE, batch_size=self._batch_size)
-            for name in tasks:
-                _check_room(name, self._tasks[name], model)
-            return [score for name in tasks for score in self._answer(name, model)]
+            for task in tasks:
+                _check_room(task, self._tasks[task], model)
+            results: dict[str, Any] = {}
+            for task in tasks:
+                output, warnings = self._answer(task, model)
+                scores += _scores(task, output, warnings)
+                for key, value in output.items():
+                    results.setdefault(key, {}).update(value)
+            with _quiet():
+                return Evaluated(scores, self._document(results, model, name, begun))
         except (CrossfeedError, OSError):  # OSError: the folder cannot be read, which the store reports
             raise
         except Exception as error:  # the harness and the libraries below it raise errors of many kinds
@@ -106,8 +119,8 @@ class Harness:
             _set_up(task, self._shots, self._new_tokens)
         return loaded
 
-    def _answer(self, name: str, model: Any) -> Iterator[Score]:
-        """Yield one task's numbers; the harness names them ``metric,filter``, and most tasks have no filter."""
+    def _answer(self, name: str, model: Any) -> tuple[dict[str, Any], list[str]]:
+        """Return what the harness says of one task, and its warnings."""
         import lm_eval
         from lm_eval.utils import set_torch_seed
 
@@ -116,20 +129,78 @@ class Harness:
             set_torch_seed(_SEED)
             task.set_fewshot_seed(seed=_SEED)
             output = lm_eval.evaluate(model, {"tasks": {name: task}}, limit=self._limit, log_samples=False)
-        results, items = output["results"][name], int(output["n-samples"][name]["effective"])
-        for key, value in results.items():
-            metric, comma, filtered = key.partition(",")
-            if comma and not metric.endswith("_stderr"):
-                error = results.get(f"{metric}_stderr,{filtered}")
-                yield Score(
-                    task=name,
-                    metric=metric if filtered == "none" else f"{metric} ({filtered})",
-                    value=float(value),
-                    stderr=float(error) if isinstance(error, int | float) else math.nan,
-                    items=items,
-                    shots=int(output["n-shot"][name]),
-                    warning=warnings[0] if warnings else "",
-                )
+        return {key: value for key, value in output.items() if isinstance(value, dict)}, warnings
+
+    def _document(self, results: dict[str, Any], model: Any, name: str, begun: float) -> dict[str, Any]:
+        """Return the harness's results file, written by its own code: `simple_evaluate` and its command add the rest.
+
+        The options of the model are those that were given; the folder is named by the run, not by this machine.
+        """
+        from lm_eval.loggers import EvaluationTracker
+        from lm_eval.loggers.utils import add_tokenizer_info, get_git_commit_hash
+
+        arguments = {"pretrained": name}
+        about = model.get_model_info() if hasattr(model, "get_model_info") else {}
+        config = {
+            "model": "hf",
+            "model_args": arguments,
+            **about,
+            "batch_size": self._batch_size,
+            "batch_sizes": list(getattr(model, "batch_sizes", {}).values()),
+            "device": None,
+            "use_cache": None,
+            "limit": self._limit,
+            "bootstrap_iters": _BOOTSTRAP,
+            "gen_kwargs": None if self._new_tokens is None else {"max_gen_toks": self._new_tokens},
+            "random_seed": 0,
+            "numpy_seed": _SEED,
+            "torch_seed": _SEED,
+            "fewshot_seed": _SEED,
+        }
+        results |= {"config": config, "git_hash": get_git_commit_hash(), "date": begun} | _machine()
+        add_tokenizer_info(results, model)
+        with TemporaryDirectory() as folder:
+            tracker = EvaluationTracker(output_path=folder)
+            tracker.general_config_tracker.log_experiment_args(
+                model_source="hf",
+                model_args=arguments,
+                system_instruction=None,
+                chat_template=None,
+                fewshot_as_multiturn=False,
+            )
+            tracker.general_config_tracker.start_time -= time.time() - begun
+            tracker.save_results_aggregated(results=results, samples={})
+            (written,) = Path(folder).rglob("results_*.json")
+            document: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
+        return document
+
+
+def _scores(name: str, output: Mapping[str, Any], warnings: Sequence[str]) -> Iterator[Score]:
+    """Yield one task's numbers; the harness names them ``metric,filter``, and most tasks have no filter."""
+    results, items = output["results"][name], int(output["n-samples"][name]["effective"])
+    for key, value in results.items():
+        metric, comma, filtered = key.partition(",")
+        if comma and not metric.endswith("_stderr"):
+            error = results.get(f"{metric}_stderr,{filtered}")
+            yield Score(
+                task=name,
+                metric=metric if filtered == "none" else f"{metric} ({filtered})",
+                value=float(value),
+                stderr=float(error) if isinstance(error, int | float) else math.nan,
+                items=items,
+                shots=int(output["n-shot"][name]),
+                warning=warnings[0] if warnings else "",
+            )
+
+
+@cache
+def _machine() -> dict[str, Any]:
+    """Return what the harness notes of versions and the machine; collecting it takes seconds."""
+    from lm_eval.loggers.utils import add_env_info
+
+    about: dict[str, Any] = {}
+    add_env_info(about)
+    return about
 
 
 def _version() -> str:

@@ -75,6 +75,7 @@ class FakeTaskSettings(TaskSettings):
     """
 
     source: Literal["fake"] = "fake"
+    licence: ClassVar[str] = "apache-2.0"
     words: Annotated[Sequence_[Word], Field(min_length=1)] = ("red", "green", "blue")
     train: Count = 60
     test: Count = 12

@@ -98,9 +98,18 @@ def resumed(store: Store, overrides: tuple[str, ...] = ()) -> Experiment:
     Raises:
         StoreError: There is no run, or its description is damaged.
         MissingDependency: A part of it is of a package that is not installed; the message names it.
-        InvalidInput: The overrides make it an experiment that does not go on from the run.
+        InvalidInput: The overrides make it an experiment that does not go on from the run; or what it needs was taken
+            out when it was exported.
     """
-    stored = stored_experiment(store, document_of(store))
+    document = document_of(store)
+    stored = stored_experiment(store, document)
+    removed = document.get("removed")
+    if removed:
+        raise InvalidInput(
+            f"{store}: was exported without the paths of the machine where it was made ({', '.join(removed)}), so it "
+            f"can be shown, but not gone on with; to run it anew: crossfeed run {store}/experiment.yaml --out FOLDER, "
+            "with --set for each of these fields"
+        )
     try:
         check_installed(stored)
     except MissingDependency as error:

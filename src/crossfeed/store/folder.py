@@ -154,6 +154,11 @@ class FolderStore:
         content = self._checked(path)
         return None if content is None else self._sealed.parse_table(path, content)
 
+    def results(self) -> list[str]:
+        """Return the names of the tables that sum up the whole run, such as ``records``, sorted."""
+        names = self._files.names("")
+        return [name[:-8] for name in names if name.endswith(".parquet") and not name.startswith(".")]
+
     def has_table(self, step: str, scope: str, generation: int) -> bool:
         """Return True if the table is there whole, in its file or in a pack; each file is read once."""
         path = table_path(step, scope, generation)

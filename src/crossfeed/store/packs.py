@@ -137,12 +137,16 @@ class Packs:
                 return pack.slice(span.row + (generation - span.first) * span.rows, span.rows)
         return None
 
-    def add(self, step: str, tables: Sequence[tuple[str, int, pa.Table]]) -> None:
+    def add(self, step: str, tables: Sequence[tuple[str, int, pa.Table]], tag: str | None = None) -> str:
         """Write a pack.
 
         Args:
             step: The step.
             tables: Scope, generation and table of each, all of one schema, without a column ``scope``.
+            tag: Eight hexadecimal digits in its name; default: random ones, which no other process takes.
+
+        Returns:
+            The path of its table within the run.
         """
         import numpy as np
         import pyarrow as pa
@@ -162,12 +166,13 @@ class Packs:
         }
         for name in reversed(added):
             packed = packed.add_column(0, name, columns[name].take(of_row))
-        path = f"{PACKS}/{step}/{self._next(step):04d}-{uuid.uuid4().hex[:8]}"
+        path = f"{PACKS}/{step}/{self._next(step):04d}-{tag or uuid.uuid4().hex[:8]}"
         pack = _Pack(_joined(spans), added)
         self._sealed.write_table(f"{path}.parquet", packed)
         self._write(path, pack)
         self._seen.add(path)
         self._note(path, pack)
+        return f"{path}.parquet"
 
     def drop(self, step: str, scope: str, generation: int) -> None:
         """Take a table out of the packs: it was written anew, or is no longer kept.

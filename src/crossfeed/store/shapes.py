@@ -81,6 +81,10 @@ def _holds_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
 def _holds_mappings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
@@ -139,6 +143,7 @@ _FORMS: Final[Mapping[str, Mapping[str, tuple[_Check, str]]]] = {
         "merged?": (_holds_names, "a list of names"),
         "before?": (_holds_names, "a list of names"),
         "grows?": (_is_growth, "what a growth asks for"),
+        "removed?": (_are_texts, "a list of texts"),
     },
     "environment.json": {
         "packages?": (_holds_texts, "a mapping of texts"),

@@ -36,6 +36,7 @@ class StdlibDocsSettings(TextSettings):
     """
 
     source: Literal["stdlib-docs"] = "stdlib-docs"
+    licence: ClassVar[str] = "other"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Extract the passages; `data_root` is not read."""
@@ -58,6 +59,7 @@ class FactsSettings(TextSettings):
     divides_itself: ClassVar[bool] = True
 
     source: Literal["facts"] = "facts"
+    licence: ClassVar[str] = "apache-2.0"
     language: Language = "en"
     part: PartOf | None = None
 
@@ -86,6 +88,7 @@ class MathSettings(TextSettings):
     """
 
     source: Literal["math"] = "math"
+    licence: ClassVar[str] = "apache-2.0"
     language: Language = "en"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
@@ -100,6 +103,7 @@ class ReasonSettings(TextSettings):
     """
 
     source: Literal["reason"] = "reason"
+    licence: ClassVar[str] = "apache-2.0"
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Generate the questions; `data_root` is not read."""
@@ -116,6 +120,7 @@ class TopicSettings(TextSettings):
     """
 
     source: Literal["topic"] = "topic"
+    licence: ClassVar[str] = "apache-2.0"
     number: Annotated[int, Field(ge=1, le=len(TOPICS))]
 
     def build(self, name: str, data_root: Path | None) -> TextTask:

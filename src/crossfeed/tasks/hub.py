@@ -76,6 +76,11 @@ class _NamedSettings(TextSettings):
 
     published: ClassVar[_Published]
 
+    @property
+    def repository(self) -> str:
+        """The id on the hub."""
+        return self.published.repository
+
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Read from the data root if there is one, else from the hub."""
         published, where = self.published, f"{name} ({self.source})"
@@ -117,6 +122,7 @@ class SciqSettings(_NamedSettings):
     """
 
     source: Literal["sciq"] = "sciq"
+    licence: ClassVar[str] = "cc-by-nc-3.0"
     published: ClassVar[_Published] = _Published(
         "allenai/sciq",
         Fields(
@@ -136,6 +142,7 @@ class Gsm8kSettings(_NamedSettings):
     """GSM8K (Cobbe et al., 2021): a word problem and its worked solution, without the calculator marks."""
 
     source: Literal["gsm8k"] = "gsm8k"
+    licence: ClassVar[str] = "mit"
     published: ClassVar[_Published] = _Published(
         "openai/gsm8k",
         Fields(
@@ -165,6 +172,7 @@ class ArcChallengeSettings(_NamedSettings):
     """ARC-Challenge (Clark et al., 2018): a question with its options; the completion is the right option's text."""
 
     source: Literal["arc_challenge"] = "arc_challenge"
+    licence: ClassVar[str] = "cc-by-sa-4.0"
     published: ClassVar[_Published] = _Published(
         "allenai/ai2_arc",
         _ARC_FIELDS,
@@ -179,6 +187,7 @@ class ArcEasySettings(_NamedSettings):
     """ARC-Easy (Clark et al., 2018), formatted like ARC-Challenge."""
 
     source: Literal["arc_easy"] = "arc_easy"
+    licence: ClassVar[str] = "cc-by-sa-4.0"
     published: ClassVar[_Published] = _Published(
         "allenai/ai2_arc",
         _ARC_FIELDS,
@@ -288,6 +297,11 @@ class HubSettings(TextSettings):
     splits: Splits = Splits()
     fields: Fields
     grading: Grading = "text"
+
+    @property
+    def repository(self) -> str:
+        """The id on the hub."""
+        return self.id
 
     def build(self, name: str, data_root: Path | None) -> TextTask:
         """Read from the data root if there is one, else from the hub."""

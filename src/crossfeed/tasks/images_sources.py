@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,7 @@ class DigitsSettings(_ImageSettings):
     """
 
     source: Literal["digits"] = "digits"
+    licence: ClassVar[str] = "cc-by-4.0"
 
     def build(self, name: str, data_root: Path | None) -> ImageTask:
         """Take the images; `data_root` is not read.

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -136,6 +136,7 @@ class GaussianSamplesSettings(_DrawnSettings):
     """
 
     source: Literal["gaussian"] = "gaussian"
+    licence: ClassVar[str] = "apache-2.0"
     mean: Mean = (0.0,)
     covariance: Covariance = 1.0
 
@@ -153,6 +154,7 @@ class MixtureSamplesSettings(_DrawnSettings):
     """
 
     source: Literal["mixture"] = "mixture"
+    licence: ClassVar[str] = "apache-2.0"
     components: Annotated[Sequence_[ComponentSettings], Field(min_length=1, max_length=1000)]
 
     @property

@@ -1,4 +1,4 @@
-"""Trackers that show a run's numbers while it goes on: TensorBoard, or Weights & Biases.
+"""Trackers that show a run's numbers while it goes on: TensorBoard, Trackio, or Weights & Biases.
 
 A tracker is fed from the store, by the process that a person started: it shows the stored numbers, on every executor,
 and a resumed run continues in the tracker where it stopped there. A tracker that fails, also at its start, is reported
@@ -20,7 +20,7 @@ from crossfeed.tracking.follow import Tracker, followed
 
 __all__ = ["TRACKERS", "Tracker", "followed", "open_tracker"]
 
-TRACKERS: Final = ("tensorboard", "wandb")
+TRACKERS: Final = ("tensorboard", "trackio", "wandb")
 """The names of all trackers."""
 
 
@@ -28,9 +28,10 @@ def open_tracker(name: str, folder: str | Path) -> Tracker:
     """Create a tracker by name, for `crossfeed.run`.
 
     Args:
-        name: ``tensorboard``, or ``wandb`` (Weights & Biases; ``WANDB_MODE=offline`` keeps all on this machine).
+        name: ``tensorboard``, ``trackio``, or ``wandb`` (Weights & Biases; ``WANDB_MODE=offline`` keeps all on this
+            machine).
         folder: The parent of the tracker's folder, such as the run's own; the files of an earlier process there are
-            continued.
+            continued. Trackio keeps all projects in a folder of its own (``TRACKIO_DIR``).
 
     Returns:
         The tracker, not begun yet.
@@ -44,6 +45,10 @@ def open_tracker(name: str, folder: str | Path) -> Tracker:
         from crossfeed.tracking.tensorboard import TensorBoard
 
         return TensorBoard(Path(folder) / name)
+    if name == "trackio":
+        from crossfeed.tracking.trackio import Trackio
+
+        return Trackio()
     if name == "wandb":
         from crossfeed.tracking.wandb import WeightsAndBiases
 

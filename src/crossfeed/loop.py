@@ -21,6 +21,7 @@ from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput
 from crossfeed.executors.executor import Executor
 from crossfeed.executors.serial import SerialExecutor
+from crossfeed.executors.shared_sweep import SharedSweep
 from crossfeed.executors.sweep import Spread, Sweep
 from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Forecaster, Progress, Store
@@ -30,6 +31,7 @@ from crossfeed.running.failures import failure_of, read_failure
 from crossfeed.running.forecasts import Forecasts
 from crossfeed.running.left_out import left_out_of, read_left_out, spanning_first
 from crossfeed.running.session import Session, Setup
+from crossfeed.running.shares import Shares, check_share
 from crossfeed.running.sittings import begin_sitting
 from crossfeed.tracking.follow import Tracker, followed
 
@@ -43,6 +45,7 @@ class Outcome:
     Attributes:
         records: All records (columns: `crossfeed.store.schema`).
         failures: Each failed cell's failure by cell name: ``stage``, ``generation``, ``entity``, ``type``, ``message``.
+        others: The other processes at work that will complete the run, as text; empty if this one has.
         left_out: The cells that were left out because their losses are forecast well enough, by name: ``half_width`` of
             the 80 % bands, relative to the losses, and the ``threshold`` that it was held to.
     """
@@ -50,6 +53,7 @@ class Outcome:
     records: pa.Table
     failures: dict[str, dict[str, Any]]
     left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 def run(
@@ -65,6 +69,7 @@ def run(
     tracker: Tracker | None = None,
     forecaster: Callable[[Session], Forecaster] | None = None,
     stop_when_known: float | None = None,
+    cells: tuple[int, int] | None = None,
 ) -> Outcome:
     """Run an experiment, or resume it.
 
@@ -84,9 +89,12 @@ def run(
             same with one. Workers then run whole cells: learning curves are noted where a cell is trained.
         stop_when_known: A share between 0 and 1: cells whose last losses are forecast to within it are left out; a
             later run without it runs them. Default no cell is left out.
+        cells: Share the run with other processes that do the same, here or on other machines that see the store:
+            ``(3, 8)`` begins with the third of eight shares of the cells, and goes on with those of other shares that
+            no process is at work on. The last process to end brings the records together. Default: this process alone.
 
     Returns:
-        The records, the failures, and what was left out.
+        The records, the failures, and what was left out; of a shared run those so far, if others are still at work.
 
     Raises:
         DataUnavailable: A data set cannot be reached.
@@ -96,12 +104,14 @@ def run(
         StoreError: The store cannot be written, or another process writes to it.
     """
     _check_forecast(forecaster, stop_when_known, spread)
+    if cells is not None:
+        _check_alone(cells, forecaster, tracker)
     check_installed(experiment)
     with followed(progress or Silent(), store, experiment, tracker) as progress_and_tracker:
         setup = Setup(experiment, store, data_root, cache or default_cache(), progress_and_tracker, forecaster)
         if forecaster is not None:
             spread = "cells"
-        return _Run(Session(setup), executor or SerialExecutor(), spread, stop_when_known).run(retry_failed)
+        return _Run(Session(setup), executor or SerialExecutor(), spread, stop_when_known, cells).run(retry_failed)
 
 
 def _check_forecast(
@@ -115,6 +125,17 @@ def _check_forecast(
     if forecaster is not None and spread == "entities":
         raise InvalidInput(
             f"spread = {spread}: a forecast needs the learning curves of cells that one worker runs; give cells or auto"
+        )
+
+
+def _check_alone(
+    share: tuple[int, int], forecaster: Callable[[Session], Forecaster] | None, tracker: Tracker | None
+) -> None:
+    check_share(share)
+    wants = "a forecast" if forecaster is not None else "tracking" if tracker is not None else None
+    if wants is not None:
+        raise InvalidInput(
+            f"cells = {share[0]}/{share[1]}: {wants} needs one process that sees all cells; leave one of the two out"
         )
 
 
@@ -132,6 +153,7 @@ class _Run:
     executor: Executor
     spread: Spread
     stop_when_known: float | None
+    share: tuple[int, int] | None
     _collected: float = field(default_factory=time.monotonic)
     _collecting: float = 0.0
     _unsettled: list[Cell] = field(default_factory=list)
@@ -143,12 +165,16 @@ class _Run:
         self._open = dict(enumerate(self._cells))  # those that are not finished
 
     def run(self, retry_failed: bool) -> Outcome:
-        begin_run(self.session)
+        shares = begin_run(self.session, self.share)
         try:
             keep_inputs(self.session)
+            if shares is not None and (others := self._run_shares(shares, retry_failed)):
+                records = collect(self._store, self._experiment, self._cells)
+                return Outcome(records, self._failures(), others=others)
             for status in self._store.documents("status"):
                 self._store.drop_document(status)  # of a run that was stopped
-            unfinished = self._unfinished(retry_failed)
+            self._unsettled.clear()
+            unfinished = self._unfinished(retry_failed and shares is None)
             self.session.log_damage()
             if unfinished:
                 self._log_resumed()
@@ -156,13 +182,16 @@ class _Run:
             failures, left_out = self._failures(), self._left_out()
             self._settle()
             projected = any(each.projected for each in self._experiment.metrics.values())
-            if projected and (unfinished or self._store.read_result("projection") is None):
+            if projected and (unfinished or shares is not None or self._store.read_result("projection") is None):
                 self._project()
             records = self._collect()
             self.session.log_damage()
+            if shares is not None:
+                shares.end()
             return Outcome(records, failures, left_out)
         except BaseException:
-            self._collect()  # so that finished steps can be read, whatever stopped the run
+            if shares is None:
+                self._collect()  # so that finished steps can be read, whatever stopped the run
             raise
         finally:
             self._store.end()
@@ -204,6 +233,18 @@ class _Run:
             self._forecasts.end()
         finally:
             self.executor.close()
+
+    def _run_shares(self, shares: Shares, retry_failed: bool) -> tuple[str, ...]:
+        """Run cells of a shared run; return the other processes that go on with the rest, none if nothing is left."""
+        self._log_resumed()
+        return SharedSweep(self.session, shares, self.executor, self.spread, self._pack).run(retry_failed)
+
+    def _pack(self, cells: Sequence[int]) -> None:
+        """Pack cells that this process has finished, while others may be at work: their own files alone."""
+        self._unsettled += [self._cells[position] for position in cells]
+        if len(self._unsettled) >= _TOGETHER:
+            self._store.pack([cell.name for cell in self._unsettled])
+            self._unsettled.clear()
 
     def _after_cells(self, cells: Sequence[int]) -> None:
         for position in cells:

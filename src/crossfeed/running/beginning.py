@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from crossfeed.errors import InvalidInput
+from crossfeed.protocols import SharedStore
 from crossfeed.running.session import Session
+from crossfeed.running.shares import Shares
 from crossfeed.store.schema import SCHEMA
 
 __all__ = ["begin_run", "keep_inputs"]
 
 
-def begin_run(session: Session) -> None:
+def begin_run(session: Session, share: tuple[int, int] | None = None) -> Shares | None:
     """Open a run for writing, as the one that a session's experiment describes.
 
     Args:
         session: The session.
+        share: This process's share of the cells, if other processes may write to the run at the same time.
+
+    Returns:
+        Its part in the run; None if no other process writes to it.
 
     Raises:
+        InvalidInput: Several processes cannot write to the store.
         InvalidDescription: Names differ in upper and lower case alone.
         StoreMismatch: The store holds another run, or the data changed.
         StoreError: The store cannot be written, or another process writes to it.
@@ -40,7 +50,17 @@ def begin_run(session: Session) -> None:
         "data": _contents(session),
         "cells": cells,
     }
-    store.begin(experiment.to_yaml(), document)
+    if share is None:
+        store.begin(experiment.to_yaml(), document)
+        return None
+    if not hasattr(store, "claims"):  # see `crossfeed.protocols.SharedStore`
+        raise InvalidInput(
+            f"cells = {share[0]}/{share[1]}: several processes cannot write to this store; give a folder or a URL "
+            "(crossfeed.open_store)"
+        )
+    sharing = cast(SharedStore, store)
+    sharing.begin(experiment.to_yaml(), document, shared=True)
+    return Shares(session, sharing.claims, share)
 
 
 def keep_inputs(session: Session) -> None:

@@ -16,8 +16,10 @@ from io import FileIO
 from pathlib import Path
 
 from crossfeed.errors import StoreError, WorkerFailure
+from crossfeed.store.claims import CLAIMS
 from crossfeed.store.inside import PARTIAL, inside, open_inside, partial_of, read_inside, refuse_links
 from crossfeed.store.owner import Owner
+from crossfeed.store.writers import WRITERS
 
 try:
     import fcntl
@@ -27,6 +29,7 @@ except ModuleNotFoundError:  # Windows has no advisory locks of this kind; there
 __all__ = ["LocalFiles"]
 
 _LOCK = ".lock"
+_SHARED = b"processes that share its cells (`crossfeed status` lists them; --cells 1/1 joins them)"
 
 
 class LocalFiles:
@@ -60,6 +63,18 @@ class LocalFiles:
         """Write a file."""
         with self._into(path, durable=durable) as partial, partial.open("xb") as file:
             file.write(content)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a file if there is none."""
+        with self._changing(path):
+            inside(self.folder, path).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = open_inside(self.folder, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                return False
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            return True
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Write a folder; it is moved into place whole."""
@@ -105,8 +120,8 @@ class LocalFiles:
             else:
                 target.unlink(missing_ok=True)
 
-    def lock(self) -> None:
-        """Take the system's lock on the file ``.lock``."""
+    def lock(self, *, shared: bool = False) -> None:
+        """Take the system's lock on the file ``.lock``: an exclusive one, or one that those who share a run have."""
         if self._lock is not None:
             return
         try:
@@ -118,7 +133,7 @@ class LocalFiles:
                 f"{self.folder}: cannot be written ({_reason(error)}); choose another with --out"
             ) from error
         try:
-            self._take(handle)
+            self._take(handle, shared=shared)
         except BaseException:
             handle.close()
             raise
@@ -149,7 +164,7 @@ class LocalFiles:
         """Return True if there is a file, or a folder with anything except temporary files in it."""
         if self.folder.exists() and not self.folder.is_dir():
             return True
-        return any(not name.startswith((PARTIAL, _LOCK)) for name in self.names(""))
+        return any(not name.startswith((PARTIAL, _LOCK, CLAIMS, WRITERS)) for name in self.names(""))
 
     def _open_lock(self) -> FileIO:
         handle = FileIO(open_inside(self.folder, _LOCK, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
@@ -158,9 +173,9 @@ class LocalFiles:
             raise StoreError(f"{self.folder / _LOCK}: is a file with a second name; remove it")
         return handle
 
-    def _take(self, handle: FileIO) -> None:
+    def _take(self, handle: FileIO, *, shared: bool) -> None:
         try:
-            _flock(handle)
+            _flock(handle, shared=shared)
         except BlockingIOError as error:
             handle.seek(0)
             owner = _holder(handle.read())
@@ -172,7 +187,7 @@ class LocalFiles:
             ) from error
         with suppress(OSError):  # the owner's name is for messages; on a full disk the lock holds without
             handle.truncate(0)
-            handle.write(str(Owner.this_process()).encode())
+            handle.write(_SHARED if shared else str(Owner.this_process()).encode())
 
     @contextmanager
     def _into(self, path: str, *, durable: bool) -> Iterator[Path]:
@@ -247,12 +262,12 @@ def _discard(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _flock(handle: FileIO) -> None:
+def _flock(handle: FileIO, *, shared: bool) -> None:
     """Take the system's lock; a second try outlasts processes that only look whether it is taken."""
     for patience in (0.05, 0.2, 0.0):
         try:
             if fcntl is not None:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             if not patience:
                 raise

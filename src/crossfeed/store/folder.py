@@ -100,9 +100,7 @@ class FolderStore:
         others = self.claims.writers.wait_until_known()
         if others:
             self._files.unlock()
-            raise StoreError(
-                f"{self}: in use by {', '.join(others)}; wait, stop them first, or join them with --cells 1/1"
-            )
+            raise StoreError(f"{self}: in use by {', '.join(others)}; wait, stop them, or join them with --cells 1/1")
         self.claims.clear()
         yield True
 

@@ -5,8 +5,8 @@
     .writers/<token>    a process at work on the run, since when, and the number of times that it was rewritten
 
 A process that is seen from here is looked up by its number and start. Of any other one the document is watched, as in
-`crossfeed.store.lock`: while it changes its process is alive; once it has not changed for `lock.PATIENCE` seconds of the
-watcher's own clock the process is taken for dead. A process that ends removes its document.
+`crossfeed.store.lock`: while it changes its process is alive; once it has not changed for `lock.PATIENCE` seconds of
+the watcher's own clock the process is taken for dead. A process that ends removes its document.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Writers:
         token, content = uuid.uuid4().hex, self._content(0)
         if not self._files.create(self._at(token), content) or self._files.create(self._at(token), content):
             raise StoreError(
-                f"{self._files.name}: this store lets two processes create the same file, so that they cannot share the "
-                "cells of a run; leave out --cells, or choose another place with --out"
+                f"{self._files.name}: this store lets two processes create the same file, so that they cannot share "
+                "the cells of a run; leave out --cells, or choose another place with --out"
             )
         self.token, self._lost, self._stop = token, False, threading.Event()
         self._thread = threading.Thread(
@@ -150,7 +150,7 @@ class Writers:
         return str(_owner(self._read(token)) or "another process")
 
     def wait_until_known(self) -> list[str]:
-        """Return the other processes at work once that is known of each, as text; documents of dead ones are removed."""
+        """Return the other processes at work once that is known of each; documents of dead ones are removed."""
         while None in (states := {token: self.is_alive(token) for token in self._others()}).values():
             time.sleep(lock.BEAT / 10)
         for token in (token for token, alive in states.items() if not alive):

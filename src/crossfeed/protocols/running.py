@@ -358,6 +358,17 @@ class Claims(Protocol):
         """Forget all claims: the run is finished."""
         ...
 
+    def owner(self, work: str) -> str | None:
+        """Return the process that is at a piece of work, this one or another.
+
+        Args:
+            work: Its name.
+
+        Returns:
+            Its number, machine and start as text; None if none is.
+        """
+        ...
+
     def others(self) -> list[str]:
         """Return the other processes that share the run, as text.
 
@@ -369,6 +380,8 @@ class Claims(Protocol):
 
 class SharedStore(Store, Protocol):
     """A store that several processes can write to at once, each the cells that it has claimed.
+
+    `Store.writer` returns None while several do.
 
     Attributes:
         claims: The claims of this process.

@@ -17,8 +17,9 @@ from crossfeed.errors import InvalidInput
 from crossfeed.protocols import Claims, ClaimState
 from crossfeed.records import is_measured
 from crossfeed.running.session import Session
+from crossfeed.running.status import work_of
 
-__all__ = ["Shares", "check_share"]
+__all__ = ["Shares", "check_share", "parse_share"]
 
 _END: Final = "end of the run"
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -37,6 +38,24 @@ def check_share(share: tuple[int, int]) -> None:
     number, count = share
     if not 1 <= number <= count:
         raise InvalidInput(f"cells = {number}/{count}: give a share such as 3/8, from 1/8 to 8/8")
+
+
+def parse_share(text: str) -> tuple[int, int]:
+    """Parse a share.
+
+    Args:
+        text: Its number, from 1, and the number of shares: ``3/8``.
+
+    Returns:
+        Both numbers.
+
+    Raises:
+        InvalidInput: It is none.
+    """
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise InvalidInput(f"--cells {text}: give a share such as 3/8, from 1/8 to 8/8")
+    return int(number), int(count)
 
 
 class Shares:
@@ -89,7 +108,7 @@ class Shares:
         Args:
             position: The cell's position in the experiment.
         """
-        return self._claims.look(_work(self._cells[position])) in ("held", "unknown")
+        return self._claims.look(work_of(self._cells[position].name)) in ("held", "unknown")
 
     def is_done(self, position: int) -> bool:
         """Return True if some process has finished a cell, or failed at it, since this one began.
@@ -97,7 +116,7 @@ class Shares:
         Args:
             position: The cell's position in the experiment.
         """
-        return self._claims.look(_work(self._cells[position])) == "done"
+        return self._claims.look(work_of(self._cells[position].name)) == "done"
 
     def leave_out(self, position: int) -> bool:
         """Claim a cell that is about to be run.
@@ -109,10 +128,10 @@ class Shares:
             True if it need not be run here: another process has it, or has finished it.
         """
         cell = self._cells[position]
-        if self._claims.take(_work(cell)) != "mine":
+        if self._claims.take(work_of(cell.name)) != "mine":
             return True
         if self._session.is_finished(cell):  # since it was looked for
-            self._claims.done(_work(cell))
+            self._claims.done(work_of(cell.name))
             return True
         return False
 
@@ -123,7 +142,7 @@ class Shares:
             cells: Their positions in the experiment.
         """
         for position in cells:
-            self._claims.done(_work(self._cells[position]))
+            self._claims.done(work_of(self._cells[position].name))
 
     def take_start(self, cells: Sequence[int]) -> bool:
         """Claim the generation 0 that cells share.
@@ -177,7 +196,7 @@ class Shares:
 
     def _state(self, cell: Cell) -> ClaimState:
         """Return the state of a cell; one that is free waits for its start if another process makes that."""
-        state = self._claims.look(_work(cell))
+        state = self._claims.look(work_of(cell.name))
         if state != "free" or self._is_begun(cell):
             return state
         start = self._claims.look(_start(cell))
@@ -186,10 +205,6 @@ class Shares:
     def _is_begun(self, cell: Cell) -> bool:
         """Return True if a cell's generation 0 is measured: its states are there, or will be found missing."""
         return is_measured(self._session.setup.store, cell, 0)
-
-
-def _work(cell: Cell) -> str:
-    return f"cell {cell.name}"
 
 
 def _start(cell: Cell) -> str:

@@ -186,8 +186,6 @@ class _Run:
                 self._project()
             records = self._collect()
             self.session.log_damage()
-            if shares is not None:
-                shares.end()
             return Outcome(records, failures, left_out)
         except BaseException:
             if shares is None:

@@ -354,10 +354,6 @@ class Claims(Protocol):
         """
         ...
 
-    def clear(self) -> None:
-        """Forget all claims: the run is finished."""
-        ...
-
     def owner(self, work: str) -> str | None:
         """Return the process that is at a piece of work, this one or another.
 

@@ -186,10 +186,6 @@ class Shares:
         """
         return self._claims.alone(work)
 
-    def end(self) -> None:
-        """Forget all claims: the run is finished."""
-        self._claims.clear()
-
     def others(self) -> tuple[str, ...]:
         """Return the other processes at work on the run, as text."""
         return tuple(self._claims.others())

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,10 +27,13 @@ from crossfeed.store.writers import WRITERS, Writers
 if TYPE_CHECKING:
     from crossfeed.protocols import ClaimState
 
-__all__ = ["CLAIMS", "Claims"]
+__all__ = ["BEGIN", "CLAIMS", "Claims"]
 
 CLAIMS: Final = ".claims"
 """The folder of the claims."""
+
+BEGIN: Final = "begin"
+"""The claim of a process that begins or ends its part in a run; no other one does so meanwhile."""
 
 
 class Claims:
@@ -58,21 +61,38 @@ class Claims:
         self._forget()
         self.writers.join()
 
-    def leave(self) -> None:
-        """Give back what is claimed and not done."""
-        if self.is_shared:
-            with suppress(StoreError):  # what cannot be given back is a dead process's, and so free
-                for work in list(self._mine):
-                    self.release(work)
-            self.writers.leave()
+    def leave(self, last: Callable[[], None]) -> None:
+        """Give back what is claimed and not done.
+
+        Args:
+            last: Called if no other process is at work any more; none begins meanwhile.
+        """
+        if not self.is_shared:
+            return
+        with suppress(StoreError):  # what cannot be given back is a dead process's, and so free
+            for work in list(self._mine):
+                self.release(work)
+            self._clean_up(last)
+        self.writers.leave()
+        with suppress(StoreError):
+            self.release(BEGIN)
         self._forget()
 
     def clear(self) -> None:
-        """Remove all claims: everything is done, or no other process is at work."""
+        """Remove all claims and all traces of processes: none is at work."""
         self._files.remove(CLAIMS)
-        if not self.is_shared:
-            self._files.remove(WRITERS)
+        self._files.remove(WRITERS)
         self._forget()
+
+    def _clean_up(self, last: Callable[[], None]) -> None:
+        """Remove all claims if no other process is at work; does not wait long for one that may have died."""
+        until = time.monotonic() + lock.SETTLE
+        while (state := self.take(BEGIN)) != "mine" and time.monotonic() < until:
+            time.sleep(lock.BEAT / 100)
+        if state == "mine" and not self.writers.others(begun=True):
+            last()
+            self._files.remove(CLAIMS)
+            self._forget()
 
     def take(self, work: str) -> ClaimState:
         """Claim a piece of work, if it is free."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.store.behind import WriteBehind
 from crossfeed.store.checksum import digest
-from crossfeed.store.claims import Claims
+from crossfeed.store.claims import BEGIN, Claims
 from crossfeed.store.files import Files
 from crossfeed.store.packs import Packs
 from crossfeed.store.schema import STATES, STEPS, check_document, states_path, table_path, within
@@ -92,7 +92,7 @@ class FolderStore:
         if shared:
             self.claims.join()  # before the look for a lock: of two processes that come at once, one sees the other
             self._files.lock(shared=True)
-            with self.claims.alone("begin"):
+            with self.claims.alone(BEGIN):
                 yield not self.claims.writers.others(begun=True)
                 self.claims.writers.announce()
             return
@@ -115,13 +115,12 @@ class FolderStore:
 
     def end(self) -> None:
         """Close the run for writing."""
-        if self._sealed.writing and not self._worker:
+        if self._sealed.writing and not self._worker and not self.claims.is_shared:
             with suppress(StoreError):
-                if not self.claims.others():
-                    self._files.sweep()  # files that lost workers left half-written
+                self._files.sweep()  # files that lost workers left half-written
         self._forget()
         self._sealed.writing = self._worker
-        self.claims.leave()
+        self.claims.leave(self._files.sweep)
         self._files.unlock()
 
     @contextmanager

@@ -138,7 +138,11 @@ class Writers:
         Args:
             begun: Leave out those that have joined and not begun.
         """
-        there = [token for token in self._others() if self.is_alive(token) is not False]
+        states = {token: self.is_alive(token) for token in self._others()}
+        there = [token for token, alive in states.items() if alive is not False]
+        if self.token is not None:
+            for token in {*states} - {*there}:
+                self.bury(token)
         return sorted(self.named(token) for token in there if not begun or self._read(token).get("begun"))
 
     def named(self, token: str) -> str:

@@ -24,7 +24,7 @@ from .faults.cli import crossfeed_cli
 PAGE = (Path(__file__).parents[1] / "docs" / "shell.md").read_text()
 SCRIPT = Path(sys.executable).parent / "crossfeed"
 COMMANDS = [[], *([name] for name in ("run", "show", "status", "report", "presets", "predict", "plan", "evaluate"))]
-COMMANDS += [["collapse"], ["compare"], ["evidence"], ["doctor"], ["check"], ["explore"], ["forecast"]]
+COMMANDS += [["slurm"], ["collapse"], ["compare"], ["evidence"], ["doctor"], ["check"], ["explore"], ["forecast"]]
 SMALL = ["--set", "generations=1", "--set", "n=20", "--set", "public.test=4", "--quiet"]
 
 

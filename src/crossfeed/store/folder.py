@@ -289,6 +289,8 @@ class FolderStore:
         """
         existing = self.read_document("run")
         if existing is None and self._files.is_taken():
+            if self.read_document("run") is not None:  # another process has begun it between the two looks
+                return self._check(document)
             raise StoreError(f"{self}: not empty and not a crossfeed run; choose another folder with --out")
         if existing is not None:
             # A run that ended before its first step, say for a misspelt field, is no reason to refuse its correction.

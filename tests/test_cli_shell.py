@@ -70,7 +70,7 @@ def test_every_command_that_prints_a_table_speaks_json():
         if "--json" in {option for parameter in each.params for option in parameter.opts}
     }
     assert tables == documented().keys()
-    assert get_command(app).commands.keys() - tables == {"report", "explore"}
+    assert get_command(app).commands.keys() - tables == {"report", "explore", "slurm"}
 
 
 def test_a_run_says_the_same_at_its_end_as_when_it_is_shown(ran):

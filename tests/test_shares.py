@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -399,9 +400,7 @@ def test_who_waits_for_a_start_goes_on_when_it_is_there(experiment, undisturbed,
     for start in starts:
         assert other.claims.take(f"start {start}") == "mine"
     given = []
-    waiting = threading.Thread(
-        target=lambda: given.append(run(experiment, open_store(tmp_path / "run"), cells=(1, 2)))
-    )
+    waiting = threading.Thread(target=lambda: given.append(run(experiment, open_store(tmp_path / "run"), cells=(1, 2))))
     waiting.start()
     time.sleep(0.5)
     assert not (tmp_path / "run" / "records").exists()
@@ -524,3 +523,15 @@ def test_a_wrong_share_is_refused_before_anything_is_written(tmp_path, monkeypat
     answer = crossfeed_cli("run", "fake", "--cells", "9/8")
     assert (answer.code, answer.err) == (2, "crossfeed: --cells 9/8: give a share such as 3/8, from 1/8 to 8/8\n")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("token", ["../../secret", "..", "", "a/b", 3, None, "0" * 31])
+def test_a_claim_that_names_no_process_leads_nowhere(experiment, tmp_path, quick, token):
+    """Whoever made the folder may have written anything: an owner's name is never taken for a path."""
+    (tmp_path / "secret").write_text("kept")
+    store = begin(open_store(tmp_path / "run"), experiment, shared=True)
+    store._files.write(f".claims/{claim_of('work')}", json.dumps({"token": token, "state": "held"}).encode())
+    assert store.claims.owner("work") is None
+    until(lambda: store.claims.take("work") == "mine")
+    store.end()
+    assert (tmp_path / "secret").read_text() == "kept"

@@ -45,9 +45,10 @@ class Outcome:
     Attributes:
         records: All records (columns: `crossfeed.store.schema`).
         failures: Each failed cell's failure by cell name: ``stage``, ``generation``, ``entity``, ``type``, ``message``.
-        others: The other processes at work that will complete the run, as text; empty if this one has.
         left_out: The cells that were left out because their losses are forecast well enough, by name: ``half_width`` of
             the 80 % bands, relative to the losses, and the ``threshold`` that it was held to.
+        others: Of a shared run, the other processes that are still at work on it, as text; empty if this process was
+            the last one.
     """
 
     records: pa.Table

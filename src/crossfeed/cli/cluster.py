@@ -35,8 +35,8 @@ def slurm(
         str, typer.Option(metavar="TIME", help="Each task's limit: 4:00:00, 2-12, or minutes.")
     ] = "24:00:00",
     partition: Annotated[str | None, typer.Option(metavar="NAME", show_default="the cluster's own")] = None,
-    cpus: Annotated[int, typer.Option(help="CPUs of each task; more than one are worker processes.")] = 1,
-    gpus: Annotated[int, typer.Option(help="GPUs of each task.")] = 0,
+    cpus: Annotated[int, typer.Option(help="CPUs of each task; without GPUs as many worker processes.")] = 1,
+    gpus: Annotated[int, typer.Option(help="GPUs of each task, each with a worker process.")] = 0,
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Memory of each task: 8G.", show_default="the cluster's own")
     ] = None,
@@ -55,6 +55,5 @@ def slurm(
         words += ["--out", place]
     if data_root is not None:
         words += ["--data-root", str(data_root)]
-    if cpus > 1 and not gpus:
-        words += ["--workers", str(cpus)]
+    words += ["--workers", str(gpus or cpus)]  # a node may show a task more of both than it is given
     typer.echo(array_script(experiment.name, words, job), nl=False)

@@ -17,7 +17,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.protocols import Claims, ClaimState
 from crossfeed.records import is_measured
 from crossfeed.running.session import Session
-from crossfeed.running.status import work_of
+from crossfeed.running.status import start_work_of, work_of
 
 __all__ = ["Shares", "check_share", "parse_share"]
 
@@ -153,7 +153,7 @@ class Shares:
         Returns:
             True if this process is to make it, if it is not there.
         """
-        return self._claims.take(_start(self._cells[cells[0]])) == "mine"
+        return self._claims.take(start_work_of(self._cells[cells[0]].start)) == "mine"
 
     def end_start(self, cells: Sequence[int]) -> None:
         """Let go of a generation 0.
@@ -161,7 +161,7 @@ class Shares:
         Args:
             cells: The cells of `take_start`.
         """
-        start = _start(self._cells[cells[0]])
+        start = start_work_of(self._cells[cells[0]].start)
         if all(self._is_begun(self._cells[position]) for position in cells):
             self._claims.done(start)
         else:  # it failed
@@ -195,13 +195,9 @@ class Shares:
         state = self._claims.look(work_of(cell.name))
         if state != "free" or self._is_begun(cell):
             return state
-        start = self._claims.look(_start(cell))
+        start = self._claims.look(start_work_of(cell.start))
         return "unknown" if start in ("held", "unknown", "done") else "free"
 
     def _is_begun(self, cell: Cell) -> bool:
         """Return True if a cell's generation 0 is measured: its states are there, or will be found missing."""
         return is_measured(self._session.setup.store, cell, 0)
-
-
-def _start(cell: Cell) -> str:
-    return f"start {cell.start}"

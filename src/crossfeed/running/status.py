@@ -18,7 +18,7 @@ from crossfeed.store.schema import check_document
 if TYPE_CHECKING:  # as in `crossfeed.running.failures`
     from crossfeed.protocols import Progress, SharedStore, Store
 
-__all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_status", "work_of"]
+__all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_status", "start_work_of", "work_of"]
 
 _EVERY: Final = 1.0
 """Seconds between two status documents of one process, at least: they are for people."""
@@ -95,6 +95,15 @@ def work_of(cell: str) -> str:
         cell: The cell's name.
     """
     return f"cell {cell}"
+
+
+def start_work_of(start: str) -> str:
+    """Return the name under which a process claims a generation 0 that cells share.
+
+    Args:
+        start: The hash of what it is made from (`crossfeed.description.experiment.Cell.start`).
+    """
+    return f"start {start}"
 
 
 def last_status(store: Store, cell: str) -> dict[str, Any]:
@@ -202,11 +211,12 @@ def _writers(store: Store) -> tuple[str, ...]:
     return tuple(cast("SharedStore", store).claims.others())
 
 
-def _writer_of(store: Store, cell: str, writers: tuple[str, ...]) -> str | None:
+def _writer_of(store: Store, cell: Mapping[str, Any], writers: tuple[str, ...]) -> str | None:
     """Return the process at work on a cell that has a status document; None if none is, or another cell's."""
     if not writers or store.writer() is not None:
         return writers[0] if writers else None
-    return cast("SharedStore", store).claims.owner(work_of(cell))
+    claims = cast("SharedStore", store).claims
+    return claims.owner(work_of(cell["cell"])) or claims.owner(start_work_of(str(cell.get("start"))))
 
 
 def _cell_status(store: Store, cell: Mapping[str, Any], there: Set[str], writers: tuple[str, ...]) -> CellStatus:
@@ -216,7 +226,7 @@ def _cell_status(store: Store, cell: Mapping[str, Any], there: Set[str], writers
     status = _status_document(store, name) if f"status/{name}" in there else None
     known = read_left_out(store, name) if left_out_of(name) in there else None
     documents = {"failed": failure is not None, "left_out": known is not None, "has_status": bool(status)}
-    writer = _writer_of(store, name, writers) if status and reached < last else None
+    writer = _writer_of(store, cell, writers) if status and reached < last else None
     state = _state(reached, last, **documents, at_work=writer is not None if status else bool(writers))
     position = (status["stage"], f"t = {status['generation']}", status.get("step", "")) if status else ()
     seconds = max(0.0, time.time() - status["time"]) if status else None

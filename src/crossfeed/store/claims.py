@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crossfeed.errors import StoreError
 from crossfeed.store import lock
 from crossfeed.store.files import Files
-from crossfeed.store.writers import WRITERS, Writers
+from crossfeed.store.writers import WRITERS, Writers, is_token
 
 if TYPE_CHECKING:
     from crossfeed.protocols import ClaimState
@@ -114,8 +114,8 @@ class Claims:
             if is_first:
                 self._old[work] = self._numbers[work]
             return self._of_done(work)
-        token = claim.get("token")
-        if not isinstance(token, str):  # half-written, when a machine went down
+        token = _token(claim)
+        if token is None:  # half-written, when a machine went down
             alive = self.writers.watched(work, b"")
         elif (alive := self.writers.is_alive(token)) is False:
             self.writers.bury(token)
@@ -142,8 +142,8 @@ class Claims:
     def owner(self, work: str) -> str | None:
         """Return the process that is at a piece of work, as text."""
         claim = self._latest(work) or {}
-        token = str(claim.get("token"))
-        if claim.get("state") != "held" or self.writers.is_alive(token) is False:
+        token = _token(claim)
+        if claim.get("state") != "held" or token is None or self.writers.is_alive(token) is False:
             return None
         return self.writers.named(token)
 
@@ -189,6 +189,12 @@ class Claims:
 def _path(work: str, number: int) -> str:
     """Return the path of a claim: work may have names of any length, and a number follows."""
     return f"{CLAIMS}/{hashlib.blake2b(work.encode(), digest_size=8).hexdigest()}.{number:04d}"
+
+
+def _token(claim: dict[str, Any]) -> str | None:
+    """Return the token of a claim's owner; None if it is none, for it becomes a part of a path."""
+    token = claim.get("token")
+    return token if isinstance(token, str) and is_token(token) else None
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ the watcher's own clock the process is taken for dead. A process that ends remov
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import uuid
@@ -24,10 +25,22 @@ from crossfeed.store import lock
 from crossfeed.store.files import Files
 from crossfeed.store.owner import Owner
 
-__all__ = ["WRITERS", "Writers"]
+__all__ = ["WRITERS", "Writers", "is_token"]
 
 WRITERS: Final = ".writers"
 """The folder of the documents."""
+
+
+_TOKEN: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def is_token(text: str) -> bool:
+    """Return True if a text can be a process's token.
+
+    Args:
+        text: The text.
+    """
+    return _TOKEN.fullmatch(text) is not None
 
 
 @dataclass
@@ -179,8 +192,7 @@ class Writers:
         return True if seen.changed else None
 
     def _others(self) -> list[str]:
-        names = self._files.names(WRITERS)
-        return [token for token in names if not token.startswith(".") and token != self.token]
+        return [token for token in self._files.names(WRITERS) if is_token(token) and token != self.token]
 
     def _beat(self, token: str, stop: threading.Event) -> None:
         beats = 0
@@ -213,5 +225,6 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 def _owner(document: dict[str, Any]) -> Owner | None:
     with suppress(TypeError, KeyError):
-        return Owner(**document["owner"])
+        owner = Owner(**document["owner"])
+        return owner if isinstance(owner.process, int) else None
     return None

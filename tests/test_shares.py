@@ -435,7 +435,7 @@ def test_cells_are_packed_by_those_that_ran_them(fake, tmp_path, monkeypatch, se
     experiment = fake("generations=2", "n=20", "ecosystem.alpha=0.5", f"seeds={list(range(seeds))}", *TESTS)
     expected = numbers(run(experiment, MemoryStore()))
     outcomes = together(lambda number: run(experiment, open_store(tmp_path / "run"), cells=(number + 1, 2)), 2)
-    assert [numbers(outcome) for outcome in outcomes if not outcome.others][0] == expected
+    assert next(numbers(outcome) for outcome in outcomes if not outcome.others) == expected
     folder = tmp_path / "run"
     assert not [path for step in ("records", "pool", "checkpoints") for path in (folder / step).rglob("*.parquet")]
     assert numbers(Run.load(folder).store.read_result("records")) == expected
@@ -482,7 +482,7 @@ def test_each_process_may_have_workers_of_its_own(experiment, undisturbed, tmp_p
         ),
         2,
     )
-    assert [numbers(outcome) for outcome in outcomes if not outcome.others][0] == undisturbed
+    assert next(numbers(outcome) for outcome in outcomes if not outcome.others) == undisturbed
     assert (Run.load(tmp_path / "run").cells["state"] == "finished").all()
 
 

@@ -162,7 +162,7 @@ def test_two_tasks_run_it_together(task, tmp_path):
 
 def test_a_task_near_its_time_limit_is_put_back_into_the_queue(task, tmp_path):
     process = task(1, *options(*LONG))
-    until(lambda: (tmp_path / "run" / "records").exists(), process)
+    until((tmp_path / "run" / "records").exists, process)
     process.send_signal(signal.SIGUSR1)  # as --signal=B:USR1@120 does: to the script alone
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0
@@ -174,7 +174,7 @@ def test_a_task_near_its_time_limit_is_put_back_into_the_queue(task, tmp_path):
 
 def test_a_preempted_task_stops_with_code_0_and_is_requeued_by_slurm_alone(task, tmp_path):
     process = task(2, *options(*LONG))
-    until(lambda: (tmp_path / "run" / "records").exists(), process)
+    until((tmp_path / "run" / "records").exists, process)
     os.killpg(process.pid, signal.SIGTERM)  # the script and what it started, and the script passes it on
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err

@@ -42,7 +42,7 @@ def array_share(environment: Mapping[str, str]) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class ArrayJob:
-    """What is requested for a job array.
+    """The requests of a job array.
 
     Attributes:
         tasks: The number of tasks.

@@ -27,8 +27,9 @@ A run folder::
     forecast.parquet                               every number as it is forecast, if requested (`run --forecast`)
 
 A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cells share. Checksums are inside the files
-(`crossfeed.store.checksum`). Names that begin with a dot are the store's own: ``.lock``, ``.partial-...``
-(half-written), ``.damaged-...`` (set aside), ``.checksums.json`` (in every folder of states).
+(`crossfeed.store.checksum`). Names that begin with a dot are the store's own: ``.lock``, ``.writers`` and ``.claims``
+(of processes that share a run), ``.partial-...`` (half-written), ``.damaged-...`` (set aside), ``.checksums.json`` (in
+every folder of states).
 
 Versions: 1 had no checksums, and other rules for ids; such runs are read, but not resumed. 2 had no packs; such runs
 are resumed, and are of version 3 from then on.

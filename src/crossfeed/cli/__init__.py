@@ -1,9 +1,9 @@
 """The command line.
 
 Commands parse arguments, call the library and print its results; every error raised on purpose is printed as one
-paragraph. Exit codes: 0 success, or a run that SIGTERM stopped and the same command goes on with; 1 finished, but some cells failed, or the doctor found a problem; 2 an argument or a
-file cannot be used; 70 a bug in crossfeed, with a traceback; 74 what was to be printed is lost; 130 stopped by Ctrl-C;
-141 the reader of the output is gone.
+paragraph. Exit codes: 0 success, or stopped by SIGTERM with all that is finished kept; 1 finished, but some cells
+failed, or the doctor found a problem; 2 an argument or a file cannot be used; 70 a bug in crossfeed, with a traceback;
+74 what was to be printed is lost; 130 stopped by Ctrl-C; 141 the reader of the output is gone.
 """
 
 from __future__ import annotations

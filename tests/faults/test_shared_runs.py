@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import crossfeed.cli
+import crossfeed.loop
 import crossfeed.reporting.html
 from crossfeed import Experiment, MemoryStore, Run, run
 from crossfeed.records import scope_of
@@ -26,7 +27,7 @@ from crossfeed.store.local import LocalFiles
 from tests.faults.cli import empty_report
 from tests.runs import numbers
 
-PROCESSES, KILLS = 8, 20
+PROCESSES = 8
 GRID = """
 name: shared
 ecosystem:
@@ -56,8 +57,9 @@ def undisturbed(experiment):
     return numbers(run(experiment, MemoryStore()))
 
 
-def share(described: str, folder: str, journal: str, part: str) -> None:
+def share(described: str, folder: str, journal: str, part: str, together: int) -> None:
     """The command, in a process that may be killed; it notes when it begins and ends to write records."""
+    crossfeed.loop._TOGETHER = together
     write = LocalFiles.write
 
     def note(event: str, path: str) -> None:
@@ -89,16 +91,17 @@ def forked():
     return context
 
 
-def test_eight_processes_killed_at_random(experiment, undisturbed, forked, tmp_path):
+@pytest.mark.parametrize(("kills", "together"), [(20, 64), (10, 3)], ids=["", "packed"])
+def test_eight_processes_killed_at_random(experiment, undisturbed, forked, tmp_path, kills, together):
     described = tmp_path / "grid.yaml"
     described.write_text(GRID)
-    dice, left, codes = random.Random(), KILLS, []
-    for attempt in range(KILLS):
+    dice, left, codes = random.Random(), kills, []
+    for attempt in range(kills):
         folder, journal = tmp_path / f"run-{attempt}", tmp_path / f"journal-{attempt}"
 
         def start(number, folder=folder, journal=journal):
             part = f"{number + 1}/{PROCESSES}"
-            process = forked.Process(target=share, args=(str(described), str(folder), str(journal), part))
+            process = forked.Process(target=share, args=(str(described), str(folder), str(journal), part, together))
             process.start()
             return process
 
@@ -120,6 +123,7 @@ def test_eight_processes_killed_at_random(experiment, undisturbed, forked, tmp_p
             process.join()
         assert [process.exitcode for process in working] == [0] * PROCESSES
         check(experiment, undisturbed, folder, journal, killed)
+        assert bool(list(folder.glob("records/*/*.parquet"))) == (together > len(experiment.cells()))
         if not left:
             break
     assert not left

@@ -168,7 +168,9 @@ def test_more_shares_than_cells(experiment, tmp_path):
     assert {*begins} == {*range(6)}
 
 
-@pytest.mark.parametrize("text", ["0/8", "9/8", "3", "3/", "/8", "a/b", "-1/8", "3/8/2", "", "3 / 8", "³/8"])
+@pytest.mark.parametrize(
+    "text", ["0/8", "9/8", "3", "3/", "/8", "a/b", "-1/8", "3/8/2", "", "3 / 8", "³/8", "1/" + "9" * 5000]
+)
 def test_what_is_no_share_is_refused(text):
     with pytest.raises(InvalidInput, match="give a share such as 3/8"):
         parse_share(text)
@@ -535,3 +537,14 @@ def test_a_claim_that_names_no_process_leads_nowhere(experiment, tmp_path, quick
     until(lambda: store.claims.take("work") == "mine")
     store.end()
     assert (tmp_path / "secret").read_text() == "kept"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_is_created_once_with_or_without_second_names(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "not permitted")))
+    files = LocalFiles(tmp_path)
+    made = together(lambda number: files.create(".claims/x.0001", str(number).encode()), 8)
+    assert made.count(True) == 1
+    assert files.read(".claims/x.0001") == str(made.index(True)).encode()
+    assert files.names(".claims") == ["x.0001"]

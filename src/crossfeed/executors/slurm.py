@@ -13,6 +13,7 @@ from crossfeed.errors import InvalidInput
 
 __all__ = ["ArrayJob", "array_script", "array_share"]
 
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _TIME: Final = re.compile(r"\d+(:\d\d?){0,2}|\d+-\d\d?(:\d\d?){0,2}")
 _MEMORY: Final = re.compile(r"\d+[KMGT]?")
 _PARTITION: Final = re.compile(r"[\w.,-]+")
@@ -31,7 +32,7 @@ def array_share(environment: Mapping[str, str]) -> tuple[int, int] | None:
     """
     names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_STEP")
     given = [environment.get(name, "1" if name.endswith("STEP") else "") for name in names]
-    if not all(value.isdecimal() for value in given):
+    if not all(_NUMBER.fullmatch(value) for value in given):
         return None
     task, first, count, step = map(int, given)
     if count < 2:

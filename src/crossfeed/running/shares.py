@@ -7,6 +7,7 @@ was lost, or that has not started yet, are run by the others.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +22,7 @@ from crossfeed.running.status import start_work_of, work_of
 
 __all__ = ["Shares", "check_share", "parse_share"]
 
+_SHARE: Final = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _END: Final = "end of the run"
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between two looks for a cell that is free; the last one again and again."""
@@ -52,10 +54,10 @@ def parse_share(text: str) -> tuple[int, int]:
     Raises:
         InvalidInput: It is none.
     """
-    number, slash, count = text.partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+    found = _SHARE.fullmatch(text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise InvalidInput(f"--cells {text}: give a share such as 3/8, from 1/8 to 8/8")
-    return int(number), int(count)
+    return int(found[1]), int(found[2])
 
 
 class Shares:

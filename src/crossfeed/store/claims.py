@@ -60,6 +60,7 @@ class Claims:
         """Announce this process to those that share the run."""
         self._forget()
         self.writers.join()
+        self._list()
 
     def leave(self, last: Callable[[], None]) -> None:
         """Give back what is claimed and not done.
@@ -164,8 +165,12 @@ class Claims:
 
     def _latest(self, work: str) -> dict[str, Any] | None:
         """Read the claim with the highest number; None if there is none."""
-        number = self._numbers.get(work, 0)
+        number = self._numbers.get(work) or self._listed.get(_hash(work), 0)
         latest = self._files.read(_path(work, number)) if number else None
+        if number and latest is None:  # the last process that left has removed all
+            self._list()
+            number = self._listed.get(_hash(work), 0)
+            latest = self._files.read(_path(work, number)) if number else None
         while (content := self._files.read(_path(work, number + 1))) is not None:
             number, latest = number + 1, content
         self._numbers[work] = number
@@ -179,7 +184,15 @@ class Claims:
     def _content(self, work: str, state: str) -> bytes:
         return json.dumps({"work": work, "token": self.writers.token, "state": state}).encode()
 
+    def _list(self) -> None:
+        """Find the highest number of each claim; those that are made later are looked for from there."""
+        self._listed.clear()
+        for work, _, number in (name.partition(".") for name in self._files.names(CLAIMS)):
+            if number.isdecimal():
+                self._listed[work] = max(int(number), self._listed.get(work, 0))
+
     def _forget(self) -> None:
+        self._listed: dict[str, int] = {}
         self._mine: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self._old: dict[str, int] = {}
@@ -188,7 +201,11 @@ class Claims:
 
 def _path(work: str, number: int) -> str:
     """Return the path of a claim: work may have names of any length, and a number follows."""
-    return f"{CLAIMS}/{hashlib.blake2b(work.encode(), digest_size=8).hexdigest()}.{number:04d}"
+    return f"{CLAIMS}/{_hash(work)}.{number:04d}"
+
+
+def _hash(work: str) -> str:
+    return hashlib.blake2b(work.encode(), digest_size=8).hexdigest()
 
 
 def _token(claim: dict[str, Any]) -> str | None:

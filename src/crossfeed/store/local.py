@@ -66,15 +66,16 @@ class LocalFiles:
 
     def create(self, path: str, content: bytes) -> bool:
         """Write a file if there is none."""
+        target = inside(self.folder, path)
+        partial = partial_of(target)
         with self._changing(path):
-            inside(self.folder, path).parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                descriptor = open_inside(self.folder, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            except FileExistsError:
-                return False
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            return True
+                with partial.open("xb") as file:
+                    file.write(content)
+                return _linked(partial, target)
+            finally:
+                _discard(partial)
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Write a folder; it is moved into place whole."""
@@ -239,6 +240,21 @@ class LocalFiles:
             raise StoreError(
                 f"{where}: cannot be written ({_reason(error)}); what was finished before is kept"
             ) from error
+
+
+def _linked(partial: Path, target: Path) -> bool:
+    """Give a file a second name if nothing has that name, so that it is never there without its content."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        return partial.stat().st_nlink > 1  # NFS repeats a request whose answer was lost
+    except OSError:  # a file system without second names; a kill may leave an empty file
+        try:
+            with target.open("xb") as file:
+                file.write(partial.read_bytes())
+        except FileExistsError:
+            return False
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -34,7 +34,10 @@ def slurm(
     time: Annotated[
         str, typer.Option(metavar="TIME", help="Each task's limit: 4:00:00, 2-12, or minutes.")
     ] = "24:00:00",
-    partition: Annotated[str | None, typer.Option(metavar="NAME", show_default="the cluster's own")] = None,
+    partition: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Where they run; several with commas.", show_default="the cluster's own"),
+    ] = None,
     cpus: Annotated[int, typer.Option(help="CPUs of each task; without GPUs as many worker processes.")] = 1,
     gpus: Annotated[int, typer.Option(help="GPUs of each task, each with a worker process.")] = 0,
     memory: Annotated[

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -144,6 +145,9 @@ _COLLECT_EVERY: Final = 30.0
 """Seconds between two writings of ``records.parquet`` while cells are run, at least: each reads all cells' records."""
 
 
+_PACKING: Final = "packing"
+"""The claim of a process that packs: of several, each would pack what the others are about to remove."""
+
 _TOGETHER: Final = 64
 """Finished cells whose files are packed together. A run of fewer cells keeps a file for each step."""
 
@@ -181,7 +185,8 @@ class _Run:
                 self._log_resumed()
                 self._sweep(unfinished)
             failures, left_out = self._failures(), self._left_out()
-            self._settle()
+            with nullcontext() if shares is None else shares.alone(_PACKING):
+                self._settle()
             projected = any(each.projected for each in self._experiment.metrics.values())
             if projected and (unfinished or shares is not None or self._store.read_result("projection") is None):
                 self._project()
@@ -236,14 +241,17 @@ class _Run:
     def _run_shares(self, shares: Shares, retry_failed: bool) -> tuple[str, ...]:
         """Run cells of a shared run; return the other processes that go on with the rest, none if nothing is left."""
         self._log_resumed()
-        return SharedSweep(self.session, shares, self.executor, self.spread, self._pack).run(retry_failed)
 
-    def _pack(self, cells: Sequence[int]) -> None:
-        """Pack cells that this process has finished, while others may be at work: their own files alone."""
-        self._unsettled += [self._cells[position] for position in cells]
-        if len(self._unsettled) >= _TOGETHER:
-            self._store.pack([cell.name for cell in self._unsettled])
-            self._unsettled.clear()
+        def settle(cells: Sequence[int]) -> None:
+            """Pack cells that this process has finished while others are at work: what they share stays."""
+            self._unsettled += [self._cells[position] for position in cells]
+            if len(self._unsettled) >= _TOGETHER:
+                settled, self._unsettled = self._unsettled, []
+                with shares.alone(_PACKING):
+                    self._drop_own_states(settled)
+                    self._store.pack([cell.name for cell in settled])
+
+        return SharedSweep(self.session, shares, self.executor, self.spread, settle).run(retry_failed)
 
     def _after_cells(self, cells: Sequence[int]) -> None:
         for position in cells:
@@ -284,12 +292,17 @@ class _Run:
         needed = {cell.start for cell in self._open.values()}  # these may be tried later, also if they failed
         if kept == "last":
             needed |= {cell.start for cell in self._cells if cell.experiment.generations == 0}
-        for cell in settled:
+        self._drop_own_states(settled)
+        for start in dict.fromkeys(cell.start for cell in settled if cell.start not in needed):
+            self._store.drop_states(f"shared/{start}", 0)
+
+    def _drop_own_states(self, settled: Sequence[Cell]) -> None:
+        """Drop the states of finished cells that are not to be kept, from generation 1 on."""
+        kept = self._experiment.checkpoints
+        for cell in settled if kept != "all" else ():
             last = cell.experiment.generations
             for generation in range(1, last + 1 if kept == "none" else last):
                 self._store.drop_states(state_scope_of(cell, generation), generation)
-        for start in dict.fromkeys(cell.start for cell in settled if cell.start not in needed):
-            self._store.drop_states(f"shared/{start}", 0)
 
     def _collect(self) -> pa.Table:
         begun = time.monotonic()

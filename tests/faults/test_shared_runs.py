@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import crossfeed.cli
@@ -141,6 +142,11 @@ def check(experiment, undisturbed, folder, journal, killed):
     assert {path: count for path, count in ended.items() if count != 1} == {}
     assert set(begun) == {f"records/{scope}/generation-{t:03d}.parquet" for scope, t in scopes}
     assert sum(begun.values()) - sum(ended.values()) <= killed
+    rows = [row for path in folder.glob("packs/records/*.parquet") for row in pq.read_table(path).to_pylist()]
+    packed = collections.Counter(
+        (row["scope"], row["generation"], row["model"], row["task"]) for row in rows if row["metric"] == "loss"
+    )
+    assert not packed or {*packed.values()} == {1}
     found = Run.load(folder)
     assert (found.cells["state"] == "finished").all()
     assert numbers(found.store.read_result("records")) == undisturbed

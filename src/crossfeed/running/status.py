@@ -16,7 +16,7 @@ from crossfeed.running.left_out import left_out_of, read_left_out
 from crossfeed.store.schema import check_document
 
 if TYPE_CHECKING:  # as in `crossfeed.running.failures`
-    from crossfeed.protocols import Progress, SharedStore, Store
+    from crossfeed.protocols import Claims, Progress, SharedStore, Store
 
 __all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_status", "start_work_of", "work_of"]
 
@@ -196,37 +196,32 @@ def read_status(store: Store) -> RunStatus:
         raise StoreError(f"{store}/run.json: damaged: it lists no cells; restore the file from a copy")
     if any("generations" not in cell for cell in document["cells"]):
         raise StoreError(f"{store}: an older crossfeed made this run; `crossfeed show` prints how far it came")
-    writers = _writers(store)
+    alone = store.writer()
+    claims = cast("SharedStore", store).claims if alone is None and hasattr(store, "claims") else None
+    writers = tuple(claims.others()) if claims is not None else () if alone is None else (alone,)
     # Listed first: most cells have none of these, and each would be looked for by itself.
     there = {name for folder in ("failures", "known", "status") for name in store.documents(folder)}
-    cells = tuple(_cell_status(store, cell, there, writers) for cell in document["cells"])
+    cells = tuple(_cell_status(store, cell, there, writers, claims) for cell in document["cells"])
     return RunStatus(document["name"], writers[0] if writers else None, cells, writers)
 
 
-def _writers(store: Store) -> tuple[str, ...]:
-    """Return the processes at work on a run: the one that has it alone, or those that share its cells."""
-    alone = store.writer()
-    if alone is not None or not hasattr(store, "claims"):  # see `crossfeed.protocols.SharedStore`
-        return () if alone is None else (alone,)
-    return tuple(cast("SharedStore", store).claims.others())
-
-
-def _writer_of(store: Store, cell: Mapping[str, Any], writers: tuple[str, ...]) -> str | None:
-    """Return the process at work on a cell that has a status document; None if none is, or another cell's."""
-    if not writers or store.writer() is not None:
+def _writer_of(cell: Mapping[str, Any], writers: tuple[str, ...], claims: Claims | None) -> str | None:
+    """Return the process at work on a cell that has a status document; None if none is any more."""
+    if not writers or claims is None:
         return writers[0] if writers else None
-    claims = cast("SharedStore", store).claims
     return claims.owner(work_of(cell["cell"])) or claims.owner(start_work_of(str(cell.get("start"))))
 
 
-def _cell_status(store: Store, cell: Mapping[str, Any], there: Set[str], writers: tuple[str, ...]) -> CellStatus:
+def _cell_status(
+    store: Store, cell: Mapping[str, Any], there: Set[str], writers: tuple[str, ...], claims: Claims | None
+) -> CellStatus:
     name, last = cell["cell"], cell["generations"]
     reached = _reached(store, cell)
     failure = read_failure(store, name) if f"failures/{name}" in there else None
     status = _status_document(store, name) if f"status/{name}" in there else None
     known = read_left_out(store, name) if left_out_of(name) in there else None
     documents = {"failed": failure is not None, "left_out": known is not None, "has_status": bool(status)}
-    writer = _writer_of(store, cell, writers) if status and reached < last else None
+    writer = _writer_of(cell, writers, claims) if status and reached < last else None
     state = _state(reached, last, **documents, at_work=writer is not None if status else bool(writers))
     position = (status["stage"], f"t = {status['generation']}", status.get("step", "")) if status else ()
     seconds = max(0.0, time.time() - status["time"]) if status else None

@@ -120,8 +120,13 @@ class FolderStore:
                 self._files.sweep()  # files that lost workers left half-written
         self._forget()
         self._sealed.writing = self._worker
-        self.claims.leave(self._files.sweep)
+        self.claims.leave(self._sweep)
         self._files.unlock()
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left half-written; no other process is at work."""
+        self._files.sweep()
+        self._packs.sweep()
 
     @contextmanager
     def write_behind(self) -> Iterator[None]:

@@ -74,7 +74,7 @@ class RemoteFiles:
         if not {*_names_of(self._fs)} & _CREATING:
             raise StoreError(
                 f"{self.name}: this kind of store does not decide between two processes that create the same file, so "
-                "that they cannot share the cells of a run; leave out --cells, or give a folder, s3://, gs:// or abfs://"
+                "that they cannot share the cells of a run; give a folder, s3://, gs:// or abfs://"
             )
         with self._doing("written", path):
             try:

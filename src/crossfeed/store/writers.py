@@ -82,7 +82,7 @@ class Writers:
         if not self._files.create(self._at(token), content) or self._files.create(self._at(token), content):
             raise StoreError(
                 f"{self._files.name}: this store lets two processes create the same file, so that they cannot share "
-                "the cells of a run; leave out --cells, or choose another place with --out"
+                "the cells of a run; choose another place with --out"
             )
         self.token, self._lost, self._stop = token, False, threading.Event()
         self._thread = threading.Thread(

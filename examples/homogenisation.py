@@ -19,11 +19,11 @@ both for a run, by alpha and generation, with standard errors over seeds. Runs:
 Answer (two models of 0.16 million parameters): at alpha = 1 they do grow alike, from generation 1 on, and the mean
 cosine hides it. The own part rises from 0.006 to 0.26 within twelve generations. In the same time the common part, the
 language of the public data that both knew at the beginning, falls from 0.18 to nothing, so that their sum first falls
-(0.185 to 0.170) and is only then above where it began (0.251). At alpha = 0.5 there is next to nothing: over generations
-1 to 12 the own part is greater than at alpha = 0 by 0.0069 +/- 0.0005, seed by seed, the common part less by 0.0038 +/-
-0.0016; with four times as many examples in a generation (n = 2560, three seeds, generations 1 to 6) the own part is
-not greater at all (-0.0013 +/- 0.0015). At alpha = 0, where nobody reads what
-others wrote, the own part stays where it was (0.006 +/- 0.001, and 0.008 +/- 0.003 at the end).
+(0.185 to 0.170) and is only then above where it began (0.251). At alpha = 0.5 there is next to nothing: over
+generations 1 to 12 the own part is greater than at alpha = 0 by 0.0069 +/- 0.0005, seed by seed, the common part less
+by 0.0038 +/- 0.0016; with four times as many examples in a generation (n = 2560, three seeds, generations 1 to 6) the
+own part is not greater at all (-0.0013 +/- 0.0015). At alpha = 0, where nobody reads what others wrote, the own part
+stays where it was (0.006 +/- 0.001, and 0.008 +/- 0.003 at the end).
 """
 
 from __future__ import annotations

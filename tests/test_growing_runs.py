@@ -265,6 +265,31 @@ def test_a_growth_that_is_killed_goes_on(tmp_path, trial):
     assert sorted_numbers(run(larger, open_store(folder))) == sorted_numbers(run(larger, MemoryStore()))
 
 
+_SHARE = """
+import sys
+from crossfeed import Experiment, open_store, run
+experiment = Experiment.from_yaml(open(sys.argv[1]).read())
+run(experiment, open_store(sys.argv[2]), cells=(int(sys.argv[3]), 3))
+"""
+
+
+def test_several_processes_let_one_run_grow(tmp_path):
+    changes = ("n=30", "checkpoints=all", "grid.ecosystem.alpha=[0, 0.5, 1]")
+    folder, after = tmp_path / "run", tmp_path / "after.yaml"
+    run(described(*changes, "generations=2", "metrics={loss: {}}"), open_store(folder))
+    larger = described(*changes, "generations=5", "seeds=[0, 1]", ADDED)
+    after.write_text(larger.to_yaml())
+    words = [sys.executable, "-c", _SHARE, str(after), str(folder)]
+    processes = [subprocess.Popen([*words, str(number)]) for number in (1, 2, 3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    expected = sorted_numbers(run(larger, MemoryStore()))
+    assert sorted_numbers(open_store(folder).read_result("records")) == expected
+    document = json.loads((folder / "run.json").read_text())
+    assert "grows" not in document
+    assert len(document["before"]) == 1
+    assert sorted_numbers(run(larger, open_store(folder))) == expected
+
+
 def test_what_is_said_beforehand_is_what_is_done(tmp_path):
     small = ("n=30", "generations=2", "grid.ecosystem.alpha=[0, 1]", "metrics={loss: {}}")
     store = open_store(tmp_path / "run")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 import time
 
 import pytest
 
-from crossfeed.interrupts import deferred, raise_again
+from crossfeed.interrupts import Terminated, deferred, raise_again, terminable
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +97,91 @@ def test_other_errors_of_destructors_are_told_as_before(monkeypatch):
     with raise_again():
         Broken()
     assert [type(each.exc_value) for each in told] == [ValueError]
+
+
+@pytest.fixture
+def _sigterm_is_as_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("_sigterm_is_as_it_was")
+def test_sigterm_interrupts_and_is_as_it_was_afterwards():
+    before = signal.getsignal(signal.SIGTERM)
+    with terminable():
+        pass
+    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(Terminated), terminable():
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("_sigterm_is_as_it_was")
+def test_sigterm_waits_for_the_end_of_the_block_and_is_one_if_it_comes_twice_at_once():
+    done = []
+    with pytest.raises(Terminated), terminable(), deferred():  # noqa: PT012 - what comes after it is the point
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        done.append("all of it")
+    signal.raise_signal(signal.SIGTERM)
+    assert done
+
+
+@pytest.mark.usefixtures("_sigterm_is_as_it_was")
+def test_ctrl_c_after_sigterm_comes_through():
+    done = []
+    with pytest.raises(KeyboardInterrupt) as raised, terminable(), deferred():  # noqa: PT012 - see above
+        signal.raise_signal(signal.SIGTERM)
+        done.append(1)
+        signal.raise_signal(signal.SIGINT)
+        done.append(2)
+    assert done == [1]
+    assert isinstance(raised.value.__context__, KeyboardInterrupt)
+
+
+def test_a_second_sigterm_ends_the_process():
+    code = """
+import signal, sys, time
+from crossfeed.interrupts import Terminated, terminable
+with terminable():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except Terminated:
+        print("stopping", flush=True)
+        time.sleep(60)
+print("not reached")
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "stopping\n"
+    process.terminate()  # the same one, said by somebody else
+    time.sleep(1.2)
+    assert process.poll() is None
+    process.terminate()
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (-signal.SIGTERM, "")
+
+
+class TornBySigterm:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("_sigterm_is_as_it_was")
+def test_sigterm_within_a_destructor_comes_once_more():
+    with pytest.raises(Terminated), raise_again(), terminable():  # noqa: PT012 - see above
+        TornBySigterm()
+        time.sleep(60)
+
+
+def test_other_threads_are_not_terminable():
+    found = []
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work():
+        with terminable():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [before]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput
 from crossfeed.executors.executor import Executor
 from crossfeed.executors.serial import SerialExecutor
+from crossfeed.executors.shared_sweep import SharedSweep
 from crossfeed.executors.sweep import Spread, Sweep
 from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.protocols import Forecaster, Progress, Store
@@ -31,6 +33,7 @@ from crossfeed.running.forecasts import Forecasts
 from crossfeed.running.growth import addressed
 from crossfeed.running.left_out import left_out_of, read_left_out, spanning_first
 from crossfeed.running.session import Session, Setup
+from crossfeed.running.shares import Shares, check_share
 from crossfeed.running.sittings import begin_sitting
 from crossfeed.tracking.follow import Tracker, followed
 
@@ -46,11 +49,14 @@ class Outcome:
         failures: Each failed cell's failure by cell name: ``stage``, ``generation``, ``entity``, ``type``, ``message``.
         left_out: The cells that were left out because their losses are forecast well enough, by name: ``half_width`` of
             the 80 % bands, relative to the losses, and the ``threshold`` that it was held to.
+        others: Of a shared run, the other processes that are still at work on it, as text; empty if this process was
+            the last one.
     """
 
     records: pa.Table
     failures: dict[str, dict[str, Any]]
     left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 def run(
@@ -66,6 +72,7 @@ def run(
     tracker: Tracker | None = None,
     forecaster: Callable[[Session], Forecaster] | None = None,
     stop_when_known: float | None = None,
+    cells: tuple[int, int] | None = None,
 ) -> Outcome:
     """Run an experiment, or resume it.
 
@@ -85,9 +92,12 @@ def run(
             same with one. Workers then run whole cells: learning curves are noted where a cell is trained.
         stop_when_known: A share between 0 and 1: cells whose last losses are forecast to within it are left out; a
             later run without it runs them. Default no cell is left out.
+        cells: Share the run with other processes that do the same, here or on other machines that see the store:
+            ``(3, 8)`` begins with the third of eight shares of the cells, and goes on with those of other shares that
+            no process is at work on. The last process to end brings the records together. Default: this process alone.
 
     Returns:
-        The records, the failures, and what was left out.
+        The records, the failures, and what was left out; of a shared run those so far, if others are still at work.
 
     Raises:
         DataUnavailable: A data set cannot be reached.
@@ -97,6 +107,8 @@ def run(
         StoreError: The store cannot be written, or another process writes to it.
     """
     _check_forecast(forecaster, stop_when_known, spread)
+    if cells is not None:
+        _check_alone(cells, forecaster, tracker)
     check_installed(experiment)
     with followed(progress or Silent(), store, experiment, tracker) as progress_and_tracker:
         setup = Setup(
@@ -104,7 +116,7 @@ def run(
         )
         if forecaster is not None:
             spread = "cells"
-        return _Run(Session(setup), executor or SerialExecutor(), spread, stop_when_known).run(retry_failed)
+        return _Run(Session(setup), executor or SerialExecutor(), spread, stop_when_known, cells).run(retry_failed)
 
 
 def _check_forecast(
@@ -121,9 +133,23 @@ def _check_forecast(
         )
 
 
+def _check_alone(
+    share: tuple[int, int], forecaster: Callable[[Session], Forecaster] | None, tracker: Tracker | None
+) -> None:
+    check_share(share)
+    wants = "a forecast" if forecaster is not None else "tracking" if tracker is not None else None
+    if wants is not None:
+        raise InvalidInput(
+            f"cells = {share[0]}/{share[1]}: {wants} needs one process that sees all cells; leave one of the two out"
+        )
+
+
 _COLLECT_EVERY: Final = 30.0
 """Seconds between two writings of ``records.parquet`` while cells are run, at least: each reads all cells' records."""
 
+
+_PACKING: Final = "packing"
+"""The claim of a process that packs: of several, each would pack what the others are about to remove."""
 
 _TOGETHER: Final = 64
 """Finished cells whose files are packed together. A run of fewer cells keeps a file for each step."""
@@ -135,6 +161,7 @@ class _Run:
     executor: Executor
     spread: Spread
     stop_when_known: float | None
+    share: tuple[int, int] | None
     _collected: float = field(default_factory=time.monotonic)
     _collecting: float = 0.0
     _unsettled: list[Cell] = field(default_factory=list)
@@ -146,26 +173,32 @@ class _Run:
         self._open = dict(enumerate(self._cells))  # those that are not finished
 
     def run(self, retry_failed: bool) -> Outcome:
-        begin_run(self.session)
+        shares = begin_run(self.session, self.share)
         try:
             keep_inputs(self.session)
+            if shares is not None and (others := self._run_shares(shares, retry_failed)):
+                records = collect(self._store, self._experiment, self._cells)
+                return Outcome(records, self._failures(), others=others)
             for status in self._store.documents("status"):
                 self._store.drop_document(status)  # of a run that was stopped
-            unfinished = self._unfinished(retry_failed)
+            self._unsettled.clear()
+            unfinished = self._unfinished(retry_failed and shares is None)
             self.session.log_damage()
             if unfinished:
                 self._log_resumed()
                 self._sweep(unfinished)
             failures, left_out = self._failures(), self._left_out()
-            self._settle()
+            with nullcontext() if shares is None else shares.alone(_PACKING):
+                self._settle()
             projected = any(each.projected for each in self._experiment.metrics.values())
-            if projected and (unfinished or self._store.read_result("projection") is None):
+            if projected and (unfinished or shares is not None or self._store.read_result("projection") is None):
                 self._project()
             records = self._collect()
             self.session.log_damage()
             return Outcome(records, failures, left_out)
         except BaseException:
-            self._collect()  # so that finished steps can be read, whatever stopped the run
+            if shares is None:
+                self._collect()  # so that finished steps can be read, whatever stopped the run
             raise
         finally:
             self._store.end()
@@ -208,6 +241,21 @@ class _Run:
         finally:
             self.executor.close()
 
+    def _run_shares(self, shares: Shares, retry_failed: bool) -> tuple[str, ...]:
+        """Run cells of a shared run; return the other processes that go on with the rest, none if nothing is left."""
+        self._log_resumed()
+
+        def settle(cells: Sequence[int]) -> None:
+            """Pack cells that this process has finished while others are at work: what they share stays."""
+            self._unsettled += [self._cells[position] for position in cells]
+            if len(self._unsettled) >= _TOGETHER:
+                settled, self._unsettled = self._unsettled, []
+                with shares.alone(_PACKING):
+                    self._drop_own_states(settled)
+                    self._store.pack([cell.name for cell in settled])
+
+        return SharedSweep(self.session, shares, self.executor, self.spread, settle).run(retry_failed)
+
     def _after_cells(self, cells: Sequence[int]) -> None:
         for position in cells:
             if self.session.is_finished(self._cells[position]):
@@ -247,12 +295,17 @@ class _Run:
         needed = {cell.start for cell in self._open.values()}  # these may be tried later, also if they failed
         if kept == "last":
             needed |= {cell.start for cell in self._cells if cell.experiment.generations == 0}
-        for cell in settled:
+        self._drop_own_states(settled)
+        for start in dict.fromkeys(cell.start for cell in settled if cell.start not in needed):
+            self._store.drop_states(f"shared/{start}", 0)
+
+    def _drop_own_states(self, settled: Sequence[Cell]) -> None:
+        """Drop the states of finished cells that are not to be kept, from generation 1 on."""
+        kept = self._experiment.checkpoints
+        for cell in settled if kept != "all" else ():
             last = cell.experiment.generations
             for generation in range(1, last + 1 if kept == "none" else last):
                 self._store.drop_states(state_scope_of(cell, generation), generation)
-        for start in dict.fromkeys(cell.start for cell in settled if cell.start not in needed):
-            self._store.drop_states(f"shared/{start}", 0)
 
     def _collect(self) -> pa.Table:
         begun = time.monotonic()

@@ -1,9 +1,9 @@
 """The command line.
 
 Commands parse arguments, call the library and print its results; every error raised on purpose is printed as one
-paragraph. Exit codes: 0 success; 1 finished, but some cells failed, or the doctor found a problem; 2 an argument or a
-file cannot be used; 70 a bug in crossfeed, with a traceback; 74 what was to be printed is lost; 130 stopped by Ctrl-C;
-141 the reader of the output is gone.
+paragraph. Exit codes: 0 success, or stopped by SIGTERM with all that is finished kept; 1 finished, but some cells
+failed, or the doctor found a problem; 2 an argument or a file cannot be used; 70 a bug in crossfeed, with a traceback;
+74 what was to be printed is lost; 130 stopped by Ctrl-C; 141 the reader of the output is gone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final
 import typer
 
 from crossfeed.cli import (
+    cluster,
     collapse,
     doctor,
     evaluation,
@@ -43,7 +44,20 @@ __all__ = ["app", "main"]
 # million objects, of which nothing can be freed yet; Python's usual 700 take a tenth of the time of a command.
 _ALLOCATED: Final = 20_000
 
-for _group in (runs, growth, collapse, evaluation, forecasts, theory, plans, explorer, paper, sharing, doctor):
+for _group in (
+    runs,
+    growth,
+    cluster,
+    collapse,
+    evaluation,
+    forecasts,
+    theory,
+    plans,
+    explorer,
+    paper,
+    sharing,
+    doctor,
+):
     app.add_typer(_group.commands)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -14,6 +16,7 @@ from typer.core import TyperGroup
 
 from crossfeed.cli import completion
 from crossfeed.errors import CrossfeedError, InvalidInput
+from crossfeed.interrupts import Terminated, terminable
 
 if TYPE_CHECKING:
     from crossfeed.description.experiment import Experiment
@@ -44,6 +47,7 @@ __all__ = [
     "read_experiment",
     "run_of",
     "say_files",
+    "stoppable",
     "terminal",
 ]
 
@@ -263,6 +267,21 @@ def print_json(data: Any) -> None:
     from crossfeed.display.formatting import finite_or_null
 
     typer.echo(json.dumps(finite_or_null(data), allow_nan=False))
+
+
+@contextmanager
+def stoppable(words: str) -> Iterator[None]:
+    """Open a context that Ctrl-C ends with code 130, and SIGTERM with 0, both with a sentence.
+
+    Args:
+        words: What is kept, and how to go on.
+    """
+    try:
+        with terminable():
+            yield
+    except KeyboardInterrupt as interrupt:
+        complain(f"stopped; {words}")
+        raise typer.Exit(0 if isinstance(interrupt, Terminated) else STOPPED) from None
 
 
 def say_files(files: list[Path], as_json: bool) -> None:

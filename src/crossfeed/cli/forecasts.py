@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossfeed.cli.app import (
-    STOPPED,
     AsJson,
     DataRoot,
     FigureWidth,
     Overrides,
     PresetFileOrRun,
     check_data_root,
-    complain,
     default_folder,
     examples,
     folder,
     print_json,
     run_of,
     say_files,
+    stoppable,
     terminal,
 )
 from crossfeed.cli.theory import show_prediction
@@ -77,16 +76,13 @@ def forecast(
         typer.echo("Linear models need no probes: this is the exact answer of `crossfeed predict`.", err=True)
         show_prediction(experiment, out, figure_width, as_json=as_json)
         return
-    try:
+    with stoppable(f"finished probes are kept in {place}, and the same command goes on from there"):
         made, store = _probed(experiment, place, budget, data_root)
         _show(made, as_json=as_json)
         if out is not None or not as_json:
             from crossfeed.reporting.forecasts.files import write_forecast  # what draws is loaded only if it draws
 
             say_files(write_forecast(made, out or _folder_of(store, experiment), figure_width), as_json)
-    except KeyboardInterrupt:
-        complain(f"stopped; finished probes are kept in {place}, and the same command goes on from there")
-        raise typer.Exit(STOPPED) from None
 
 
 def _probed(experiment: Experiment, place: str, budget: float, data_root: Path | None) -> tuple[Forecast, FolderStore]:

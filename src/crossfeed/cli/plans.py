@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from crossfeed.cli.app import (
-    STOPPED,
     AsJson,
     DataRoot,
     FigureWidth,
     Overrides,
     PresetFileOrRun,
     check_data_root,
-    complain,
     default_folder,
     examples,
     names_run,
     print_json,
     read_experiment,
+    stoppable,
     terminal,
 )
 from crossfeed.cli.theory import noted_warnings, output_option, write_files
@@ -177,7 +176,7 @@ def _plan_forecast(
     """Plan on the surrogate: run the probes that are not there yet, and search."""
     check_data_root(data_root)
     place = default_folder(experiment)
-    try:
+    with stoppable(f"finished probes are kept in {place}, and the same command goes on from there"):
         planned = _probed(experiment, place, objective, 5.0 if budget is None else budget, data_root)
         if as_json:
             from crossfeed.reporting.forecasts.plan_plain import forecast_plan_data
@@ -194,9 +193,6 @@ def _plan_forecast(
             return write_forecast_plan(planned, folder, figure_width)
 
         write_files(write, out, "plans", experiment, as_json)
-    except KeyboardInterrupt:
-        complain(f"stopped; finished probes are kept in {place}, and the same command goes on from there")
-        raise typer.Exit(STOPPED) from None
 
 
 def _probed(experiment: Experiment, place: Path, objective: str, budget: float, data_root: Path | None) -> ForecastPlan:

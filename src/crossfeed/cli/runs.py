@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +13,6 @@ from rich.text import Text
 from crossfeed.cli import completion
 from crossfeed.cli.app import (
     NOT_ALL_WELL,
-    STOPPED,
     AsJson,
     DataRoot,
     FigureWidth,
@@ -22,12 +22,12 @@ from crossfeed.cli.app import (
     Overrides,
     PresetFileOrRun,
     check_data_root,
-    complain,
     default_folder,
     examples,
     folder,
     print_json,
     run_of,
+    stoppable,
     terminal,
 )
 from crossfeed.cli.doctor import check_and_exit
@@ -62,6 +62,7 @@ commands = typer.Typer()
         "crossfeed run runs/my-0123456789ab",
         "crossfeed run sciq-gsm8k-small --data-root data/ --workers 8",
         "crossfeed run my.yaml --stop-when-known 0.03",
+        "crossfeed run my.yaml --cells 3/8",
         "crossfeed run my.yaml --executor ray --address auto --gpus 0.5 --out s3://bucket/run",
     )
 )
@@ -80,6 +81,15 @@ def run(
     ] = "auto",
     workers: Annotated[int | None, typer.Option(help="How many workers.", show_default="all cores")] = None,
     spread: Annotated[Literal["auto", "cells", "entities"], typer.Option(help="What the workers are given.")] = "auto",
+    cells: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/M",
+            help="Share the run with other processes: begin with the I-th of M shares of its cells, then take those "
+            "that nobody is at work on.",
+            show_default="the Slurm array task's own, else all alone",
+        ),
+    ] = None,
     address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster.", show_default="one started here")
     ] = None,
@@ -112,9 +122,9 @@ def run(
     """Run an experiment, or continue one that was stopped: type the same command again, or give the run's folder."""
     from crossfeed.display.progress import for_stream
     from crossfeed.executors import executor_for
+    from crossfeed.executors.slurm import array_share
     from crossfeed.loop import run as run_experiment
-    from crossfeed.reporting.data.frames import Run
-    from crossfeed.reporting.reports import report as write_report
+    from crossfeed.running.shares import parse_share
     from crossfeed.store import open_store
     from crossfeed.tracking import open_tracker
 
@@ -129,40 +139,37 @@ def run(
     beside = store.folder or default_folder(experiment, "tracking")  # for a run that is not on this machine
     tracker = None if track is None else open_tracker(track, beside)
     forecaster = _forecaster() if forecast or stop_when_known is not None else None
-    try:
-        with for_stream(sys.stderr, quiet=quiet) as progress:
-            _log_start(progress, experiment, place, chosen.workers)
-            failures = run_experiment(  # its records, which can be millions, are read again for the tables
-                experiment,
-                store,
-                data_root=data_root,
-                progress=progress,
-                retry_failed=retry_failed,
-                executor=chosen,
-                spread=spread,
-                tracker=tracker,
-                forecaster=forecaster,
-                stop_when_known=stop_when_known,
-            ).failures
-    except KeyboardInterrupt:
-        complain(f"stopped; finished work is kept in {place}, and the same command goes on from there")
-        raise typer.Exit(STOPPED) from None
-    try:
-        loaded = Run.load(place)
-        try:
-            _show(loaded, as_json=as_json)
-        except BrokenPipeError:  # who reads no tables to their end may read the report
-            write_report(loaded, rewrite=False)
-            raise
-        page = write_report(loaded, rewrite=False)
-        if not as_json:
-            typer.echo(f"records  {masked(place.rstrip('/'))}/records.parquet")
-            typer.echo(f"report   {page}")
-    except KeyboardInterrupt:
-        complain(
-            f"stopped; the run is finished, `crossfeed show {place}` prints it, `crossfeed report {place}` writes it"
+    share = parse_share(cells) if cells is not None else None
+    if cells is None and tracker is None and forecaster is None:
+        share = array_share(os.environ)
+    with (
+        stoppable(f"finished work is kept in {place}, and the same command goes on from there"),
+        for_stream(sys.stderr, quiet=quiet) as progress,
+    ):
+        _log_start(progress, experiment, place, chosen.workers)
+        if share is not None and cells is None:
+            progress.log(f"task {share[0]} of {share[1]} of a Slurm array: shares the cells with tasks of the same run")
+        outcome = run_experiment(
+            experiment,
+            store,
+            data_root=data_root,
+            progress=progress,
+            retry_failed=retry_failed,
+            executor=chosen,
+            spread=spread,
+            tracker=tracker,
+            forecaster=forecaster,
+            stop_when_known=stop_when_known,
+            cells=share,
         )
-        raise typer.Exit(STOPPED) from None
+    failures, others = outcome.failures, outcome.others
+    del outcome  # its records, which can be millions, are read again for the tables
+    is_over = "the run is finished" if not others else "this process has finished"
+    with stoppable(f"{is_over}, `crossfeed show {place}` prints it, `crossfeed report {place}` writes it"):
+        if others:
+            _show_shared(place, len(others), as_json=as_json)
+        else:
+            _show_finished(place, as_json=as_json)
     raise typer.Exit(NOT_ALL_WELL if failures else 0)
 
 
@@ -251,6 +258,40 @@ def _show(loaded: Run, *, as_json: bool) -> None:
         return
     render(loaded, terminal())
     render_evaluation(loaded, terminal())
+
+
+def _show_finished(place: str, *, as_json: bool) -> None:
+    from crossfeed.reporting.data.frames import Run
+    from crossfeed.reporting.reports import report as write_report
+
+    loaded = Run.load(place)
+    try:
+        _show(loaded, as_json=as_json)
+    except BrokenPipeError:  # who reads no tables to their end may read the report
+        write_report(loaded, rewrite=False)
+        raise
+    page = write_report(loaded, rewrite=False)
+    if not as_json:
+        typer.echo(f"records  {masked(place.rstrip('/'))}/records.parquet")
+        typer.echo(f"report   {page}")
+
+
+def _show_shared(place: str, others: int, *, as_json: bool) -> None:
+    """Say how far a run is that other processes go on with."""
+    if as_json:
+        from crossfeed.reporting.data.frames import Run
+
+        _show(Run.load(place), as_json=True)
+        return
+    from crossfeed.running.status import read_status
+    from crossfeed.store import open_store
+
+    status = read_status(open_store(place))
+    at_work = f"{others} other {'process is' if others == 1 else 'processes are'} at work"
+    typer.echo(
+        f"{status.count('finished')} of {len(status.cells)} cells are finished, and {at_work} on the run; the last one "
+        "prints the tables and writes the records and the report"
+    )
 
 
 def _log_start(progress: Progress, experiment: Experiment, place: str, workers: int) -> None:

@@ -24,6 +24,7 @@ from crossfeed.executors.worker_pool import WorkerPool
 from crossfeed.records import is_measured, state_scope_of
 from crossfeed.running.cell_runner import duration
 from crossfeed.running.session import Session
+from crossfeed.running.shares import Shares
 
 __all__ = ["Spread", "Sweep"]
 
@@ -35,10 +36,18 @@ _TRIES: Final = 2
 
 @dataclass
 class _Job:
-    """Cells that one worker runs, one after the other: several if they start from the same states."""
+    """Cells that one worker runs, one after the other: several if they start from the same states.
+
+    Attributes:
+        cells: Their positions.
+        only_start: True to stop when generation 0 is measured.
+        starts: Positions of cells whose generation 0 is made by it.
+        lost: The workers that were lost at it.
+    """
 
     cells: tuple[int, ...]
     only_start: bool
+    starts: tuple[int, ...] = ()
     lost: int = 0
 
 
@@ -53,6 +62,7 @@ class Sweep:
             ``auto``: a cell to a worker, but where too few are left to keep all busy, distributed over the workers.
         after_cells: Called with the positions of cells when they have finished or failed.
         leave_out: Called with the position of a cell before it is handed out; True if it need not be run.
+        shares: This process's part, if others run cells of the same run at the same time.
     """
 
     session: Session
@@ -60,6 +70,7 @@ class Sweep:
     spread: Spread
     after_cells: Callable[[Sequence[int]], None]
     leave_out: Callable[[int], bool]
+    shares: Shares | None = None
     _finished: int = 0
     _left_out: int = 0
     _begun: float = field(default_factory=time.monotonic)
@@ -84,23 +95,48 @@ class Sweep:
 
             def keep(job: _Job) -> bool:
                 """Leave out the cells of a job that need not be run; return True if any is left."""
-                left_out = {cell for cell in job.cells if self.leave_out(cell)}
+                takes = self._takes_start(job)
+                left_out = {cell for cell in job.cells if not takes or self.leave_out(cell)}
                 if left_out:
                     advance(len(left_out))
                     self._left_out += len(left_out)
                     job.cells = tuple(cell for cell in job.cells if cell not in left_out)
+                if takes and not job.cells:
+                    self._end_start(job)
                 return bool(job.cells)
 
-            starts = [[members[0] for members in measured.values()] for measured in self._unready(cells)]
-            self._phase(
-                [_Job(tuple(firsts), only_start=True) for firsts in starts], lambda job: True, lambda cells: None
-            )
+            def end(job: _Job) -> None:
+                self._end_start(job)
+                count(job.cells)
+
+            firsts = [tuple(members[0] for members in measured.values()) for measured in self._unready(cells)]
+            starts = [_Job(first, only_start=True, starts=first) for first in firsts]
+            self._phase(starts, self._makes_start, self._end_start)
             # Where that failed, cells try it one after the other: two at once would write the same folder.
-            in_turn = [[cell for members in measured.values() for cell in members] for measured in self._unready(cells)]
+            unready = self._unready(cells)
+            in_turn = [tuple(cell for members in measured.values() for cell in members) for measured in unready]
             waiting = {cell for group in in_turn for cell in group}
-            groups = [[cell] for cell in cells if cell not in waiting] + in_turn
+            jobs = [_Job((cell,), only_start=False) for cell in cells if cell not in waiting]
+            jobs += [_Job(group, only_start=False, starts=group) for group in in_turn]
             self._begun = time.monotonic()  # shared starts are no measure of the cells
-            self._phase([_Job(tuple(group), only_start=False) for group in groups], keep, count)
+            self._phase(jobs, keep, end)
+
+    def _takes_start(self, job: _Job) -> bool:
+        """Return True if no other process is at a job's generation 0."""
+        return self.shares is None or not job.starts or self.shares.take_start(job.starts)
+
+    def _makes_start(self, job: _Job) -> bool:
+        """Return True if a job's generation 0 is to be made here, and not by another process, now or just before."""
+        if not self._takes_start(job):
+            return False
+        if self.shares is not None and self._is_ready(job.starts):
+            self._end_start(job)
+            return False
+        return True
+
+    def _end_start(self, job: _Job) -> None:
+        if self.shares is not None and job.starts:
+            self.shares.end_start(job.starts)
 
     def _unready(self, cells: Sequence[int]) -> list[dict[str, list[int]]]:
         """Return the cells of every shared generation 0 that is not stored yet, by what is measured at it."""
@@ -114,7 +150,9 @@ class Sweep:
             measured for measured in sharing.values() if not self._is_ready([own[0] for own in measured.values()])
         ]
         self.session.log_damage()
-        return [measured for measured in unready if sum(map(len, measured.values())) > 1]
+        # Of several processes each sees some of the cells: what one of them sees once, others may see, too.
+        fewest = 2 if self.shares is None else 1
+        return [measured for measured in unready if sum(map(len, measured.values())) >= fewest]
 
     def _goes_on(self, cell: Cell) -> bool:
         """Return True if a cell goes on from later states, so that it does not need those of generation 0."""
@@ -134,19 +172,19 @@ class Sweep:
         has_states = store.has_states(state_scope_of(known[firsts[0]], 0), 0)
         return has_states and all(is_measured(store, known[first], 0) for first in firsts)
 
-    def _phase(self, jobs: Sequence[_Job], keep: Callable[[_Job], bool], done: Callable[[Sequence[int]], None]) -> None:
-        """Finish jobs that do not wait for each other, those that `keep` keeps; `done` receives the cells of each."""
+    def _phase(self, jobs: Sequence[_Job], keep: Callable[[_Job], bool], done: Callable[[_Job], None]) -> None:
+        """Finish jobs that do not wait for each other, those that `keep` keeps; `done` receives each."""
         distributed = self._distributed(jobs)
         self._side_by_side(jobs[: len(jobs) - distributed], keep, done)
         for job in filter(keep, jobs[len(jobs) - distributed :]):
             for cell in job.cells:
                 self._over_entities(cell, only_start=job.only_start)
-            done(job.cells)
+            done(job)
 
     def _distributed(self, jobs: Sequence[_Job]) -> int:
         """Return how many of the last jobs to run one after the other, each over all workers."""
         workers = self.workers.executor.workers
-        if workers == 1 or self.spread == "cells":
+        if workers == 1 or self.spread == "cells" or (self.shares is not None and self.spread == "auto"):
             return 0
         if self.spread == "entities":
             return len(jobs)
@@ -155,9 +193,7 @@ class Sweep:
         share = math.ceil(entities / workers) / entities  # of a cell's time on one worker
         return left if left * share < 1 else 0
 
-    def _side_by_side(
-        self, jobs: Sequence[_Job], keep: Callable[[_Job], bool], done: Callable[[Sequence[int]], None]
-    ) -> None:
+    def _side_by_side(self, jobs: Sequence[_Job], keep: Callable[[_Job], bool], done: Callable[[_Job], None]) -> None:
         waiting = deque(jobs)
         idle = list(range(self.workers.executor.workers))
         busy: dict[int, _Job] = {}
@@ -178,7 +214,7 @@ class Sweep:
             job = busy.pop(worker)
             idle.append(worker)
             if self._is_finished(job, reply):
-                done(job.cells)
+                done(job)
             else:
                 waiting.appendleft(job)
 

@@ -31,7 +31,7 @@ from crossfeed.protocols.learning import (
     TracedLearner,
 )
 from crossfeed.protocols.measuring import Filter, Metric, PoolView, Snapshot
-from crossfeed.protocols.running import Progress, Store
+from crossfeed.protocols.running import Claims, ClaimState, Progress, SharedStore, Store
 
 __all__ = [
     "ALL_MODELS",
@@ -39,6 +39,8 @@ __all__ = [
     "PRIVATE",
     "PUBLIC",
     "Array",
+    "ClaimState",
+    "Claims",
     "DivisibleTask",
     "Examination",
     "Filter",
@@ -56,6 +58,7 @@ __all__ = [
     "Reading",
     "RestartingLearner",
     "Scores",
+    "SharedStore",
     "Snapshot",
     "State",
     "Store",

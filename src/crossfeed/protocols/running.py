@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from crossfeed.protocols.items import State
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Progress", "Store"]
+__all__ = ["ClaimState", "Claims", "Progress", "SharedStore", "Store"]
+
+ClaimState = Literal["mine", "free", "held", "unknown", "done"]
+"""The state of a piece of work among several processes: claimed by this one; to be had; held by another one at work, or
+by one of which it is not known yet whether it still is; done since this process began."""
 
 
 class Progress(Protocol):
@@ -306,5 +310,109 @@ class Store(Protocol):
         Args:
             scope: The scope.
             generation: The generation t.
+        """
+        ...
+
+
+class Claims(Protocol):
+    """The claims of one process, of several that share a run: each piece of work is done by one at a time.
+
+    What a process has claimed is free again once it has ended, however it ended.
+    """
+
+    def take(self, work: str) -> ClaimState:
+        """Claim a piece of work, if it is free.
+
+        Args:
+            work: Its name, such as ``cell alpha-0.5_seed-0``.
+
+        Returns:
+            ``mine`` if this process has it now; else why not.
+
+        Raises:
+            StoreError: It cannot be written, or another process took this one for dead.
+        """
+        ...
+
+    def look(self, work: str) -> ClaimState:
+        """Return the state of a piece of work.
+
+        Args:
+            work: Its name.
+
+        Returns:
+            Its state now; that of another process's work may change at any moment.
+        """
+        ...
+
+    def done(self, work: str) -> None:
+        """Keep that a piece of work that this process claimed is done.
+
+        Args:
+            work: Its name.
+        """
+        ...
+
+    def release(self, work: str) -> None:
+        """Give a piece of work back that this process claimed.
+
+        Args:
+            work: Its name.
+        """
+        ...
+
+    def alone(self, work: str) -> AbstractContextManager[None]:
+        """Open a context in which no other process is in one for the same work; waits for it.
+
+        Args:
+            work: Its name.
+
+        Returns:
+            The context manager.
+        """
+        ...
+
+    def owner(self, work: str) -> str | None:
+        """Return the process that is at a piece of work, this one or another.
+
+        Args:
+            work: Its name.
+
+        Returns:
+            Its number, machine and start as text; None if none is.
+        """
+        ...
+
+    def others(self) -> list[str]:
+        """Return the other processes that share the run, as text.
+
+        Returns:
+            Number, machine and start of each; of some it may not be known yet that they have ended.
+        """
+        ...
+
+
+class SharedStore(Store, Protocol):
+    """A store that several processes can write to at once, each the cells that it has claimed.
+
+    `Store.writer` returns None while several do.
+
+    Attributes:
+        claims: The claims of this process.
+    """
+
+    @property
+    def claims(self) -> Claims: ...  # noqa: D102 - see above
+
+    def begin(self, description: str, document: Mapping[str, Any], *, shared: bool = False) -> None:
+        """Open the run for writing; see `Store.begin`.
+
+        Args:
+            description: The experiment as YAML.
+            document: Plain data, see `Store.begin`.
+            shared: Let other processes that share it write at the same time.
+
+        Raises:
+            StoreError: As `Store.begin`; or the store cannot keep claims apart.
         """
         ...

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, cast
 
 from crossfeed.description.growth import Growth, growth
+from crossfeed.errors import InvalidInput
+from crossfeed.protocols import SharedStore
 from crossfeed.running.described import stored_experiment
-from crossfeed.running.growth import TO_DO, begin_growth, refuse_mismatch
+from crossfeed.running.growth import begin_growth, refuse_mismatch
 from crossfeed.running.session import Session
-from crossfeed.store.schema import SCHEMA
+from crossfeed.running.shares import Shares
+from crossfeed.store.schema import GROWS, SCHEMA
 
 __all__ = ["begin_run", "keep_inputs"]
 
+_GROWING: Final = "growing"
+"""The claim of a process that notes what a growth of the run asks for."""
 
-def begin_run(session: Session) -> None:
+
+def begin_run(session: Session, share: tuple[int, int] | None = None) -> Shares | None:
     """Open a run for writing, as the one that a session's experiment describes, or that it grows to.
 
     Args:
         session: The session; its cells have the addresses of the run (`crossfeed.running.growth.addressed`).
+        share: This process's share of the cells, if other processes may write to the run at the same time.
+
+    Returns:
+        Its part in the run; None if no other process writes to it.
 
     Raises:
+        InvalidInput: Several processes cannot write to the store.
         InvalidDescription: Names differ in upper and lower case alone.
         StoreMismatch: The store holds another run, or the data changed.
         StoreError: The store cannot be written, or another process writes to it.
@@ -40,14 +51,33 @@ def begin_run(session: Session) -> None:
         }
         for cell in experiment.cells()
     ]
-    document: dict[str, Any] = {
+    document = {
         "schema": SCHEMA,
         "id": experiment.id,
         "name": experiment.name,
         "data": _contents(session),
         "cells": cells,
-    }
-    store.begin(experiment.to_yaml(), document | grows)
+    } | grows
+    if share is None:
+        store.begin(experiment.to_yaml(), document)
+        _grow(session)
+        return None
+    if not hasattr(store, "claims"):  # see `crossfeed.protocols.SharedStore`
+        raise InvalidInput(
+            f"cells = {share[0]}/{share[1]}: several processes cannot write to this store; give a folder or a URL "
+            "(crossfeed.open_store)"
+        )
+    sharing = cast(SharedStore, store)
+    sharing.begin(experiment.to_yaml(), document, shared=True)
+    shares = Shares(session, sharing.claims, share)
+    with shares.alone(_GROWING):  # the others wait, and find it done
+        _grow(session)
+    return shares
+
+
+def _grow(session: Session) -> None:
+    """Note what a growth asks for, if the run has not done so yet, and say what cannot be measured any more."""
+    experiment, store = session.setup.experiment, session.setup.store
     sentences = begin_growth(store, experiment)
     if sentences:
         session.journal.note(f"growth to {experiment.id}", sentences)
@@ -81,17 +111,17 @@ def _growth(session: Session, existing: dict[str, Any] | None) -> dict[str, Any]
     experiment, store = session.setup.experiment, session.setup.store
     if existing is None or "cells" not in existing:
         return {}
-    known: dict[str, Any] = {key: existing[key] for key in ("before", "merged", TO_DO) if key in existing}
+    known: dict[str, Any] = {key: existing[key] for key in ("before", "merged", GROWS) if key in existing}
     if existing.get("id") == experiment.id:
         return known
     if not store.is_begun():
         return {}  # nothing is lost with a run that ended before its first step
     before = stored_experiment(store, existing)
     refuse_mismatch(store, existing, before, experiment)
-    grown, earlier = growth(before, experiment), existing.get(TO_DO, {"ends": {}, "metrics": []})
+    grown, earlier = growth(before, experiment), existing.get(GROWS, {"ends": {}, "metrics": []})
     asked = {"ends": {**grown.ends, **earlier["ends"]}, "metrics": [*earlier["metrics"], *grown.metrics]}
     session.setup.progress.log(f"{store}: goes on from {existing['id']}, {_words(grown)}")
-    return known | {"before": [*existing.get("before", []), existing["id"]], TO_DO: asked}
+    return known | {"before": [*existing.get("before", []), existing["id"]], GROWS: asked}
 
 
 def _words(grown: Growth) -> str:

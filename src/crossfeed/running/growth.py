@@ -19,14 +19,12 @@ from crossfeed.generation.curation import PASSED
 from crossfeed.protocols import Store
 from crossfeed.records import scope_of, state_scope_of
 from crossfeed.running.left_out import left_out_of
+from crossfeed.store.schema import GROWS
 
-__all__ = ["ADDED", "TO_DO", "GrowthPlan", "added_of", "addressed", "begin_growth", "plan_growth", "refuse_mismatch"]
+__all__ = ["ADDED", "GrowthPlan", "added_of", "addressed", "begin_growth", "plan_growth", "refuse_mismatch"]
 
 ADDED: Final = "added"
 """The folder of documents with metrics that are still to be measured of earlier generations."""
-
-TO_DO: Final = "grows"
-"""The key of ``run.json`` that tells of a growth until everything that it asks for is noted elsewhere."""
 
 
 def added_of(cell: Cell) -> str:
@@ -139,7 +137,7 @@ def begin_growth(store: Store, experiment: Experiment) -> list[str]:
         Sentences on what cannot be measured any more.
     """
     document = store.read_document("run") or {}
-    asked = document.get(TO_DO)
+    asked = document.get(GROWS)
     if asked is None:
         return []
     lost = dict.fromkeys(asked["metrics"], 0)
@@ -152,7 +150,7 @@ def begin_growth(store: Store, experiment: Experiment) -> list[str]:
             _note_added(store, cell, asked["metrics"])
             for name in asked["metrics"]:
                 lost[name] += _measurable(store, cell, name)[1]
-    store.write_document("run", {key: value for key, value in document.items() if key != TO_DO})
+    store.write_document("run", {key: value for key, value in document.items() if key != GROWS})
     return [
         f"{name}: added later, and not measured at {many} generations of cells, whose models were not kept"
         for name, many in lost.items()

@@ -19,10 +19,10 @@ from crossfeed.errors import InvalidInput, StoreMismatch
 from crossfeed.protocols import Progress, Store
 from crossfeed.records import collect, collect_projection, scope_of, state_scope_of
 from crossfeed.running.described import document_of, stored_experiment
-from crossfeed.running.growth import ADDED, TO_DO
+from crossfeed.running.growth import ADDED
 from crossfeed.running.sittings import refuse_mixture
 from crossfeed.store import open_store
-from crossfeed.store.schema import SCHEMA, TABLES
+from crossfeed.store.schema import GROWS, SCHEMA, TABLES
 
 __all__ = ["Merged", "merge"]
 
@@ -104,9 +104,9 @@ def merge(locations: Sequence[str | Path], out: str | Path, progress: Progress |
 def _opened(location: str) -> _Source:
     store = open_store(location)
     document = document_of(store)
-    if store.writer() is not None:
-        raise InvalidInput(f"{store}: {store.writer()} is at work on it; merge it when that has ended")
-    if TO_DO in document or store.documents(ADDED):
+    if store.writers():
+        raise InvalidInput(f"{store}: {', '.join(store.writers())} is at work on it; merge it when that has ended")
+    if GROWS in document or store.documents(ADDED):
         raise InvalidInput(f"{store}: it was extended, and is not finished; go on with it first: crossfeed run {store}")
     zeros = {entry["cell"]: entry["zero"] for entry in document.get("cells", [])}
     return _Source(str(store), store, document, stored_experiment(store, document), zeros)

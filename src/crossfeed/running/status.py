@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from crossfeed.errors import StoreError
 from crossfeed.running.failures import read_failure
@@ -16,9 +16,9 @@ from crossfeed.running.left_out import left_out_of, read_left_out
 from crossfeed.store.schema import check_document
 
 if TYPE_CHECKING:  # as in `crossfeed.running.failures`
-    from crossfeed.protocols import Progress, Store
+    from crossfeed.protocols import Claims, Progress, SharedStore, Store
 
-__all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_status"]
+__all__ = ["CellStatus", "RunStatus", "StatusProgress", "last_status", "read_status", "start_work_of", "work_of"]
 
 _EVERY: Final = 1.0
 """Seconds between two status documents of one process, at least: they are for people."""
@@ -88,6 +88,24 @@ class StatusProgress:
             self._store.write_document(f"status/{self._cell}", self._position | here, durable=False)
 
 
+def work_of(cell: str) -> str:
+    """Return the name under which a process claims a cell (`crossfeed.protocols.Claims`).
+
+    Args:
+        cell: The cell's name.
+    """
+    return f"cell {cell}"
+
+
+def start_work_of(start: str) -> str:
+    """Return the name under which a process claims a generation 0 that cells share.
+
+    Args:
+        start: The hash of what it is made from (`crossfeed.description.experiment.Cell.start`).
+    """
+    return f"start {start}"
+
+
 def last_status(store: Store, cell: str) -> dict[str, Any]:
     """Read the position of a cell's last status document.
 
@@ -116,6 +134,7 @@ class CellStatus:
         seconds: Seconds since its last status document; None if there is none.
         failure: Its failure record, if it failed.
         half_width: If it was left out, half-width of the 80 % bands of its losses, relative to them.
+        writer: The process at work on it, if it is running.
     """
 
     cell: str
@@ -126,6 +145,7 @@ class CellStatus:
     seconds: float | None
     failure: Mapping[str, Any] | None
     half_width: float | None = None
+    writer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,13 +154,15 @@ class RunStatus:
 
     Attributes:
         name: The experiment's name.
-        writer: The process at work on it; None if none is.
+        writer: The process at work on it, or the first of several; None if none is.
         cells: Its cells, in their order.
+        writers: All processes at work on it: several if they share its cells.
     """
 
     name: str
     writer: str | None
     cells: tuple[CellStatus, ...]
+    writers: tuple[str, ...] = ()
 
     def count(self, state: str) -> int:
         """Count the cells in a state.
@@ -174,27 +196,39 @@ def read_status(store: Store) -> RunStatus:
         raise StoreError(f"{store}/run.json: damaged: it lists no cells; restore the file from a copy")
     if any("generations" not in cell for cell in document["cells"]):
         raise StoreError(f"{store}: an older crossfeed made this run; `crossfeed show` prints how far it came")
-    writer = store.writer()
+    alone = store.writer()
+    claims = cast("SharedStore", store).claims if alone is None and hasattr(store, "claims") else None
+    writers = tuple(claims.others()) if claims is not None else () if alone is None else (alone,)
     # Listed first: most cells have none of these, and each would be looked for by itself.
     there = {name for folder in ("failures", "known", "status") for name in store.documents(folder)}
-    cells = tuple(_cell_status(store, cell, there, at_work=writer is not None) for cell in document["cells"])
-    return RunStatus(document["name"], writer, cells)
+    cells = tuple(_cell_status(store, cell, there, writers, claims) for cell in document["cells"])
+    return RunStatus(document["name"], writers[0] if writers else None, cells, writers)
 
 
-def _cell_status(store: Store, cell: Mapping[str, Any], there: Set[str], *, at_work: bool) -> CellStatus:
+def _writer_of(cell: Mapping[str, Any], writers: tuple[str, ...], claims: Claims | None) -> str | None:
+    """Return the process at work on a cell that has a status document; None if none is any more."""
+    if not writers or claims is None:
+        return writers[0] if writers else None
+    return claims.owner(work_of(cell["cell"])) or claims.owner(start_work_of(str(cell.get("start"))))
+
+
+def _cell_status(
+    store: Store, cell: Mapping[str, Any], there: Set[str], writers: tuple[str, ...], claims: Claims | None
+) -> CellStatus:
     name, last = cell["cell"], cell["generations"]
     reached = _reached(store, cell)
     failure = read_failure(store, name) if f"failures/{name}" in there else None
     status = _status_document(store, name) if f"status/{name}" in there else None
     known = read_left_out(store, name) if left_out_of(name) in there else None
     documents = {"failed": failure is not None, "left_out": known is not None, "has_status": bool(status)}
-    state = _state(reached, last, **documents, at_work=at_work)
+    writer = _writer_of(cell, writers, claims) if status and reached < last else None
+    state = _state(reached, last, **documents, at_work=writer is not None if status else bool(writers))
     position = (status["stage"], f"t = {status['generation']}", status.get("step", "")) if status else ()
     seconds = max(0.0, time.time() - status["time"]) if status else None
     shown_failure = failure if state == "failed" else None
     half_width = known["half_width"] if known is not None and state == "forecast" else None
     doing = ", ".join(filter(None, position))
-    return CellStatus(name, state, reached, last, doing, seconds, shown_failure, half_width)
+    return CellStatus(name, state, reached, last, doing, seconds, shown_failure, half_width, writer)
 
 
 def _reached(store: Store, cell: Mapping[str, Any]) -> int:

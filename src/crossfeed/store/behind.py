@@ -60,6 +60,10 @@ class WriteBehind:
         else:
             self._files.write(path, content, durable=False)
 
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a file if there is none."""
+        return self._files.create(path, content)
+
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Fill a folder in this thread, once all before it is written; begin to seal it and move it to its place."""
         empty, full = Future[Path](), SimpleQueue[BaseException | None]()
@@ -105,9 +109,9 @@ class WriteBehind:
         """Begin to remove a file or folder."""
         self._begin(path, lambda: self._files.remove(path))
 
-    def lock(self) -> None:
+    def lock(self, *, shared: bool = False) -> None:
         """Take the lock."""
-        self._files.lock()
+        self._files.lock(shared=shared)
 
     def unlock(self) -> None:
         """Release the lock."""

@@ -54,6 +54,18 @@ class Files(Protocol):
         """
         ...
 
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a small file if there is none: of several processes that try at once, one does.
+
+        Args:
+            path: The file's path.
+            content: Its bytes.
+
+        Returns:
+            True if it was written; False if it is there already.
+        """
+        ...
+
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Write a folder in place of an older one.
 
@@ -115,8 +127,11 @@ class Files(Protocol):
         """
         ...
 
-    def lock(self) -> None:
+    def lock(self, *, shared: bool = False) -> None:
         """Keep other processes from writing, until `unlock` or the end of this process.
+
+        Args:
+            shared: Keep out only those that do not share the run in the same way.
 
         Raises:
             StoreError: Another process holds the lock; the message says which, and since when. Or the place cannot be

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from crossfeed.errors import StoreError, StoreMismatch
 from crossfeed.store.behind import WriteBehind
 from crossfeed.store.checksum import digest
+from crossfeed.store.claims import BEGIN, Claims
 from crossfeed.store.files import Files
 from crossfeed.store.packs import Packs
-from crossfeed.store.schema import STATES, STEPS, check_document, is_same_run, states_path, table_path, within
+from crossfeed.store.schema import GROWS, STATES, STEPS, check_document, is_same_run, states_path, table_path, within
 from crossfeed.store.sealed import AGAIN, RUN, SealedFiles
 
 if TYPE_CHECKING:  # documents are read without pyarrow
@@ -39,11 +41,13 @@ class FolderStore:
         location: See `crossfeed.protocols.Store.location`.
         folder: The folder on this machine; None if the run is elsewhere.
         set_aside: See `crossfeed.protocols.Store.set_aside`.
+        claims: See `crossfeed.protocols.SharedStore.claims`.
     """
 
     def __init__(self, files: Files, *, worker: bool = False) -> None:
         self.location = files.location
         self.folder = files.folder
+        self.claims = Claims(files)
         self._sealed = SealedFiles(files, writing=worker)
         self.set_aside = self._sealed.set_aside
         self._packs = Packs(self._sealed)
@@ -56,39 +60,78 @@ class FolderStore:
     def __str__(self) -> str:
         return self._files.name
 
-    def begin(self, description: str, document: Mapping[str, Any]) -> None:
-        """Open the run for writing; see `crossfeed.protocols.Store.begin`."""
+    def begin(self, description: str, document: Mapping[str, Any], *, shared: bool = False) -> None:
+        """Open the run for writing; see `crossfeed.protocols.Store.begin`, `crossfeed.protocols.SharedStore.begin`."""
         self._check(document)
-        self._files.lock()
         try:
-            existing = self._check(document)  # once more, now that no other process writes
-            self._files.sweep()
-            if existing is not None and not is_same_run(existing, document):
-                self._clear()
-            self._forget()
-            self.set_aside.clear()
-            content = description.encode()
-            # The run's document comes first: a folder without it is not crossfeed's to write to.
-            self.write_document("run", dict(document) | {"description": digest(_DESCRIPTION, content)})
-            self._files.write(_DESCRIPTION, content)
-            self._sealed.writing = True
-            self._packs.sweep()
+            with self._entered(shared) as alone:
+                self._begin(description.encode(), document, alone=alone)
         except BaseException:
             self.end()
             raise
 
+    def _begin(self, description: bytes, document: Mapping[str, Any], *, alone: bool) -> None:
+        existing = self._check(document)  # once more, now that no other process begins it
+        begun = json.loads(json.dumps(dict(document) | {"description": digest(_DESCRIPTION, description)}))
+        if existing is not None and existing.get("id") == begun["id"]:  # whether it has grown, the folder knows
+            begun = {k: v for k, v in begun.items() if k != GROWS} | {k: v for k, v in existing.items() if k == GROWS}
+        if not alone and existing not in (None, begun) and (others := self.claims.writers.wait_until_known()):
+            raise StoreMismatch(f"{self}: {', '.join(others)} runs another description; give the same one, or wait")
+        self._forget()
+        self.set_aside.clear()
+        if alone:
+            self._files.sweep()
+            if existing is not None and not is_same_run(existing, document):
+                self._clear()
+        if alone or existing != begun:
+            # The run's document comes first: a folder without it is not crossfeed's to write to.
+            self.write_document("run", begun)
+            self._files.write(_DESCRIPTION, description)
+        self._sealed.writing = True
+        if alone:
+            self._packs.sweep()
+
+    @contextmanager
+    def _entered(self, shared: bool) -> Iterator[bool]:
+        """Lock the run, and open a context in which no other process begins it; yield True if none is at work on it."""
+        if shared:
+            self.claims.join()  # before the look for a lock: of two processes that come at once, one sees the other
+            self._files.lock(shared=True)
+            with self.claims.alone(BEGIN):
+                yield not self.claims.writers.others(begun=True)
+                self.claims.writers.announce()
+            return
+        self._files.lock()
+        others = self.claims.writers.wait_until_known()
+        if others:
+            self._files.unlock()
+            raise StoreError(f"{self}: in use by {', '.join(others)}; wait, stop them, or join them with --cells 1/1")
+        self.claims.clear()
+        yield True
+
     def writer(self) -> str | None:
-        """Return the process that writes to the run; None if none does."""
+        """Return the process that writes to the run; None if none does, or several do."""
         return self._files.writer()
+
+    def writers(self) -> list[str]:
+        """Return the processes that write to the run."""
+        writer = self.writer()
+        return self.claims.others() if writer is None else [writer]
 
     def end(self) -> None:
         """Close the run for writing."""
-        if self._sealed.writing and not self._worker:
+        if self._sealed.writing and not self._worker and not self.claims.is_shared:
             with suppress(StoreError):
                 self._files.sweep()  # files that lost workers left half-written
         self._forget()
         self._sealed.writing = self._worker
+        self.claims.leave(self._sweep)
         self._files.unlock()
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left half-written; no other process is at work."""
+        self._files.sweep()
+        self._packs.sweep()
 
     @contextmanager
     def write_behind(self) -> Iterator[None]:
@@ -273,6 +316,8 @@ class FolderStore:
         """
         existing = self.read_document("run")
         if existing is None and self._files.is_taken():
+            if self.read_document("run") is not None:  # another process has begun it between the two looks
+                return self._check(document)
             raise StoreError(f"{self}: not empty and not a crossfeed run; choose another folder with --out")
         if existing is not None:
             # A run that ended before its first step, say for a misspelt field, is no reason to refuse its correction.

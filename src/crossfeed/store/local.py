@@ -16,8 +16,10 @@ from io import FileIO
 from pathlib import Path
 
 from crossfeed.errors import StoreError, WorkerFailure
+from crossfeed.store.claims import CLAIMS
 from crossfeed.store.inside import PARTIAL, inside, open_inside, partial_of, read_inside, refuse_links
 from crossfeed.store.owner import Owner
+from crossfeed.store.writers import WRITERS
 
 try:
     import fcntl
@@ -27,6 +29,7 @@ except ModuleNotFoundError:  # Windows has no advisory locks of this kind; there
 __all__ = ["LocalFiles"]
 
 _LOCK = ".lock"
+_SHARED = b"processes that share its cells (`crossfeed status` lists them; --cells 1/1 joins them)"
 
 
 class LocalFiles:
@@ -60,6 +63,19 @@ class LocalFiles:
         """Write a file."""
         with self._into(path, durable=durable) as partial, partial.open("xb") as file:
             file.write(content)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a file if there is none."""
+        target = inside(self.folder, path)
+        partial = partial_of(target)
+        with self._changing(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with partial.open("xb") as file:
+                    file.write(content)
+                return _linked(partial, target)
+            finally:
+                _discard(partial)
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Write a folder; it is moved into place whole."""
@@ -105,8 +121,8 @@ class LocalFiles:
             else:
                 target.unlink(missing_ok=True)
 
-    def lock(self) -> None:
-        """Take the system's lock on the file ``.lock``."""
+    def lock(self, *, shared: bool = False) -> None:
+        """Take the system's lock on the file ``.lock``: an exclusive one, or one that those who share a run have."""
         if self._lock is not None:
             return
         try:
@@ -118,7 +134,7 @@ class LocalFiles:
                 f"{self.folder}: cannot be written ({_reason(error)}); choose another with --out"
             ) from error
         try:
-            self._take(handle)
+            self._take(handle, shared=shared)
         except BaseException:
             handle.close()
             raise
@@ -149,7 +165,7 @@ class LocalFiles:
         """Return True if there is a file, or a folder with anything except temporary files in it."""
         if self.folder.exists() and not self.folder.is_dir():
             return True
-        return any(not name.startswith((PARTIAL, _LOCK)) for name in self.names(""))
+        return any(not name.startswith((PARTIAL, _LOCK, CLAIMS, WRITERS)) for name in self.names(""))
 
     def _open_lock(self) -> FileIO:
         handle = FileIO(open_inside(self.folder, _LOCK, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
@@ -158,9 +174,9 @@ class LocalFiles:
             raise StoreError(f"{self.folder / _LOCK}: is a file with a second name; remove it")
         return handle
 
-    def _take(self, handle: FileIO) -> None:
+    def _take(self, handle: FileIO, *, shared: bool) -> None:
         try:
-            _flock(handle)
+            _flock(handle, shared=shared)
         except BlockingIOError as error:
             handle.seek(0)
             owner = _holder(handle.read())
@@ -172,7 +188,7 @@ class LocalFiles:
             ) from error
         with suppress(OSError):  # the owner's name is for messages; on a full disk the lock holds without
             handle.truncate(0)
-            handle.write(str(Owner.this_process()).encode())
+            handle.write(_SHARED if shared else str(Owner.this_process()).encode())
 
     @contextmanager
     def _into(self, path: str, *, durable: bool) -> Iterator[Path]:
@@ -226,6 +242,21 @@ class LocalFiles:
             ) from error
 
 
+def _linked(partial: Path, target: Path) -> bool:
+    """Give a file a second name if nothing has that name, so that it is never there without its content."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        return partial.stat().st_nlink > 1  # NFS repeats a request whose answer was lost
+    except OSError:  # a file system without second names; a kill may leave an empty file
+        try:
+            with target.open("xb") as file:
+                file.write(partial.read_bytes())
+        except FileExistsError:
+            return False
+    return True
+
+
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
@@ -247,12 +278,12 @@ def _discard(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _flock(handle: FileIO) -> None:
+def _flock(handle: FileIO, *, shared: bool) -> None:
     """Take the system's lock; a second try outlasts processes that only look whether it is taken."""
     for patience in (0.05, 0.2, 0.0):
         try:
             if fcntl is not None:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             if not patience:
                 raise

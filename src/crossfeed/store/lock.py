@@ -69,6 +69,16 @@ class ObjectLock:
         self._thread = threading.Thread(target=self._beat, args=(token, self._stop), name="crossfeed-lock", daemon=True)
         self._thread.start()
 
+    def refuse_holder(self) -> None:
+        """Check that no process holds the lock, without taking it.
+
+        Raises:
+            StoreError: One does.
+        """
+        content = self._read()
+        if content is not None and self._is_alive(content):
+            raise StoreError(f"{self._run}: in use by {_named(content)}; wait for it, or stop it first")
+
     def release(self) -> None:
         """Release the lock, if it is held."""
         if self._token is None:

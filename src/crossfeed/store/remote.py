@@ -15,11 +15,15 @@ from typing import Any
 from crossfeed.display.addresses import credentials, masked
 from crossfeed.display.formatting import reason
 from crossfeed.errors import InvalidInput, MissingDependency, StoreError, WorkerFailure
+from crossfeed.store.claims import CLAIMS
 from crossfeed.store.lock import ObjectLock
+from crossfeed.store.writers import WRITERS
 
 __all__ = ["RemoteFiles"]
 
 _LOCK = ".lock"
+_CREATING = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
+"""Kinds of stores whose clients create an object only if there is none, by one request."""
 
 
 class RemoteFiles:
@@ -60,6 +64,24 @@ class RemoteFiles:
         self._lock.check()
         with self._doing("written", path):
             self._fs.pipe_file(self._at(path), content)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Put an object if there is none; the store decides between processes that try at once.
+
+        Raises:
+            StoreError: It is one whose client only looks first whether there is one, and then puts it.
+        """
+        if not {*_names_of(self._fs)} & _CREATING:
+            raise StoreError(
+                f"{self.name}: this kind of store does not decide between two processes that create the same file, so "
+                "that they cannot share the cells of a run; give a folder, s3://, gs:// or abfs://"
+            )
+        with self._doing("written", path):
+            try:
+                self._fs.pipe_file(self._at(path), content, mode="create")
+            except FileExistsError:
+                return False
+            return True
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Put all objects of a folder, the last one last."""
@@ -112,10 +134,13 @@ class RemoteFiles:
                 with suppress(FileNotFoundError):
                     self._fs.rm_file(name)
 
-    def lock(self) -> None:
-        """Take the lock object."""
+    def lock(self, *, shared: bool = False) -> None:
+        """Take the lock object; those that share a run have none, and see by the others' documents who is there."""
         with self._doing("written", _LOCK):
-            self._lock.take()
+            if shared:
+                self._lock.refuse_holder()
+            else:
+                self._lock.take()
 
     def writer(self) -> str | None:
         """Return the process that holds the lock object."""
@@ -131,7 +156,7 @@ class RemoteFiles:
 
     def is_taken(self) -> bool:
         """Return True if anything except a lock is below the URL."""
-        return any(name != _LOCK for name in self.names(""))
+        return bool({*self.names("")} - {_LOCK, CLAIMS, WRITERS})
 
     def _below(self, path: str) -> list[str]:
         """Return an object, or all below a prefix; sorted, so that the mark of a whole folder is removed first."""

@@ -28,8 +28,9 @@ A run folder::
     forecast.parquet                               every number as it is forecast, if requested (`run --forecast`)
 
 A scope is a cell's name, or ``shared/<id>`` for a generation 0 that several cells share. Checksums are inside the files
-(`crossfeed.store.checksum`). Names that begin with a dot are the store's own: ``.lock``, ``.partial-...``
-(half-written), ``.damaged-...`` (set aside), ``.checksums.json`` (in every folder of states).
+(`crossfeed.store.checksum`). Names that begin with a dot are the store's own: ``.lock``, ``.writers`` and ``.claims``
+(of processes that share a run), ``.partial-...`` (half-written), ``.damaged-...`` (set aside), ``.checksums.json`` (in
+every folder of states).
 
 Versions: 1 had no checksums, and other rules for ids; such runs are read, but not resumed. 2 had no packs; such runs
 are resumed. 3 had no runs that grew. What is resumed is of the newest version from then on.
@@ -43,6 +44,7 @@ from typing import Any, Final
 from crossfeed.errors import NewerSchema, StoreError, StoreMismatch
 
 __all__ = [
+    "GROWS",
     "PACKS",
     "RECORD_COLUMNS",
     "SCHEMA",
@@ -69,6 +71,9 @@ STATES: Final = "checkpoints"
 
 PACKS: Final = "packs"
 """The folder of what was packed."""
+
+GROWS: Final = "grows"
+"""The key of ``run.json`` that tells of a growth until everything that it asks for is noted elsewhere."""
 
 STEPS: Final = (*TABLES, STATES, PACKS)
 """The folders of a run's finished steps."""

@@ -33,15 +33,18 @@ def render_status(status: RunStatus, console: Console) -> None:
     total = sum(cell.generations + 1 for cell in status.cells)
     done = sum(cell.reached + 1 for cell in status.cells)
     console.print(Text(f"{plain(status.name)}: {len(status.cells)} cells, {', '.join(counted)}", style="bold"))
-    console.print(Text(f"{done} of {total} generations measured; {plain(status.writer or 'nobody')} is at work on it"))
+    console.print(Text(f"{done} of {total} generations measured; {_at_work(status)} at work on it"))
+    is_shared = len(status.writers) > 1
+    for writer in status.writers if is_shared else ():
+        console.print(Text(f"  {plain(writer)}"))
     listed = [
         c for c in status.cells if len(status.cells) <= _MANY or c.state not in ("finished", "forecast", "waiting")
     ]
     if not listed:
         return
-    table = Table("cell", "state", "measured", "doing", "", box=None, pad_edge=False)
+    table = Table("cell", "state", "measured", "doing", "", *["by"] * is_shared, box=None, pad_edge=False)
     for cell in listed:
-        table.add_row(*(Text(plain(words)) for words in _row(cell)))
+        table.add_row(*(Text(plain(words)) for words in (*_row(cell), *[_by(cell)] * is_shared)))
     console.print(table)
     for cell in listed:
         if cell.failure is not None:
@@ -77,13 +80,24 @@ def status_data(status: RunStatus) -> dict[str, Any]:
             "reached": cell.reached,
             "generations": cell.generations,
             "doing": cell.doing,
+            "writer": cell.writer,
             "seconds_since": cell.seconds,
             "half_width": cell.half_width,
             "failure": None if cell.failure is None else dict(cell.failure),
         }
         for cell in status.cells
     ]
-    return {"name": status.name, "writer": status.writer, "cells": cells}
+    return {"name": status.name, "writer": status.writer, "writers": list(status.writers), "cells": cells}
+
+
+def _at_work(status: RunStatus) -> str:
+    if len(status.writers) > 1:
+        return f"{len(status.writers)} processes are"
+    return f"{plain(status.writer or 'nobody')} is"
+
+
+def _by(cell: CellStatus) -> str:
+    return cell.writer.partition(" since ")[0] if cell.writer is not None else ""
 
 
 def _row(cell: CellStatus) -> tuple[str, str, str, str, str]:

@@ -16,7 +16,16 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from crossfeed.errors import InvalidInput, MissingDependency
@@ -30,7 +39,9 @@ if TYPE_CHECKING:
     from crossfeed.protocols import Examination, Filter, Learner, LearnerContext, Metric, OutsideModel, Task
 
 __all__ = [
+    "CHOSEN",
     "TWO_DECIMALS",
+    "WITH_PART",
     "Count",
     "FilterSettings",
     "Frozen",
@@ -48,6 +59,8 @@ __all__ = [
     "Share",
     "Size",
     "TaskSettings",
+    "all_or_none",
+    "exactly_one",
     "identity",
     "is_finite_json",
     "measures_of",
@@ -57,6 +70,8 @@ __all__ = [
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
 _PART = re.compile(r"[1-9][0-9]{0,3}/[1-9][0-9]{0,3}")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+# The same in the regular expressions of JSON Schema, which know no flags.
+_DEVICES = re.sub("[a-z]", lambda letter: f"[{letter[0]}{letter[0].upper()}]", "con|prn|aux|nul|com[0-9]|lpt[0-9]")
 T = TypeVar("T")
 
 
@@ -93,8 +108,12 @@ def _is_part(text: str) -> str:
     return text
 
 
-Name = Annotated[str, BeforeValidator(_safe_name)]
-PartOf = Annotated[str, AfterValidator(_is_part)]
+Name = Annotated[
+    str,
+    BeforeValidator(_safe_name),
+    WithJsonSchema({"type": "string", "pattern": rf"^(?!({_DEVICES})(\.|$)){_NAME.pattern}$"}),
+]
+PartOf = Annotated[str, AfterValidator(_is_part), WithJsonSchema({"type": "string", "pattern": f"^{_PART.pattern}$"})]
 Number = Annotated[float, BeforeValidator(_as_float)]
 Share = Annotated[float, BeforeValidator(_as_float), Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -102,6 +121,36 @@ Size = Annotated[int, Field(ge=1, le=100_000_000)]
 NonNegative = Annotated[Number, Field(ge=0.0)]
 Rate = Annotated[Number, Field(gt=0.0)]
 Sequence_ = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
+
+
+CHOSEN: Final = "x-chosen"
+"""Marks, in the JSON Schema of a field, what is chosen by name: `crossfeed.description.json_schema` fills it in."""
+
+_GIVEN: Final[JsonValue] = {"not": {"type": "null"}}
+_ABSENT: Final[JsonValue] = {"type": "null"}
+
+
+def exactly_one(*names: str) -> dict[str, JsonValue]:
+    """Return what a JSON Schema says of fields of which exactly one is given and not null.
+
+    Args:
+        names: The fields.
+    """
+    ways: list[JsonValue] = [
+        {"type": "object", "required": [given], "properties": {n: _GIVEN if n == given else _ABSENT for n in names}}
+        for given in names
+    ]
+    return {"oneOf": ways}
+
+
+def all_or_none(*names: str) -> dict[str, JsonValue]:
+    """Return what a JSON Schema says of fields that are all given and not null, or none of them.
+
+    Args:
+        names: The fields.
+    """
+    given: JsonValue = {"required": [*names], "properties": dict.fromkeys(names, _GIVEN)}
+    return {"anyOf": [given, {"properties": dict.fromkeys(names, _ABSENT)}]}
 
 
 class Frozen(BaseModel):
@@ -290,6 +339,13 @@ class Pilot:
     later: float = 1.0
 
 
+WITH_PART: Final[dict[str, JsonValue]] = {
+    "if": {"required": ["non_iid"], "properties": {"non_iid": _GIVEN}},
+    "then": {"required": ["part"]},
+}
+"""What a JSON Schema says of a task: that `TaskSettings.non_iid` divides into parts."""
+
+
 class NonIid(Frozen):
     """A division by label in unequal proportions, as in studies of federated learning.
 
@@ -313,6 +369,8 @@ class TaskSettings(Frozen):
 
     always_told = frozenset({"source"})
     divides_itself: ClassVar[bool] = False
+
+    model_config = ConfigDict(json_schema_extra=WITH_PART)
 
     source: str
     part: PartOf | None = None

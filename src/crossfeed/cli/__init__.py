@@ -17,7 +17,7 @@ from typing import Final
 
 import typer
 
-from crossfeed.cli import collapse, doctor, evaluation, explorer, forecasts, paper, plans, runs, theory
+from crossfeed.cli import collapse, doctor, evaluation, explorer, forecasts, keys, paper, plans, runs, theory
 from crossfeed.cli.app import BUG, CLOSED_PIPE, STOPPED, UNPRINTED, UNUSABLE, app, complain
 from crossfeed.display.addresses import masked
 from crossfeed.display.formatting import reason
@@ -31,7 +31,7 @@ __all__ = ["app", "main"]
 # million objects, of which nothing can be freed yet; Python's usual 700 take a tenth of the time of a command.
 _ALLOCATED: Final = 20_000
 
-for _group in (runs, collapse, evaluation, forecasts, theory, plans, explorer, paper, doctor):
+for _group in (runs, keys, collapse, evaluation, forecasts, theory, plans, explorer, paper, doctor):
     app.add_typer(_group.commands)
 
 

@@ -53,6 +53,7 @@ class _Described(GenerateJsonSchema):
         model: type[BaseModel] = schema["cls"]
         meanings = field_meanings(model)
         found["description"] = text_of(model)
+        found.pop("title", None)
         for name, field in model.model_fields.items():
             own = found["properties"][field.alias or name]
             if meanings.get(name):

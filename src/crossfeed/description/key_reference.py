@@ -137,35 +137,38 @@ def find_keys(sections: Iterable[Section], path: str) -> tuple[Section, ...]:
     wanted = ".".join(_plain_path(path, known))
     for of in (attrgetter("address"), attrgetter("path")):
         kept = [_narrowed(section, wanted, of) for section in known]
-        if found := tuple(section for section in kept if section.keys or _is_within(of(section), wanted)):
+        if wanted and (found := tuple(each for each in kept if each.keys or _is_within(of(each), wanted))):
             return found
     raise InvalidInput(f"{word(path)} is no key of a description; {_near(wanted, known)}")
 
 
-def type_words(schema: Mapping[str, Any]) -> str:
+def type_words(schema: Mapping[str, Any], literal: Callable[[str], str] = str) -> str:
     """Describe a JSON Schema of the document in words.
 
     Args:
         schema: The schema of one value.
+        literal: Marks what is written as it stands, such as a word among several.
     """
     if "title" in schema:
         return str(schema["title"])
     if "anyOf" in schema:
-        return _any_of(map(type_words, schema["anyOf"]))
+        return _any_of(type_words(each, literal) for each in schema["anyOf"])
     if "enum" in schema or "const" in schema:
-        return _any_of(map(_written, schema.get("enum", [schema.get("const")])))
-    return _typed(schema, schema.get("type"))
+        return _any_of(literal(_written(each)) for each in schema.get("enum", [schema.get("const")]))
+    return _typed(schema, schema.get("type"), literal)
 
 
-def _typed(schema: Mapping[str, Any], kind: Any) -> str:
+def _typed(schema: Mapping[str, Any], kind: Any, literal: Callable[[str], str]) -> str:
     """Describe a schema of a type in words."""
     if isinstance(kind, list):
         return _any_of(_PLAIN[each] for each in kind)
+    if kind in ("boolean", "null"):
+        return _any_of(map(literal, _PLAIN[kind].split(" or ")))
     if kind == "array":
-        return f"list of {_several(schema)}"
+        return f"list of {_several(schema, literal)}"
     if kind == "object" or "$ref" in schema or "allOf" in schema:
         inner = schema.get("additionalProperties")
-        return f"names, each with a {type_words(inner)}" if isinstance(inner, dict) and inner else "mapping"
+        return f"names, each with a {type_words(inner, literal)}" if isinstance(inner, dict) and inner else "mapping"
     limits = [how.format(_number(schema[limit])) for limit, how in _LIMITS.items() if limit in schema]
     return " ".join([_PLAIN.get(str(kind), "anything"), *limits])
 
@@ -180,12 +183,12 @@ def _number(value: float) -> str:
     return f"{value:,.15g}" if abs(value) < 1e12 else f"{value:.3g}"
 
 
-def _several(schema: Mapping[str, Any]) -> str:
+def _several(schema: Mapping[str, Any], literal: Callable[[str], str]) -> str:
     """Describe the items of a list in words."""
     items = schema.get("items", {})
     if isinstance(items, list):
-        return f"{len(items)}: {', '.join(map(type_words, items))}"
-    plural = re.sub(r"^(whole number|number|mapping|list)\b", r"\1s", type_words(items))
+        return f"{len(items)}: {', '.join(type_words(each, literal) for each in items)}"
+    plural = re.sub(r"^(whole number|number|mapping|list)\b", r"\1s", type_words(items, literal))
     count = schema.get("minItems")
     return f"{count} {plural}" if count == schema.get("maxItems") and count else plural
 

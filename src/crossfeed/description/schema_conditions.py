@@ -26,12 +26,11 @@ def _required(definitions: Schema) -> Iterable[Schema]:
         yield _unless_on_grid(name, {"required": [name]}, led.get(name, r"(\..*)?"))
     yield _unless_on_grid(r"ecosystem\.entities", _within("ecosystem", {"required": ["entities"]}))
     given = {"required": ["alpha"], "properties": {"alpha": {"not": {"type": "null"}}}}
-    ways = [
-        given,
+    others = [
         {"properties": {"update": {"enum": ["replace", "accumulate"]}}, "required": ["update"]},
         {"properties": {"entities": {"type": "array", "items": given}}},
     ]
-    yield _unless_on_grid(r"ecosystem\.(alpha|update|entities)", _within("ecosystem", {"anyOf": ways}))
+    yield _unless_on_grid(r"ecosystem\.(alpha|update|entities)", _within("ecosystem", {"if": {"not": {"anyOf": others}}, "then": given}))
     for name in ("name", "private"):
         entities = {"entities": {"items": {"required": [name]}}}
         path = rf"ecosystem\.entities\.[A-Za-z0-9_-]+\.{name}"

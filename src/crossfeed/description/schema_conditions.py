@@ -30,7 +30,8 @@ def _required(definitions: Schema) -> Iterable[Schema]:
         {"properties": {"update": {"enum": ["replace", "accumulate"]}}, "required": ["update"]},
         {"properties": {"entities": {"type": "array", "items": given}}},
     ]
-    yield _unless_on_grid(r"ecosystem\.(alpha|update|entities)", _within("ecosystem", {"if": {"not": {"anyOf": others}}, "then": given}))
+    alpha = {"if": {"not": {"anyOf": others}}, "then": given}
+    yield _unless_on_grid(r"ecosystem\.(alpha|update|entities)", _within("ecosystem", alpha))
     for name in ("name", "private"):
         entities = {"entities": {"items": {"required": [name]}}}
         path = rf"ecosystem\.entities\.[A-Za-z0-9_-]+\.{name}"

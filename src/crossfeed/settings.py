@@ -131,7 +131,7 @@ _ABSENT: Final[JsonValue] = {"type": "null"}
 
 
 def exactly_one(*names: str) -> dict[str, JsonValue]:
-    """Return what a JSON Schema says of fields of which exactly one is given and not null.
+    """Return the rule, for a JSON Schema, that exactly one of some fields is given and not null.
 
     Args:
         names: The fields.
@@ -144,7 +144,7 @@ def exactly_one(*names: str) -> dict[str, JsonValue]:
 
 
 def all_or_none(*names: str) -> dict[str, JsonValue]:
-    """Return what a JSON Schema says of fields that are all given and not null, or none of them.
+    """Return the rule, for a JSON Schema, that some fields are all given and not null, or none of them is.
 
     Args:
         names: The fields.
@@ -343,7 +343,7 @@ WITH_PART: Final[dict[str, JsonValue]] = {
     "if": {"required": ["non_iid"], "properties": {"non_iid": _GIVEN}},
     "then": {"required": ["part"]},
 }
-"""What a JSON Schema says of a task: that `TaskSettings.non_iid` divides into parts."""
+"""Rule of a task for its JSON Schema: `TaskSettings.non_iid` divides into parts."""
 
 
 class NonIid(Frozen):

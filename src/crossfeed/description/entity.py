@@ -57,7 +57,7 @@ def _prompts(value: Any) -> Any:
 
 
 Weights = Annotated[dict[Name, Annotated[float, Field(ge=0.0, le=1e9)]], Field(min_length=1)]
-"""What is written for `weights_of`."""
+"""The form in which `weights_of` takes weights."""
 
 Prompts = Annotated[
     Literal["private", "public", "pool"] | dict[Name, Number],

@@ -45,7 +45,7 @@ def _share(value: Any) -> float:
 
 
 SHARES: Final = Share | Annotated[list[Share], Field(min_length=1)]
-"""What is written for a `Schedule`."""
+"""The form in which a `Schedule` is written."""
 
 Schedule = Annotated[float | tuple[float, ...], BeforeValidator(share_or_schedule, json_schema_input_type=SHARES)]
 """A share: one number, or a list whose t-th entry holds at generation t = 1, 2, ... and whose last one lasts."""

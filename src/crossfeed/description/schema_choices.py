@@ -1,4 +1,4 @@
-"""What the JSON Schema of a description says of parts that are chosen by name, and of the grid."""
+"""Parts that are chosen by name, and the grid, in the JSON Schema of a description."""
 
 from __future__ import annotations
 

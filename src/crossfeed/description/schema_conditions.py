@@ -1,4 +1,4 @@
-"""What the JSON Schema of a description says of parts together: what has to be given, and what the grid may give."""
+"""Conditions on the whole of a description in its JSON Schema: what has to be given, and what the grid may give."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Betas = Annotated[Sequence_[Annotated[Number, Field(ge=0.0, lt=1.0)]], Field(min
 
 
 def free_fields(own: tuple[str, ...]) -> dict[str, JsonValue]:
-    """Return what a JSON Schema says of fields that are passed on to another library's configuration.
+    """Return the rule, for a JSON Schema, of fields that are passed on to another library's configuration.
 
     Args:
         own: Names that crossfeed sets itself.

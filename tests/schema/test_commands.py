@@ -11,6 +11,7 @@ from importlib import resources
 import pytest
 from jsonschema import Draft7Validator
 
+from crossfeed.cli import completion
 from crossfeed.description import registry
 from crossfeed.description.docstrings import field_meanings, text_of
 from crossfeed.description.json_schema import FILE, description_schema
@@ -213,6 +214,36 @@ def test_a_package_that_cannot_be_imported_is_left_out(tmp_path, monkeypatch):
     document = description_schema()
     assert "crooked" not in document["definitions"]["metrics"]["properties"]
     assert crossfeed_cli("keys", "metrics.mauve").code == 0
+
+
+ODD = """
+from collections.abc import Callable
+from typing import Annotated, Any
+from pydantic import BeforeValidator, ConfigDict
+from crossfeed.settings import MetricSettings
+
+class Settings(MetricSettings):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    how: Callable[[int], int] = abs
+    where: Annotated[object, BeforeValidator(str)] = object()
+"""
+
+
+def test_settings_of_another_package_that_json_cannot_say_let_anything_pass(tmp_path, monkeypatch):
+    site = install(tmp_path / "site", "odd", {"crossfeed.metrics": {"odd": "odd_settings_of_tests:Settings"}})
+    (site / "odd_settings_of_tests.py").write_text(ODD)
+    monkeypatch.syspath_prepend(str(site))
+    document = description_schema()
+    assert not list(Draft7Validator(document["definitions"]["metric.odd"]).iter_errors({"how": 5, "every": 2}))
+    assert [row["path"] for row in rows("metrics.odd")] == ["metrics.odd.every", "metrics.odd.how", "metrics.odd.where"]
+    assert not any(row["required"] for row in rows("metrics.odd"))
+
+
+def test_paths_are_completed_level_by_level():
+    assert completion.keys("ecosystem.ac") == ["ecosystem.access"]
+    assert completion.keys("learner.lang") == ["learner.language"]
+    assert "metrics.mauve.items" in completion.keys("metrics.mauve.")
+    assert completion.keys("nothing") == []
 
 
 def test_everything_in_the_registry_is_in_the_schema():

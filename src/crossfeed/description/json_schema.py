@@ -61,8 +61,16 @@ class _Described(GenerateJsonSchema):
             if not field.is_required():
                 value = field.get_default(call_default_factory=True)
                 if isinstance(value, BaseModel) or value in ({}, ()):
-                    own["default"] = {} if value != () else []
+                    own["default"] = [] if value == () else {}
+                own.setdefault("default", None)  # of another package, and nothing that JSON has
         return found
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> Schema:
+        """Let anything pass where a type of another package has no JSON Schema."""
+        return {}
+
+    def emit_warning(self, kind: Any, detail: str) -> None:
+        """Say nothing of defaults that JSON does not have."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         """Leave titles out: they would be the names again."""

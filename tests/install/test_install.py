@@ -39,10 +39,10 @@ def test_the_citation_is_of_this_version():
     assert paper["title"] in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
 
-def test_python_versions_are_said_alike():
+def test_every_python_that_is_named_is_tried():
     named = {each.rpartition(" ")[2] for each in PROJECT["classifiers"] if "Python :: 3." in each}
     script = (ROOT / "tests" / "install" / "matrix.sh").read_text(encoding="utf-8")
-    assert named == set(re.findall(r"3\.\d+", re.search(r"^PYTHONS=.*$", script, re.M)[0]))
+    assert named <= set(re.findall(r"3\.\d+", re.search(r"^PYTHONS=.*$", script, re.M)[0]))
     assert f">={min(named, key=lambda version: int(version[2:]))}" == PROJECT["requires-python"]
 
 

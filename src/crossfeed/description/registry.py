@@ -5,8 +5,8 @@ import torch at that point. To add an entry to crossfeed, write the settings cla
 CONTRIBUTING.md).
 
 Other packages register theirs as entry points, in the groups ``crossfeed.learners``, ``crossfeed.tasks``,
-``crossfeed.metrics`` and ``crossfeed.filters``; they are imported only when they are named. No package can take a
-name that crossfeed or another package has.
+``crossfeed.metrics`` and ``crossfeed.filters``; they are imported only when they are named, or when all keys are
+listed. No package can take a name that crossfeed or another package has.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ def anchors_of(page: Path) -> set[str]:
 def test_anchors_of_links_are_headings(page):
     for link, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
         target = Path(page.parent, link).resolve() if link else page
-        if link.startswith("http") or target.suffix != ".md" or target.stem in FILLED:
+        filled = target.parent.name == "reference" and target.stem in FILLED
+        if link.startswith("http") or target.suffix != ".md" or filled:
             continue
         assert anchor in anchors_of(target), f"{name_of(page)}: {link}#{anchor}"
 

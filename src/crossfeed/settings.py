@@ -30,6 +30,7 @@ from pydantic.fields import FieldInfo
 
 from crossfeed.errors import InvalidInput, MissingDependency
 from crossfeed.protocols import Reading
+from crossfeed.schema_rules import GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from crossfeed.protocols import Examination, Filter, Learner, LearnerContext, Metric, OutsideModel, Task
 
 __all__ = [
-    "CHOSEN",
     "TWO_DECIMALS",
     "WITH_PART",
     "Count",
@@ -59,8 +59,6 @@ __all__ = [
     "Share",
     "Size",
     "TaskSettings",
-    "all_or_none",
-    "exactly_one",
     "identity",
     "is_finite_json",
     "measures_of",
@@ -121,36 +119,6 @@ Size = Annotated[int, Field(ge=1, le=100_000_000)]
 NonNegative = Annotated[Number, Field(ge=0.0)]
 Rate = Annotated[Number, Field(gt=0.0)]
 Sequence_ = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
-
-
-CHOSEN: Final = "x-chosen"
-"""Marks, in the JSON Schema of a field, what is chosen by name: `crossfeed.description.json_schema` fills it in."""
-
-_GIVEN: Final[JsonValue] = {"not": {"type": "null"}}
-_ABSENT: Final[JsonValue] = {"type": "null"}
-
-
-def exactly_one(*names: str) -> dict[str, JsonValue]:
-    """Return the rule, for a JSON Schema, that exactly one of some fields is given and not null.
-
-    Args:
-        names: The fields.
-    """
-    ways: list[JsonValue] = [
-        {"type": "object", "required": [given], "properties": {n: _GIVEN if n == given else _ABSENT for n in names}}
-        for given in names
-    ]
-    return {"oneOf": ways}
-
-
-def all_or_none(*names: str) -> dict[str, JsonValue]:
-    """Return the rule, for a JSON Schema, that some fields are all given and not null, or none of them is.
-
-    Args:
-        names: The fields.
-    """
-    given: JsonValue = {"required": [*names], "properties": dict.fromkeys(names, _GIVEN)}
-    return {"anyOf": [given, {"properties": dict.fromkeys(names, _ABSENT)}]}
 
 
 class Frozen(BaseModel):
@@ -340,7 +308,7 @@ class Pilot:
 
 
 WITH_PART: Final[dict[str, JsonValue]] = {
-    "if": {"required": ["non_iid"], "properties": {"non_iid": _GIVEN}},
+    "if": {"required": ["non_iid"], "properties": {"non_iid": GIVEN}},
     "then": {"required": ["part"]},
 }
 """Rule of a task for its JSON Schema: `TaskSettings.non_iid` divides into parts."""

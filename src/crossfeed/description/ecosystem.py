@@ -31,7 +31,8 @@ from crossfeed.description.networks import matrix_of, read_network, relative_row
 from crossfeed.description.parts import Filters
 from crossfeed.description.schedules import SHARES, Schedule, at_generation, share_or_schedule
 from crossfeed.display.notebook import page
-from crossfeed.settings import CHOSEN, Count, Frozen, Sequence_, Share
+from crossfeed.schema_rules import CHOSEN
+from crossfeed.settings import Count, Frozen, Sequence_, Share
 
 __all__ = ["Ecosystem"]
 

@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from crossfeed.description.schedules import Growth, Schedule, SizeSchedule
 from crossfeed.display.formatting import shown
 from crossfeed.display.notebook import listed
-from crossfeed.settings import CHOSEN, Count, Frozen, Name, Number, Share
+from crossfeed.schema_rules import CHOSEN
+from crossfeed.settings import Count, Frozen, Name, Number, Share
 
 __all__ = ["Entity", "Prompts", "Start", "owned_words", "weights_of", "words_of"]
 

@@ -2,8 +2,8 @@
 
 Types, limits and defaults are pydantic's, meanings those of the docstrings. Where a validator takes more forms than
 its field's type says, it declares them itself (`json_schema_input_type`); what is chosen by name is marked with
-`crossfeed.settings.CHOSEN` and filled in here from the registry. A schema sees one value at a time: whether the parts
-of a description agree with each other, only `Experiment.from_yaml` knows.
+`crossfeed.schema_rules.CHOSEN` and filled in here from the registry. A schema sees one value at a time: whether the
+parts of a description agree with each other, only `Experiment.from_yaml` knows.
 
 The schema of crossfeed's own kinds is a file of the package, beside the presets, so that reading it loads none of
 their settings and an editor finds it without a program. Kinds of other packages are added when it is read.
@@ -26,7 +26,7 @@ from crossfeed.description.registry import built_in_names, plugin_names, setting
 from crossfeed.description.schema_choices import GROUPS, Schema, reference, write_choices
 from crossfeed.description.schema_conditions import conditions
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
-from crossfeed.settings import CHOSEN
+from crossfeed.schema_rules import CHOSEN
 
 __all__ = ["FILE", "built_in_schema", "description_schema"]
 

@@ -13,7 +13,8 @@ from pydantic import BeforeValidator, SerializeAsAny, WithJsonSchema
 
 from crossfeed.description.missing import read_part
 from crossfeed.description.registry import filter_settings, learner_settings, metric_settings, task_settings
-from crossfeed.settings import CHOSEN, FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
+from crossfeed.schema_rules import CHOSEN
+from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
 
 __all__ = ["Filters", "Learner", "Metrics", "Task"]
 

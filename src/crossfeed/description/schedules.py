@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from crossfeed.description.reading import nested
-from crossfeed.settings import Frozen, Number, Rate, Share, Size, exactly_one
+from crossfeed.schema_rules import exactly_one
+from crossfeed.settings import Frozen, Number, Rate, Share, Size
 
 __all__ = [
     "SHARES",

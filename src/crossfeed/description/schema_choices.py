@@ -87,7 +87,7 @@ def is_needed(schema: Schema) -> bool:
     Args:
         schema: The settings' schema.
     """
-    return any(key in schema for key in ("required", "oneOf", "anyOf"))
+    return any(key in schema for key in ("required", "oneOf"))
 
 
 def _by_key(group: str, kinds: Mapping[str, Schema]) -> Schema:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 
 from crossfeed.protocols import PoolView, Task
-from crossfeed.settings import FilterSettings, Number, exactly_one
+from crossfeed.schema_rules import exactly_one
+from crossfeed.settings import FilterSettings, Number
 
 __all__ = ["LossFilterSettings", "weighted_quantile"]
 

@@ -29,7 +29,8 @@ from crossfeed.cache import expanded
 from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput
 from crossfeed.keys import generator
 from crossfeed.protocols import PUBLIC, Array
-from crossfeed.settings import WITH_PART, Frozen, Number, TaskSettings, all_or_none, exactly_one
+from crossfeed.schema_rules import all_or_none, exactly_one
+from crossfeed.settings import WITH_PART, Frozen, Number, TaskSettings
 from crossfeed.theory import random_features
 
 __all__ = [

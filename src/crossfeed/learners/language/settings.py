@@ -19,18 +19,8 @@ from crossfeed.learners.language.gguf_files import gguf_file
 from crossfeed.learners.neural.openmp import spin_briefly
 from crossfeed.learners.neural.settings import Betas, check_free_fields, free_fields
 from crossfeed.protocols import Examination, OutsideModel
-from crossfeed.settings import (
-    Count,
-    Frozen,
-    LearnerSettings,
-    NonNegative,
-    Number,
-    Pilot,
-    Rate,
-    Share,
-    exactly_one,
-    identity,
-)
+from crossfeed.schema_rules import exactly_one
+from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Number, Pilot, Rate, Share, identity
 
 __all__ = [
     "BaseSettings",

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 from pydantic import ConfigDict, Field, model_validator
 
 from crossfeed.protocols import Reading
-from crossfeed.settings import LearnerSettings, NonNegative, Rate, all_or_none
+from crossfeed.schema_rules import all_or_none
+from crossfeed.settings import LearnerSettings, NonNegative, Rate
 
 __all__ = ["GlmSettings", "LinearSettings", "RegressionSettings"]
 

@@ -26,6 +26,7 @@ SCRIPT = Path(sys.executable).parent / "crossfeed"
 COMMANDS = [[], *([name] for name in ("run", "show", "status", "report", "presets", "predict", "plan", "evaluate"))]
 COMMANDS += [["collapse"], ["compare"], ["evidence"], ["doctor"], ["check"], ["explore"], ["forecast"]]
 COMMANDS += [["extend"], ["slurm"], ["merge"], ["export"], ["import"], ["push"]]
+COMMANDS += [["keys"], ["schema"]]
 SMALL = ["--set", "generations=1", "--set", "n=20", "--set", "public.test=4", "--quiet"]
 
 
@@ -71,7 +72,15 @@ def test_every_command_that_prints_a_table_speaks_json():
         if "--json" in {option for parameter in each.params for option in parameter.opts}
     }
     assert tables == documented().keys()
-    assert get_command(app).commands.keys() - tables == {"report", "explore", "export", "import", "push", "slurm"}
+    assert get_command(app).commands.keys() - tables == {
+        "report",
+        "explore",
+        "export",
+        "import",
+        "push",
+        "slurm",
+        "schema",
+    }
 
 
 def test_a_run_says_the_same_at_its_end_as_when_it_is_shown(ran):

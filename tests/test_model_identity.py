@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch", reason="the language learner needs the lm e
 from crossfeed import Experiment, open_store, run  # noqa: E402
 from crossfeed.display.progress import Silent  # noqa: E402
 from crossfeed.errors import StoreMismatch  # noqa: E402
+from crossfeed.learners.language.fingerprints import identified  # noqa: E402
 from tests.tiny import TINY  # noqa: E402
 
 
@@ -138,3 +140,8 @@ def test_entities_with_bases_of_their_own(base, tmp_path):
     retrain(other)
     with pytest.raises(StoreMismatch, match=r"the base model '.*other'"):
         run(described(base, own), open_store(tmp_path / "run"))
+
+
+def test_without_the_hubs_library_nothing_identifies_a_model_of_the_hub(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert list(identified("the base model", "owner/name")) == []  # who reads it names the extra that is missing

@@ -27,6 +27,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
     for path in _listed():
         files.append(File.generated(config, _page_of(path), content=_listing(path)))
+    for notebook in (ROOT / "examples").rglob("*.ipynb"):  # to be downloaded
+        path = notebook.relative_to(ROOT).as_posix()
+        files.append(File.generated(config, f"source/{path}", content=notebook.read_text(encoding="utf-8")))
     return files
 
 
@@ -66,6 +69,8 @@ def _site_page(target: str) -> str:
     if target.startswith("docs/"):
         return target.removeprefix("docs/")
     path = ROOT / target
+    if path.suffix == ".ipynb":
+        return f"source/{target}"
     if path.is_dir() and target.startswith(_LISTED):
         first = next(each for each in _listed() if each.startswith(f"{target}/"))
         return _page_of(first)

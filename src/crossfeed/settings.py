@@ -16,11 +16,21 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from crossfeed.errors import InvalidInput, MissingDependency
 from crossfeed.protocols import Reading
+from crossfeed.schema_rules import GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TWO_DECIMALS",
+    "WITH_PART",
     "Count",
     "FilterSettings",
     "Frozen",
@@ -57,6 +68,8 @@ __all__ = [
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_-])?")
 _PART = re.compile(r"[1-9][0-9]{0,3}/[1-9][0-9]{0,3}")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+# The same in the regular expressions of JSON Schema, which know no flags.
+_DEVICES = re.sub("[a-z]", lambda letter: f"[{letter[0]}{letter[0].upper()}]", "con|prn|aux|nul|com[0-9]|lpt[0-9]")
 T = TypeVar("T")
 
 
@@ -93,8 +106,12 @@ def _is_part(text: str) -> str:
     return text
 
 
-Name = Annotated[str, BeforeValidator(_safe_name)]
-PartOf = Annotated[str, AfterValidator(_is_part)]
+Name = Annotated[
+    str,
+    BeforeValidator(_safe_name),
+    WithJsonSchema({"type": "string", "pattern": rf"^(?!({_DEVICES})(\.|$)){_NAME.pattern}$"}),
+]
+PartOf = Annotated[str, AfterValidator(_is_part), WithJsonSchema({"type": "string", "pattern": f"^{_PART.pattern}$"})]
 Number = Annotated[float, BeforeValidator(_as_float)]
 Share = Annotated[float, BeforeValidator(_as_float), Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -290,6 +307,13 @@ class Pilot:
     later: float = 1.0
 
 
+WITH_PART: Final[dict[str, JsonValue]] = {
+    "if": {"required": ["non_iid"], "properties": {"non_iid": GIVEN}},
+    "then": {"required": ["part"]},
+}
+"""Rule of a task for its JSON Schema: `TaskSettings.non_iid` divides into parts."""
+
+
 class NonIid(Frozen):
     """A division by label in unequal proportions, as in studies of federated learning.
 
@@ -315,6 +339,8 @@ class TaskSettings(Frozen):
     always_told = frozenset({"source"})
     divides_itself: ClassVar[bool] = False
     licence: ClassVar[str] = ""
+
+    model_config = ConfigDict(json_schema_extra=WITH_PART)
 
     source: str
     part: PartOf | None = None

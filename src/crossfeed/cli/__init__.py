@@ -25,6 +25,7 @@ from crossfeed.cli import (
     explorer,
     forecasts,
     growth,
+    keys,
     paper,
     plans,
     runs,
@@ -47,6 +48,7 @@ _ALLOCATED: Final = 20_000
 for _group in (
     runs,
     growth,
+    keys,
     cluster,
     collapse,
     evaluation,

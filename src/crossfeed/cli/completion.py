@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-__all__ = ["descriptions", "paper_tables", "presets", "runs", "runs_and_descriptions"]
+__all__ = ["descriptions", "keys", "paper_tables", "presets", "runs", "runs_and_descriptions"]
 
 
 def presets(incomplete: str) -> list[str]:
@@ -32,6 +32,17 @@ def runs(incomplete: str) -> list[str]:
 def runs_and_descriptions(incomplete: str) -> list[str]:
     """Return runs, then presets and YAML files."""
     return [*runs(incomplete), *descriptions(incomplete)]
+
+
+def keys(incomplete: str) -> list[str]:
+    """Return paths of keys of a description, one level at a time."""
+    from crossfeed.description.json_schema import description_schema
+    from crossfeed.description.key_reference import sections_of
+
+    sections = sections_of(description_schema())
+    paths = {path for section in sections for key in section.keys for path in (key.path, key.address)}
+    level = incomplete.count(".") + 1
+    return sorted({".".join(path.split(".")[:level]) for path in paths if path.startswith(incomplete)})
 
 
 def paper_tables(incomplete: str) -> list[str]:

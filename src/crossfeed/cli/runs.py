@@ -225,7 +225,10 @@ def presets(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the experiments that come with crossfeed, or print one."""
+    """List the experiments that come with crossfeed, or print one.
+
+    The first line of each names a file that lets an editor complete and check keys: `crossfeed schema` writes it.
+    """
     from crossfeed.description.experiment import Experiment
     from crossfeed.description.reading import preset_names, read_preset
 

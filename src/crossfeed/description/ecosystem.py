@@ -23,14 +23,15 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from crossfeed.description.access import Access
 from crossfeed.description.entity import Entity, Prompts, Start, owned_words, words_of
 from crossfeed.description.networks import matrix_of, read_network, relative_row
 from crossfeed.description.parts import Filters
-from crossfeed.description.schedules import Schedule, at_generation, share_or_schedule
+from crossfeed.description.schedules import SHARES, Schedule, at_generation, share_or_schedule
 from crossfeed.display.notebook import page
+from crossfeed.schema_rules import CHOSEN
 from crossfeed.settings import Count, Frozen, Sequence_, Share
 
 __all__ = ["Ecosystem"]
@@ -89,14 +90,17 @@ class Ecosystem(Frozen):
     """
 
     entities: Annotated[Sequence_[Entity], Field(min_length=1)]
-    alpha: Annotated[float | tuple[float, ...] | Literal["proportional"] | None, BeforeValidator(_alpha)] = None
+    alpha: Annotated[
+        float | tuple[float, ...] | Literal["proportional"] | None,
+        BeforeValidator(_alpha, json_schema_input_type=SHARES | Literal["proportional"] | None),
+    ] = None
     beta: Schedule = 0.5
     initial_beta: Share | None = None
     history: Literal["latest", "accumulate"] | None = None
     fresh_fraction: Share = 0.0
     update: Literal["replace", "accumulate", "accumulate-and-subsample"] = "accumulate-and-subsample"
     curation: Filters = Field(default_factory=dict)
-    reads: Annotated[Any, BeforeValidator(read_network)] = None
+    reads: Annotated[Any, BeforeValidator(read_network), WithJsonSchema({CHOSEN: "network"})] = None
     every: Count = 1
     phase: Annotated[int, Field(ge=0)] = 0
     probability: Annotated[Share, Field(gt=0.0)] = 1.0

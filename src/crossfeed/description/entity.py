@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from crossfeed.description.schedules import Growth, Schedule, SizeSchedule
 from crossfeed.display.formatting import shown
 from crossfeed.display.notebook import listed
+from crossfeed.schema_rules import CHOSEN
 from crossfeed.settings import Count, Frozen, Name, Number, Share
 
 __all__ = ["Entity", "Prompts", "Start", "owned_words", "weights_of", "words_of"]
@@ -56,7 +57,13 @@ def _prompts(value: Any) -> Any:
     return weights_of(value)
 
 
-Prompts = Annotated[Literal["private", "public", "pool"] | dict[Name, Number], BeforeValidator(_prompts)]
+Weights = Annotated[dict[Name, Annotated[float, Field(ge=0.0, le=1e9)]], Field(min_length=1)]
+"""The form in which `weights_of` takes weights."""
+
+Prompts = Annotated[
+    Literal["private", "public", "pool"] | dict[Name, Number],
+    BeforeValidator(_prompts, json_schema_input_type=Literal["private", "public", "pool"] | Weights),
+]
 """The origin of prompts, see `Ecosystem.prompts`."""
 
 
@@ -86,12 +93,12 @@ class Entity(Frozen):
     """
 
     name: Name
-    private: Annotated[Name | dict[Name, Number], BeforeValidator(_private)]
+    private: Annotated[Name | dict[Name, Number], BeforeValidator(_private, json_schema_input_type=Name | Weights)]
     alpha: Schedule | None = None
     beta: Schedule | None = None
     n: SizeSchedule | None = None
     share: Annotated[Number, Field(ge=0.0, le=1e9)] = 1.0
-    reads: Annotated[dict[Name, Number], BeforeValidator(weights_of)] | None = None
+    reads: Annotated[dict[Name, Number], BeforeValidator(weights_of, json_schema_input_type=Weights)] | None = None
     every: Count | None = None
     phase: Annotated[int, Field(ge=0)] | None = None
     probability: Annotated[Share, Field(gt=0.0)] | None = None
@@ -99,7 +106,7 @@ class Entity(Frozen):
     until: Annotated[int, Field(ge=0)] | None = None
     start: Start | None = None
     prompts: Prompts | None = None
-    learner: dict[str, Any] | None = None
+    learner: Annotated[dict[str, Any], WithJsonSchema({CHOSEN: "own_learner"})] | None = None
 
     @property
     def owned(self) -> dict[str, float]:

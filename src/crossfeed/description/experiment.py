@@ -82,8 +82,13 @@ class Experiment(Frozen):
     generations: Annotated[int, Field(ge=0, le=10_000)]
     metrics: Metrics = Field(default={"loss": True}, validate_default=True)
     measured: Literal["all", "own"] = "all"
-    seeds: Annotated[Sequence_[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1)] = (0,)
-    checkpoints: Annotated[str, Field(pattern="^(last|all|none)$")] = "last"
+    seeds: Annotated[
+        Sequence_[Annotated[int, Field(ge=0, lt=2**63)]],
+        Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    ] = (0,)
+    checkpoints: Annotated[
+        str, Field(pattern="^(last|all|none)$", json_schema_extra={"enum": ["last", "all", "none"]})
+    ] = "last"
     grid: dict[str, Annotated[Sequence_[Any], Field(min_length=1)]] = Field(default_factory=dict)
     _written_id: str | None = PrivateAttr(None)
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-__all__ = ["spell_out"]
+__all__ = ["MOST", "spell_out"]
 
 _EACH: Final = "each"
 _NUMBER: Final = "{k}"
 _PART: Final = re.compile(r"\{k\}/(\{K\}|[0-9]+)")
-_MOST: Final = 1000
+MOST: Final = 1000
 
 
 def spell_out(data: Any) -> Any:
@@ -36,9 +36,9 @@ def spell_out(data: Any) -> Any:
     number = ecosystem.get("entities")
     if isinstance(number, bool) or not isinstance(number, int):
         return data
-    if not 1 <= number <= _MOST:
+    if not 1 <= number <= MOST:
         raise ValueError(
-            f"ecosystem.entities: give a list of entities, or a number from 1 to {_MOST}; received {number}"
+            f"ecosystem.entities: give a list of entities, or a number from 1 to {MOST}; received {number}"
         )
     tasks = data.get("tasks")
     if not isinstance(tasks, dict) or _EACH not in tasks:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, SerializeAsAny
+from pydantic import BeforeValidator, SerializeAsAny, WithJsonSchema
 
 from crossfeed.description.missing import read_part
 from crossfeed.description.registry import filter_settings, learner_settings, metric_settings, task_settings
+from crossfeed.schema_rules import CHOSEN
 from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
 
 __all__ = ["Filters", "Learner", "Metrics", "Task"]
@@ -59,7 +60,11 @@ def _chosen(value: dict[Any, Any], settings_of: Callable[[Any], type[Frozen]]) -
     return chosen
 
 
-Learner = Annotated[SerializeAsAny[LearnerSettings], BeforeValidator(_learner)]
-Task = Annotated[SerializeAsAny[TaskSettings], BeforeValidator(_task)]
-Metrics = Annotated[dict[str, SerializeAsAny[MetricSettings]], BeforeValidator(_metrics)]
-Filters = Annotated[dict[str, SerializeAsAny[FilterSettings]], BeforeValidator(_filters)]
+Learner = Annotated[SerializeAsAny[LearnerSettings], BeforeValidator(_learner), WithJsonSchema({CHOSEN: "learner"})]
+Task = Annotated[SerializeAsAny[TaskSettings], BeforeValidator(_task), WithJsonSchema({CHOSEN: "task"})]
+Metrics = Annotated[
+    dict[str, SerializeAsAny[MetricSettings]], BeforeValidator(_metrics), WithJsonSchema({CHOSEN: "metrics"})
+]
+Filters = Annotated[
+    dict[str, SerializeAsAny[FilterSettings]], BeforeValidator(_filters), WithJsonSchema({CHOSEN: "filters"})
+]

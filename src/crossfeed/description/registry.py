@@ -5,15 +5,15 @@ import torch at that point. To add an entry to crossfeed, write the settings cla
 CONTRIBUTING.md).
 
 Other packages register theirs as entry points, in the groups ``crossfeed.learners``, ``crossfeed.tasks``,
-``crossfeed.metrics`` and ``crossfeed.filters``; they are imported only when they are named. No package can take a
-name that crossfeed or another package has.
+``crossfeed.metrics`` and ``crossfeed.filters``; they are imported only when they are named, or when all keys are
+listed. No package can take a name that crossfeed or another package has.
 """
 
 from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
@@ -33,11 +33,14 @@ from crossfeed.settings import (
 
 __all__ = [
     "built_in_measures",
+    "built_in_names",
     "combined_learner",
     "filter_settings",
     "learner_settings",
     "metric_settings",
+    "plugin_names",
     "plugin_packages",
+    "settings_of",
     "task_settings",
 ]
 
@@ -107,6 +110,7 @@ _FILTERS: Final = {
     "loss": "crossfeed.filters.loss:LossFilterSettings",
     "verifier": "crossfeed.filters.verifier:VerifierSettings",
 }
+_BUILT_IN: Final = {"learner": _LEARNERS, "task": _TASKS, "metric": _METRICS, "filter": _FILTERS}
 _GROUPS: Final = ("crossfeed.learners", "crossfeed.tasks", "crossfeed.metrics", "crossfeed.filters")
 S = TypeVar("S", bound=Frozen)
 
@@ -185,6 +189,43 @@ def filter_settings(name: str) -> type[FilterSettings]:
         ValueError: The name is unknown, and the message lists all; or its package cannot be used.
     """
     return _look_up("filter", _FILTERS, "crossfeed.filters", name, FilterSettings)
+
+
+def built_in_names(group: str) -> tuple[str, ...]:
+    """Return the names of crossfeed's own kinds of a group, in the registry's order.
+
+    Args:
+        group: ``learner``, ``task``, ``metric`` or ``filter``.
+    """
+    return tuple(_BUILT_IN[group])
+
+
+def plugin_names(group: str) -> tuple[str, ...]:
+    """Return the names that other installed packages register in a group, sorted; none of them is imported.
+
+    Args:
+        group: ``learner``, ``task``, ``metric`` or ``filter``.
+    """
+    return tuple(sorted(_plugins(f"crossfeed.{group}s")))
+
+
+def settings_of(group: str, name: str) -> type[Frozen]:
+    """Return the settings class of a name in a group.
+
+    Args:
+        group: ``learner``, ``task``, ``metric`` or ``filter``.
+        name: The name.
+
+    Raises:
+        ValueError: The name is unknown, or its package cannot be used.
+    """
+    look_up: dict[str, Callable[[str], type[Frozen]]] = {
+        "learner": learner_settings,
+        "task": task_settings,
+        "metric": metric_settings,
+        "filter": filter_settings,
+    }
+    return look_up[group](name)
 
 
 def plugin_packages() -> dict[str, str]:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from crossfeed.description.reading import nested
-from crossfeed.settings import Frozen, Number, Rate, Size
+from crossfeed.schema_rules import exactly_one
+from crossfeed.settings import Frozen, Number, Rate, Share, Size
 
-__all__ = ["Growth", "Schedule", "SizeSchedule", "at_generation", "check_growth", "share_or_schedule", "size_at"]
+__all__ = [
+    "SHARES",
+    "Growth",
+    "Schedule",
+    "SizeSchedule",
+    "at_generation",
+    "check_growth",
+    "share_or_schedule",
+    "size_at",
+]
 
 _LARGEST: Final = 100_000_000
 
@@ -35,7 +45,10 @@ def _share(value: Any) -> float:
     raise ValueError("give a share between 0 and 1, or a list of shares, one for each generation from 1 on")
 
 
-Schedule = Annotated[float | tuple[float, ...], BeforeValidator(share_or_schedule)]
+SHARES: Final = Share | Annotated[list[Share], Field(min_length=1)]
+"""The form in which a `Schedule` is written."""
+
+Schedule = Annotated[float | tuple[float, ...], BeforeValidator(share_or_schedule, json_schema_input_type=SHARES)]
 """A share: one number, or a list whose t-th entry holds at generation t = 1, 2, ... and whose last one lasts."""
 
 
@@ -54,6 +67,8 @@ class Growth(Frozen):
         add: What every generation adds.
         factor: What every generation multiplies it by.
     """
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("add", "factor"))
 
     first: Size
     add: Annotated[Number, Field(ge=-1e8, le=1e8)] | None = None
@@ -102,7 +117,10 @@ def _sizes(value: Any) -> Any:
     return _size(value)
 
 
-SizeSchedule = Annotated[int | tuple[int, ...] | Growth, BeforeValidator(_sizes)]
+SizeSchedule = Annotated[
+    int | tuple[int, ...] | Growth,
+    BeforeValidator(_sizes, json_schema_input_type=Size | Annotated[list[Size], Field(min_length=1)] | Growth),
+]
 """A size: a number, a list whose t-th entry holds at generation t and whose last one lasts, or a rule of growth."""
 
 

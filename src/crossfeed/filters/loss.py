@@ -19,9 +19,10 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from crossfeed.protocols import PoolView, Task
+from crossfeed.schema_rules import exactly_one
 from crossfeed.settings import FilterSettings, Number
 
 __all__ = ["LossFilterSettings", "weighted_quantile"]
@@ -39,6 +40,8 @@ class LossFilterSettings(FilterSettings):
         quantile: The share of the pool that is kept.
         at_most: The greatest loss that is kept (nats a token for language), instead of a quantile.
     """
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("quantile", "at_most"))
 
     judge: Judge = "author"
     quantile: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None

@@ -39,7 +39,7 @@ def _is_word(text: str) -> str:
     return text
 
 
-Word = Annotated[str, AfterValidator(_is_word)]
+Word = Annotated[str, AfterValidator(_is_word), Field(json_schema_extra={"pattern": r"^\S+$"})]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 

@@ -45,7 +45,7 @@ from pydantic import BeforeValidator, Field
 
 from crossfeed.metrics.completions import has_text
 from crossfeed.protocols import ALL_MODELS, Array, Measurement, Snapshot
-from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
+from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings, NonNegative
 
 __all__ = ["VarietySettings", "effective_number", "spectrum"]
 
@@ -61,7 +61,9 @@ def _known_order(value: Any) -> Any:
     raise ValueError("give a number of at least 0, or inf")
 
 
-Order = Annotated[float | Literal["inf"], BeforeValidator(_known_order)]
+Order = Annotated[
+    float | Literal["inf"], BeforeValidator(_known_order, json_schema_input_type=NonNegative | Literal["inf"])
+]
 """Order q of a Hill number."""
 
 

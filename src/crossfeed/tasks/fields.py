@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput
@@ -23,6 +23,7 @@ __all__ = ["Fields", "Formatted", "rows_of"]
 RIGHT_CHOICE: Final = "right_choice"
 _BEGINS_WITH_COLUMN: Final = re.compile(r"[ \n]?\{(?!\{)")
 _ABSENT: Final = object()
+_WAYS: Final = (("prompt", "completion"), ("messages",), ("text",))
 
 
 def _readable(template: str) -> str:
@@ -48,7 +49,7 @@ def _as_text(value: Any) -> Any:
 
 
 Template = Annotated[str, AfterValidator(_readable)]
-Option = Annotated[Template, BeforeValidator(_as_text)]
+Option = Annotated[Template, BeforeValidator(_as_text, json_schema_input_type=bool | int | str)]
 
 
 class Fields(Frozen):
@@ -70,6 +71,8 @@ class Fields(Frozen):
         messages: A column of conversations, in place of prompt and completion.
         columns: Other names for columns, by the name that templates use: for names with braces or colons in them.
     """
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": list(each)} for each in _WAYS]})
 
     prompt: Template | None = None
     completion: Template | None = None

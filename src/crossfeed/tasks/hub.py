@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from crossfeed.cache import expanded
 from crossfeed.display.formatting import shown
@@ -43,6 +43,7 @@ __all__ = [
 _SHORTEST_SUPPORT: Final = 40
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
 """The comparison of answers without choices."""
+_REPOSITORIES: Final[dict[str, Any]] = {"type": "string", "pattern": rf"^(?!.*\.\.){_REPOSITORY.pattern}$"}
 Prepare = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
@@ -291,7 +292,7 @@ class HubSettings(TextSettings):
     """
 
     source: Literal["hub"] = "hub"
-    id: Annotated[str, AfterValidator(_repository)]
+    id: Annotated[str, AfterValidator(_repository), WithJsonSchema(_REPOSITORIES)]
     config: Name | None = None
     revision: str | None = None
     splits: Splits = Splits()

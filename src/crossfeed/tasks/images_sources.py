@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from crossfeed.cache import default_cache, expanded
 from crossfeed.display.formatting import shown
@@ -35,7 +35,12 @@ def _as_word(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-ClassName = Annotated[str, BeforeValidator(_as_word), Field(min_length=1, max_length=200)]
+ClassName = Annotated[
+    str,
+    BeforeValidator(_as_word),
+    Field(min_length=1, max_length=200),
+    WithJsonSchema({"type": ["string", "integer"], "minLength": 1, "maxLength": 200}),
+]
 Cap = Annotated[int, Field(ge=1)] | None
 
 

@@ -23,13 +23,14 @@ from typing import Annotated, Any, Final, Literal, Self
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from crossfeed.cache import expanded
 from crossfeed.errors import CrossfeedError, DataUnavailable, InvalidInput
 from crossfeed.keys import generator
 from crossfeed.protocols import PUBLIC, Array
-from crossfeed.settings import Frozen, Number, TaskSettings
+from crossfeed.schema_rules import all_or_none, exactly_one
+from crossfeed.settings import WITH_PART, Frozen, Number, TaskSettings
 from crossfeed.theory import random_features
 
 __all__ = [
@@ -113,6 +114,10 @@ class RegressionSettings(TaskSettings):
             moments of the rows trained on, in whose span they lie. By default the rows trained on are labelled.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra=WITH_PART | exactly_one("features", "dimension") | all_or_none("dimension", "rows")
+    )
+
     source: Literal["regression"] = "regression"
     dimension: Annotated[int, Field(ge=1, le=10_000)] | None = None
     rank: Annotated[int, Field(ge=1)] | None = None
@@ -122,7 +127,12 @@ class RegressionSettings(TaskSettings):
     features: Annotated[str, Field(min_length=1)] | None = None
     noise: Annotated[Number, Field(ge=0.0)] = 1.0
     replicates: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    truth: Annotated[RandomTruth | tuple[float, ...] | None, BeforeValidator(_truth)] = None
+    truth: Annotated[
+        RandomTruth | tuple[float, ...] | None,
+        BeforeValidator(
+            _truth, json_schema_input_type=RandomTruth | Annotated[list[float], Field(min_length=1)] | None
+        ),
+    ] = None
     family: Family = "gaussian"
     redraw: bool = False
 

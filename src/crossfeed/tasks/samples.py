@@ -68,7 +68,13 @@ def _is_number(value: Any) -> bool:
 
 
 Mean = Annotated[Sequence_[Number], Field(min_length=1, max_length=MOST_DIMENSIONS)]
-Covariance = Annotated[float | tuple[float, ...] | tuple[tuple[float, ...], ...], BeforeValidator(_covariance)]
+Numbers = Annotated[list[float], Field(min_length=1)]
+Covariance = Annotated[
+    float | tuple[float, ...] | tuple[tuple[float, ...], ...],
+    BeforeValidator(
+        _covariance, json_schema_input_type=float | Numbers | Annotated[list[Numbers], Field(min_length=1)]
+    ),
+]
 
 
 class ComponentSettings(Frozen):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from crossfeed.learners.neural.settings import Betas, check_free_fields
+from crossfeed.learners.neural.settings import Betas, check_free_fields, free_fields
 from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Pilot, Rate, Share, identity
 
 __all__ = ["FlowTrainingSettings", "ImagesSettings", "SamplingSettings", "ScoringSettings"]
@@ -94,7 +94,7 @@ class ImagesSettings(LearnerSettings):
     loss_unit: ClassVar[str] = "squared error/image"
 
     kind: Literal["images"] = "images"
-    network: dict[str, Any] = Field(default_factory=dict)
+    network: dict[str, Any] = Field(default_factory=dict, json_schema_extra=free_fields(_OWN_KEYS))
     training: FlowTrainingSettings = FlowTrainingSettings()
     sampling: SamplingSettings = SamplingSettings()
     scoring: ScoringSettings = ScoringSettings()

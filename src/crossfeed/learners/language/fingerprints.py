@@ -92,9 +92,11 @@ def _hash(path: Path) -> str:
 
 def _commit(name: str, revision: str | None) -> str | None:
     """Return the commit of a hub id as it would be read now; its configuration is brought into the hub's cache."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    except ModuleNotFoundError:  # without the extra `lm`, which whoever reads the model names
+        return None
     try:
         path = hf_hub_download(name, "config.json", revision=revision or "main", local_files_only=local_only())
     except (OSError, ValueError, HfHubHTTPError, HFValidationError):

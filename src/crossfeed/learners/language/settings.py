@@ -10,15 +10,16 @@ from pkgutil import resolve_name
 from typing import Annotated, Any, ClassVar, Literal
 
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from crossfeed.errors import DataUnavailable, MissingDependency
 from crossfeed.learners.language.adapter_settings import AdapterSettings
 from crossfeed.learners.language.fingerprints import embedder_place, identified
 from crossfeed.learners.language.gguf_files import gguf_file
 from crossfeed.learners.neural.openmp import spin_briefly
-from crossfeed.learners.neural.settings import Betas, check_free_fields
+from crossfeed.learners.neural.settings import Betas, check_free_fields, free_fields
 from crossfeed.protocols import Examination, OutsideModel
+from crossfeed.schema_rules import exactly_one
 from crossfeed.settings import Count, Frozen, LearnerSettings, NonNegative, Number, Pilot, Rate, Share, identity
 
 __all__ = [
@@ -63,7 +64,7 @@ class ScratchSettings(Frozen):
     """
 
     architecture: str = "llama"
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict, json_schema_extra=free_fields(_OWN_KEYS))
     vocabulary: Annotated[int, Field(ge=260)] = 1024
     steps: Annotated[int, Field(ge=0)] = 3000
     batch_size: Count = 8
@@ -94,6 +95,8 @@ class BaseSettings(Frozen):
         gguf_file: The name of the GGUF file, where `model` is a folder of such files or a `package` carries several.
         scratch: Description of a small base to pretrain.
     """
+
+    model_config = ConfigDict(json_schema_extra=exactly_one(*BASES))
 
     model: Annotated[str, Field(min_length=1)] | None = None
     revision: str | None = None
@@ -279,7 +282,7 @@ class LanguageSettings(LearnerSettings):
     prompting: Literal["plain", "chat"] = "plain"
     embedder: Annotated[str, Field(min_length=1)] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    device: str = "auto"
+    device: Annotated[str, Field(json_schema_extra={"pattern": f"^({_DEVICE.pattern})$"})] = "auto"
     threads: Count = 1
 
     @field_validator("device")

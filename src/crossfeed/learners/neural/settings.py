@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from crossfeed.settings import Number, Sequence_, is_finite_json
 
-__all__ = ["Betas", "check_free_fields"]
+__all__ = ["Betas", "check_free_fields", "free_fields"]
 
 Betas = Annotated[Sequence_[Annotated[Number, Field(ge=0.0, lt=1.0)]], Field(min_length=2, max_length=2)]
 """AdamW's decay rates of the first and the second moments, each in [0, 1)."""
+
+
+def free_fields(own: tuple[str, ...]) -> dict[str, JsonValue]:
+    """Return the rule, for a JSON Schema, of fields that are passed on to another library's configuration.
+
+    Args:
+        own: Names that crossfeed sets itself.
+    """
+    return {"propertyNames": {"not": {"enum": list(own)}}}
 
 
 def check_free_fields(fields: dict[str, Any], own: tuple[str, ...], instead: str) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from crossfeed.protocols import Reading
+from crossfeed.schema_rules import all_or_none
 from crossfeed.settings import LearnerSettings, NonNegative, Rate
 
 __all__ = ["GlmSettings", "LinearSettings", "RegressionSettings"]
@@ -28,6 +29,8 @@ class LinearSettings(LearnerSettings):
 
     builder: ClassVar[str] = "crossfeed.learners.regression.learner:build"
     loss_unit: ClassVar[str] = "squared error"
+
+    model_config = ConfigDict(json_schema_extra=all_or_none("steps", "rate"))
 
     kind: Literal["linear"] = "linear"
     noise: NonNegative = 1.0

@@ -211,10 +211,11 @@ class Run:
             return {}
         table = outputs.select(["model", "task", "item", column])
         table = table.filter(table.column(column).is_valid()).sort_by("item")
-        places = pd.MultiIndex.from_arrays([table.column("model").to_pylist(), table.column("task").to_pylist()])
+        places = table.select(["model", "task"]).to_pandas()
         flat = table.column(column).combine_chunks().flatten().to_numpy(zero_copy_only=False)
         rows = flat.reshape(table.num_rows, -1)
-        return {(str(m), str(t)): rows[places.get_loc((m, t))] for m, t in places.unique()}
+        found = places.groupby(["model", "task"], sort=False).indices
+        return {(str(m), str(t)): rows[found[m, t]] for m, t in places.drop_duplicates().itertuples(index=False)}
 
     def item_losses(self, cell: str, generation: int) -> pd.DataFrame:
         """Return the losses of single test items; empty if they were not kept (``metrics.loss.keep_items``).

@@ -124,8 +124,8 @@ class _Recorder(RendererBase):
     def option_image_nocomposite(self) -> bool:
         return True
 
-    def get_text_width_height_descent(self, *args: Any) -> tuple[float, float, float]:
-        return self._text2path.get_text_width_height_descent(*args)  # of outlines, as in SVG
+    def get_text_width_height_descent(self, s: Any, prop: Any, ismath: Any) -> tuple[float, float, float]:
+        return self._text2path.get_text_width_height_descent(s, prop, ismath)  # of outlines, as in SVG
 
     def keep_image(self, image: AxesImage, _: RendererBase) -> None:
         self.calls.append(functools.partial(_resample, image))

@@ -109,7 +109,7 @@ class CellRunner:
 
     @cached_property
     def _added(self) -> dict[str, Any] | None:
-        """What is still to be measured of earlier generations: ``metrics``, and ``until`` the generation; or None."""
+        """The ``metrics`` that are still to be measured of generations up to ``until``; None if there are none."""
         return self.store.read_document(added_of(self.context.cell))
 
     def _add(self, generation: int, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import sys
@@ -248,7 +249,7 @@ def _own_folder(experiment: Experiment) -> Path:
         return own
     from crossfeed.running.described import smaller_run
 
-    return smaller_run(sorted(own.parent.glob(f"{experiment.name}-*")), experiment) or own
+    return smaller_run(sorted(own.parent.glob(f"{glob.escape(experiment.name)}-*")), experiment) or own
 
 
 def check_data_root(data_root: Path | None) -> None:

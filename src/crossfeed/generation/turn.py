@@ -60,14 +60,15 @@ def publish(
 
 
 def complete(
-    context: CellContext, generation: int, states: Callable[[], Sequence[State]], pool: pa.Table
+    context: CellContext, generation: int, states: Callable[[bool], Sequence[State]], pool: pa.Table
 ) -> pa.Table | None:
     """Generate the items that a longer run draws from an older pool, and that nobody had drawn before.
 
     Args:
         context: The cell.
         generation: The generation at which the pool was published.
-        states: Returns the states that wrote it; called if an item is missing.
+        states: Returns the states that wrote it, of all authors or, if False is given, at least of those whose items are
+            still read; called if an item is missing.
         pool: The pool as it is stored.
 
     Returns:
@@ -83,8 +84,8 @@ def complete(
     if not any(len(each) for each in wanted.values()):
         return None
     if {PASSED, *POPULARITY} & {*pool.column_names}:  # these columns are of all items together
-        return publish(context, generation, states())
-    added, _, _ = _generated(context, generation, states(), wanted)
+        return publish(context, generation, states(True))
+    added, _, _ = _generated(context, generation, states(False), wanted)
     whole = pa.concat_tables([pool, added], promote_options="permissive")
     place = {name: j for j, name in enumerate(context.entities)}
     by_author = np.array([place[name] for name in whole.column("author").to_pylist()])

@@ -258,20 +258,20 @@ class CellRunner:
         pool = self.store.read_table("pool", scope, generation)
         if generation in self._whole_pools or not self.context.selection.may_grow:
             return pool
-        whole = complete(self.context, generation, lambda: self._authors(generation), pool)
+        whole = complete(self.context, generation, partial(self._authors, generation), pool)
         self._whole_pools.add(generation)
         if whole is None:
             return pool
         self.store.write_table("pool", scope, generation, whole)
         return whole
 
-    def _authors(self, generation: int) -> list[State]:
-        """Return the states that wrote a pool, for texts of it that are still read.
+    def _authors(self, generation: int, everyone: bool) -> list[State]:
+        """Return the states that wrote a pool: of all authors, or at least of those whose texts are still read.
 
         Where a pool's texts stay until their author's next publication, the author has not been trained since.
         """
         before = generation - 1
-        stays = not self.context.cell.experiment.ecosystem.accumulates
+        stays = not everyone and not self.context.cell.experiment.ecosystem.accumulates
         if stays and self._latest is not None and not self.store.has_states(self._state_scope(before), before):
             return self._latest[1]
         return self._states(before)

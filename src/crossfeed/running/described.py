@@ -16,7 +16,7 @@ from crossfeed.environment import absent_packages
 from crossfeed.errors import CrossfeedError, InvalidInput, MissingDependency, StoreError
 from crossfeed.protocols import Store
 from crossfeed.store import open_store
-from crossfeed.store.schema import check_document
+from crossfeed.store.schema import can_go_on, check_document
 
 __all__ = ["document_of", "resumed", "smaller_run", "stored_experiment"]
 
@@ -78,7 +78,8 @@ def smaller_run(folders: Iterable[Path], experiment: Experiment) -> Path | None:
         with suppress(CrossfeedError):
             document = document_of(store)
             listed = [entry for entry in document.get("cells", ()) if entry["cell"] in names]
-            if not listed or len(listed) < len(document["cells"]) or not store.is_begun():
+            known = len(listed) == len(document.get("cells", ())) and can_go_on(document)
+            if not listed or not known or not store.is_begun():
                 continue
             if not obstacles(stored_experiment(store, document), experiment):
                 found[folder] = sum(entry["generations"] + 1 for entry in listed)

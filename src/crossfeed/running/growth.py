@@ -241,8 +241,8 @@ def plan_growth(store: Store, before: Experiment, after: Experiment) -> GrowthPl
             added[name] = (added[name][0] + can, added[name][1] + cannot)
         if cell.name in grown.cells:
             starts += [cell.name] if _has_states(store, cell, 0) else []
-        elif len(there) <= cell.experiment.generations:
-            (kept if there and _has_states(store, cell, max(there)) else anew).append(cell.name)
+        elif 0 < len(there) <= cell.experiment.generations:
+            (kept if _has_states(store, cell, max(there)) else anew).append(cell.name)
     total = sum(cell.experiment.generations + 1 for cell in cells)
     return GrowthPlan(grown, len(cells), total, reused, tuple(kept), tuple(anew), tuple(starts), added)
 

@@ -51,6 +51,7 @@ __all__ = [
     "STATES",
     "STEPS",
     "TABLES",
+    "can_go_on",
     "check_document",
     "is_known",
     "is_same_run",
@@ -114,7 +115,7 @@ def check_document(where: str, document: Mapping[str, Any], resumed: Mapping[str
         )
     if resumed is None:
         return
-    if schema < _RESUMED:
+    if not can_go_on(document):
         raise StoreError(
             f"{where}: written with schema {schema}, which kept no checksums and had other ids; it can be shown and "
             "reported, but not gone on with: choose another folder with --out"
@@ -131,6 +132,15 @@ def check_document(where: str, document: Mapping[str, Any], resumed: Mapping[str
             f"{where}: the data of {', '.join(changed)} changed since this run was begun (another Python version or "
             "data folder?); go on with the same data, or choose another folder with --out"
         )
+
+
+def can_go_on(document: Mapping[str, Any]) -> bool:
+    """Return True if a run is of a version that is gone on with.
+
+    Args:
+        document: Its ``run.json``, which `check_document` accepts.
+    """
+    return int(document["schema"]) >= _RESUMED
 
 
 def is_same_run(document: Mapping[str, Any], resumed: Mapping[str, Any]) -> bool:

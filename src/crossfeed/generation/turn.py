@@ -67,8 +67,8 @@ def complete(
     Args:
         context: The cell.
         generation: The generation at which the pool was published.
-        states: Returns the states that wrote it, of all authors or, if False is given, at least of those whose items are
-            still read; called if an item is missing.
+        states: Returns the states that wrote it, of all authors or, if False is given, at least of those whose items
+            are still read; called if an item is missing.
         pool: The pool as it is stored.
 
     Returns:

@@ -73,16 +73,18 @@ def main(location: str, task: str = "public") -> dict[str, tuple[float, float]]:
     for point, row in run.points.iterrows():
         cells = run.cells[run.cells["point"] == point]
         alpha = f"{row['alpha']:g}" if isinstance(row["alpha"], int | float) else row["alpha"]
-        values = np.array([[parts(run, cell, t, task) for t in range(last + 1)] for cell in cells["cell"]])
+        measured = [t for t in range(last + 1) if all(run.features(cell, t) for cell in cells["cell"])]
+        values = np.array([[parts(run, cell, t, task) for t in measured] for cell in cells["cell"]])
         print(f"alpha = {alpha}, beta = {row['beta']}, {len(cells)} seeds")
         print("  t   mean cosine        own part           common part")
-        for t in range(last + 1):
-            found |= say(f"alpha = {alpha}, t = {t}", f"{t:3d}", values[:, t])
+        for place, t in enumerate(measured):
+            found |= say(f"alpha = {alpha}, t = {t}", f"{t:3d}", values[:, place])
         later = values[:, 1:].mean(axis=1)  # of each seed
         if lowest is None:
             lowest = alpha, later
         else:
-            print(f"     mean over generations 1 to {last}, minus that of alpha = {lowest[0]}, seed by seed:")
+            span = f"generations {measured[1]} to {last}"
+            print(f"     mean over {span}, minus that of alpha = {lowest[0]}, seed by seed:")
             found |= say(f"alpha = {alpha} - {lowest[0]}", "   ", later - lowest[1])
     return found
 

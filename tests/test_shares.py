@@ -548,3 +548,21 @@ def test_a_file_is_created_once_with_or_without_second_names(tmp_path, monkeypat
     assert made.count(True) == 1
     assert files.read(".claims/x.0001") == str(made.index(True)).encode()
     assert files.names(".claims") == ["x.0001"]
+
+
+def test_a_file_is_created_while_half_written_ones_are_swept(tmp_path):
+    """Who begins a run alone sweeps what another process, which is only just coming, has half written."""
+    files, done = LocalFiles(tmp_path), threading.Event()
+
+    def sweep():
+        while not done.is_set():
+            files.sweep()
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    try:
+        assert all(files.create(f".writers/{number}", b"here") for number in range(300))
+    finally:
+        done.set()
+        sweeper.join()
+    assert [files.read(f".writers/{number}") for number in range(300)] == [b"here"] * 300

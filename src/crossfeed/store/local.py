@@ -29,6 +29,7 @@ except ModuleNotFoundError:  # Windows has no advisory locks of this kind; there
 __all__ = ["LocalFiles"]
 
 _LOCK = ".lock"
+_TRIES = 20
 _SHARED = b"processes that share its cells (`crossfeed status` lists them; --cells 1/1 joins them)"
 
 
@@ -67,15 +68,20 @@ class LocalFiles:
     def create(self, path: str, content: bytes) -> bool:
         """Write a file if there is none."""
         target = inside(self.folder, path)
-        partial = partial_of(target)
+        tries = 0
         with self._changing(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with partial.open("xb") as file:
-                    file.write(content)
-                return _linked(partial, target)
-            finally:
-                _discard(partial)
+            while True:
+                partial, tries = partial_of(target), tries + 1
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    with partial.open("xb") as file:
+                        file.write(content)
+                    return _linked(partial, target)
+                except FileNotFoundError:  # who begins the run alone sweeps what looks half-written, and empty folders
+                    if tries == _TRIES:
+                        raise
+                finally:
+                    _discard(partial)
 
     def write_folder(self, path: str, fill: Callable[[Path], None], last: str, seal: Callable[[Path], bytes]) -> None:
         """Write a folder; it is moved into place whole."""
@@ -248,10 +254,13 @@ def _linked(partial: Path, target: Path) -> bool:
         os.link(partial, target)
     except FileExistsError:
         return partial.stat().st_nlink > 1  # NFS repeats a request whose answer was lost
+    except FileNotFoundError:
+        raise
     except OSError:  # a file system without second names; a kill may leave an empty file
+        content = partial.read_bytes()
         try:
             with target.open("xb") as file:
-                file.write(partial.read_bytes())
+                file.write(content)
         except FileExistsError:
             return False
     return True

@@ -193,3 +193,13 @@ def test_tabs_that_all_move_sliders_have_each_its_own_last_answer(tmp_path, star
         assert json.loads(parse_qs(urlsplit(last["yaml"]).query)["moved"][0]) == moved
         wanted = Answer.of(start.describe(start.change(moved)), Data())
         assert f'data-value="{float(wanted.limit.mean())!r}"' in last["html"]["facts"]
+
+
+def test_a_map_that_was_about_to_be_shown_when_a_slider_moved_waits_for_its_successor(start):
+    page = theory_page._Page(start, Answers(start), Maps(), Document())
+    page._show_map()
+    page.survey = Survey(page._answer.eco)
+    assert page.survey.side == 0
+    before = dict(page._map._image.data)
+    page._show_map()
+    assert page._map._image.data == before

@@ -177,6 +177,8 @@ class _Page:
         return survey
 
     def _show_map(self) -> None:
+        if not self.survey.side:
+            return  # a slider was moved meanwhile, and nothing of its map is there yet
         self._document.hold("combine")
         self._map.show(self.survey)
         self._words.tell(html=escaped({"map-words": map_words(self._answer, self.survey)}))

@@ -1,7 +1,7 @@
 """What tabs of the explorer wait for while all of them move sliders at once, in this build and in another one.
 
-    git worktree add /tmp/before COMMIT
-    python benchmarks/tabs.py --before /tmp/before/src [--tabs 50] [--seconds 20]
+    git worktree add ../before COMMIT
+    python benchmarks/tabs.py --before ../before/src [--tabs 50] [--seconds 20]
 
 Each tab asks again as soon as it is answered, as a page does while a slider is dragged; nothing is drawn. ``one
 slider``: each tab moves one slider of its own, so that tabs come upon the same settings. ``two sliders``: alpha and

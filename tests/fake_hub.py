@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 
+from tests.answering import Answering
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -30,7 +32,7 @@ def serving(repositories: Mapping[str, Path]) -> Iterator[tuple[str, list[str]]]
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Answering, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def __init__(self, repositories: Mapping[str, Path], asked: list[str], *rest) -> None:
@@ -88,18 +90,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(content[int(first) : end], 206, head)
         else:
             self._send(content, 200, head)
-
-    def _json(self, value: object, status: int = 200, head: Mapping[str, str] | None = None) -> None:
-        self._send(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(head or {})})
-
-    def _send(self, content: bytes, status: int, head: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in head.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
 
 
 def _entry(root: Path, path: Path) -> dict[str, object]:

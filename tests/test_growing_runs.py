@@ -228,7 +228,7 @@ def test_fresh_data_are_those_of_a_run_made_for_as_many_generations(tmp_path):
 
 
 def test_packed_cells_grow(tmp_path, monkeypatch):
-    monkeypatch.setattr(crossfeed.loop, "_TOGETHER", 3)
+    monkeypatch.setattr(crossfeed.loop, "TOGETHER", 3)
     changes = ("n=20", "seeds=[0, 1, 2, 3]", "ecosystem.alpha=0.5", "checkpoints=all")
     folder = tmp_path / "run"
     run(described(*changes, "generations=2", "metrics={loss: {}}"), open_store(folder))

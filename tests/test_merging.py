@@ -124,7 +124,7 @@ def test_a_merger_that_was_stopped_is_done_again(tmp_path, monkeypatch):
 
 
 def test_many_cells_are_packed(tmp_path, monkeypatch):
-    monkeypatch.setattr(crossfeed.running.merging, "_TOGETHER", 3)
+    monkeypatch.setattr(crossfeed.running.merging, "TOGETHER", 3)
     folders = [run_in(tmp_path / str(seed), f"seeds=[{seed}]") for seed in (0, 1)]
     merge(folders, tmp_path / "merged")
     assert not list((tmp_path / "merged" / "records").rglob("*.parquet"))

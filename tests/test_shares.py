@@ -433,7 +433,7 @@ def test_status_says_who_is_at_which_cell(experiment, tmp_path):
 
 @pytest.mark.parametrize("seeds", [4, 9])
 def test_cells_are_packed_by_those_that_ran_them(fake, tmp_path, monkeypatch, seeds):
-    monkeypatch.setattr(crossfeed.loop, "_TOGETHER", 3)
+    monkeypatch.setattr(crossfeed.loop, "TOGETHER", 3)
     experiment = fake("generations=2", "n=20", "ecosystem.alpha=0.5", f"seeds={list(range(seeds))}", *TESTS)
     expected = numbers(run(experiment, MemoryStore()))
     outcomes = together(lambda number: run(experiment, open_store(tmp_path / "run"), cells=(number + 1, 2)), 2)

@@ -35,6 +35,7 @@ from crossfeed.running.left_out import left_out_of, read_left_out, spanning_firs
 from crossfeed.running.session import Session, Setup
 from crossfeed.running.shares import Shares, check_share
 from crossfeed.running.sittings import begin_sitting
+from crossfeed.store.packs import TOGETHER
 from crossfeed.tracking.follow import Tracker, followed
 
 __all__ = ["Outcome", "run"]
@@ -151,9 +152,6 @@ _COLLECT_EVERY: Final = 30.0
 _PACKING: Final = "packing"
 """The claim of a process that packs: of several, each would pack what the others are about to remove."""
 
-_TOGETHER: Final = 64
-"""Finished cells whose files are packed together. A run of fewer cells keeps a file for each step."""
-
 
 @dataclass
 class _Run:
@@ -248,7 +246,7 @@ class _Run:
         def settle(cells: Sequence[int]) -> None:
             """Pack cells that this process has finished while others are at work: what they share stays."""
             self._unsettled += [self._cells[position] for position in cells]
-            if len(self._unsettled) >= _TOGETHER:
+            if len(self._unsettled) >= TOGETHER:
                 settled, self._unsettled = self._unsettled, []
                 with shares.alone(_PACKING):
                     self._drop_own_states(settled)
@@ -260,7 +258,7 @@ class _Run:
         for position in cells:
             if self.session.is_finished(self._cells[position]):
                 self._unsettled.append(self._open.pop(position))
-        if len(self._unsettled) >= _TOGETHER:
+        if len(self._unsettled) >= TOGETHER:
             self._settle()
         if time.monotonic() - self._collected > max(_COLLECT_EVERY, 20 * self._collecting):
             self._collect()
@@ -282,7 +280,7 @@ class _Run:
         """Leave of cells that finished what is kept, in few files if the run has many cells."""
         settled, self._unsettled = self._unsettled, []
         self._drop_states(settled)
-        if len(self._cells) >= _TOGETHER:
+        if len(self._cells) >= TOGETHER:
             needed = {scope for cell in self._open.values() for scope in (scope_of(cell, 0), state_scope_of(cell, 0))}
             shared = {scope for cell in settled for scope in (scope_of(cell, 0), state_scope_of(cell, 0))}
             self._store.pack([*sorted(shared - needed), *(cell.name for cell in settled)])

@@ -22,6 +22,7 @@ __all__ = [
     "coordinates",
     "is_measured",
     "is_numeric",
+    "reached",
     "scope_of",
     "state_scope_of",
     "to_table",
@@ -142,6 +143,19 @@ def is_measured(store: Store, cell: Cell, generation: int) -> bool:
     needed += ["outputs"] if any(each.projected or each.looks_back for each in due) else []
     needed += ["losses"] if any(each.keeps_losses(generation) for each in due) else []
     return all(store.has_table(step, scope, generation) for step in needed)
+
+
+def reached(store: Store, cell: Cell) -> int:
+    """Return the last generation of a cell up to which all are measured (`is_measured`); -1 for none.
+
+    Args:
+        store: The store of the run.
+        cell: The cell.
+    """
+    last = -1
+    while last < cell.experiment.generations and is_measured(store, cell, last + 1):
+        last += 1
+    return last
 
 
 def collect_projection(store: Store, cells: Sequence[Cell]) -> pa.Table | None:

@@ -45,7 +45,7 @@ def undisturbed(many):
 @pytest.fixture(autouse=True)
 def _packed_early(monkeypatch):
     """Pack three cells, not 64."""
-    monkeypatch.setattr(crossfeed.loop, "_TOGETHER", 3)
+    monkeypatch.setattr(crossfeed.loop, "TOGETHER", 3)
 
 
 def files_in(folder, *steps):
@@ -111,7 +111,7 @@ def test_a_start_that_a_failed_cell_may_need_stays(fake, tmp_path):
 
 def begin(folder: str) -> None:
     """The run, in a process that is going to be killed."""
-    crossfeed.loop._TOGETHER = 3
+    crossfeed.loop.TOGETHER = 3
     run(Experiment.from_yaml(read_description("fake"), MANY), open_store(folder))
 
 
@@ -171,7 +171,7 @@ def test_a_damaged_pack_is_named_and_its_cells_are_made_again(number, many, undi
 
 def test_a_run_that_an_older_version_began_is_packed_and_gone_on_with(many, undisturbed, tmp_path, monkeypatch):
     with monkeypatch.context() as older:
-        older.setattr(crossfeed.loop, "_TOGETHER", 100)
+        older.setattr(crossfeed.loop, "TOGETHER", 100)
         run(many, open_store(tmp_path / "run"))
     document = json.loads((tmp_path / "run" / "run.json").read_text())
     document = {key: value for key, value in document.items() if key != "checksum"}

@@ -60,7 +60,7 @@ def undisturbed(experiment):
 
 def share(described: str, folder: str, journal: str, part: str, together: int) -> None:
     """The command, in a process that may be killed; it notes when it begins and ends to write records."""
-    crossfeed.loop._TOGETHER = together
+    crossfeed.loop.TOGETHER = together
     write = LocalFiles.write
 
     def note(event: str, path: str) -> None:

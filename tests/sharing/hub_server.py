@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 
+from tests.answering import Answering
+
 TOKEN = "hf_the-token-of-a-test"
 LARGE = (".parquet", ".safetensors", ".npy", ".png", ".pdf")
 
@@ -61,7 +63,7 @@ def serving() -> Iterator[Hub]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Answering, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def __init__(self, hub: Hub, *rest) -> None:
@@ -162,18 +164,6 @@ class _Handler(BaseHTTPRequestHandler):
             return
         head = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": repository.head}
         self._send(content, 200, head)
-
-    def _json(self, value: object, status: int = 200, head: dict[str, str] | None = None) -> None:
-        self._send(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(head or {})})
-
-    def _send(self, content: bytes, status: int, head: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in head.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
 
 
 def _mode(path: str, repository: Repository) -> dict:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +24,7 @@ from crossfeed.description.agreement import (
 )
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.entity_learners import learners_of
+from crossfeed.description.grid import with_first_values
 from crossfeed.description.labels import digest, label
 from crossfeed.description.many_entities import spell_out
 from crossfeed.description.parts import Learner, Metrics, Task
@@ -32,7 +32,6 @@ from crossfeed.description.reading import assign, fields_of, override, validate
 from crossfeed.description.registry import combined_learner
 from crossfeed.description.schedules import SizeSchedule, check_growth, size_at
 from crossfeed.description.strict_yaml import dump_yaml, parse_yaml
-from crossfeed.display.formatting import shown, word
 from crossfeed.display.notebook import Columns, listed, page
 from crossfeed.errors import InvalidDescription
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
@@ -40,7 +39,6 @@ from crossfeed.settings import Frozen, LearnerSettings, Name, Sequence_, Size, i
 
 __all__ = ["Cell", "Experiment"]
 
-_MOST_FIELDS: Final = 50
 _MOST_CELLS: Final = 100_000
 
 
@@ -96,23 +94,7 @@ class Experiment(Frozen):
     @classmethod
     def _grid_leads(cls, data: Any) -> Any:
         """Set every field on the grid to its first value, so that it need not be given twice."""
-        grid = data.get("grid") if isinstance(data, dict) else None
-        if not isinstance(grid, dict):
-            return spell_out(data)
-        if len(grid) > _MOST_FIELDS:
-            raise ValueError(f"grid: at most {_MOST_FIELDS} fields can be varied; received {len(grid)}")
-        _check_paths(list(grid))
-        for path, values in grid.items():
-            if not isinstance(path, str) or not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", path, re.ASCII):
-                raise ValueError(f"grid: {shown(path)} is not a dotted path such as ecosystem.alpha")
-            if path.split(".")[0] in {"grid", "seeds", "name", "description", "checkpoints"}:
-                raise ValueError(f"grid: {path} cannot be varied; give more seeds under seeds:")
-            if isinstance(values, list | tuple) and values:
-                try:
-                    data = assign(data, path, values[0])
-                except ValueError as error:
-                    raise ValueError(f"grid: {word(path)}: {error}") from error
-        return spell_out(data)
+        return spell_out(with_first_values(data))
 
     @field_validator("grid")
     @classmethod
@@ -413,11 +395,3 @@ class Cell:
         """Return the size of the training sets of generation 0, or each entity's if they differ in it."""
         sizes = [self.experiment.size(0, k) for k in range(len(self.experiment.ecosystem.entities))]
         return sizes[0] if len(set(sizes)) == 1 else sizes
-
-
-def _check_paths(paths: list[Any]) -> None:
-    """Refuse a field of the grid within another one: the later would undo the earlier."""
-    for path in paths:
-        for other in paths:
-            if isinstance(path, str) and isinstance(other, str) and other.startswith(f"{path}."):
-                raise ValueError(f"grid: {other} lies within {path}; vary one of them")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crossfeed.description.experiment import Cell, Experiment
+from crossfeed.description.reading import leaves
 from crossfeed.display.formatting import shown
 from crossfeed.settings import identity
 
@@ -111,19 +112,11 @@ def _other_fields(before: Cell, after: Cell) -> Iterator[str]:
     then, now = ({k: v for k, v in cell.content.items() if k not in _EXTENT} for cell in (before, after))
     if then == now:
         return
-    earlier, later = dict(_flat(then)), dict(_flat(now))
+    earlier, later = dict(leaves(then)), dict(leaves(now))
     for path in dict.fromkeys([*later, *earlier]):
         old, new = (each.get(path, _DEFAULT) for each in (earlier, later))
         if old != new:
             yield f"{path}: {_word(new)}, and there {_word(old)}"
-
-
-def _flat(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(content, dict) and content:
-        for key, value in content.items():
-            yield from _flat(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, content
 
 
 def _word(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,6 +20,7 @@ __all__ = [
     "Nested",
     "assign",
     "fields_of",
+    "leaves",
     "nested",
     "override",
     "preset_names",
@@ -81,6 +82,26 @@ def fields_of(described: BaseModel) -> dict[str, Any]:
     known = type(described).model_fields
     fields = {field.alias or name: getattr(described, name) for name, field in known.items()}
     return fields | (described.model_extra or {})
+
+
+def leaves(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield single fields of nested plain data with their dotted paths.
+
+    Args:
+        content: The data; an empty mapping, and a list of plain values, is one field.
+        path: Where they stand.
+
+    Yields:
+        Path and value, in order.
+    """
+    if isinstance(content, dict) and content:
+        for key, value in content.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(content, list) and any(isinstance(each, dict) for each in content):
+        for place, value in enumerate(content):
+            yield from leaves(value, f"{path}.{place}")
+    else:
+        yield path, content
 
 
 def override(data: dict[str, Any], assignment: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from crossfeed.description.experiment import Cell, Experiment
+from crossfeed.description.reading import leaves
 from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput
 
@@ -31,7 +32,7 @@ def union(experiments: Mapping[str, Experiment]) -> Experiment:
     _refuse_extents(first_name, first, others)
     plain = {name: each.model_dump(mode="json") for name, each in experiments.items()}
     varied = list(dict.fromkeys(path for each in experiments.values() for path in each.grid))
-    flat = {name: dict(_flat({k: v for k, v in each.items() if k not in _NOT_VARIED})) for name, each in plain.items()}
+    flat = {name: dict(leaves({k: v for k, v in each.items() if k not in _NOT_VARIED})) for name, each in plain.items()}
     for path in flat[first_name]:
         values = [each.get(path, _ABSENT) for each in flat.values()]
         if _within(path, varied) or all(value == values[0] for value in values):
@@ -103,18 +104,6 @@ def _refuse_extents(first_name: str, first: Experiment, others: Sequence[tuple[s
                 f"metrics: {', '.join(differing)} not measured alike in {first_name} and {name}; where models were "
                 "kept, crossfeed extend RUN --set metrics.NAME=true measures what is missing"
             )
-
-
-def _flat(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield single fields with their paths; lists of plain values are one field."""
-    if isinstance(content, dict) and content:
-        for key, value in content.items():
-            yield from _flat(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(content, list) and any(isinstance(each, dict) for each in content):
-        for place, value in enumerate(content):
-            yield from _flat(value, f"{path}.{place}")
-    else:
-        yield path, content
 
 
 def _within(path: str, varied: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 __all__ = [
     "clip",
+    "counted",
     "finite_or_null",
     "first_line",
     "message_line",
@@ -52,6 +53,11 @@ def clip(text: object, limit: int) -> str:
     if len(whole) <= limit:
         return plain(whole)
     return f"{plain(whole[:limit])} … [{len(whole) - limit} more characters]"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts, such as ``1 cell`` or ``3 cells``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def shorten(text: str, limit: int) -> str:

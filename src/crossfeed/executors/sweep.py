@@ -21,7 +21,7 @@ from crossfeed.executors.assignment import assign, expected_work
 from crossfeed.executors.distributed import DistributedLearner
 from crossfeed.executors.request_handler import raise_error
 from crossfeed.executors.worker_pool import WorkerPool
-from crossfeed.records import is_measured, state_scope_of
+from crossfeed.records import is_measured, reached, state_scope_of
 from crossfeed.running.cell_runner import duration
 from crossfeed.running.session import Session
 from crossfeed.running.shares import Shares
@@ -157,14 +157,12 @@ class Sweep:
     def _goes_on(self, cell: Cell) -> bool:
         """Return True if a cell goes on from later states, so that it does not need those of generation 0."""
         store, ecosystem = self.session.setup.store, cell.experiment.ecosystem
+        last = reached(store, cell)
+        if last == cell.experiment.generations:
+            return True  # only metrics are added
         if "own" in {ecosystem.start_of(entity) for entity in ecosystem.entities}:
             return False
-        reached = -1
-        while reached < cell.experiment.generations and is_measured(store, cell, reached + 1):
-            reached += 1
-        if reached == cell.experiment.generations:
-            return True  # only metrics are added
-        return reached > 0 and store.has_states(state_scope_of(cell, reached), reached)
+        return last > 0 and store.has_states(state_scope_of(cell, last), last)
 
     def _is_ready(self, firsts: Sequence[int]) -> bool:
         """Return True if the states that cells start from, and the measurements of their generation 0, are stored."""

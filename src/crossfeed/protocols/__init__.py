@@ -31,7 +31,8 @@ from crossfeed.protocols.learning import (
     TracedLearner,
 )
 from crossfeed.protocols.measuring import Filter, Metric, PoolView, Snapshot
-from crossfeed.protocols.running import Claims, ClaimState, Progress, SharedStore, Store
+from crossfeed.protocols.running import Progress
+from crossfeed.protocols.storing import Claims, ClaimState, SharedStore, Store
 
 __all__ = [
     "ALL_MODELS",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from crossfeed.description.growth import Growth, growth
+from crossfeed.display.formatting import counted
 from crossfeed.errors import InvalidInput
 from crossfeed.protocols import SharedStore
-from crossfeed.running.described import stored_experiment
+from crossfeed.running.described import document_for, stored_experiment
 from crossfeed.running.growth import begin_growth, refuse_mismatch
 from crossfeed.running.session import Session
 from crossfeed.running.shares import Shares
-from crossfeed.store.schema import GROWS, SCHEMA
+from crossfeed.store.schema import GROWS
 
 __all__ = ["begin_run", "keep_inputs"]
 
@@ -40,24 +41,7 @@ def begin_run(session: Session, share: tuple[int, int] | None = None) -> Shares 
     grows = _growth(session, existing)
     if existing is None or grows:
         experiment.refuse_alike()
-    cells = [
-        {
-            "cell": cell.name,
-            "seed": cell.seed,
-            "point": cell.point,
-            "zero": cell.zero,
-            "start": cell.start,
-            "generations": cell.experiment.generations,
-        }
-        for cell in experiment.cells()
-    ]
-    document = {
-        "schema": SCHEMA,
-        "id": experiment.id,
-        "name": experiment.name,
-        "data": _contents(session),
-        "cells": cells,
-    } | grows
+    document = document_for(experiment, _contents(session)) | grows
     if share is None:
         store.begin(experiment.to_yaml(), document)
         _grow(session)
@@ -128,9 +112,9 @@ def _words(grown: Growth) -> str:
     """Return the additions of a growth in words."""
     said = []
     if grown.ends:
-        said.append(f"{len(grown.ends)} {'cell' if len(grown.ends) == 1 else 'cells'} with more generations")
+        said.append(f"{counted(len(grown.ends), 'cell')} with more generations")
     if grown.cells:
-        said.append(f"{len(grown.cells)} new {'cell' if len(grown.cells) == 1 else 'cells'}")
+        said.append(counted(len(grown.cells), "new cell"))
     if grown.metrics:
         said.append(f"also measured: {', '.join(grown.metrics)}")
     return "; ".join(said)

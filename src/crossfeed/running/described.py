@@ -1,4 +1,4 @@
-"""The description that a run was begun with, read from its folder."""
+"""The description of a run in its folder: what is written of it, and how it is read again."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from crossfeed.environment import absent_packages
 from crossfeed.errors import CrossfeedError, InvalidInput, MissingDependency, StoreError
 from crossfeed.protocols import Store
 from crossfeed.store import open_store
-from crossfeed.store.schema import can_go_on, check_document
+from crossfeed.store.schema import SCHEMA, can_go_on, check_document
 
-__all__ = ["document_of", "resumed", "smaller_run", "stored_experiment"]
+__all__ = ["document_for", "document_of", "resumed", "smaller_run", "stored_experiment"]
 
 
 def document_of(store: Store) -> dict[str, Any]:
@@ -39,6 +39,28 @@ def document_of(store: Store) -> dict[str, Any]:
         raise StoreError(f"{store}: not a crossfeed run (no run.json in it); give the folder that `crossfeed run` made")
     check_document(str(store), document)
     return document
+
+
+def document_for(experiment: Experiment, data: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ``run.json`` of a run of an experiment.
+
+    Args:
+        experiment: The experiment.
+        data: Hashes of each task's data, joined by plus signs where a grid varies them.
+    """
+    cells = [
+        {
+            "cell": cell.name,
+            "seed": cell.seed,
+            "point": cell.point,
+            "zero": cell.zero,
+            "start": cell.start,
+            "generations": cell.experiment.generations,
+        }
+        for cell in experiment.cells()
+    ]
+    about = {"schema": SCHEMA, "id": experiment.id, "name": experiment.name}
+    return about | {"data": dict(data), "cells": cells}
 
 
 def stored_experiment(store: Store, document: Mapping[str, Any]) -> Experiment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +17,13 @@ from crossfeed.description.union import places, union
 from crossfeed.display.progress import Silent
 from crossfeed.errors import InvalidInput, StoreMismatch
 from crossfeed.protocols import Progress, Store
-from crossfeed.records import collect, collect_projection, scope_of, state_scope_of
-from crossfeed.running.described import document_of, stored_experiment
+from crossfeed.records import collect, collect_projection, reached, scope_of, state_scope_of
+from crossfeed.running.described import document_for, document_of, stored_experiment
 from crossfeed.running.growth import ADDED
 from crossfeed.running.sittings import refuse_mixture
 from crossfeed.store import open_store
-from crossfeed.store.schema import GROWS, SCHEMA, TABLES
+from crossfeed.store.packs import TOGETHER
+from crossfeed.store.schema import GROWS, TABLES
 
 __all__ = ["Merged", "merge"]
 
@@ -31,9 +32,6 @@ _BY_NAME: Final = ("notes", "models", "precision")
 
 _OF_CELLS: Final = ("failures", "known")
 """Folders of documents on single cells, which are named after them."""
-
-_TOGETHER: Final = 64
-"""Finished cells whose files are packed together, as in a run (`crossfeed.loop`)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class _Source:
     store: Store
     document: Mapping[str, Any]
     experiment: Experiment
-    zeros: Mapping[str, str] = field(default_factory=dict)
+    zeros: Mapping[str, str]
 
 
 def merge(locations: Sequence[str | Path], out: str | Path, progress: Progress | None = None) -> Merged:
@@ -83,12 +81,14 @@ def merge(locations: Sequence[str | Path], out: str | Path, progress: Progress |
     _refuse_same([*(source.store for source in sources), target], len(sources))
     merged = union({source.name: source.experiment for source in sources})
     _refuse_contradictions(sources, merged)
+    cells_of = {source.name: places(source.experiment, merged) for source in sources}
     target.begin(merged.to_yaml(), _document(sources, merged))
     try:
-        taken = {source.name: _copied(source, target, merged, progress or Silent()) for source in sources}
-        _copy_documents(sources, target, merged)
-        finished = [cell for cell in merged.cells() if _reached(target, cell) == cell.experiment.generations]
-        if len(merged.cells()) >= _TOGETHER:
+        for source in sources:
+            _copy_cells(source, target, cells_of[source.name], progress or Silent())
+        _copy_documents(sources, target, cells_of, merged)
+        finished = [cell for cell in merged.cells() if reached(target, cell) == cell.experiment.generations]
+        if len(merged.cells()) >= TOGETHER:
             target.pack([*sorted({scope_of(cell, 0) for cell in finished}), *(cell.name for cell in finished)])
         target.write_result("records", collect(target, merged, merged.cells()))
         if any(each.projected for each in merged.metrics.values()):
@@ -98,6 +98,7 @@ def merge(locations: Sequence[str | Path], out: str | Path, progress: Progress |
     finally:
         target.end()
     done = {cell.name for cell in finished}
+    taken = {name: len(known) for name, known in cells_of.items()}
     return Merged(merged, taken, tuple(cell.name for cell in merged.cells() if cell.name not in done))
 
 
@@ -155,37 +156,18 @@ def _document(sources: Sequence[_Source], merged: Experiment) -> dict[str, Any]:
     for source in sources:
         for task, content in source.document.get("data", {}).items():
             data.setdefault(task, {}).update(dict.fromkeys(content.split("+")))
-    cells = [
-        {
-            "cell": cell.name,
-            "seed": cell.seed,
-            "point": cell.point,
-            "zero": cell.zero,
-            "start": cell.start,
-            "generations": cell.experiment.generations,
-        }
-        for cell in merged.cells()
-    ]
-    return {
-        "schema": SCHEMA,
-        "id": merged.id,
-        "name": merged.name,
-        "data": {task: "+".join(hashes) for task, hashes in data.items()},
-        "cells": cells,
-        "merged": [source.document["id"] for source in sources],
-    }
+    described = document_for(merged, {task: "+".join(hashes) for task, hashes in data.items()})
+    return described | {"merged": [source.document["id"] for source in sources]}
 
 
-def _copied(source: _Source, target: Store, merged: Experiment, progress: Progress) -> int:
-    """Copy the cells of a run; return their number."""
-    known = places(source.experiment, merged)
+def _copy_cells(source: _Source, target: Store, known: Mapping[str, Cell], progress: Progress) -> None:
+    """Copy the cells of a run to those that they are in the merged one."""
     with progress.stage("merge", len(known), source.name) as advance:
         for cell in source.experiment.cells():
             for generation in range(cell.experiment.generations + 1):
                 scope = cell.name if generation else f"shared/{source.zeros[cell.name]}"
                 _copy_generation(source, target, (cell, scope), known[cell.name], generation)
             advance(1)
-    return len(known)
 
 
 def _copy_generation(source: _Source, target: Store, of: tuple[Cell, str], to: Cell, generation: int) -> None:
@@ -238,10 +220,12 @@ def _copy_states(source: Store, target: Store, cell: Cell, scopes: tuple[str, st
         target.write_states(scopes[1], generation, taken, save)
 
 
-def _copy_documents(sources: Sequence[_Source], target: Store, merged: Experiment) -> None:
+def _copy_documents(
+    sources: Sequence[_Source], target: Store, cells_of: Mapping[str, Mapping[str, Cell]], merged: Experiment
+) -> None:
     sittings = 0
     for source in sources:
-        known = places(source.experiment, merged)
+        known = cells_of[source.name]
         for folder in _BY_NAME:
             for name in source.store.documents(folder):
                 target.write_document(name, source.store.read_document(name) or {})
@@ -260,16 +244,6 @@ def _copy_documents(sources: Sequence[_Source], target: Store, merged: Experimen
         if environment is not None:
             target.write_document("environment", environment)
     for cell in merged.cells():
-        if _reached(target, cell) == cell.experiment.generations:  # another run finished what one failed at
+        if reached(target, cell) == cell.experiment.generations:  # another run finished what one failed at
             for folder in _OF_CELLS:
                 target.drop_document(f"{folder}/{cell.name}")
-
-
-def _reached(store: Store, cell: Cell) -> int:
-    """Return the last measured generation of a cell; -1 for none."""
-    reached = -1
-    while reached < cell.experiment.generations and store.has_table(
-        "records", scope_of(cell, reached + 1), reached + 1
-    ):
-        reached += 1
-    return reached

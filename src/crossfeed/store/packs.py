@@ -24,7 +24,10 @@ from crossfeed.store.sealed import SealedFiles
 if TYPE_CHECKING:  # documents are read without pyarrow
     import pyarrow as pa
 
-__all__ = ["Packs"]
+__all__ = ["TOGETHER", "Packs"]
+
+TOGETHER: Final = 64
+"""Finished cells whose files are packed together. A run of fewer cells keeps a file for each step."""
 
 _SCOPE: Final = "scope"
 _GENERATION: Final = "generation"

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from rich.console import Console
 
-from crossfeed.display.formatting import number, percent, value_text
+from crossfeed.display.formatting import counted, number, percent, value_text
 from crossfeed.forecasting.answer import Best, Forecast
 from crossfeed.reporting.data.layout import ChangeTable, Row, evenly
 from crossfeed.reporting.data.measures import LOSS
@@ -41,7 +41,7 @@ def render_forecast(forecast: Forecast, console: Console) -> None:
     say(console, f"{experiment.name} ({experiment.id})", "bold")
     say(
         console,
-        f"Forecast of {_counted(cells, 'cell')}, {_counted(models, 'model')}, "
+        f"Forecast of {counted(cells, 'cell')}, {counted(models, 'model')}, "
         f"{length(experiment)}, seed {forecast.seed}.",
     )
     _render_losses(framed, console)
@@ -177,7 +177,3 @@ def _render_fits(forecast: Forecast, console: Console) -> None:
     say(console, MISFIT, "dim")
     for line in fit_words(forecast):
         say(console, f"{line[0].upper()}{line[1:]}")
-
-
-def _counted(amount: int, what: str) -> str:
-    return f"{amount} {what}{'' if amount == 1 else 's'}"

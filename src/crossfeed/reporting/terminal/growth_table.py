@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crossfeed.description.experiment import Experiment
-from crossfeed.display.formatting import plain
+from crossfeed.display.formatting import counted, plain
 from crossfeed.running.growth import GrowthPlan
 
 __all__ = ["growth_data", "render_growth"]
@@ -61,25 +61,21 @@ def render_growth(plan: GrowthPlan, before: Experiment, after: Experiment, conso
 
 
 def _lines(plan: GrowthPlan) -> Iterator[str]:
-    yield f"computed: {_count(plan.computed, 'generation')} of cells; reused: {plan.reused}"
+    yield f"computed: {counted(plan.computed, 'generation')} of cells; reused: {plan.reused}"
     if plan.begin_kept:
-        yield f"{_count(len(plan.begin_kept), 'cell')} from kept models on"
+        yield f"{counted(len(plan.begin_kept), 'cell')} from kept models on"
     if plan.begin_anew:
         many = len(plan.begin_anew) > 1
         yield (
-            f"{_count(len(plan.begin_anew), 'cell')} whose models were not kept: {'they are' if many else 'it is'} "
+            f"{counted(len(plan.begin_anew), 'cell')} whose models were not kept: {'they are' if many else 'it is'} "
             "trained again up to there, to the same numbers, which are not measured again"
         )
     if plan.growth.cells:
         there = f", {len(plan.start_kept)} of them from a kept generation 0" if plan.start_kept else ""
-        yield f"{_count(len(plan.growth.cells), 'new cell')}{there}"
+        yield f"{counted(len(plan.growth.cells), 'new cell')}{there}"
     for name, (can, cannot) in plan.added.items():
         not_kept = f"; not at {cannot}, whose models were not kept" if cannot else ""
-        yield f"{name}: measured at {_count(can, 'earlier generation')} of cells{not_kept}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+        yield f"{name}: measured at {counted(can, 'earlier generation')} of cells{not_kept}"
 
 
 def _listed(values: Any) -> str:

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from crossfeed.display.formatting import clip, plain
+from crossfeed.display.formatting import clip, counted, plain
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import ChangeTable, Columns, Entry
 from crossfeed.reporting.data.measures import by_section
@@ -112,8 +112,8 @@ def _head(run: Run, console: Console) -> None:
     states = run.cells["state"].value_counts()
     done = ", ".join(f"{states[state]} {state}" for state in _STATES if state in states)
     facts = (
-        f"{_count(len(experiment.ecosystem.entities), 'model')}, {length(experiment)}, "
-        f"{_count(len(experiment.seeds), 'seed')}; cells: {done}"
+        f"{counted(len(experiment.ecosystem.entities), 'model')}, {length(experiment)}, "
+        f"{counted(len(experiment.seeds), 'seed')}; cells: {done}"
     )
     say(console, facts)
 
@@ -334,7 +334,3 @@ def ascii_for(text: str, console: Console) -> str:
     for sign, words in _SPELLED.items():
         text = text.replace(sign, words)
     return text.encode("ascii", "backslashreplace").decode()
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crossfeed.description.experiment import Cell, Experiment
-from crossfeed.tracking.packages import imported
+from crossfeed.errors import MissingDependency
 
 __all__ = ["TensorBoard"]
 
@@ -40,7 +40,13 @@ class TensorBoard:
         Raises:
             MissingDependency: It is not installed.
         """
-        self._records = imported("tensorboard.summary.writer.record_writer", "TensorBoard").RecordWriter
+        try:
+            from tensorboard.summary.writer import record_writer
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "tensorboard":
+                raise  # it is there, and something that it needs is not
+            raise MissingDependency("TensorBoard is not installed: pip install 'crossfeed[track]'") from error
+        self._records = record_writer.RecordWriter
 
     def logged(self, cell: Cell) -> int:
         """Return the largest step of the cell's event files.

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crossfeed.description.experiment import Cell, Experiment
-from crossfeed.tracking.packages import imported
+from crossfeed.errors import MissingDependency
 
 __all__ = ["Trackio"]
 
@@ -30,7 +30,13 @@ class Trackio:
         Raises:
             MissingDependency: It is not installed.
         """
-        self._storage = imported("trackio.sqlite_storage", "Trackio").SQLiteStorage
+        try:
+            from trackio.sqlite_storage import SQLiteStorage
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "trackio":
+                raise  # it is there, and something that it needs is not
+            raise MissingDependency("Trackio is not installed: pip install 'crossfeed[track]'") from error
+        self._storage: Any = SQLiteStorage
         self._project = f"{experiment.name}-{experiment.id}"
 
     def logged(self, cell: Cell) -> int:

@@ -49,6 +49,10 @@ SPLITS = {
         ),
         ("ecosystem.alpha=0.5", "grid.ecosystem.entities.0.n=[7, 9]"),
     ),
+    "an entity that arrives later": (
+        tuple((f"seeds=[{seed}]", "ecosystem.entities.cold.from=2", "checkpoints=all") for seed in (0, 1)),
+        ("seeds=[0, 1]", "ecosystem.entities.cold.from=2", "checkpoints=all"),
+    ),
     "cells that both have": (
         (("seeds=[0, 1]", "ecosystem.alpha=1"), ("seeds=[1, 2]", "ecosystem.alpha=1")),
         ("seeds=[0, 1, 2]", "ecosystem.alpha=1"),

@@ -16,6 +16,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -89,13 +90,15 @@ class _Hunter(threading.Thread):
     before their first word, the next one is spared until then: after more of them a run is given up, as it promises.
     """
 
+    between: ClassVar = (0.3, 3.0)  # seconds from one kill to the next
+
     def __init__(self, executor: ProcessExecutor, kills: int) -> None:
         super().__init__(daemon=True)
         self.executor, self.left, self.stopped = executor, kills, threading.Event()
 
     def run(self) -> None:
         dice, silent = random.Random(), 0
-        while self.left and not self.stopped.wait(dice.uniform(0.3, 3.0)):
+        while self.left and not self.stopped.wait(dice.uniform(*self.between)):
             chosen = [worker for worker in list(self.executor._workers) if worker.spoke or silent < SILENT - 1]
             if chosen:
                 worker = dice.choice(chosen)
@@ -177,6 +180,7 @@ def _node_of(cluster, tries=5):
 MEMORY = """
 import resource, sys
 from pathlib import Path
+from typing import ClassVar
 from crossfeed import Experiment, run
 from crossfeed.description.reading import read_description
 from crossfeed.executors import open_executor

@@ -49,6 +49,8 @@ def begin(folder: str) -> None:
 class _Terminator(_Hunter):
     """Tells a random worker to end, as a system does that shuts down."""
 
+    between = (0.0, 1.5)  # these runs are short
+
     @staticmethod
     def end(process):
         process.terminate()
@@ -56,7 +58,7 @@ class _Terminator(_Hunter):
 
 def test_workers_told_to_end_at_random_moments(experiment, undisturbed, tmp_path):
     left = 4
-    for attempt in range(20):
+    for attempt in range(100):
         folder, executor = tmp_path / f"run-{attempt}", ProcessExecutor(2, 1)
         hunter = _Terminator(executor, left)
         hunter.start()
@@ -88,7 +90,7 @@ def test_a_worker_that_stands_still_while_its_run_is_killed_ends_when_it_goes_on
             time.sleep(0.02)
         time.sleep(dice.uniform(0.0, 1.0))
         children = _children(process.pid) if process.is_alive() else []
-        stopped = [child for child in children if _sent(child, signal.SIGSTOP)]
+        stopped = [child for child in children if _sent(child, signal.SIGSTOP) and _stands(child)]
         _sent(process.pid, signal.SIGKILL)
         process.join()
         if not stopped:
@@ -117,12 +119,26 @@ def _sent(process: int, number: int) -> bool:
     return True
 
 
+def _stands(process: int) -> bool:
+    """Wait until a process stands still; return False for one that was about to end when it was told to stop."""
+    until = time.monotonic() + PATIENCE
+    while (state := _state(process)) not in {"T", "Z", None}:
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    return state == "T"
+
+
 def _alive(process: int) -> bool:
     """Return True for a process that has not ended; nobody here waits for orphans, so one that has may be a zombie."""
+    return _state(process) not in {"Z", None}
+
+
+def _state(process: int) -> str | None:
+    """Return the letter that the system gives to a process's state, None for one that is gone."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def _content(folder: Path) -> dict[str, bytes]:

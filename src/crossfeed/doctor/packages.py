@@ -24,6 +24,7 @@ FOR: Final = {
     "remote": "runs at a URL such as s3://bucket/run",
     "eval": "lm-evaluation-harness on checkpoints",
     "track": "TensorBoard and Weights & Biases",
+    "hub": "crossfeed push",
 }
 """The extras that a run may need, and their purposes; the empty name stands for crossfeed's own requirements."""
 

@@ -37,7 +37,17 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from crossfeed.protocols import Examination, Filter, Learner, LearnerContext, Metric, OutsideModel, Task
+    from crossfeed.protocols import (
+        Examination,
+        Filter,
+        Learner,
+        LearnerContext,
+        Metric,
+        OutsideModel,
+        Reward,
+        RewardContext,
+        Task,
+    )
 
 __all__ = [
     "TWO_DECIMALS",
@@ -55,6 +65,7 @@ __all__ = [
     "PartOf",
     "Pilot",
     "Rate",
+    "RewardSettings",
     "Sequence_",
     "Share",
     "Size",
@@ -496,6 +507,27 @@ class FilterSettings(Frozen):
 
         Raises:
             InvalidInput: The filter cannot judge what is written for one of the tasks.
+        """
+        raise NotImplementedError
+
+
+class RewardSettings(Frozen):
+    """The settings of a reward, whose name in the registry says which one it is.
+
+    Attributes:
+        weight: Factor of the reward; a negative one prefers what has less of it.
+    """
+
+    weight: Annotated[Number, Field(ge=-1e9, le=1e9)] = 1.0
+
+    def build(self, context: RewardContext) -> Reward:
+        """Make the reward, without its weight.
+
+        Args:
+            context: The tasks and entities.
+
+        Raises:
+            InvalidInput: It cannot be computed for the items of one of the tasks.
         """
         raise NotImplementedError
 

@@ -36,6 +36,7 @@ __all__ = [
     "LivePoolView",
     "human_mask",
     "mask_column",
+    "mean_losses",
     "stored_masks",
     "synthetic_masks",
 ]
@@ -118,7 +119,7 @@ class LivePoolView:
         """Return the ``(items,)`` mean completion losses of some authors' items under one entity's state."""
         tables = [self._read.items[author] for author in authors]
         scored = iter(self._read.learner.score([self._read.states[judge]], [t for t in tables if t.num_rows])[0])
-        return [_mean(next(scored)) if table.num_rows else np.zeros(0) for table in tables]
+        return [mean_losses(next(scored)) if table.num_rows else np.zeros(0) for table in tables]
 
     @property
     def _read(self) -> GeneratedItems:
@@ -199,7 +200,11 @@ def stored_masks(pool: pa.Table, authors: Sequence[str]) -> tuple[Mask, ...]:
     return tuple(masks)
 
 
-def _mean(scores: Scores) -> NDArray[np.float64]:
-    """Return ``(items,)`` mean completion losses; infinite for an item without a single term."""
+def mean_losses(scores: Scores) -> NDArray[np.float64]:
+    """Return ``(items,)`` mean completion losses; infinite for an item without a single term.
+
+    Args:
+        scores: Losses of the items.
+    """
     nothing = np.full_like(scores.completion_loss, np.inf)
     return np.divide(scores.completion_loss, scores.completion_size, out=nothing, where=scores.completion_size > 0)

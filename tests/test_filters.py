@@ -18,7 +18,8 @@ from crossfeed.executors import open_executor
 from crossfeed.filters.loss import weighted_quantile
 from crossfeed.generation.curation import PASSED, stored_masks
 from crossfeed.generation.mixture import Source
-from crossfeed.generation.turn import compose, publish, realised, update
+from crossfeed.generation.realised import realised
+from crossfeed.generation.turn import compose, publish, update
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, PoolView, Task
 from crossfeed.settings import FilterSettings
 from crossfeed.store import open_store

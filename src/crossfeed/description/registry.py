@@ -87,6 +87,7 @@ _METRICS: Final = {
     "bits_per_byte": "crossfeed.metrics.loss:BitsPerByteSettings",
     "tail_loss": "crossfeed.metrics.tail:TailLossSettings",
     "accuracy": "crossfeed.metrics.accuracy:AccuracySettings",
+    "reward": "crossfeed.metrics.reward:RewardMetricSettings",
     "similarity": "crossfeed.metrics.similarity:SimilaritySettings",
     "centred_similarity": "crossfeed.metrics.centred_similarity:CentredSimilaritySettings",
     "model_distance": "crossfeed.metrics.model_distance:ModelDistanceSettings",

@@ -44,10 +44,12 @@ class Chosen:
     """The items that a reader chooses of one author.
 
     Attributes:
+        candidates: The number of candidates among which they were chosen, those that are taken as they are included.
         offered: Mean reward, by the reader's own taste, of the first candidates of all that it drew.
         kept: That of what it kept.
     """
 
+    candidates: int
     offered: float
     kept: float
 
@@ -62,8 +64,6 @@ class _Stored:
         self._most = int(self._items.max()) + 1
         self._codes = authors * self._most + self._items
         self.rewards = rewards_of(pool)
-        count = np.bincount(authors, minlength=len(names))
-        self.counts = {name: int(count[j]) for j, name in enumerate(names) if count[j]}
         self._learner, self._pool = learner, pool
 
     def rows(self, author: int, items: Items) -> tuple[Items, NDArray[np.bool_]]:
@@ -217,37 +217,37 @@ class Choice:
                 index[positions] = self._one_of(source, positions, own, generation, reader)
         return replace(draws, index=index)
 
-    def summary(self, draws: Draws, kept: Draws, reader: int) -> dict[str, Chosen]:
-        """Return the mean rewards of what a reader drew and of what it kept, by author, by its own taste.
+    def summary(self, draws: Draws, kept: Draws, generation: int, reader: int) -> dict[str, Chosen]:
+        """Return what a reader chose of each author that it drew items of; empty if it takes them as they are.
 
         Args:
             draws: The draws of its training set.
             kept: The same with what it kept.
+            generation: The generation t.
             reader: The reader's index k.
         """
-        taste = self.tastes.of[reader]
-        if taste is None:
+        preference, taste = self._preferences[reader], self.tastes.of[reader]
+        if preference is None or taste is None:
             return {}
-        sums: dict[str, list[float]] = {}
+        chosen = self._chosen(draws, generation, reader)
+        sums: dict[str, Array] = {}
         for place, source in enumerate(draws.sources):
             here = draws.source == place
             if source.name in self._place and here.any():
                 author, stored = self._place[source.name], self._stored[source.born]
-                pair = [stored.rewards[stored.rows(author, each.index[here])[0], taste] for each in (draws, kept)]
-                known = sums.setdefault(source.name, [0.0, 0.0, 0.0])
-                for i, value in enumerate((int(here.sum()), float(pair[0].sum()), float(pair[1].sum()))):
-                    known[i] += value
-        return {name: Chosen(offered / count, after / count) for name, (count, offered, after) in sums.items()}
-
-    def generated(self, born: int) -> dict[str, int]:
-        """Return how many items of a pool each author generated; none if it was not recalled.
-
-        Args:
-            born: The generation of the pool.
-        """
-        if born not in self._stored:
-            return {}
-        return self._stored[born].counts
+                offered, after = (
+                    stored.rewards[stored.rows(author, each.index[here])[0], taste] for each in (draws, kept)
+                )
+                if preference.best_of == "inf":  # candidates before the one that was accepted were looked at
+                    seen = kept.index[here] // self._sizes.published(source.born)[author] + 1
+                else:
+                    seen = np.where(chosen[here], preference.best_of, 1)
+                own = np.array([here.sum(), seen.sum(), offered.sum(), after.sum()], dtype=np.float64)
+                sums[source.name] = sums.get(source.name, 0.0) + own
+        return {
+            name: Chosen(int(seen), float(offered / count), float(after / count))
+            for name, (count, seen, offered, after) in sums.items()
+        }
 
     def _is_of(self, source: Source, born: int) -> bool:
         return source.born == born and source.name in self._place

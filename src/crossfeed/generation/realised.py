@@ -42,8 +42,8 @@ def realised(
         of a curated pool published at this generation that the entity keeps. ``exposed`` and ``offered``: of what an
         entity reads of a ranked pool, the share of each source, and its share of the pool. Where items are chosen among
         candidates, ``reward_offered`` and ``reward_kept``: the mean reward, by the entity's own taste as it was at
-        first, of what it drew of each author and of what it kept instead; and ``candidates``: how many items each
-        author generated (task: itself).
+        first, of what it drew of each author and of what it kept instead; and ``candidates``: among how many items that
+        was chosen.
     """
     remember(context, generation, pools)
     if context.selection.needs_pools(generation):
@@ -93,9 +93,9 @@ def _chosen(context: CellContext, generation: int) -> list[Measurement]:
     numbers = []
     for k in context.calendar.training(generation):
         name, draws = context.entities[k], selection.draws(generation, k)
-        for author, mean in selection.choice.summary(draws, selection.kept(generation, k), k).items():
-            numbers.append(Measurement(name, author, "reward_offered", mean.offered))
-            numbers.append(Measurement(name, author, "reward_kept", mean.kept))
-    for author, count in selection.choice.generated(generation).items():
-        numbers.append(Measurement(author, author, "candidates", float(count)))
+        summary = selection.choice.summary(draws, selection.kept(generation, k), generation, k)
+        for author, chosen in summary.items():
+            numbers.append(Measurement(name, author, "candidates", float(chosen.candidates)))
+            numbers.append(Measurement(name, author, "reward_offered", chosen.offered))
+            numbers.append(Measurement(name, author, "reward_kept", chosen.kept))
     return numbers

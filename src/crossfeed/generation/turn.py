@@ -18,7 +18,7 @@ from crossfeed.generation.curation import PASSED, GeneratedItems, mask_column
 from crossfeed.generation.mixture import Source
 from crossfeed.generation.pool import POPULARITY, PROVENANCE, ItemRequests, PublishedItems, join_pool
 from crossfeed.generation.prompts import asks_the_pool
-from crossfeed.generation.snapshot import LiveSnapshot, Stored, nothing_stored
+from crossfeed.generation.snapshot import LiveSnapshot, Rater, Stored, nothing_stored
 from crossfeed.generation.tastes import REWARD, reward_column
 from crossfeed.keys import address
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Measurement, Part, State, Task, TrainingSet
@@ -271,7 +271,7 @@ def measure(
 
 def _snapshots(context: CellContext, generation: int, states: Sequence[State], stored: Stored) -> list[LiveSnapshot]:
     """Return every entity with all tasks, or with its own task and the tasks that no entity owns."""
-    ecosystem = context.cell.experiment.ecosystem
+    ecosystem, rater = context.cell.experiment.ecosystem, _rater(context, states)
 
     def snapshot(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveSnapshot:
         names, own = zip(*((context.entities[k], states[k]) for k in entities), strict=True)
@@ -286,6 +286,7 @@ def _snapshots(context: CellContext, generation: int, states: Sequence[State], s
             stored=stored,
             references=context.reference_features,
             corpora=context.tasks,
+            rater=rater,
         )
 
     everyone = np.flatnonzero(context.calendar.present(generation)).tolist()
@@ -303,6 +304,19 @@ def _snapshots(context: CellContext, generation: int, states: Sequence[State], s
 
 Published = Mapping[int, PublishedItems]
 """The items of each generation's pool."""
+
+
+def _rater(context: CellContext, states: Sequence[State]) -> Rater | None:
+    """Return what rates outputs by all tastes; None if nobody has one."""
+    if context.selection.choice is None:
+        return None
+    tastes = context.tastes
+
+    def rate(author: str, items: pa.Table, prompts: pa.Table) -> dict[str, NDArray[np.float64]]:
+        rewards = tastes.rewards(author, items, prompts, context.learner, states)
+        return {context.entities[k]: rewards[:, place] for k, place in enumerate(tastes.of) if place is not None}
+
+    return Rater({name: task.name for name, task in tastes.context.asked.items()}, rate)
 
 
 def _compose_draws(context: CellContext, generation: int, entity: int, published: Published) -> TrainingSet:

@@ -101,6 +101,19 @@ class Snapshot(Protocol):
         """
         ...
 
+    def rewards(self, task: str, items: int) -> Mapping[str, Mapping[str, NDArray[np.float64]]]:
+        """Return rewards of completions of a task's first test prompts, of the models that answer it in the pool.
+
+        Args:
+            task: The task's name.
+            items: The greatest number of prompts.
+
+        Returns:
+            ``(items,)`` rewards by the author's name and by the name of the entity whose taste it is; of each author
+            none, if nobody has a taste.
+        """
+        ...
+
     def completions_at(self, generation: int, task: str, items: int) -> Mapping[str, pa.Table]:
         """Return what models completed at an earlier generation; for metrics that look back.
 

@@ -266,6 +266,25 @@ def test_rewards_and_candidates_are_recorded(fake):
         assert found[reader, reader, "reward_kept"] > found[reader, reader, "reward_offered"]
 
 
+def test_cells_of_different_tastes_rate_the_same_first_models_by_their_own(fake):
+    grid = "grid.ecosystem.preference.reward.likelihood.weight=[1, 2]"
+    experiment = fake(*BASE, prefer(reward="{likelihood: {under: author}}"), "metrics={reward: {}}", grid, "n=20")
+    first, second = experiment.cells()
+    assert first.start == second.start
+    assert first.zero != second.zero
+    found = numbers(run(experiment, MemoryStore()).records)
+    one, other = (
+        {place[2:]: v for place, v in found.items() if place[:2] == (cell.name, 0)} for cell in (first, second)
+    )
+    assert one.keys() == other.keys()
+    for place in one:
+        if place[2].startswith("reward"):
+            assert other[place] == pytest.approx(2 * one[place])
+    assert fake(*BASE, prefer(reward="answer")).id != fake(*BASE, prefer(reward="similarity")).id
+    plain = fake(*BASE, "metrics={loss: {}}", "n=20").cells()[0]
+    assert fake(*BASE, prefer(reward="answer"), "n=20").cells()[0].zero == plain.zero
+
+
 REFUSED = [
     ("{best_of: 4}", ["ecosystem.preference.reward", "missing"]),
     ("{reward: beauty, best_of: 4}", ["ecosystem.preference.reward", "beauty", "likelihood"]),

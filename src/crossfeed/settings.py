@@ -456,12 +456,14 @@ class MetricSettings(Frozen):
         measures: Declarations of the numbers that the metric gives; a number without one is shown under its name alone.
         projected: True if the metric needs embedded outputs to be kept, and laid out in two dimensions at the end.
         looks_back: True if the metric reads what earlier generations completed; these outputs must then be whole.
+        rates: True if the metric reads rewards, by the tastes of the ecosystem.
         every: Measure at generations divisible by this; generation 0 and the last one are always measured.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = ()
     projected: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False
+    rates: ClassVar[bool] = False
 
     every: Annotated[int, Field(ge=1)] = 1
 
@@ -509,6 +511,17 @@ class FilterSettings(Frozen):
             InvalidInput: The filter cannot judge what is written for one of the tasks.
         """
         raise NotImplementedError
+
+    def build_in(self, context: RewardContext) -> Filter:
+        """Make the filter where it may need more than the tasks whose prompts are answered.
+
+        Args:
+            context: The tasks and entities.
+
+        Raises:
+            InvalidInput: See `build`.
+        """
+        return self.build(context.asked)
 
 
 class RewardSettings(Frozen):

@@ -108,6 +108,7 @@ _METRICS: Final = {
     "wasserstein": "crossfeed.metrics.wasserstein:WassersteinSettings",
 }
 _FILTERS: Final = {
+    "best": "crossfeed.filters.best:BestSettings",
     "detector": "crossfeed.filters.detector:DetectorSettings",
     "duplicates": "crossfeed.filters.duplicates:DuplicatesSettings",
     "exact_answer": "crossfeed.filters.exact_answer:ExactAnswerSettings",

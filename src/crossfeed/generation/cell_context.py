@@ -189,8 +189,8 @@ def _filters(cell: Cell, tasks: Mapping[str, Task]) -> tuple[Filter, ...]:
             f"ecosystem.curation: filters judge answers to the prompts of one task, and {several[0]} is asked those of "
             "several, or of the pool; leave curation out, or give one task"
         )
-    owned = {name: tasks[task] for name, task in asked.items() if task is not None}
-    filters = tuple(settings.build(owned) for settings in ecosystem.curation.values())
+    context = _reward_context(cell, tasks)
+    filters = tuple(settings.build_in(context) for settings in ecosystem.curation.values())
     if ecosystem.preferences is not None and any(each.reads for each in filters):
         raise InvalidInput(
             "ecosystem.preference: candidates are chosen among as they are generated, and filters that read items "
@@ -209,7 +209,6 @@ def _tastes(cell: Cell, tasks: Mapping[str, Task]) -> Tastes:
     """Build the tastes by which a cell's entities choose among candidates, if they do."""
     ecosystem = cell.experiment.ecosystem
     asked = {entity.name: _asked_task(ecosystem, entity) for entity in ecosystem.entities}
-    known = {name: tasks[task] for name, task in asked.items() if task is not None}
     several = [name for name, task in asked.items() if task is None]
     preferences = ecosystem.preferences or ()
     if several and preferences:
@@ -217,12 +216,20 @@ def _tastes(cell: Cell, tasks: Mapping[str, Task]) -> Tastes:
             f"ecosystem.preference: candidates are rated as answers to the prompts of one task, and {several[0]} is "
             "asked those of several, or of the pool; leave preference out, or give one task"
         )
+    return build_tastes(preferences, _reward_context(cell, tasks))
+
+
+def _reward_context(cell: Cell, tasks: Mapping[str, Task]) -> RewardContext:
+    """Return the tasks and entities as rewards, and filters by rewards, see them."""
+    ecosystem = cell.experiment.ecosystem
+    asked = {entity.name: _asked_task(ecosystem, entity) for entity in ecosystem.entities}
+    known = {name: tasks[task] for name, task in asked.items() if task is not None}
     owned = ecosystem.owned
 
     def private(name: str) -> pa.Table:
         return pa.concat_tables([tasks[task].train for task in owned[name]], promote_options="permissive")
 
-    return build_tastes(preferences, RewardContext(known, tasks, ecosystem.names, private))
+    return RewardContext(known, tasks, ecosystem.names, private)
 
 
 def _asked_task(ecosystem: Ecosystem, entity: Entity) -> str | None:

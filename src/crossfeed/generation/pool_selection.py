@@ -21,6 +21,7 @@ from crossfeed.generation.curation import (
     CurationMask,
     GeneratedItems,
     LivePoolView,
+    Mask,
     human_mask,
     stored_masks,
     synthetic_masks,
@@ -33,6 +34,7 @@ from crossfeed.generation.mixture import (
     draw,
     mixture_weights,
     pass_rates,
+    passing_of,
 )
 from crossfeed.protocols import FRESH, Filter, Learner
 
@@ -229,9 +231,9 @@ class PoolSelection:
                 zip(self._entities, self._calendar.born(kept, entity).tolist(), strict=True)
             ):
                 if born:
-                    passing[Source(name, born)] = np.flatnonzero(self.mask(born).synthetic[j][entity])
+                    passing[Source(name, born)] = passing_of(self.mask(born).synthetic[j][entity])
             if self._sizes.fresh:
-                passing[Source(FRESH, kept)] = np.flatnonzero(self.mask(kept).human)
+                passing[Source(FRESH, kept)] = passing_of(self.mask(kept).human)
         return passing
 
     def pass_rates(self, generation: int, entity: int) -> dict[Source, float]:
@@ -371,7 +373,7 @@ class PoolSelection:
         if all((generation, k) in self._draws for k in training):
             self._popularity[generation] = popularities(self.exposure(generation, k) for k in training)
 
-    def _remember(self, generation: int, synthetic: tuple[NDArray[np.bool_], ...]) -> CurationMask:
+    def _remember(self, generation: int, synthetic: tuple[Mask, ...]) -> CurationMask:
         fresh = self._sizes.fresh[generation - 1] if generation <= len(self._sizes.fresh) else 0
         human = human_mask(self._filters, self._calendar.seed, generation, fresh)
         self._masks[generation] = CurationMask(synthetic, human)

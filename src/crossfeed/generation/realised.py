@@ -39,9 +39,10 @@ def realised(
 
     Returns:
         ``drawn``: the number of items of each source in every training set. ``passed``: the share of what each source
-        of a curated pool published at this generation that the entity keeps. ``exposed`` and ``offered``: of what an
-        entity reads of a ranked pool, the share of each source, and its share of the pool. Where items are chosen among
-        candidates, ``reward_offered`` and ``reward_kept``: the mean reward, by the entity's own taste as it was at
+        of a curated pool published at this generation that the entity keeps (the mean weight, where a filter weighs;
+        then ``effective`` is the effective number of its items). ``exposed`` and ``offered``: of what an entity reads
+        of a ranked pool, the share of each source, and its share of the pool. Where items are chosen among candidates,
+        ``reward_offered`` and ``reward_kept``: the mean reward, by the entity's own taste as it was at
         first, of what it drew of each author and of what it kept instead; and ``candidates``: among how many items that
         was chosen.
     """
@@ -72,6 +73,12 @@ def _passed(context: CellContext, generation: int) -> list[Measurement]:
         if context.calendar.trains(generation)[k]
         for source, rate in context.selection.pass_rates(generation, k).items()
         if source.born == generation
+    ] + [
+        Measurement(name, source.name, "effective", kept.effective)
+        for k, name in enumerate(context.entities)
+        if context.calendar.trains(generation)[k]
+        for source, kept in context.selection.passing(generation, k).items()
+        if source.born == generation and kept.weights is not None
     ]
 
 

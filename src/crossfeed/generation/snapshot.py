@@ -137,7 +137,7 @@ class LiveSnapshot:
         """Return rewards of completions by author and taste."""
         rater = self.rater
         if rater is None:
-            return dict.fromkeys(self.entities, {})
+            return {entity: {} for entity in self.entities}
         own = [entity for entity in self.entities if rater.asked[entity] == task]
         prompts = self.tasks[task].test.slice(0, items)
         outputs = dict(zip(self.entities, self.completions(task, items), strict=True)) if own else {}

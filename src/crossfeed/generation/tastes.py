@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfeed.description.preference import Preference
-from crossfeed.generation.curation import mean_losses
-from crossfeed.protocols import PRIVATE, Array, Learner, Reward, RewardContext, State
+from crossfeed.generation.seen_items import SeenItems
+from crossfeed.protocols import Array, Learner, Reward, RewardContext, State
 
 __all__ = ["REWARD", "TasteOf", "Tastes", "build_tastes", "reward_column", "rewards_of"]
 
@@ -76,52 +76,12 @@ class Tastes:
             ``(items, tastes)`` rewards.
         """
         found: Array = np.zeros((items.num_rows, len(self.tastes)))
-        seen = _Seen(author, items, prompts, learner, states, self.context, self._references)
+        seen = SeenItems(author, items, prompts, learner, states, self.context, self._references)
         for place, taste in enumerate(self.tastes if items.num_rows else ()):
             seen.judge = self.context.entities[taste.owner]
             for weight, reward in taste.terms:
                 found[:, place] += weight * reward.of(seen)
         return np.asarray(np.round(found, DECIMALS), dtype=np.float64)
-
-
-@dataclass
-class _Seen:
-    """One author's items as rewards see them (see `crossfeed.protocols.Candidates`)."""
-
-    author: str
-    items: pa.Table
-    prompts: pa.Table
-    learner: Learner
-    states: Sequence[State]
-    context: RewardContext
-    references: dict[str, Array]
-    judge: str = ""
-    _losses: dict[str, Array] = field(default_factory=dict)
-    _features: Array | None = None
-
-    def real(self, source: str) -> pa.Table:
-        """Return real training items: the judge's own, or those of a task."""
-        return self.context.private(self.judge) if source == PRIVATE else self.context.tasks[source].train
-
-    def losses(self, entity: str) -> Array:
-        """Return the ``(items,)`` mean completion losses under an entity's state."""
-        if entity not in self._losses:
-            state = self.states[self.context.entities.index(entity)]
-            self._losses[entity] = mean_losses(self.learner.score([state], [self.items])[0][0])
-        return self._losses[entity]
-
-    def features(self) -> Array:
-        """Return the ``(items, dimension)`` features."""
-        if self._features is None:
-            self._features = self.learner.embed([self.items])[0].astype(np.float64)
-        return self._features
-
-    def reference(self, source: str) -> Array:
-        """Return the ``(rows, dimension)`` features of real training items, computed once for a cell."""
-        place = f"{PRIVATE} {self.judge}" if source == PRIVATE else source
-        if place not in self.references:
-            self.references[place] = self.learner.embed([self.real(source)])[0].astype(np.float64)
-        return self.references[place]
 
 
 def build_tastes(preferences: Sequence[Preference | None], context: RewardContext) -> Tastes:

@@ -57,7 +57,8 @@ def publish(
     if not selection.judges_items:
         return pool
     of_all = partial(_of_every_author, context, busy)
-    generated = GeneratedItems(of_all(prompts), of_all(answers), context.learner, states, _real(context))
+    read = of_all(prompts), of_all(answers)
+    generated = GeneratedItems(*read, context.learner, states, _real(context), context.tastes.context)
     mask = selection.judge(generation, generated)
     return pool.add_column(PROVENANCE.index(PASSED), PASSED, mask_column(mask.synthetic))
 
@@ -346,17 +347,19 @@ def _compose_everything(context: CellContext, generation: int, entity: int, publ
     authors = {name: j for j, name in enumerate(context.entities)}
     for source, weight in context.selection.weights(generation, entity).items():
         if weight > 0:
-            index = passing.get(source)
+            kept = passing.get(source)
             if source.name in _HUMAN:
                 items = _human(context, entity, source)
-                items = items if index is None else items.take(pa.array(index))
-            elif index is None:
+                items = items if kept is None else items.take(pa.array(kept.items))
+            elif kept is None:
                 items = published[source.born].all_of(source.name)
             else:
-                items = published[source.born].take(np.full_like(index, authors[source.name]), index)
+                author = np.full_like(kept.items, authors[source.name])
+                items = published[source.born].take(author, kept.items)
             positions = np.arange(begin, begin + items.num_rows)
             begin += items.num_rows
-            parts.append(Part(source.name, source.born, weight, items, positions))
+            relative = None if kept is None or kept.weights is None else kept.relative
+            parts.append(Part(source.name, source.born, weight, items, positions, relative))
     return TrainingSet(tuple(parts))
 
 

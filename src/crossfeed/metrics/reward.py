@@ -30,16 +30,17 @@ class RewardMetricSettings(MetricSettings):
     """
 
     measures = (
-        Measure("reward", "Reward by the own taste", words=("less", "more"), section="quality"),
+        Measure("reward", "Reward by the own taste", section="quality"),
         Measure(
             "reward_by_another",
             "Reward by another's taste",
-            words=("less", "more"),
             section="quality",
             shown=frozenset({"page"}),
             pairs=True,
         ),
     )
+
+    rates = True
 
     items: Annotated[int, Field(ge=1)] = 200
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from crossfeed.protocols.choosing import Candidates
 from crossfeed.protocols.items import Measurement, Scores
 from crossfeed.protocols.learning import Task
 
@@ -229,6 +230,15 @@ class PoolView(Protocol):
         """
         ...
 
+    def candidates(self, author: int, judge: int) -> Candidates:
+        """Return an author's items as rewards see them; only for filters that read.
+
+        Args:
+            author: The author's index j.
+            judge: The index of the entity whose taste it is.
+        """
+        ...
+
     def losses(self, judge: int, authors: Sequence[int]) -> list[NDArray[np.float64]]:
         """Return mean losses of completions under an entity's state; only for filters that read.
 
@@ -254,7 +264,7 @@ class Filter(Protocol):
     @property
     def reads(self) -> bool: ...  # noqa: D102 - see above
 
-    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_] | NDArray[np.float64]]:
         """Judge the synthetic items of a pool.
 
         Args:
@@ -262,17 +272,17 @@ class Filter(Protocol):
 
         Returns:
             For each author a mask ``(K, items)``: row k is true where entity k keeps the item; ``(1, items)`` if all
-            agree.
+            agree. Or weights in [0, 1] in place of the mask.
         """
         ...
 
-    def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_] | NDArray[np.float64]:
         """Judge fresh human items.
 
         Args:
             keys: ``(items,)`` 64-bit keys for what is decided at random.
 
         Returns:
-            ``(items,)`` mask, true where an item is kept.
+            ``(items,)`` mask, true where an item is kept; or weights in [0, 1].
         """
         ...

@@ -23,7 +23,7 @@ SIMILARITY: Final = "similarity"
 """The two metrics that the paper's tables have: findings, heat maps and figures are about them."""
 
 _BOOKKEEPING: Final = frozenset(
-    {"candidates", "drawn", "exposed", "offered", "passed", "reward_kept", "reward_offered", "seconds"}
+    {"candidates", "drawn", "effective", "exposed", "offered", "passed", "reward_kept", "reward_offered", "seconds"}
 )
 """Numbers that the loop itself records."""
 

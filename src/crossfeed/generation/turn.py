@@ -24,7 +24,7 @@ from crossfeed.keys import address
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Measurement, Part, State, Task, TrainingSet
 from crossfeed.settings import MetricSettings
 
-__all__ = ["Measured", "complete", "compose", "measure", "publish", "update"]
+__all__ = ["Measured", "complete", "compose", "measure", "publish", "rater_of", "update"]
 
 _HUMAN: Final = frozenset({PRIVATE, PUBLIC, FRESH})
 
@@ -272,7 +272,7 @@ def measure(
 
 def _snapshots(context: CellContext, generation: int, states: Sequence[State], stored: Stored) -> list[LiveSnapshot]:
     """Return every entity with all tasks, or with its own task and the tasks that no entity owns."""
-    ecosystem, rater = context.cell.experiment.ecosystem, _rater(context, states)
+    ecosystem, rater = context.cell.experiment.ecosystem, rater_of(context, states)
 
     def snapshot(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveSnapshot:
         names, own = zip(*((context.entities[k], states[k]) for k in entities), strict=True)
@@ -307,8 +307,13 @@ Published = Mapping[int, PublishedItems]
 """The items of each generation's pool."""
 
 
-def _rater(context: CellContext, states: Sequence[State]) -> Rater | None:
-    """Return what rates outputs by all tastes; None if nobody has one."""
+def rater_of(context: CellContext, states: Sequence[State]) -> Rater | None:
+    """Return what rates outputs by all tastes; None if nobody has one.
+
+    Args:
+        context: The cell.
+        states: All entities' states.
+    """
     if context.selection.choice is None:
         return None
     tastes = context.tastes

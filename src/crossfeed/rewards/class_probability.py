@@ -1,4 +1,4 @@
-"""The reward of images of one class: its probability under the classifier that grades them."""
+"""The reward of images of a class: its probability under the classifier that grades them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["ClassProbabilitySettings"]
 
 
 class ClassProbabilitySettings(RewardSettings):
-    """Probability of a class of images under the fixed classifier of their task.
+    """Probability of a class under the fixed classifier of their task.
 
     Attributes:
-        label: The class's name, such as ``"7"``.
+        label: The class's name, such as ``"7"``; default: the class that the prompt asks for.
     """
 
-    label: str
+    label: str | None = None
 
     def build(self, context: RewardContext) -> _ClassProbability:
         """Build the reward.
@@ -44,7 +44,7 @@ class ClassProbabilitySettings(RewardSettings):
             tasks[name] = task
         for task in {id(task): task for task in tasks.values()}.values():
             classes = task.classifier().classes
-            if self.label not in classes:
+            if self.label is not None and self.label not in classes:
                 raise InvalidInput(
                     f"ecosystem.preference.reward.class_probability.label: {self.label!r} is no class of the task "
                     f"{task.name!r}; give one of {', '.join(classes)}"
@@ -54,7 +54,7 @@ class ClassProbabilitySettings(RewardSettings):
 
 @dataclass(frozen=True)
 class _ClassProbability:
-    label: str
+    label: str | None
     asked: Mapping[str, ImageTask]
     personal: bool = False
     least: float = 0.0
@@ -63,5 +63,7 @@ class _ClassProbability:
     def of(self, candidates: Candidates) -> NDArray[np.float64]:
         classifier = self.asked[candidates.author].classifier()
         images = images_of(candidates.items, f"items of {candidates.author}")
-        probabilities = classifier.probabilities(images)[:, classifier.classes.index(self.label)]
-        return np.asarray(probabilities, dtype=np.float64)
+        rows = candidates.items.num_rows
+        labels = [self.label] * rows if self.label is not None else candidates.prompts.column("answer").to_pylist()
+        places = [classifier.classes.index(label) for label in labels]
+        return np.asarray(classifier.probabilities(images)[np.arange(rows), places], dtype=np.float64)

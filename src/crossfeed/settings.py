@@ -54,6 +54,7 @@ __all__ = [
     "Number",
     "PartOf",
     "Pilot",
+    "Place",
     "Rate",
     "Sequence_",
     "Share",

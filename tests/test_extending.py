@@ -74,22 +74,16 @@ def python(site, *arguments, folder):
 
 def test_a_function_rates(site, tmp_path):
     command = ("crossfeed", "run", str(EXAMPLE / "experiment.yaml"), "--out", "run", "--quiet")
-    chosen = (
-        "--set",
-        "ecosystem.curation={}",
-        "--set",
-        "ecosystem.preference={reward: vowels, best_of: 4, rule: best}",
-    )
+    preference = "ecosystem.preference={reward: vowels, best_of: 4, rule: best}"
+    chosen = ("--set", "ecosystem.curation={}", "--set", preference)
     answer = python(site, *command, *chosen, folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     records = pq.read_table(tmp_path / "run" / "records.parquet").to_pylist()
-    rewards = {
-        name: [row["value"] for row in records if row["metric"] == name] for name in ("reward_kept", "reward_offered")
-    }
-    assert all(kept > offered for kept, offered in zip(rewards["reward_kept"], rewards["reward_offered"], strict=True))
-    assert (
-        len(rewards["reward_kept"]) == 2 * 4 * 2 * 2
-    )  # two cells read the pool, four times, by two readers of two authors
+    kept, offered = (
+        [row["value"] for row in records if row["metric"] == name] for name in ("reward_kept", "reward_offered")
+    )
+    assert all(after > before for after, before in zip(kept, offered, strict=True))
+    assert len(kept) == 2 * 4 * 2 * 2  # two cells read the pool, four times, by two readers, of two authors
 
 
 def test_a_function_that_rates_badly_is_told(tmp_path, monkeypatch):

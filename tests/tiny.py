@@ -64,3 +64,33 @@ public: {source: regression, dimension: 2, rows: 60, truth: [0.3, 0.2], replicat
 generations: 2
 metrics: {loss: {}, similarity: {}, projection: {}}
 """
+
+CATEGORICAL = """
+ecosystem:
+  entities: [{name: a, private: p}, {name: b, private: q}]
+  alpha: 0.5
+  beta: 0.5
+learner: {kind: categorical, prior: 0.5}
+tasks:
+  p: {source: categorical, probabilities: [5, 2, 2, 1], train: 60, test: 20, replicates: 3}
+  q: {source: categorical, probabilities: [1, 1, 3, 6], train: 60, test: 20, replicates: 3}
+public: {source: categorical, uniform: 4, train: 60, test: 20, replicates: 3}
+n: 40
+generations: 2
+metrics: {loss: {}, similarity: {}, projection: {}, heterozygosity: {}, surviving_symbols: {}, total_variation: {}}
+"""
+
+NGRAM = """
+ecosystem:
+  entities: [{name: a, private: facts}, {name: b, private: math}]
+  alpha: 0.5
+  beta: 0.5
+learner: {kind: ngram, order: 2, prior: 20, max_length: 30}
+tasks:
+  facts: {source: facts, train: 40, validation: 4, test: 6}
+  math: {source: math, train: 40, validation: 4, test: 6}
+public: {source: math, seed: 1, train: 40, validation: 4, test: 6}
+n: 64
+generations: 2
+metrics: {loss: {}, completion_loss: {}, perplexity: {}, bits_per_byte: {}, unseen_ngrams: {}, similarity: {}}
+"""

@@ -49,6 +49,7 @@ __all__ = [
 
 _LEARNERS: Final = {
     "captions": "crossfeed.learners.captions.settings:CaptionsSettings",
+    "categorical": "crossfeed.learners.categorical.settings:CategoricalSettings",
     "fake": "crossfeed.learners.fake:FakeSettings",
     "gaussian": "crossfeed.learners.density.settings:GaussianSettings",
     "glm": "crossfeed.learners.regression.settings:GlmSettings",
@@ -57,6 +58,7 @@ _LEARNERS: Final = {
     "kde": "crossfeed.learners.density.settings:KdeSettings",
     "language": "crossfeed.learners.language.settings:LanguageSettings",
     "linear": "crossfeed.learners.regression.settings:LinearSettings",
+    "ngram": "crossfeed.learners.ngram.settings:NgramSettings",
 }
 _PER_ENTITY: Final = "crossfeed.learners.per_entity:PerEntitySettings"
 _TASKS: Final = {
@@ -67,6 +69,7 @@ _TASKS: Final = {
     "gaussian": "crossfeed.tasks.samples:GaussianSamplesSettings",
     "mixture": "crossfeed.tasks.samples:MixtureSamplesSettings",
     "columns": "crossfeed.tasks.columns:ColumnsSettings",
+    "categorical": "crossfeed.tasks.categorical:CategoricalTaskSettings",
     "digits": "crossfeed.tasks.images_sources:DigitsSettings",
     "images": "crossfeed.tasks.images_sources:ImageFilesSettings",
     "reason": "crossfeed.tasks.builtin:ReasonSettings",
@@ -85,6 +88,7 @@ _METRICS: Final = {
     "loss": "crossfeed.metrics.loss:LossSettings",
     "completion_loss": "crossfeed.metrics.loss:CompletionLossSettings",
     "bits_per_byte": "crossfeed.metrics.loss:BitsPerByteSettings",
+    "perplexity": "crossfeed.metrics.loss:PerplexitySettings",
     "tail_loss": "crossfeed.metrics.tail:TailLossSettings",
     "accuracy": "crossfeed.metrics.accuracy:AccuracySettings",
     "reward": "crossfeed.metrics.reward:RewardMetricSettings",
@@ -106,6 +110,11 @@ _METRICS: Final = {
     "projection": "crossfeed.metrics.projection:ProjectionSettings",
     "energy_distance": "crossfeed.metrics.energy:EnergyDistanceSettings",
     "wasserstein": "crossfeed.metrics.wasserstein:WassersteinSettings",
+    "heterozygosity": "crossfeed.metrics.symbols:HeterozygositySettings",
+    "surviving_symbols": "crossfeed.metrics.symbols:SurvivingSymbolsSettings",
+    "entropy": "crossfeed.metrics.symbols:EntropySettings",
+    "unseen_ngrams": "crossfeed.metrics.unseen_ngrams:UnseenNgramsSettings",
+    "total_variation": "crossfeed.metrics.symbols:TotalVariationSettings",
 }
 _FILTERS: Final = {
     "best": "crossfeed.filters.best:BestSettings",

@@ -20,6 +20,8 @@ from crossfeed.protocols.items import (
     TrainingSet,
 )
 from crossfeed.protocols.learning import (
+    CountingLearner,
+    DiscreteLearner,
     DivisibleTask,
     Examination,
     Journal,
@@ -44,6 +46,8 @@ __all__ = [
     "Candidates",
     "ClaimState",
     "Claims",
+    "CountingLearner",
+    "DiscreteLearner",
     "DivisibleTask",
     "Examination",
     "Filter",

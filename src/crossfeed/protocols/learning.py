@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from crossfeed.protocols.items import Reading, Scores, State, TrainingSet
+from crossfeed.protocols.items import Array, Reading, Scores, State, TrainingSet
 from crossfeed.protocols.running import Progress
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "CountingLearner",
+    "DiscreteLearner",
     "DivisibleTask",
     "Examination",
     "Journal",
@@ -267,6 +269,37 @@ class RestartingLearner(Learner, Protocol):
 
         Returns:
             One state for each of them, in order; it depends on its key alone.
+        """
+        ...
+
+
+class DiscreteLearner(Learner, Protocol):
+    """A learner of distributions over symbols, which metrics read as they are, without any sampling."""
+
+    def probabilities(self, state: State) -> Array:
+        """Return the fitted distribution.
+
+        Args:
+            state: The state.
+
+        Returns:
+            ``(R, d)`` probabilities of d symbols in R replicates; each row sums to 1.
+        """
+        ...
+
+
+class CountingLearner(Learner, Protocol):
+    """A learner that counts the n-grams of texts."""
+
+    def unseen(self, state: State, items: pa.Table) -> float:
+        """Return the share of the different n-grams of texts that a model has no count of.
+
+        Args:
+            state: The state.
+            items: Texts.
+
+        Returns:
+            A number from 0 to 1; the n-grams are those of the model's order.
         """
         ...
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from crossfeed.protocols.choosing import Candidates
-from crossfeed.protocols.items import Measurement, Scores
+from crossfeed.protocols.items import Array, Measurement, Scores
 from crossfeed.protocols.learning import Task
 
 if TYPE_CHECKING:
@@ -63,6 +63,32 @@ class Snapshot(Protocol):
 
         Returns:
             Each entity's losses, in order.
+        """
+        ...
+
+    def probabilities(self) -> Sequence[Array]:
+        """Return distributions over symbols, of learners that fit them (`crossfeed.protocols.DiscreteLearner`).
+
+        Returns:
+            ``(R, d)`` probabilities of d symbols in R replicates for each entity, in order.
+
+        Raises:
+            InvalidInput: The learner fits none.
+        """
+        ...
+
+    def unseen(self, task: str) -> Sequence[float]:
+        """Return shares of unseen n-grams, of learners that count them (`crossfeed.protocols.CountingLearner`).
+
+        Args:
+            task: The task's name.
+
+        Returns:
+            For each entity, in order, the share of the different n-grams of the task's test items that its model has no
+            count of.
+
+        Raises:
+            InvalidInput: The learner counts none.
         """
         ...
 

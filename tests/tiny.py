@@ -64,3 +64,18 @@ public: {source: regression, dimension: 2, rows: 60, truth: [0.3, 0.2], replicat
 generations: 2
 metrics: {loss: {}, similarity: {}, projection: {}}
 """
+
+CATEGORICAL = """
+ecosystem:
+  entities: [{name: a, private: p}, {name: b, private: q}]
+  alpha: 0.5
+  beta: 0.5
+learner: {kind: categorical, prior: 0.5}
+tasks:
+  p: {source: categorical, probabilities: [5, 2, 2, 1], train: 60, test: 20, replicates: 3}
+  q: {source: categorical, probabilities: [1, 1, 3, 6], train: 60, test: 20, replicates: 3}
+public: {source: categorical, uniform: 4, train: 60, test: 20, replicates: 3}
+n: 40
+generations: 2
+metrics: {loss: {}, similarity: {}, projection: {}, heterozygosity: {}, surviving_symbols: {}, total_variation: {}}
+"""

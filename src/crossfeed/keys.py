@@ -60,18 +60,19 @@ def item_keys(base: int, items: NDArray[np.integer]) -> NDArray[np.uint64]:
         return _mix(np.uint64(base) + (items.astype(np.uint64) + np.uint64(1)) * _GOLDEN_GAMMA)
 
 
-def uniforms(keys: NDArray[np.uint64], salt: int = 0) -> NDArray[np.float64]:
+def uniforms(keys: NDArray[np.uint64], salt: int | NDArray[np.uint64] = 0) -> NDArray[np.float64]:
     """Convert each key to a uniform number in [0, 1), with 53 random bits.
 
     Args:
-        keys: ``(n,)`` keys.
-        salt: Numbers of different salts are independent of each other.
+        keys: ``(n,)`` keys, or of any other shape.
+        salt: Numbers of different salts are independent of each other; an array of salts goes with the keys by
+            NumPy's rules of broadcasting.
 
     Returns:
-        ``(n,)`` floats.
+        ``(n,)`` floats, or of the shape of keys and salts together.
     """
     with np.errstate(over="ignore"):
-        mixed = _mix(keys ^ _mix(np.uint64(salt) * _GOLDEN_GAMMA + np.uint64(1)))
+        mixed = _mix(keys ^ _mix(np.asarray(salt, np.uint64) * _GOLDEN_GAMMA + np.uint64(1)))
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

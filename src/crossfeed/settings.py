@@ -183,6 +183,11 @@ class LearnerSettings(Frozen):
         """True if such models can begin anew (`crossfeed.protocols.RestartingLearner`)."""
         return False
 
+    @property
+    def finite_losses(self) -> bool:
+        """False if such a model can give an item the probability 0: its loss is then infinite, and no fault."""
+        return True
+
     def reading(self) -> Reading:
         """Return what training sets hold for this learner, see `crossfeed.protocols.Learner.reads`."""
         return "draws"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.tiny import ADAPTED, GLM, LINEAR, TINY, UNEQUAL
+from tests.tiny import ADAPTED, CATEGORICAL, GLM, LINEAR, TINY, UNEQUAL
 
 from crossfeed.description.reading import read_description
 from crossfeed.testing import LearnerContract
@@ -16,6 +16,10 @@ LEARNERS = {
     "language-adapter": ADAPTED,
     "linear": LINEAR,
     "linear-draws": LINEAR.replace("{kind: linear}", "{kind: linear, reads: draws}") + "n: 30\n",
+    "categorical": CATEGORICAL,
+    "categorical-tempered": CATEGORICAL.replace("prior: 0.5", "prior: 0.1, temperature: 0.8"),
+    "categorical-everything": CATEGORICAL.replace("prior: 0.5", "prior: 0.5, reads: everything").replace("n: 40\n", ""),
+    "categorical-per-entity": CATEGORICAL.replace("private: q}", "private: q, learner: {prior: 2}}"),
     "logistic": GLM.replace("FAMILY", "logistic"),
     "poisson": GLM.replace("FAMILY", "poisson"),
 }

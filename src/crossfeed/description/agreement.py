@@ -10,9 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.missing import Missing
 from crossfeed.protocols import PUBLIC
-from crossfeed.settings import LearnerSettings
+from crossfeed.settings import LearnerSettings, MetricSettings
 
-__all__ = ["refuse_absentees", "refuse_samples", "refuse_sizes", "refuse_starts", "refuse_unknown_tasks"]
+__all__ = [
+    "refuse_absentees",
+    "refuse_infinite_losses",
+    "refuse_samples",
+    "refuse_sizes",
+    "refuse_starts",
+    "refuse_unknown_tasks",
+]
 
 
 def refuse_unknown_tasks(ecosystem: Ecosystem, tasks: Collection[str]) -> None:
@@ -140,3 +147,23 @@ def refuse_starts(ecosystem: Ecosystem, learners: Sequence[LearnerSettings]) -> 
                 f"entity {entity.name!r}: start: own is the model of generation 0, and it arrives at "
                 f"{entity.from_}; give start: base or previous"
             )
+
+
+def refuse_infinite_losses(learners: Sequence[LearnerSettings], metrics: Mapping[str, MetricSettings]) -> None:
+    """Refuse metrics that end a cell where they are infinite, for models that can give an item the probability 0.
+
+    Args:
+        learners: Each entity's learner.
+        metrics: The metrics by name.
+
+    Raises:
+        ValueError: There is such a metric, and such a model.
+    """
+    lost = sorted({learner.kind for learner in learners if not learner.finite_losses})
+    names = [name for name, each in metrics.items() if any(measure.finite for measure in each.measures)]
+    if lost and names:
+        raise ValueError(
+            f"metrics: {', '.join(names)}: a model of the kind {' or '.join(lost)} without a prior gives what it never "
+            "read the probability 0 and an infinite loss, which would end the run; give learner.prior a value above 0, "
+            "or name metrics without a loss, such as {heterozygosity: {}} or {unseen_ngrams: {}}"
+        )

@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from crossfeed.description.agreement import (
     refuse_absentees,
+    refuse_infinite_losses,
     refuse_samples,
     refuse_sizes,
     refuse_starts,
@@ -140,6 +141,7 @@ class Experiment(Frozen):
         check_growth({"n": self.n, "pool_size": self.pool_size, **own}, self.generations)
         refuse_absentees(self.ecosystem, self.generations)
         refuse_starts(self.ecosystem, self.learners)
+        refuse_infinite_losses(self.learners, self.metrics)
         return self
 
     @cached_property

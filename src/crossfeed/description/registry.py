@@ -46,6 +46,7 @@ __all__ = [
 
 _LEARNERS: Final = {
     "captions": "crossfeed.learners.captions.settings:CaptionsSettings",
+    "categorical": "crossfeed.learners.categorical.settings:CategoricalSettings",
     "fake": "crossfeed.learners.fake:FakeSettings",
     "gaussian": "crossfeed.learners.density.settings:GaussianSettings",
     "glm": "crossfeed.learners.regression.settings:GlmSettings",
@@ -64,6 +65,7 @@ _TASKS: Final = {
     "gaussian": "crossfeed.tasks.samples:GaussianSamplesSettings",
     "mixture": "crossfeed.tasks.samples:MixtureSamplesSettings",
     "columns": "crossfeed.tasks.columns:ColumnsSettings",
+    "categorical": "crossfeed.tasks.categorical:CategoricalTaskSettings",
     "digits": "crossfeed.tasks.images_sources:DigitsSettings",
     "images": "crossfeed.tasks.images_sources:ImageFilesSettings",
     "reason": "crossfeed.tasks.builtin:ReasonSettings",
@@ -102,6 +104,10 @@ _METRICS: Final = {
     "projection": "crossfeed.metrics.projection:ProjectionSettings",
     "energy_distance": "crossfeed.metrics.energy:EnergyDistanceSettings",
     "wasserstein": "crossfeed.metrics.wasserstein:WassersteinSettings",
+    "heterozygosity": "crossfeed.metrics.symbols:HeterozygositySettings",
+    "surviving_symbols": "crossfeed.metrics.symbols:SurvivingSymbolsSettings",
+    "entropy": "crossfeed.metrics.symbols:EntropySettings",
+    "total_variation": "crossfeed.metrics.symbols:TotalVariationSettings",
 }
 _FILTERS: Final = {
     "detector": "crossfeed.filters.detector:DetectorSettings",

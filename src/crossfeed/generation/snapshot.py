@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, item_keys
-from crossfeed.protocols import Learner, Scores, State, Task
+from crossfeed.protocols import Array, DiscreteLearner, Learner, Scores, State, Task
 
 __all__ = ["LiveSnapshot", "Stored", "nothing_stored"]
 
@@ -67,6 +68,7 @@ class LiveSnapshot:
     references: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict)
     corpora: Mapping[str, Task] = field(default_factory=dict)
     _scores: dict[int | None, dict[str, list[Scores]]] = field(default_factory=dict)
+    _distributions: list[Array] | None = None
     _completions: dict[str, list[pa.Table]] = field(default_factory=dict)
     _embeddings: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
     _past: dict[tuple[str, int], pa.Table] = field(default_factory=dict)
@@ -84,6 +86,18 @@ class LiveSnapshot:
     def score(self, items: pa.Table) -> Sequence[Scores]:
         """Return each entity's losses on other items."""
         return [tables[0] for tables in self.learner.score(self.states, [items])]
+
+    def probabilities(self) -> Sequence[Array]:
+        """Return each entity's ``(R, d)`` distribution over symbols, of learners that fit one."""
+        if self._distributions is None:
+            if not hasattr(self.learner, "probabilities"):
+                raise InvalidInput(
+                    "the experiment has a metric of distributions over symbols, and its learner fits none; give a "
+                    "learner of kind: categorical, or leave the metric out"
+                )
+            learner = cast(DiscreteLearner, self.learner)
+            self._distributions = [learner.probabilities(state) for state in self.states]
+        return self._distributions
 
     def completions(self, task: str, items: int) -> Sequence[pa.Table]:
         """Return each entity's completions of a task's first test prompts."""

@@ -22,6 +22,8 @@ from pydantic import SerializeAsAny
 
 from crossfeed.errors import DataUnavailable, Diverged
 from crossfeed.protocols import (
+    Array,
+    DiscreteLearner,
     Learner,
     LearnerContext,
     Observer,
@@ -54,6 +56,11 @@ class PerEntitySettings(LearnerSettings):
     kind: Literal["per-entity"]
     common: SerializeAsAny[LearnerSettings]
     entities: dict[str, SerializeAsAny[LearnerSettings]]
+
+    @property
+    def finite_losses(self) -> bool:
+        """True if no entity's model can have an infinite loss."""
+        return all(each.finite_losses for each in self.entities.values())
 
     def reading(self) -> Reading:
         """Return what training sets hold, the same for all entities."""
@@ -308,6 +315,17 @@ class PerEntityLearner:
             return learner.score([states[k].state for k in places], tables)
 
         return self._by_group([each.group for each in states], scored)
+
+    @property
+    def probabilities(self) -> Callable[[Member], Array]:
+        """Distributions over symbols by each state's own learner: `crossfeed.protocols.DiscreteLearner.probabilities`.
+
+        Raises:
+            AttributeError: One of the learners fits none.
+        """
+        if not all(hasattr(learner, "probabilities") for learner in self.learners):
+            raise AttributeError("probabilities: one of the learners fits no distribution over symbols")
+        return lambda state: cast(DiscreteLearner, self.learners[state.group]).probabilities(state.state)
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
         """Return features computed by the common learner.

@@ -19,6 +19,7 @@ from crossfeed.protocols.items import (
     TrainingSet,
 )
 from crossfeed.protocols.learning import (
+    DiscreteLearner,
     DivisibleTask,
     Examination,
     Journal,
@@ -42,6 +43,7 @@ __all__ = [
     "Array",
     "ClaimState",
     "Claims",
+    "DiscreteLearner",
     "DivisibleTask",
     "Examination",
     "Filter",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from crossfeed.protocols.items import Reading, Scores, State, TrainingSet
+from crossfeed.protocols.items import Array, Reading, Scores, State, TrainingSet
 from crossfeed.protocols.running import Progress
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "DiscreteLearner",
     "DivisibleTask",
     "Examination",
     "Journal",
@@ -267,6 +268,21 @@ class RestartingLearner(Learner, Protocol):
 
         Returns:
             One state for each of them, in order; it depends on its key alone.
+        """
+        ...
+
+
+class DiscreteLearner(Learner, Protocol):
+    """A learner of distributions over symbols, which metrics read as they are, without any sampling."""
+
+    def probabilities(self, state: State) -> Array:
+        """Return the fitted distribution.
+
+        Args:
+            state: The state.
+
+        Returns:
+            ``(R, d)`` probabilities of d symbols in R replicates; each row sums to 1.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from crossfeed.protocols.items import Measurement, Scores
+from crossfeed.protocols.items import Array, Measurement, Scores
 from crossfeed.protocols.learning import Task
 
 if TYPE_CHECKING:
@@ -62,6 +62,17 @@ class Snapshot(Protocol):
 
         Returns:
             Each entity's losses, in order.
+        """
+        ...
+
+    def probabilities(self) -> Sequence[Array]:
+        """Return distributions over symbols, of learners that fit them (`crossfeed.protocols.DiscreteLearner`).
+
+        Returns:
+            ``(R, d)`` probabilities of d symbols in R replicates for each entity, in order.
+
+        Raises:
+            InvalidInput: The learner fits none.
         """
         ...
 

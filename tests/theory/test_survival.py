@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.theory.discrete_twin import simulate
 from tests.theory.test_discrete_moments import OPTIONS, ecosystem
 
 from crossfeed.errors import InvalidInput
-from crossfeed.theory.survival import drift_survival, lineage_of, survival_bounds
+from crossfeed.theory.survival import survival, surviving_symbols
 from crossfeed.theory.wright_fisher import CountChain, diffusion_absorption_time, feller_survival
 
 PUBLISHED = {  # Suresh, Thangaraj, Khandavally (2024): samples in all, lower bound
@@ -22,6 +24,11 @@ ZIPF = {
 }
 
 
+def alone(p, n, T):
+    """One model that reads its own items alone."""
+    return ecosystem(T=T, n=float(n), truths=p, d=len(p))
+
+
 def zipf(a, b, d=1000):
     p = (np.arange(1, d + 1) + a) ** -float(b)
     return p / p.sum()
@@ -31,9 +38,9 @@ def zipf(a, b, d=1000):
 def test_published_lower_bounds_of_one_symbol(case, values):
     p, n = case
     for samples, value in values.items():
-        bounds = drift_survival(np.array([p]), [n] * samples)
-        assert bounds.lower[0] == pytest.approx(value, abs=5.1e-5)
-        assert bounds.lower[0] <= bounds.upper[0]
+        bounds = survival(alone(np.array([p, 1 - p]), n, samples - 1), samples - 1)
+        assert bounds.lower[0, 0] == pytest.approx(value, abs=5.1e-5)
+        assert bounds.lower[0, 0] <= bounds.upper[0, 0]
 
 
 @pytest.mark.parametrize(("case", "values"), ZIPF.items())
@@ -45,7 +52,7 @@ def test_published_lower_bounds_of_zipf_and_simulation_beside_them(case, values)
         models = rng.multinomial(n, models) / n
         survivors[samples] = (models > 0).sum(axis=1)
     for samples, value in values.items():
-        bounds = drift_survival(p, [n] * samples)
+        bounds = survival(alone(p, n, samples - 1), samples - 1)
         assert bounds.lower.sum() == pytest.approx(value, abs=0.0051)
         mean, error = survivors[samples].mean(), survivors[samples].std(ddof=1) / np.sqrt(R)
         assert bounds.lower.sum() - 5.5 * error < mean < bounds.upper.sum() + 5.5 * error
@@ -56,10 +63,10 @@ def test_published_lower_bounds_of_zipf_and_simulation_beside_them(case, values)
 def test_the_exact_chain_lies_between_the_bounds(p, n):
     exact = CountChain(n).survival(np.array([p]), 30)[:, 0]
     for t in (0, 1, 4, 10, 30):
-        bounds = drift_survival(np.array([p]), [n] * (t + 1))
-        assert bounds.lower[0] - 1e-12 <= exact[t] <= bounds.upper[0] + 1e-12
+        bounds = survival(alone(np.array([p, 1 - p]), n, 30), t)
+        assert bounds.lower[0, 0] - 1e-12 <= exact[t] <= bounds.upper[0, 0] + 1e-12
     if n >= 1000:
-        assert bounds.upper[0] - bounds.lower[0] < 0.05
+        assert bounds.upper[0, 0] - bounds.lower[0, 0] < 0.05
 
 
 def test_the_chain_is_a_matrix_power():
@@ -100,7 +107,7 @@ def test_survival_is_that_of_many_replicates(chain):
     exact = chain.survival(p, 6)
     error = np.sqrt(np.maximum(exact * (1 - exact), 1 / R) / R)
     assert (np.abs(held.mean(axis=0) - exact) < 5.5 * error).all()
-    bounds = survival_bounds(eco)
+    bounds = surviving_symbols(eco)
     assert (bounds.lower[:, 0] <= exact.sum(axis=1) + 1e-12).all()
     assert (exact.sum(axis=1) <= bounds.upper[:, 0] + 1e-12).all()
 
@@ -112,21 +119,36 @@ def test_expected_survivors_of_every_option_lie_between_the_bounds(name):
     eco = ecosystem(**options, truths=rng.dirichlet(np.full(12, 0.4), K + 1))
     held = np.array([(simulate(eco, rng) > 0).sum(axis=-1) for _ in range(R)])
     mean, error = held.mean(axis=0), held.std(axis=0) / np.sqrt(R)
-    bounds = survival_bounds(eco)
+    bounds = surviving_symbols(eco)
     assert (bounds.lower < mean + 5.5 * error + 1e-9).all()
     assert (bounds.upper > mean - 5.5 * error - 1e-9).all()
     assert (bounds.upper < 12.000001).all()
     assert (bounds.lower[0] > 0.6 * mean[0]).all()
 
 
-def test_a_lineage_is_samples_of_samples_and_nothing_else():
-    assert lineage_of(ecosystem(n=9.0, published=7.0), 2) == [np.inf, 9, 7, 9, 7, 9]
-    assert lineage_of(ecosystem(K=4, n=9.0), 2) == [36, 36, 9]
-    assert lineage_of(ecosystem(K=4, n=9.0, published=7.0), 2) is None
-    assert lineage_of(ecosystem(alpha=0.9), 2) is None
-    assert lineage_of(ecosystem(alpha=0.9), 0) == [np.inf, 20]
-    assert lineage_of(ecosystem(accumulates=True), 2) is None
-    assert lineage_of(ecosystem(K=2, reads=np.eye(2)), 2) is None
+@pytest.mark.parametrize("n", [None, 30.0])
+def test_bounds_from_two_finite_data_sets(n):
+    options, R, rng = {"T": 8, "d": 20, "n": n, "rows": 25.0, "published": 30.0}, 2000, np.random.default_rng(31)
+    eco = ecosystem(**options, truths=rng.dirichlet(np.full(20, 0.4)))
+    held = np.array([(simulate(eco, rng) > 0).sum(axis=-1) for _ in range(R)])
+    mean, error = held.mean(axis=0), held.std(axis=0) / np.sqrt(R)
+    bounds = surviving_symbols(eco)
+    assert (bounds.lower < mean + 5.5 * error).all()
+    assert (bounds.upper > mean - 5.5 * error).all()
+    # Drift is seen from above, too: by Jensen alone nothing would be lost after the first generation.
+    assert bounds.upper[8, 0] < bounds.upper[0, 0] - 1
+
+
+@pytest.mark.parametrize("chain", [CountChain(10, pool=6), CountChain(10, pool=6, alpha=0.7)], ids=repr)
+def test_survival_with_a_finite_data_set(chain):
+    R, p, rng = 3000, np.array([0.02, 0.1, 0.1, 0.3, 0.48]), np.random.default_rng(37)
+    eco = ecosystem(T=6, n=10.0, alpha=chain.alpha, d=5, truths=p, published=6.0, rows=8.0)
+    eco = replace(eco, beta=np.ones((7, 1)))
+    held = np.array([(simulate(eco, rng) > 0)[:, 0] for _ in range(R)])
+    exact = chain.survival(p, 6, rows=8)
+    error = np.sqrt(np.maximum(exact * (1 - exact), 1 / R) / R)
+    assert (np.abs(held.mean(axis=0) - exact) < 5.5 * error).all()
+    assert (np.abs(chain.survival(p, 6) - exact) > 2 * error).any()
 
 
 def test_absorption_takes_as_long_as_diffusion_says_where_draws_are_many():
@@ -156,7 +178,7 @@ def test_feller_survival_is_near_the_chains():
         (lambda: CountChain(10, models=2, pool=5), "pool is 5 for 2 models; leave it out"),
         (lambda: CountChain(5000), "5,000 draws in all; give at most 4,096"),
         (lambda: CountChain(10, alpha=0.5).absorption_time(), "alpha is 0.5; give 1"),
-        (lambda: survival_bounds(ecosystem(prior=1.0)), "prior is 1, so that every symbol survives"),
+        (lambda: surviving_symbols(ecosystem(prior=1.0)), "prior is 1, so that every symbol survives"),
     ],
 )
 def test_what_has_no_chain_or_bound_is_refused(make, words):

@@ -22,7 +22,6 @@ Population Genetics I, 2004, Section 1.4).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -62,26 +61,35 @@ class DiscreteMoments:
         """
         return np.asarray(self.parts[t] @ self.ecosystem.constants)
 
-    @cached_property
-    def squared_error(self) -> Array:
-        """E sum_x (p_k(x) - truth_j(x))^2 for every true distribution j, shape (T + 1, K, K + 1)."""
-        gram = self.ecosystem.constants @ self.ecosystem.constants.T
-        crossed = self.parts @ gram[:, :-1]
-        own = np.einsum("tkk->tk", self.products)
-        return np.asarray(own[:, :, None] - 2 * crossed + np.diag(gram)[:-1])
+    def squared_distance(self, truths: Array) -> Array:
+        """Return the expected squared distance of every model from given distributions.
 
-    @cached_property
-    def total_variation(self) -> Array:
-        """Total variation of the expected distribution from every true one, shape (T + 1, K, K + 1).
+        Args:
+            truths: distributions, shape (M, d).
+
+        Returns:
+            E sum_x (p_k(x) - truth_m(x))^2, shape (T + 1, K, M).
+        """
+        crossed = self.parts @ (self.ecosystem.constants @ truths.T)
+        own = np.einsum("tkk->tk", self.products)
+        return np.asarray(own[:, :, None] - 2 * crossed + (truths**2).sum(axis=1))
+
+    def total_variation(self, truths: Array) -> Array:
+        """Return the total variation of every expected distribution from given ones.
 
         The expected total variation of a model is larger: the noise of its training sets does not cancel in it.
+
+        Args:
+            truths: distributions, shape (M, d).
+
+        Returns:
+            sum_x |E p_k(x) - truth_m(x)| / 2, shape (T + 1, K, M).
         """
-        generations, K = self.parts.shape[:2]
-        found = np.empty((generations, K, K + 1))
-        for t in range(generations):
+        found = np.empty((*self.parts.shape[:2], len(truths)))
+        for t in range(len(found)):
             expected = self.distribution(t)
-            for j, truth in enumerate(self.ecosystem.truths):
-                found[t, :, j] = np.abs(expected - truth).sum(axis=1) / 2
+            for m, truth in enumerate(truths):
+                found[t, :, m] = np.abs(expected - truth).sum(axis=1) / 2
         return found
 
 

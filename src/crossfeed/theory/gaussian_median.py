@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import integrate, special, stats
+from scipy import special
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import Array
@@ -89,7 +89,7 @@ class LogDeviation:
             In the shape of t. An approximation: it is the quantile of a probability that differs by at most `error`.
         """
         t = np.asarray(generations, dtype=np.float64)
-        return np.asarray(np.exp(self.step * t + stats.norm.ppf(probability) * np.sqrt(self.variance * t)))
+        return np.asarray(np.exp(self.step * t + special.ndtri(probability) * np.sqrt(self.variance * t)))
 
     def error(self, generations: Array | int) -> Array:
         """Bound the error of the normal law's probabilities.
@@ -111,4 +111,4 @@ class LogDeviation:
         z = np.linspace(-12 - 60 / np.sqrt(shape), 12, _NODES)
         x = special.digamma(shape) + deviation * z
         density = deviation * np.exp(shape * x - np.exp(x) - special.gammaln(shape))
-        return float(integrate.trapezoid(np.abs(z) ** 3 * density, z))
+        return float(np.trapezoid(np.abs(z) ** 3 * density, z))

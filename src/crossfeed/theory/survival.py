@@ -1,8 +1,10 @@
 r"""Bounds of the probability that a symbol is still in a discrete model, for any ecosystem and any number of draws.
 
-**At least.** A sample of n items from q lacks a symbol in a way that the Poisson law bounds: with the count X,
-:math:`\mathrm E\,e^{-u X / n} = \bigl(1 - q (1 - e^{-u/n})\bigr)^n \le e^{-q\, n (1 - e^{-u/n})}`. So the exponents of
-a product of such terms go backwards through models, pools and real data,
+A sample of n items from q has X copies of a symbol, and
+:math:`\mathrm E\,e^{-u X / n} = (1 - q c)^n` with :math:`c = 1 - e^{-u/n}`.
+
+**At least.** This is at most :math:`e^{-q n c}`, as of a Poisson law. So the exponents of a product of such terms go
+backwards through models, pools and real data,
 
 .. math:: u \;\mapsto\; n\,(1 - e^{-u/n}), \qquad u_s = \sum_k W_{ks} u_k,
 
@@ -11,26 +13,29 @@ from :math:`u = \infty` (absent) to the true distributions :math:`b_s`, and
 reads its own items alone this is :math:`1 - f_m^{\,n p}` after m samples, with :math:`f_{j+1} = e^{f_j - 1}`,
 :math:`f_0 = 0`: extinction of a branching process with Poisson offspring.
 
-**At most.** By Jensen's inequality a model of n draws holds a symbol with at most :math:`1 - (1 - \mathrm E\,p(x))^n`;
-one that reads everything, with at most its expected number of copies.
+**At most.** For :math:`q \le \varepsilon`, :math:`(1 - q c)^n \ge e^{-u' q}` with
+:math:`u' = -n \log(1 - \varepsilon c) / \varepsilon` by convexity; for larger q it falls short by at most
+:math:`\min(e^{-u' \varepsilon}, 1 - e^{-u})`, and :math:`P(q > \varepsilon) \le \mathrm E\,q / \varepsilon`. The
+exponents go backwards by this map, and
 
-**At most, drift alone.** Where each sample is drawn from the one before (:math:`\alpha = 1`), the frequency f is a
-martingale. While :math:`f \le \varepsilon`, convexity gives :math:`-\log(1 - f c) \le f\,\log(1/(1 - \varepsilon
-c))/\varepsilon`, so that :math:`e^{-u f}` with :math:`u \mapsto -n \log(1 - \varepsilon (1 - e^{-u/n}))/\varepsilon`
-is a submartingale until f exceeds :math:`\varepsilon`, which happens with probability at most :math:`p/\varepsilon`
-(Doob). It is then at most :math:`e^{-u \varepsilon}`, and
+.. math:: P(x \text{ is absent}) \ge \max_\varepsilon\; \exp\Bigl(-\sum_s u_s b_s(x)\Bigr)
+          - \sum_{\text{samples}} \min(e^{-u' \varepsilon}, 1 - e^{-u})\, \mathrm E\,q(x) / \varepsilon .
 
-.. math:: P(x \text{ is absent}) \ge \max_\varepsilon \; e^{-u p} - \min(1, p/\varepsilon)\, e^{-u \varepsilon}.
+Besides, by Jensen's inequality, a model of n draws holds a symbol with at most :math:`1 - (1 - \mathrm E\,p(x))^n`; one
+that reads everything, with at most its expected number of copies. The two ends meet for symbols that are rare at all
+times; they part where drift brings single symbols to frequencies near one, after about as many generations as there are
+draws.
 
-Reference: the first bound for one model is Theorem 1 of Suresh, Thangaraj and Khandavally, Rate of Model Collapse in
-Recursive Training, arXiv 2412.17646 (2024), in the form that its iteration has before it is simplified; for ecosystems
-it is derived above, as are both upper bounds.
+Reference: the lower end for one model is Theorem 1 of Suresh, Thangaraj and Khandavally, Rate of Model Collapse in
+Recursive Training, arXiv 2412.17646 (2024), in the form of its iteration; for ecosystems it is derived above, as is the
+upper end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -39,26 +44,29 @@ from crossfeed.theory.discrete import DiscreteEcosystem
 from crossfeed.theory.discrete_moments import DiscreteMoments, discrete_moments
 from crossfeed.theory.kernels import Array
 
-__all__ = ["Survival", "drift_survival", "lineage_of", "survival_bounds"]
+__all__ = ["Survival", "survival", "surviving_symbols"]
 
-# Thresholds at which the bound by a stopped martingale is tried.
-_THRESHOLDS = np.geomspace(1e-4, 0.999, 80)
+# Frequencies up to which the upper end is tight; the best one is taken for each symbol.
+_THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
+
+Back = Callable[[Array, Array], Array]
+"""Takes exponents of samples and their sizes, gives those of what was sampled."""
 
 
 @dataclass(frozen=True)
 class Survival:
-    """Bounds of the expected number of symbols that every model holds.
+    """Bounds of the probability that a model holds a symbol, or of the number of symbols that it holds, expected.
 
     Attributes:
-        lower: at least, shape (T + 1, K).
-        upper: at most, shape (T + 1, K).
+        lower: at least.
+        upper: at most, in the shape of `lower`.
     """
 
     lower: Array
     upper: Array
 
 
-def survival_bounds(ecosystem: DiscreteEcosystem, moments: DiscreteMoments | None = None) -> Survival:
+def surviving_symbols(ecosystem: DiscreteEcosystem, moments: DiscreteMoments | None = None) -> Survival:
     """Bound the expected number of symbols of positive probability in every model.
 
     Args:
@@ -66,7 +74,27 @@ def survival_bounds(ecosystem: DiscreteEcosystem, moments: DiscreteMoments | Non
         moments: its moments, if they are known.
 
     Returns:
-        The bounds at generations 0, ..., T.
+        The bounds at generations 0, ..., T, shape (T + 1, K).
+
+    Raises:
+        InvalidInput: a prior gives every symbol a positive probability.
+    """
+    known = discrete_moments(ecosystem) if moments is None else moments
+    bounds = [survival(ecosystem, t, known) for t in range(ecosystem.generations + 1)]
+    lower, upper = (np.stack([getattr(each, end).sum(axis=1) for each in bounds]) for end in ("lower", "upper"))
+    return Survival(lower, upper)
+
+
+def survival(ecosystem: DiscreteEcosystem, t: int, moments: DiscreteMoments | None = None) -> Survival:
+    """Bound the probability that every model of a generation holds every symbol.
+
+    Args:
+        ecosystem: the ecosystem, without a prior.
+        t: the generation, from 0 to T.
+        moments: its moments, if they are known.
+
+    Returns:
+        The bounds, shape (K, d).
 
     Raises:
         InvalidInput: a prior gives every symbol a positive probability.
@@ -74,66 +102,13 @@ def survival_bounds(ecosystem: DiscreteEcosystem, moments: DiscreteMoments | Non
     if ecosystem.prior > 0:
         raise InvalidInput(f"prior is {ecosystem.prior:g}, so that every symbol survives; give a prior of 0")
     known = discrete_moments(ecosystem) if moments is None else moments
-    lower, upper = np.empty(ecosystem.alpha.shape), np.empty(ecosystem.alpha.shape)
-    for t in range(ecosystem.generations + 1):
-        lower[t] = -np.expm1(-_product(_exponents(ecosystem, t), ecosystem.truths)).sum(axis=1)
-        most = _at_most(ecosystem, known, t)
-        lineage = lineage_of(ecosystem, t)
-        if lineage is not None:
-            most = np.minimum(most, drift_survival(ecosystem.truths[0], lineage).upper)
-        upper[t] = most.sum(axis=1)
-    return Survival(lower, upper)
-
-
-def drift_survival(probabilities: Array, sizes: Sequence[float]) -> Survival:
-    """Bound the probability that symbols survive samples of samples: each is drawn from the one before.
-
-    Args:
-        probabilities: p, the true probabilities, shape (d,).
-        sizes: sizes of the samples in order, the first drawn from p; infinite ones change nothing.
-
-    Returns:
-        Bounds for every symbol, shape (d,).
-
-    Source: the module's text; the lower one is Theorem 1 of Suresh et al. (2024).
-    """
-    exponent = np.inf
-    for n in reversed(sizes):
-        exponent = float(_sampled(np.array(exponent), np.array(n)))
-    p = np.asarray(probabilities, dtype=np.float64)
-    absent = np.zeros_like(p)
+    least = _Ancestry(known, _poisson).exponents(t)
+    most = _simply(known, t)
     for threshold in _THRESHOLDS:
-        u = _stopped(threshold, sizes)
-        absent = np.maximum(absent, np.exp(-u * p) - np.minimum(1, p / threshold) * np.exp(-u * threshold))
-    return Survival(-np.expm1(-_product(np.array([exponent]), p[None])), 1 - absent)
-
-
-def lineage_of(ecosystem: DiscreteEcosystem, t: int) -> list[float] | None:
-    """Return the samples between the truth and a model, where each is drawn from the one before.
-
-    Args:
-        ecosystem: the ecosystem.
-        t: the generation, from 0 to T.
-
-    Returns:
-        Sizes in order, the same for all models, or None where other data come in or models differ: with one model its
-        alpha has to be 1, and with several all have to draw alike from one pool of models (no finite pools).
-    """
-    eco = ecosystem
-    alone = not (eco.alpha[1 : t + 1] < 1).any() and not eco.accumulates and eco.fresh == 0
-    if not alone or eco.prior > 0 or not np.array_equal(eco.truths, np.tile(eco.truths[0], (len(eco.truths), 1))):
-        return None
-    sizes = np.array([eco.sizes(s) for s in range(t + 1)])
-    if eco.entities > 1:
-        alike = (eco.reads == 1 / eco.entities).all() and (sizes == sizes[:, :1]).all() and np.isfinite(sizes).all()
-        if not alike or np.isfinite(eco.rows).any() or np.isfinite(eco.published[1 : t + 1]).any():
-            return None
-        return [*(float(n) * eco.entities for n in sizes[:-1, 0]), float(sizes[-1, 0])]
-    used = eco.real_weights(0)[0] > 0
-    if used.all() and np.isfinite(eco.rows).any():
-        return None
-    first = float(eco.rows[used][0])
-    return [first, float(sizes[0, 0])] + [float(n) for s in range(1, t + 1) for n in (eco.published[s, 0], sizes[s, 0])]
+        ancestry = _Ancestry(known, partial(_convex, threshold=threshold), threshold)
+        absent = np.exp(-_product(ancestry.exponents(t), ecosystem.truths))
+        most = np.minimum(most, 1 - absent + ancestry.short @ ecosystem.constants)
+    return Survival(-np.expm1(-_product(least, ecosystem.truths)), most)
 
 
 def _product(exponents: Array, probabilities: Array) -> Array:
@@ -143,47 +118,74 @@ def _product(exponents: Array, probabilities: Array) -> Array:
     return np.asarray(np.where(there, np.inf, np.where(endless, 0.0, exponents) @ probabilities))
 
 
-def _sampled(exponent: Array, size: Array) -> Array:
+def _poisson(exponent: Array, size: Array) -> Array:
     """Return n (1 - exp(-u / n)), which is u for endless n and n for endless u."""
     finite = np.where(np.isinf(size), 1.0, size)
     return np.where(np.isinf(size), exponent, -finite * np.expm1(-exponent / finite))
 
 
-def _stopped(threshold: float, sizes: Sequence[float]) -> float:
-    exponent = np.inf
-    for n in reversed(sizes):
-        if np.isfinite(n):
-            exponent = -n * np.log1p(threshold * np.expm1(-exponent / n)) / threshold
-    return float(exponent)
+def _convex(exponent: Array, size: Array, threshold: float) -> Array:
+    """Return -n log(1 - eps (1 - exp(-u / n))) / eps, which is u for endless n."""
+    finite = np.where(np.isinf(size), 1.0, size)
+    bent = -finite * np.log1p(threshold * np.expm1(-exponent / finite)) / threshold
+    return np.where(np.isinf(size), exponent, bent)
 
 
-def _exponents(eco: DiscreteEcosystem, t: int) -> Array:
-    """Return the exponents u of the true distributions for each model of generation t, shape (K, K + 1)."""
-    K = eco.entities
-    models = {t: np.where(np.eye(K) > 0, np.inf, 0.0)}  # target, author: exponents of models, by generation
-    real, fresh = np.zeros((K, K + 1)), np.zeros((K, t + 1))
-    pools = np.zeros((t + 1, K, K))
-    for s in range(t, -1, -1):
-        if s < t:
-            models[s] = _sampled(pools[s + 1], eco.published[s + 1])
-        drawn = _sampled(models[s], eco.sizes(s))
-        real += _product(drawn, eco.real_weights(s))
-        for published in eco.pool_weights(s):
-            pools[published.born] += _product(drawn, published.authors)
-            fresh[:, published.born] += _product(drawn, published.fresh[:, None])[:, 0]
-    found = _sampled(real, eco.rows)
-    found[:, -1] += _sampled(fresh, np.array(eco.fresh_rows)).sum(axis=1)
-    return np.asarray(found)
+@dataclass
+class _Ancestry:
+    """Exponents on their way back from models to the truth.
+
+    Attributes:
+        moments: expected distributions of the models.
+        back: the map through one sample.
+        threshold: epsilon of the map, if it holds up to there alone.
+        short: what the map falls short by, as coefficients of the constant distributions, shape (K, K + 2).
+    """
+
+    moments: DiscreteMoments
+    back: Back
+    threshold: float | None = None
+    short: Array = field(init=False)
+
+    def exponents(self, t: int) -> Array:
+        """Return the exponents u of the true distributions for each model of generation t, shape (K, K + 1)."""
+        eco, K = self.moments.ecosystem, self.moments.ecosystem.entities
+        self.short = np.zeros((K, K + 2))
+        real, fresh, pools = np.zeros((K, K + 1)), np.zeros((K, t + 1)), np.zeros((t + 1, K, K))
+        for s in range(t, -1, -1):
+            parts = self.moments.parts[s]
+            if s == t:
+                models = np.where(np.eye(K) > 0, np.inf, 0.0)  # exponents of every model (columns) for each target
+            else:
+                models = self._through(pools[s + 1], eco.published[s + 1], parts)
+            drawn = self._through(models, eco.sizes(s), parts)
+            real += _product(drawn, eco.real_weights(s))
+            for published in eco.pool_weights(s):
+                pools[published.born] += _product(drawn, published.authors)
+                fresh[:, published.born] += _product(drawn, published.fresh[:, None])[:, 0]
+        constants = np.eye(K + 2)
+        found = self._through(real, eco.rows, constants[:-1])
+        public = np.tile(constants[K], (t + 1, 1))
+        found[:, -1] += self._through(fresh, np.full(t + 1, eco.fresh_rows), public).sum(axis=1)
+        return found
+
+    def _through(self, exponent: Array, size: Array, parts: Array) -> Array:
+        """Map exponents (K, S) through samples of sizes (S,) from distributions whose expectation has `parts`."""
+        before = self.back(exponent, size)
+        if self.threshold is not None:
+            missing = np.minimum(np.exp(-before * self.threshold), -np.expm1(-exponent))
+            self.short += np.where(np.isinf(size), 0.0, missing) @ parts / self.threshold
+        return before
 
 
-def _at_most(eco: DiscreteEcosystem, moments: DiscreteMoments, t: int) -> Array:
-    """Return the larger of two simple bounds of each model's probability to hold each symbol, shape (K, d)."""
+def _simply(moments: DiscreteMoments, t: int) -> Array:
+    """Return the bounds of expectations alone, shape (K, d)."""
+    eco = moments.ecosystem
     if eco.drawn is not None:
         expected = np.clip(moments.distribution(t), 0.0, 1.0)
         with np.errstate(divide="ignore"):
             return np.asarray(-np.expm1(eco.sizes(t)[:, None] * np.log1p(-expected)))
-    weights = eco.real_weights(t) > 0
-    copies = _product(np.where(weights, eco.rows, 0.0), eco.truths)
+    copies = _product(np.where(eco.real_weights(t) > 0, eco.rows, 0.0), eco.truths)
     for published in eco.pool_weights(t):
         read = np.where(published.authors > 0, eco.published[published.born], 0.0)
         copies += _product(read, np.clip(moments.distribution(published.born - 1), 0.0, 1.0))

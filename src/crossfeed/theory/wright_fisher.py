@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import gammaln, xlog1py, xlogy
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import Array
@@ -89,17 +89,20 @@ class CountChain:
         published = _binomial(self.pool, np.arange(m + 1) / m)
         return np.asarray(published @ _binomial(m, self._read(np.arange(self.pool + 1) / self.pool, real)))
 
-    def survival(self, probabilities: Array, generations: int) -> Array:
+    def survival(self, probabilities: Array, generations: int, rows: int | None = None) -> Array:
         """Compute the probability that a model of each generation holds each symbol.
 
         Args:
-            probabilities: true probabilities of the symbols, of real data without end, shape (d,).
+            probabilities: true probabilities of the symbols, shape (d,).
             generations: T.
+            rows: number of items of the real data, drawn once from the truth; None: data without end.
 
         Returns:
             Shape (T + 1, d); its sum over symbols is the expected number of surviving ones. Exact.
         """
         p = np.asarray(probabilities, dtype=np.float64)
+        if rows is not None:
+            return np.asarray(self.survival(np.arange(rows + 1) / rows, generations) @ _binomial(rows, p).T)
         if self.alpha == 1:
             return self._presence(p, p, generations)
         distinct, place = np.unique(p, return_inverse=True)
@@ -196,8 +199,10 @@ def feller_survival(probability: Array, size: float, samples: int) -> Array:
 
 def _binomial(size: int, probability: Array) -> Array:
     """Return probabilities of 0, ..., size successes, a row for each probability."""
-    q = np.clip(np.asarray(probability, dtype=np.float64), 0.0, 1.0)
-    return np.asarray(stats.binom.pmf(np.arange(size + 1), size, q[:, None]))
+    q = np.clip(np.asarray(probability, dtype=np.float64), 0.0, 1.0)[:, None]
+    count = np.arange(size + 1)
+    ways = gammaln(size + 1) - gammaln(count + 1) - gammaln(size - count + 1)
+    return np.asarray(np.exp(ways + xlogy(count, q) + xlog1py(size - count, -q)))
 
 
 def _holds(size: int, probability: Array) -> Array:

@@ -79,3 +79,18 @@ n: 40
 generations: 2
 metrics: {loss: {}, similarity: {}, projection: {}, heterozygosity: {}, surviving_symbols: {}, total_variation: {}}
 """
+
+NGRAM = """
+ecosystem:
+  entities: [{name: a, private: facts}, {name: b, private: math}]
+  alpha: 0.5
+  beta: 0.5
+learner: {kind: ngram, order: 2, prior: 20, max_length: 30}
+tasks:
+  facts: {source: facts, train: 40, validation: 4, test: 6}
+  math: {source: math, train: 40, validation: 4, test: 6}
+public: {source: math, seed: 1, train: 40, validation: 4, test: 6}
+n: 64
+generations: 2
+metrics: {loss: {}, completion_loss: {}, perplexity: {}, bits_per_byte: {}, unseen_ngrams: {}, similarity: {}}
+"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.tiny import ADAPTED, CATEGORICAL, GLM, LINEAR, TINY, UNEQUAL
+from tests.tiny import ADAPTED, CATEGORICAL, GLM, LINEAR, NGRAM, TINY, UNEQUAL
 
 from crossfeed.description.reading import read_description
 from crossfeed.testing import LearnerContract
@@ -20,6 +20,9 @@ LEARNERS = {
     "categorical-tempered": CATEGORICAL.replace("prior: 0.5", "prior: 0.1, temperature: 0.8"),
     "categorical-everything": CATEGORICAL.replace("prior: 0.5", "prior: 0.5, reads: everything").replace("n: 40\n", ""),
     "categorical-per-entity": CATEGORICAL.replace("private: q}", "private: q, learner: {prior: 2}}"),
+    "ngram": NGRAM,
+    "ngram-characters": NGRAM.replace("order: 2", "order: 4, unit: characters"),
+    "ngram-order-one": NGRAM.replace("order: 2, prior: 20", "order: 1, prior: 300"),
     "logistic": GLM.replace("FAMILY", "logistic"),
     "poisson": GLM.replace("FAMILY", "poisson"),
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests.tiny import CATEGORICAL, NGRAM
 
 import crossfeed
 from crossfeed.description.experiment import Experiment
@@ -42,8 +44,10 @@ ALLOWED = {
     ("generation/snapshot.py", "completion_loss"): "a column of the losses of items",
     ("reporting/forecasts/plan_tables.py", "loss"): "the heading of a column",
     ("reporting/forecasts/tables.py", "loss"): "the heading of a column",
+    ("learners/categorical/learner.py", "precision"): "of floating-point numbers",
     ("learners/density/learner.py", "precision"): "of floating-point numbers",
     ("learners/language/learner.py", "precision"): "of floating-point numbers",
+    ("learners/ngram/learner.py", "precision"): "of floating-point numbers",
     ("learners/regression/learner.py", "precision"): "of floating-point numbers",
     ("learners/neural/device.py", "precision"): "of floating-point numbers",
     ("running/merging.py", "precision"): "of floating-point numbers",
@@ -63,6 +67,7 @@ ALLOWED = {
     ("metrics/centred_similarity.py", "similarity"): "a section",
     ("metrics/model_distance.py", "similarity"): "a section",
     ("metrics/self_similarity.py", "similarity"): "a section",
+    ("metrics/symbols.py", "similarity"): "a section",
     ("metrics/variety.py", "similarity"): "a section",
     ("reporting/page/sections.py", "loss"): "a section",
     ("reporting/page/sections.py", "similarity"): "a section",
@@ -72,6 +77,13 @@ ALLOWED = {
     ("testing/learners.py", "loss"): "a field of a learner's scores",
     ("testing/learners.py", "completion_loss"): "a field of a learner's scores",
 }
+
+
+OF_SYMBOLS = ("heterozygosity", "surviving_symbols", "entropy", "total_variation")
+"""Metrics that are refused for learners that fit no distribution over symbols."""
+
+OF_NGRAMS = ("unseen_ngrams",)
+"""Metrics that are refused for learners that count no n-grams."""
 
 
 def words_of(path: Path) -> set[str]:
@@ -105,13 +117,19 @@ def test_a_metric_is_named_in_its_own_file_and_in_the_registry_alone():
 
 
 def test_what_a_built_in_metric_gives_is_declared():
-    described = Experiment.from_yaml(
-        read_preset("fake"),
-        ("n=10", "generations=1", f"metrics={{{', '.join(f'{name}: {{}}' for name in _METRICS)}}}"),
-    )
+    asked = [name for name in _METRICS if name not in {*OF_SYMBOLS, *OF_NGRAMS}]
+    assert len(given_by(read_preset("fake"), asked)) >= 8
+    assert given_by(CATEGORICAL, OF_SYMBOLS) == set(OF_SYMBOLS)
+    assert given_by(NGRAM, OF_NGRAMS) == set(OF_NGRAMS)
+
+
+def given_by(text: str, metrics: Iterable[str]) -> set[str]:
+    """The numbers that metrics give, each of which is declared."""
+    asked = f"metrics={{{', '.join(f'{name}: {{}}' for name in metrics)}}}"
+    described = Experiment.from_yaml(text, ("n=10", "generations=1", asked))
     given = set(run(described, MemoryStore()).records["metric"].to_pylist()) - {"drawn", "seconds"}
     assert given <= built_in_measures().keys()
-    assert len(given) >= 8
+    return given
 
 
 @pytest.mark.parametrize("name", _METRICS)

@@ -55,6 +55,7 @@ _LEARNERS: Final = {
     "kde": "crossfeed.learners.density.settings:KdeSettings",
     "language": "crossfeed.learners.language.settings:LanguageSettings",
     "linear": "crossfeed.learners.regression.settings:LinearSettings",
+    "ngram": "crossfeed.learners.ngram.settings:NgramSettings",
 }
 _PER_ENTITY: Final = "crossfeed.learners.per_entity:PerEntitySettings"
 _TASKS: Final = {
@@ -84,6 +85,7 @@ _METRICS: Final = {
     "loss": "crossfeed.metrics.loss:LossSettings",
     "completion_loss": "crossfeed.metrics.loss:CompletionLossSettings",
     "bits_per_byte": "crossfeed.metrics.loss:BitsPerByteSettings",
+    "perplexity": "crossfeed.metrics.loss:PerplexitySettings",
     "tail_loss": "crossfeed.metrics.tail:TailLossSettings",
     "accuracy": "crossfeed.metrics.accuracy:AccuracySettings",
     "similarity": "crossfeed.metrics.similarity:SimilaritySettings",
@@ -107,6 +109,7 @@ _METRICS: Final = {
     "heterozygosity": "crossfeed.metrics.symbols:HeterozygositySettings",
     "surviving_symbols": "crossfeed.metrics.symbols:SurvivingSymbolsSettings",
     "entropy": "crossfeed.metrics.symbols:EntropySettings",
+    "unseen_ngrams": "crossfeed.metrics.unseen_ngrams:UnseenNgramsSettings",
     "total_variation": "crossfeed.metrics.symbols:TotalVariationSettings",
 }
 _FILTERS: Final = {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, item_keys
-from crossfeed.protocols import Array, DiscreteLearner, Learner, Scores, State, Task
+from crossfeed.protocols import Array, CountingLearner, DiscreteLearner, Learner, Scores, State, Task
 
 __all__ = ["LiveSnapshot", "Stored", "nothing_stored"]
 
@@ -98,6 +98,16 @@ class LiveSnapshot:
             learner = cast(DiscreteLearner, self.learner)
             self._distributions = [learner.probabilities(state) for state in self.states]
         return self._distributions
+
+    def unseen(self, task: str) -> Sequence[float]:
+        """Return each entity's share of unseen n-grams of a task's test items, of learners that count n-grams."""
+        if not hasattr(self.learner, "unseen"):
+            raise InvalidInput(
+                "the experiment has a metric of unseen n-grams, and its learner counts none; give a learner of kind: "
+                "ngram, or leave the metric out"
+            )
+        learner, items = cast(CountingLearner, self.learner), self.tasks[task].test
+        return [learner.unseen(state, items) for state in self.states]
 
     def completions(self, task: str, items: int) -> Sequence[pa.Table]:
         """Return each entity's completions of a task's first test prompts."""

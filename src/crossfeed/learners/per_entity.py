@@ -23,6 +23,7 @@ from pydantic import SerializeAsAny
 from crossfeed.errors import DataUnavailable, Diverged
 from crossfeed.protocols import (
     Array,
+    CountingLearner,
     DiscreteLearner,
     Learner,
     LearnerContext,
@@ -326,6 +327,17 @@ class PerEntityLearner:
         if not all(hasattr(learner, "probabilities") for learner in self.learners):
             raise AttributeError("probabilities: one of the learners fits no distribution over symbols")
         return lambda state: cast(DiscreteLearner, self.learners[state.group]).probabilities(state.state)
+
+    @property
+    def unseen(self) -> Callable[[Member, pa.Table], float]:
+        """Shares of unseen n-grams by each state's own learner: `crossfeed.protocols.CountingLearner.unseen`.
+
+        Raises:
+            AttributeError: One of the learners counts none.
+        """
+        if not all(hasattr(learner, "unseen") for learner in self.learners):
+            raise AttributeError("unseen: one of the learners counts no n-grams")
+        return lambda state, items: cast(CountingLearner, self.learners[state.group]).unseen(state.state, items)
 
     def embed(self, tables: Sequence[pa.Table]) -> list[NDArray[np.float32]]:
         """Return features computed by the common learner.

@@ -12,6 +12,8 @@ predicted (all but the first token, which is given),
 
 .. math:: \mathrm{bits\ per\ byte} = \sum_i \ell_i \Big/ \Big(\ln 2 \sum_i b_i\Big) .
 
+``perplexity`` is :math:`\exp(\mathrm{loss})`: among how many equally likely tokens a model chooses.
+
 All come from one pass over the items. A task without a single term (every completion lies beyond the learner's maximum
 length) has no such number.
 """
@@ -20,15 +22,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
+import numpy as np
 from pydantic import Field
 
 from crossfeed.protocols import Measurement, Scores, Snapshot
 from crossfeed.settings import Measure, MetricSettings
 
-__all__ = ["DEAD_BAND", "BitsPerByteSettings", "CompletionLossSettings", "LossSettings"]
+__all__ = ["DEAD_BAND", "BitsPerByteSettings", "CompletionLossSettings", "LossSettings", "PerplexitySettings"]
 
 DEAD_BAND: Final = 0.1
 """Losses that change by at most this are the same (paper, Table 2)."""
@@ -126,6 +129,27 @@ class BitsPerByteSettings(_OfItems):
         return _MeanLoss("bits_per_byte", self.items, _bits_and_bytes)
 
 
+class PerplexitySettings(_OfItems):
+    """Perplexity, the exponential of the loss over whole items; metric ``perplexity``."""
+
+    measures = (
+        Measure(
+            "perplexity",
+            "Perplexity",
+            0.5,
+            _WORDS,
+            relative=True,
+            section="loss",
+            shown=frozenset({"page", "curves"}),
+            finite=True,
+        ),
+    )
+
+    def build(self) -> _Perplexity:
+        """Build the metric."""
+        return _Perplexity(self.items)
+
+
 def _bits_and_bytes(scores: Scores) -> tuple[float, float]:
     """Return the summed loss in bits and the bytes of text; zeros for items without text."""
     if scores.text_bytes is None:
@@ -149,3 +173,14 @@ class _MeanLoss:
                 if size > 0:
                     numbers.append(Measurement(entity, task, self.name, float(loss / size)))
         return numbers
+
+
+@dataclass(frozen=True)
+class _Perplexity:
+    """The exponential of the mean loss of test items."""
+
+    items: int | None
+
+    def measure(self, snapshot: Snapshot) -> list[Measurement]:
+        losses = _MeanLoss("perplexity", self.items, lambda scores: (scores.loss.sum(), scores.size.sum()))
+        return [replace(each, value=float(np.exp(each.value))) for each in losses.measure(snapshot)]

@@ -19,6 +19,7 @@ from crossfeed.protocols.items import (
     TrainingSet,
 )
 from crossfeed.protocols.learning import (
+    CountingLearner,
     DiscreteLearner,
     DivisibleTask,
     Examination,
@@ -43,6 +44,7 @@ __all__ = [
     "Array",
     "ClaimState",
     "Claims",
+    "CountingLearner",
     "DiscreteLearner",
     "DivisibleTask",
     "Examination",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "CountingLearner",
     "DiscreteLearner",
     "DivisibleTask",
     "Examination",
@@ -283,6 +284,22 @@ class DiscreteLearner(Learner, Protocol):
 
         Returns:
             ``(R, d)`` probabilities of d symbols in R replicates; each row sums to 1.
+        """
+        ...
+
+
+class CountingLearner(Learner, Protocol):
+    """A learner that counts the n-grams of texts."""
+
+    def unseen(self, state: State, items: pa.Table) -> float:
+        """Return the share of the different n-grams of texts that a model has no count of.
+
+        Args:
+            state: The state.
+            items: Texts.
+
+        Returns:
+            A number from 0 to 1; the n-grams are those of the model's order.
         """
         ...
 

@@ -76,6 +76,21 @@ class Snapshot(Protocol):
         """
         ...
 
+    def unseen(self, task: str) -> Sequence[float]:
+        """Return shares of unseen n-grams, of learners that count them (`crossfeed.protocols.CountingLearner`).
+
+        Args:
+            task: The task's name.
+
+        Returns:
+            For each entity, in order, the share of the different n-grams of the task's test items that its model has no
+            count of.
+
+        Raises:
+            InvalidInput: The learner counts none.
+        """
+        ...
+
     def completions(self, task: str, items: int) -> Sequence[pa.Table]:
         """Return completions of a task's first test prompts.
 

@@ -1,0 +1,1 @@
+"""Language models of n-gram counts, whose back-off is the mean of a hierarchy of Dirichlet priors."""

@@ -180,13 +180,14 @@ def _problems_of_entities(experiment: Experiment) -> Iterator[str]:
 
 def _same_data(tasks: Mapping[str, TaskSettings], ecosystem: Ecosystem) -> str:
     """Return two owners of one set of items, or of parts that overlap; empty if there are none."""
-    seen: dict[tuple[int, str], list[tuple[int, int, str]]] = {}
+    seen: dict[tuple[int, str], list[tuple[int, tuple[int, int], str]]] = {}
     for name in [*(task for entity in ecosystem.entities for task in entity.owned), PUBLIC]:
         settings = _categorical(name, tasks[name])
         number, parts = (1, 1) if settings.part is None else numbers_of(settings.part)
+        drawn = parts, settings.train  # with other ones, other items of the corpus have the same random numbers
         known = seen.setdefault((settings.seed, settings.corpus(name)), [])
-        for other_number, other_parts, other in known:
-            if other_parts != parts or other_number == number:
+        for other_number, other_drawn, other in known:
+            if other_drawn != drawn or other_number == number:
                 return f"{other} and {name}" if other != name else f"two entities with the task {name}"
-        known.append((number, parts, name))
+        known.append((number, drawn, name))
     return ""

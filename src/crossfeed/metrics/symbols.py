@@ -22,20 +22,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from crossfeed.protocols import Array, Measurement, Snapshot
-from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings
+from crossfeed.settings import TWO_DECIMALS, Measure, MetricSettings, Place
 from crossfeed.tasks.categorical import CategoricalTask
 
 __all__ = ["EntropySettings", "HeterozygositySettings", "SurvivingSymbolsSettings", "TotalVariationSettings"]
 
 
+_SHOWN: Final[frozenset[Place]] = frozenset({"terminal", "page", "curves"})
+
+
 class HeterozygositySettings(MetricSettings):
     """Probability that two items of a model differ; metric ``heterozygosity``."""
 
-    measures = (Measure("heterozygosity", "Heterozygosity", TWO_DECIMALS, bounded=True, section="similarity"),)
+    measures = (
+        Measure("heterozygosity", "Heterozygosity", TWO_DECIMALS, bounded=True, section="similarity", shown=_SHOWN),
+    )
 
     def build(self) -> _OfModel:
         """Build the metric."""
@@ -45,7 +51,7 @@ class HeterozygositySettings(MetricSettings):
 class SurvivingSymbolsSettings(MetricSettings):
     """Number of symbols that a model can still write; metric ``surviving_symbols``."""
 
-    measures = (Measure("surviving_symbols", "Symbols that survive", 0.5, section="similarity"),)
+    measures = (Measure("surviving_symbols", "Symbols that survive", 0.5, section="similarity", shown=_SHOWN),)
 
     def build(self) -> _OfModel:
         """Build the metric."""

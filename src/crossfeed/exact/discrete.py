@@ -25,7 +25,11 @@ from crossfeed.theory.discrete_moments import DiscreteMoments, discrete_moments
 from crossfeed.theory.survival import surviving_symbols
 from crossfeed.theory.wright_fisher import CountChain
 
-__all__ = ["discrete_numbers", "exact_survivors"]
+__all__ = ["HETEROZYGOSITY", "SURVIVORS", "discrete_numbers", "exact_survivors"]
+
+#: Numbers that a run measures, too.
+HETEROZYGOSITY: Final = "heterozygosity"
+SURVIVORS: Final = "surviving_symbols"
 
 #: Of at most so many symbols every expected probability is listed.
 _LISTED: Final = 12
@@ -55,7 +59,7 @@ def discrete_numbers(experiment: Experiment) -> list[tuple[str, Array, int]]:
 
 def _series(ecosystem: DiscreteEcosystem, moments: DiscreteMoments, truths: Array) -> Iterator[tuple[str, Array]]:
     """Yield metrics with their numbers at all generations."""
-    yield "heterozygosity", moments.heterozygosity
+    yield HETEROZYGOSITY, moments.heterozygosity
     yield from _survivors(ecosystem, moments)
     yield "squared_distance", moments.squared_distance(truths)
     yield "total_variation_of_mean", moments.total_variation(truths)
@@ -68,11 +72,11 @@ def _series(ecosystem: DiscreteEcosystem, moments: DiscreteMoments, truths: Arra
 def _survivors(ecosystem: DiscreteEcosystem, moments: DiscreteMoments) -> Iterator[tuple[str, Array]]:
     exact = exact_survivors(ecosystem)
     if exact is not None:
-        yield "surviving_symbols", exact
+        yield SURVIVORS, exact
     if ecosystem.prior == 0:
         bounds = surviving_symbols(ecosystem, moments)
-        yield "surviving_symbols_lower", bounds.lower
-        yield "surviving_symbols_upper", bounds.upper
+        yield f"{SURVIVORS}_lower", bounds.lower
+        yield f"{SURVIVORS}_upper", bounds.upper
 
 
 def exact_survivors(ecosystem: DiscreteEcosystem) -> Array | None:

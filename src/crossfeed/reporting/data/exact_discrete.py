@@ -12,6 +12,7 @@ from typing import Final
 
 import pandas as pd
 
+from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
 from crossfeed.exact.prediction import predict
 from crossfeed.reporting.data.frames import Run
 
@@ -19,12 +20,8 @@ __all__ = ["DiscreteExact"]
 
 #: Metrics that a run has, and the names of the theory's numbers: the expectation, or its bounds.
 _NUMBERS: Final = {
-    "heterozygosity": {"heterozygosity": "exact"},
-    "surviving_symbols": {
-        "surviving_symbols": "exact",
-        "surviving_symbols_lower": "lower",
-        "surviving_symbols_upper": "upper",
-    },
+    HETEROZYGOSITY: {HETEROZYGOSITY: "exact"},
+    SURVIVORS: {SURVIVORS: "exact", f"{SURVIVORS}_lower": "lower", f"{SURVIVORS}_upper": "upper"},
 }
 _KEYS: Final = ["metric", "point", "model", "task", "generation"]
 

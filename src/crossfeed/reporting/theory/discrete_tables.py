@@ -8,6 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 from crossfeed.display.formatting import number, value_text
+from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.layout import evenly
 from crossfeed.reporting.data.terms import DISCRETE, WEIGHTS, last_generation
@@ -19,7 +20,6 @@ __all__ = ["render_discrete"]
 
 _CELLS: Final = 24  # more are not listed one by one
 _MODELS: Final = 6  # more are summed up by their mean
-_SURVIVORS: Final = "surviving_symbols"
 
 
 def render_discrete(prediction: Prediction, console: Console) -> None:
@@ -51,7 +51,7 @@ def render_discrete(prediction: Prediction, console: Console) -> None:
 
 def _kind(records: pd.DataFrame) -> str:
     cells = records["cell"].nunique()
-    exact = records.loc[records["metric"] == _SURVIVORS, "cell"].nunique()
+    exact = records.loc[records["metric"] == SURVIVORS, "cell"].nunique()
     if exact == cells:
         return "exactly"
     return "at least and at most" if exact == 0 else "exactly, or at least and at most"
@@ -75,13 +75,13 @@ def _rows(prediction: Prediction, own: pd.DataFrame) -> list[list[str]]:
 
 
 def _diversity(row: pd.Series, t: int) -> str:
-    return f"{row['heterozygosity', t]:.4f}"
+    return f"{row[HETEROZYGOSITY, t]:.4f}"
 
 
 def _survivors(row: pd.Series, t: int) -> str:
-    if (_SURVIVORS, t) in row.index:
-        return number(float(row[_SURVIVORS, t]))
-    return "–".join(number(float(row[f"{_SURVIVORS}_{end}", t])) for end in ("lower", "upper"))
+    if (SURVIVORS, t) in row.index:
+        return number(float(row[SURVIVORS, t]))
+    return "–".join(number(float(row[f"{SURVIVORS}_{end}", t])) for end in ("lower", "upper"))
 
 
 def _distance(row: pd.Series, t: int) -> str:

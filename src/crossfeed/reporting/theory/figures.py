@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import in_words, plain, value_text
+from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
 from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
@@ -38,9 +39,9 @@ __all__ = [
 
 _GREEK: Final = {"alpha": "α", "beta": "β"}
 _DISCRETE: Final = {
-    "heterozygosity": "heterozygosity",
-    "surviving_symbols": "surviving symbols",
-    "surviving_symbols_lower": "surviving symbols, at least",
+    HETEROZYGOSITY: "H, expected",
+    SURVIVORS: "surviving symbols",
+    f"{SURVIVORS}_lower": "surviving symbols, at least",
 }
 _SWEPT: Final = 5  # values that make a field of the grid an axis
 _PANELS: Final = 9

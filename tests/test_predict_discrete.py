@@ -10,7 +10,7 @@ import yaml
 from crossfeed import Experiment, MemoryStore, predict, run
 from crossfeed.errors import InvalidDescription
 from crossfeed.exact.discrete_ecosystem import discrete_ecosystem
-from crossfeed.theory.survival import surviving_symbols
+from crossfeed.theory.survival import expected_survivors
 
 TEXT = """
 ecosystem:
@@ -139,7 +139,7 @@ def test_large_experiments_have_bounds_alone():
     large = ("n=100000", "pool_size=100000", "tasks.p.train=100000")
     experiment = described(ALONE, (*large, "tasks.p.replicates=1", "public.replicates=1"))
     assert "surviving_symbols" not in set(predict(experiment).records["metric"])
-    bounds = surviving_symbols(discrete_ecosystem(experiment))
+    bounds = expected_survivors(discrete_ecosystem(experiment))
     assert (bounds.upper - bounds.lower < 0.1).all()
 
 

@@ -59,7 +59,7 @@ def test_curves_have_thin_lines_where_expectations_are_exact(opened):
     assert all("exact theory" in each.caption for each in pictures)
     texts = [text.get_text() for legend in pictures[0].draw(8.0).legends for text in legend.get_texts()]
     assert "exact theory" in texts
-    large = opened("learner.reads=everything", "n=null", "grid={}")
+    large = opened("learner.reads=everything", "n=null", "grid={}", "pool_size=null")
     assert theory_of(large).discrete.metrics == {"heterozygosity"}
     (_, sheet) = discrete_beside(large, theory_of(large))
     assert isinstance(sheet, Sheet)

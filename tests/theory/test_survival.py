@@ -10,7 +10,7 @@ from tests.theory.discrete_twin import simulate
 from tests.theory.test_discrete_moments import OPTIONS, ecosystem
 
 from crossfeed.errors import InvalidInput
-from crossfeed.theory.survival import survival, surviving_symbols
+from crossfeed.theory.survival import expected_survivors, survival
 from crossfeed.theory.wright_fisher import CountChain, diffusion_absorption_time, feller_survival
 
 PUBLISHED = {  # Suresh, Thangaraj, Khandavally (2024): samples in all, lower bound
@@ -107,7 +107,7 @@ def test_survival_is_that_of_many_replicates(chain):
     exact = chain.survival(p, 6)
     error = np.sqrt(np.maximum(exact * (1 - exact), 1 / R) / R)
     assert (np.abs(held.mean(axis=0) - exact) < 5.5 * error).all()
-    bounds = surviving_symbols(eco)
+    bounds = expected_survivors(eco)
     assert (bounds.lower[:, 0] <= exact.sum(axis=1) + 1e-12).all()
     assert (exact.sum(axis=1) <= bounds.upper[:, 0] + 1e-12).all()
 
@@ -119,7 +119,7 @@ def test_expected_survivors_of_every_option_lie_between_the_bounds(name):
     eco = ecosystem(**options, truths=rng.dirichlet(np.full(12, 0.4), K + 1))
     held = np.array([(simulate(eco, rng) > 0).sum(axis=-1) for _ in range(R)])
     mean, error = held.mean(axis=0), held.std(axis=0) / np.sqrt(R)
-    bounds = surviving_symbols(eco)
+    bounds = expected_survivors(eco)
     assert (bounds.lower < mean + 5.5 * error + 1e-9).all()
     assert (bounds.upper > mean - 5.5 * error - 1e-9).all()
     assert (bounds.upper < 12.000001).all()
@@ -132,7 +132,7 @@ def test_bounds_from_two_finite_data_sets(n):
     eco = ecosystem(**options, truths=rng.dirichlet(np.full(20, 0.4)))
     held = np.array([(simulate(eco, rng) > 0).sum(axis=-1) for _ in range(R)])
     mean, error = held.mean(axis=0), held.std(axis=0) / np.sqrt(R)
-    bounds = surviving_symbols(eco)
+    bounds = expected_survivors(eco)
     assert (bounds.lower < mean + 5.5 * error).all()
     assert (bounds.upper > mean - 5.5 * error).all()
     # Drift is seen from above, too: by Jensen alone nothing would be lost after the first generation.
@@ -178,7 +178,7 @@ def test_feller_survival_is_near_the_chains():
         (lambda: CountChain(10, models=2, pool=5), "pool is 5 for 2 models; leave it out"),
         (lambda: CountChain(5000), "5,000 draws in all; give at most 4,096"),
         (lambda: CountChain(10, alpha=0.5).absorption_time(), "alpha is 0.5; give 1"),
-        (lambda: surviving_symbols(ecosystem(prior=1.0)), "prior is 1, so that every symbol survives"),
+        (lambda: expected_survivors(ecosystem(prior=1.0)), "prior is 1, so that every symbol survives"),
     ],
 )
 def test_what_has_no_chain_or_bound_is_refused(make, words):

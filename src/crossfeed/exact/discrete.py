@@ -22,7 +22,7 @@ from crossfeed.exact.discrete_ecosystem import discrete_ecosystem, truths_of
 from crossfeed.protocols import Array
 from crossfeed.theory.discrete import DiscreteEcosystem
 from crossfeed.theory.discrete_moments import DiscreteMoments, discrete_moments
-from crossfeed.theory.survival import surviving_symbols
+from crossfeed.theory.survival import expected_survivors
 from crossfeed.theory.wright_fisher import CountChain
 
 __all__ = ["HETEROZYGOSITY", "SURVIVORS", "discrete_numbers", "exact_survivors"]
@@ -74,7 +74,7 @@ def _survivors(ecosystem: DiscreteEcosystem, moments: DiscreteMoments) -> Iterat
     if exact is not None:
         yield SURVIVORS, exact
     if ecosystem.prior == 0:
-        bounds = surviving_symbols(ecosystem, moments)
+        bounds = expected_survivors(ecosystem, moments)
         yield f"{SURVIVORS}_lower", bounds.lower
         yield f"{SURVIVORS}_upper", bounds.upper
 

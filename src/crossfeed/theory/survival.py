@@ -44,7 +44,7 @@ from crossfeed.theory.discrete import DiscreteEcosystem
 from crossfeed.theory.discrete_moments import DiscreteMoments, discrete_moments
 from crossfeed.theory.kernels import Array
 
-__all__ = ["Survival", "survival", "surviving_symbols"]
+__all__ = ["Survival", "expected_survivors", "survival"]
 
 # Frequencies up to which the upper end is tight; the best one is taken for each symbol.
 _THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
@@ -66,7 +66,7 @@ class Survival:
     upper: Array
 
 
-def surviving_symbols(ecosystem: DiscreteEcosystem, moments: DiscreteMoments | None = None) -> Survival:
+def expected_survivors(ecosystem: DiscreteEcosystem, moments: DiscreteMoments | None = None) -> Survival:
     """Bound the expected number of symbols of positive probability in every model.
 
     Args:

@@ -27,7 +27,7 @@ from crossfeed.keys import uniforms
 from crossfeed.learners.ngram.units import Integers, Texts
 from crossfeed.protocols import Array
 
-__all__ = ["NgramCounts", "OrderCounts", "Sampler", "counted", "distinct", "framed"]
+__all__ = ["NgramCounts", "OrderCounts", "Sampler", "counted", "distinct_places", "framed"]
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def counted(units: Integers, symbols: int, order: int) -> NgramCounts:
     return NgramCounts(symbols, tuple(orders))
 
 
-def distinct(units: Integers, symbols: int, order: int) -> Integers:
+def distinct_places(units: Integers, symbols: int, order: int) -> Integers:
     """Return a place of each different n-gram of the highest order.
 
     Args:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable, InvalidInput
 from crossfeed.keys import item_keys
-from crossfeed.learners.ngram.counts import NgramCounts, OrderCounts, Sampler, counted, distinct, framed
+from crossfeed.learners.ngram.counts import NgramCounts, OrderCounts, Sampler, counted, distinct_places, framed
 from crossfeed.learners.ngram.settings import NgramSettings
 from crossfeed.learners.ngram.units import Integers, Texts, Vocabulary, column_of, text_of, vocabulary_of
 from crossfeed.protocols import Array, LearnerContext, Reading, Scores, TrainingSet
@@ -149,7 +149,7 @@ class NgramLearner:
             items: Texts; their beginnings and ends are units, too.
         """
         units = self._framed(text_of(items))
-        places = distinct(units, self._symbols, self.settings.order)
+        places = distinct_places(units, self._symbols, self.settings.order)
         numbers = state.numbers(units)[-1][places]
         last = state.orders[-1].counts
         known = last[numbers] > 0 if len(last) else np.zeros(len(places), bool)

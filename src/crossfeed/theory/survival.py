@@ -15,11 +15,10 @@ reads its own items alone this is :math:`1 - f_m^{\,n p}` after m samples, with 
 
 **At most.** For :math:`q \le \varepsilon`, :math:`(1 - q c)^n \ge e^{-u' q}` with
 :math:`u' = -n \log(1 - \varepsilon c) / \varepsilon` by convexity; for larger q it falls short by at most
-:math:`\min(e^{-u' \varepsilon}, 1 - e^{-u})`, and :math:`P(q > \varepsilon) \le \mathrm E\,q / \varepsilon`. The
-exponents go backwards by this map, and
+:math:`s q`, with s the largest :math:`(e^{-u' q} - (1 - q c)^n) / q` there. The exponents go backwards by this map, and
 
 .. math:: P(x \text{ is absent}) \ge \max_\varepsilon\; \exp\Bigl(-\sum_s u_s b_s(x)\Bigr)
-          - \sum_{\text{samples}} \min(e^{-u' \varepsilon}, 1 - e^{-u})\, \mathrm E\,q(x) / \varepsilon .
+          - \sum_{\text{samples}} s\, \mathrm E\,q(x) .
 
 Besides, by Jensen's inequality, a model of n draws holds a symbol with at most :math:`1 - (1 - \mathrm E\,p(x))^n`; one
 that reads everything, with at most its expected number of copies. The two ends meet for symbols that are rare at all
@@ -47,7 +46,10 @@ from crossfeed.theory.kernels import Array
 __all__ = ["Survival", "expected_survivors", "survival"]
 
 # Frequencies up to which the upper end is tight; the best one is taken for each symbol.
-_THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
+_THRESHOLDS = (0.02, 0.06, 0.12, 0.2, 0.35, 0.5, 0.7, 0.9)
+
+# Parts of the range above a threshold in which the shortfall is bounded.
+_CELLS = 64
 
 Back = Callable[[Array, Array], Array]
 """Takes exponents of samples and their sizes, gives those of what was sampled."""
@@ -173,9 +175,21 @@ class _Ancestry:
         """Map exponents (K, S) through samples of sizes (S,) from distributions whose expectation has `parts`."""
         before = self.back(exponent, size)
         if self.threshold is not None:
-            missing = np.minimum(np.exp(-before * self.threshold), -np.expm1(-exponent))
-            self.short += np.where(np.isinf(size), 0.0, missing) @ parts / self.threshold
+            self.short += _shortfall(exponent, size, before, self.threshold) @ parts
         return before
+
+
+def _shortfall(exponent: Array, size: Array, before: Array, threshold: float) -> Array:
+    """Return a bound of (exp(-u' q) - (1 - q c)^n) / q for all q above the threshold; 0 for endless samples.
+
+    Both terms fall with q, so that between two neighbours of a grid the first is largest at the lower one.
+    """
+    q = np.linspace(threshold, 1, _CELLS + 1)
+    finite = np.where(np.isinf(size), 1.0, size)[..., None]
+    with np.errstate(divide="ignore"):  # a symbol that fills a sample is never absent from it
+        kept = np.exp(finite * np.log1p(q[1:] * np.expm1(-exponent[..., None] / finite)))
+    short = (np.exp(-before[..., None] * q[:-1]) - kept) / q[:-1]
+    return np.where(np.isinf(size), 0.0, short.max(axis=-1).clip(min=0))
 
 
 def _simply(moments: DiscreteMoments, t: int) -> Array:

@@ -61,6 +61,8 @@ ALLOWED = {
     ("running/session.py", "precision"): "of floating-point numbers",
     ("store/folder.py", "precision"): "of floating-point numbers",
     ("metrics/homogenisation.py", "similarity"): "a section",
+    ("exact/discrete.py", "heterozygosity"): "a number that theory predicts",
+    ("exact/discrete.py", "surviving_symbols"): "a number that theory predicts",
     ("loop.py", "projection"): "a result's file",
     ("reporting/data/frames.py", "projection"): "a result's file",
     ("reporting/data/measures.py", "loss"): "the paper's: findings and figures are about it",

@@ -19,8 +19,10 @@ from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
 from crossfeed.errors import InvalidInput
+from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS, discrete_numbers
+from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem, settled_from, settled_weights
-from crossfeed.protocols import Array
+from crossfeed.protocols import PUBLIC, Array
 from crossfeed.records import coordinates, is_numeric, values_of
 from crossfeed.tasks.regression import RegressionTask
 from crossfeed.theory import Limit, LinearEcosystem
@@ -69,7 +71,8 @@ class Prediction:
         entity on each task: E |X (theta - theta*)|^2), ``loss`` (mspe over the rows of X: a run's metric of that
         name), ``dispersion`` (all entities); and of the last generation ``error_q05``, ``error_q50``, ``error_q95`` and
         ``error_deviation``: quantiles and standard deviation of |theta - theta*|^2 in one replicate, whose mean is the
-        MSE (`crossfeed.theory.error_quantiles`); features and truths are given.
+        MSE (`crossfeed.theory.error_quantiles`); features and truths are given. Of discrete models, those of
+        `crossfeed.exact.discrete`.
         """
         return self._frame("records")
 
@@ -87,7 +90,7 @@ class Prediction:
         of the errors' growth, with ``rate`` (see `crossfeed.theory.Growth`), efficiencies of 0 and, under linear
         growth, each entity's ``variance_growth`` per generation. ``schedule``: the weights never settle, or settle
         where the limit depends on their past, and none is computed. ``spectral_radius`` is given wherever weights
-        settle.
+        settle. Without rows for discrete models.
         """
         return self._frame("limit")
 
@@ -127,18 +130,33 @@ class Prediction:
         return f"Prediction({self.experiment.name!r}, cells: {cells}, generations: {ends})"
 
     def _repr_html_(self) -> str:
+        if is_discrete(self.experiment):
+            return self._discrete_html()
         limit = self.limit[self.limit["seed"] == self.experiment.seeds[0]]
         cells = limit.drop_duplicates("cell").set_index("cell")
         table = cells[[*self.experiment.grid, "law"]].copy()
         for title, metric, how in _SHOWN:
             table[title] = limit[limit["metric"] == metric].groupby("cell")["value"].agg(how)
+        return self._page(len(cells), {"In the limit": _columns(table)})
+
+    def _discrete_html(self) -> str:
+        last = self.final[self.final["seed"] == self.experiment.seeds[0]]
+        shown = last[last["metric"].isin([HETEROZYGOSITY, SURVIVORS, f"{SURVIVORS}_lower"])]
+        keys = ["cell", *self.experiment.grid, "metric"]
+        means = shown.groupby(keys, sort=False, dropna=False)[["value"]].mean().reset_index()
+        return self._page(means["cell"].nunique(), {"At the last generation, mean of the models": _columns(means)})
+
+    def _page(self, cells: int, tables: Mapping[str, Columns]) -> str:
         facts = {
             "models": len(self.experiment.ecosystem.names),
             "generations": f"0 to {self.experiment.generations}",
-            "cells": len(cells),
+            "cells": cells,
         }
-        title = f"Prediction of {self.experiment.name} ({self.experiment.id}), exact"
-        return page(title, facts, {"In the limit": table.to_dict("list")})
+        return page(f"Prediction of {self.experiment.name} ({self.experiment.id}), exact", facts, dict(tables))
+
+
+def _columns(table: pd.DataFrame) -> Columns:
+    return {str(name): column.tolist() for name, column in table.items()}
 
 
 def predict(experiment: Experiment) -> Prediction:
@@ -147,13 +165,14 @@ def predict(experiment: Experiment) -> Prediction:
     Cells that differ in their seed only have the same numbers, which are expectations over seeds.
 
     Args:
-        experiment: An experiment with the linear learner and regression tasks.
+        experiment: An experiment with the linear learner and regression tasks, or with the categorical learner and
+            tasks.
 
     Returns:
-        The moments of generations 0 to T and the limits.
+        The moments of generations 0 to T; of linear models the limits, too.
 
     Raises:
-        InvalidDescription: The description has no linear theory; the message states what to give instead.
+        InvalidDescription: The description has no exact theory; the message states what to give instead.
         DataUnavailable: Features cannot be read.
     """
     data = RegressionData()
@@ -175,10 +194,11 @@ def _joined(tables: Sequence[Columns]) -> Columns:
 
 def _cell_tables(cell: Cell, data: RegressionData) -> tuple[Columns, Columns]:
     experiment = cell.experiment
+    if is_discrete(experiment):
+        labels = _Labels.of(experiment)
+        return labels.table(discrete_numbers(experiment)), _with_law(labels.table([]), "")
     eco, named = linear_ecosystem(experiment, data), data.of(experiment)
-    labels = _Labels(
-        experiment.ecosystem.names, tuple(next(iter(e.owned)) for e in experiment.ecosystem.entities), tuple(named)
-    )
+    labels = _Labels.of(experiment)
     tasks = _Tasks.of(named)
     generations = range(experiment.generations + 1)
     moments = eco.moments(list(generations))
@@ -233,6 +253,12 @@ class _Labels:
     models: Sequence[str]
     own: Sequence[str]
     tasks: Sequence[str]
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> _Labels:
+        """Return the names of an experiment."""
+        own = tuple(next(iter(entity.owned)) for entity in experiment.ecosystem.entities)
+        return cls(experiment.ecosystem.names, own, (*experiment.tasks, PUBLIC))
 
     def table(self, rows: Sequence[tuple[str, Array | float, int]]) -> Columns:
         """Return numbers as columns, a row each; columns without a model or task of their own are empty.

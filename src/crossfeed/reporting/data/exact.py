@@ -11,9 +11,9 @@ them make the true error smaller than this one, by an amount that is not counted
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -21,15 +21,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crossfeed.errors import DataUnavailable, InvalidDescription
+from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem
 from crossfeed.protocols import Array
+from crossfeed.reporting.data.exact_discrete import DiscreteExact
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import change
 from crossfeed.theory import LinearEcosystem
 from crossfeed.theory.influence import influence_shares
 
-__all__ = ["Exact", "Theory", "theory_of"]
+__all__ = ["Exact", "Expected", "Theory", "theory_of"]
+
+Expected = Callable[[int, Sequence[int]], pd.DataFrame]
+"""Takes a grid point's position and generations, gives ``model, task, generation, exact``."""
 
 _LOSSES: Final = ("point", "model", "task", "generation", "exact", "exact_se")
 
@@ -39,23 +44,39 @@ class Theory:
     """Exact theory of a run, or the reason why there is none.
 
     Attributes:
-        exact: None where there is none.
+        exact: That of linear models; None where there is none.
         reason: Why, for models that theory is of; empty for others.
+        discrete: That of discrete models; None where there is none.
     """
 
     exact: Exact | None = None
     reason: str = ""
+    discrete: DiscreteExact | None = None
+
+    def expected(self, metric: str) -> Expected | None:
+        """Return the expectations of a metric that a run measures; None where they are not known.
+
+        Args:
+            metric: The metric's name in the records.
+        """
+        if self.exact is not None and metric == LOSS:
+            return self.exact.expected
+        if self.discrete is not None and metric in self.discrete.metrics:
+            return partial(self.discrete.expected, metric)
+        return None
 
 
 def theory_of(run: Run) -> Theory:
-    """Return the exact theory of a run of linear models; nothing for other models.
+    """Return the exact theory of a run of linear or of discrete models; nothing for other models.
 
     Args:
         run: The run.
     """
-    if run.experiment.learner.kind != "linear":
-        return Theory()
     try:
+        if is_discrete(run.experiment):
+            return Theory(discrete=DiscreteExact(run))
+        if run.experiment.learner.kind != "linear":
+            return Theory()
         return Theory(Exact(run))
     except (InvalidDescription, DataUnavailable) as error:
         return Theory(reason=f"Exact theory is not laid beside these numbers: {error}")

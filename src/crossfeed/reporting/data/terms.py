@@ -13,7 +13,7 @@ from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.worlds import asked, clocks, readers, starts
 from crossfeed.settings import Measure
 
-__all__ = ["THEORY", "WEIGHTS", "definitions", "last_generation", "length", "mark_words"]
+__all__ = ["DISCRETE", "THEORY", "WEIGHTS", "definitions", "last_generation", "length", "mark_words"]
 
 WEIGHTS: Final = (
     "alpha, synthetic share: the part of a training set that was published by models, from generation 1 on. beta, "
@@ -27,6 +27,13 @@ THEORY: Final = (
     "limit (1: as good). Dispersion: distance of the models from each other."
 )
 """The numbers of exact theory, in the same way."""
+
+DISCRETE: Final = (
+    "H, heterozygosity: the probability that two items of a model differ, expected. Symbols: how many the model can "
+    "still write, expected; where theory has bounds alone, from the lower to the upper one. Distance: total variation "
+    "of the model's expected distribution from the truth of its own task (0: the same, 1: nothing in common)."
+)
+"""The numbers of exact theory of discrete models."""
 
 _MEANINGS: Final = {
     LOSS: "The mean loss on test items; lower is better. A model gains x % on data when its loss there falls by x % of "

@@ -12,10 +12,9 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import clip
 from crossfeed.protocols import PUBLIC
-from crossfeed.reporting.data.exact import Exact, Theory
+from crossfeed.reporting.data.exact import Expected, Theory
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.data.layout import KINDS, ChangeTable, Row
-from crossfeed.reporting.data.measures import LOSS
 from crossfeed.reporting.data.numbers import by_generation
 from crossfeed.reporting.data.terms import last_generation, mark_words
 from crossfeed.reporting.drawing import figures
@@ -40,16 +39,15 @@ def measured(run: Run, measures: Sequence[Measure], theory: Theory | None = None
     Args:
         run: The run.
         measures: The metrics; those that were not measured are left out.
-        theory: What exact theory says of the run's losses.
+        theory: What exact theory says of the run.
     """
-    exact = theory.exact if theory else None
     blocks: list[Block] = []
     for measure in measures:
         table = run.change_table(measure.metric, greek=True)
         if table is not None:
             blocks.append(changes(table, last_generation(run.experiment), _GROUPS))
             if "curves" in measure.shown and run.records["generation"].max() > 0:
-                blocks += _by_group(run, table, exact if measure.metric == LOSS else None)
+                blocks += _by_group(run, table, theory.expected(measure.metric) if theory else None)
     return blocks
 
 
@@ -88,7 +86,7 @@ def curves(
     about: str,
     name: str,
     band: float = 0.0,
-    exact: Exact | None = None,
+    exact: Expected | None = None,
     note: str = "",
 ) -> Picture:
     """Return a metric over generations, a panel for each row; of very many rows, one for each kind of row.
@@ -137,10 +135,10 @@ def _draw(
     return figures.curves(frame, panels, labels, **look, width=width)
 
 
-def _expected(frame: pd.DataFrame, exact: Exact) -> pd.DataFrame:
+def _expected(frame: pd.DataFrame, exact: Expected) -> pd.DataFrame:
     """Return the same with a column ``exact``."""
     times = sorted(frame["generation"].unique())
-    parts = [exact.expected(point, times).assign(point=point) for point in frame["point"].unique()]
+    parts = [exact(point, times).assign(point=point) for point in frame["point"].unique()]
     return frame.merge(pd.concat(parts), on=["point", "model", "task", "generation"], how="left")
 
 
@@ -157,7 +155,7 @@ def _summed(frame: pd.DataFrame, records: pd.DataFrame, rows: Sequence[Row]) -> 
     return means.merge(errors, on=keys), panels
 
 
-def _by_group(run: Run, table: ChangeTable, exact: Exact | None) -> list[Picture]:
+def _by_group(run: Run, table: ChangeTable, exact: Expected | None) -> list[Picture]:
     columns, rows = table.columns.some(_GROUPS, _LINES), _by_model(run, table)
     return [
         curves(

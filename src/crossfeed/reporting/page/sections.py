@@ -37,6 +37,7 @@ from crossfeed.reporting.page.blocks import (
     left_out,
 )
 from crossfeed.reporting.page.collapse import which_collapse
+from crossfeed.reporting.page.discrete import discrete_beside
 from crossfeed.reporting.page.findings import findings, opening
 from crossfeed.reporting.page.forecasts import forecast_beside
 from crossfeed.reporting.page.image_samples import image_samples
@@ -74,7 +75,11 @@ def sections(run: Run, theory: Theory) -> list[Section]:
         Section("landscape", "Synthetic and private shares", landscapes(run, theory)),
         Section("forecast", "Forecast beside measurement", forecast_beside(run)),
         Section("collapse", "Which collapse?", which_collapse(run, theory)),
-        Section("similarity", "Similarity of outputs", measured(run, of_section(run.measures, "similarity"))),
+        Section(
+            "similarity",
+            "Similarity of outputs",
+            [*measured(run, of_section(run.measures, "similarity"), theory), *discrete_beside(run, theory)],
+        ),
         Section("outputs", "Outputs", [*clouds(run), *image_samples(run), *_samples(run)]),
         Section("quality", "Accuracy and diversity", measured(run, of_section(run.measures, "quality"))),
         Section("metrics", "Other metrics", measured(run, of_section(run.measures, "metrics"))),

@@ -29,7 +29,7 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
         "change": _with_points(run, joined(changed)),
         "by_generation": _with_points(run, joined(traced)),
         "paired": paired_sheet(run),
-        "exact": pd.DataFrame() if theory.exact is None else _with_points(run, theory.exact.beside),
+        "exact": _exact(run, theory),
         "forecast": _with_points(run, beside_measured(run)),
         "mixture": _with_points(run, mixture(run.records)),
         "timing": timing(run.records, run.cells),
@@ -39,6 +39,11 @@ def sheets(run: Run, theory: Theory) -> dict[str, pd.DataFrame]:
         "left_out": run.left_out,
     }
     return {name: frame for name, frame in made.items() if len(frame)}
+
+
+def _exact(run: Run, theory: Theory) -> pd.DataFrame:
+    known = theory.exact or theory.discrete
+    return pd.DataFrame() if known is None else _with_points(run, known.beside)
 
 
 def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:

@@ -18,6 +18,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import in_words, plain, value_text
+from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
+from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.layout import evenly
@@ -36,6 +38,11 @@ __all__ = [
 ]
 
 _GREEK: Final = {"alpha": "α", "beta": "β"}
+_DISCRETE: Final = {
+    HETEROZYGOSITY: "H, expected",
+    SURVIVORS: "surviving symbols",
+    f"{SURVIVORS}_lower": "surviving symbols, at least",
+}
 _SWEPT: Final = 5  # values that make a field of the grid an axis
 _PANELS: Final = 9
 _COLUMNS: Final = 4
@@ -79,7 +86,7 @@ def efficiency_charts(prediction: Prediction) -> list[tuple[dict[str, Any], Char
     """
     grid = prediction.experiment.grid
     swept = [path for path, values in grid.items() if len(values) >= _SWEPT and all(map(_is_number, values))]
-    if not swept:
+    if not swept or is_discrete(prediction.experiment):
         return []
     axis = "ecosystem.alpha" if "ecosystem.alpha" in swept else swept[-1]
     table = _first_seed(prediction.limit, prediction)
@@ -170,6 +177,9 @@ def _left_out(what: str, shown: int, known: int, where: str) -> str:
 
 def _measures(records: pd.DataFrame, prediction: Prediction) -> list[tuple[str, pd.DataFrame]]:
     """Return each row's title and numbers: ``model, generation, value`` and the grid's fields."""
+    if is_discrete(prediction.experiment):
+        shown = [(title, records[records["metric"] == metric]) for metric, title in _DISCRETE.items()]
+        return [(title, rows) for title, rows in shown if len(rows)]
     prediction_errors = records[records["metric"] == "mspe"]
     eco = prediction.experiment.ecosystem
     pairs = zip(prediction_errors["model"], prediction_errors["task"], strict=True)

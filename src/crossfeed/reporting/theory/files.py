@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.measured_mix import MeasuredPlan
@@ -18,7 +19,7 @@ __all__ = ["write_measured_plan", "write_plan", "write_prediction"]
 
 
 def write_prediction(prediction: Prediction, folder: Path, figure_width: float | None = None) -> list[Path]:
-    """Write ``records`` and ``limit`` (CSV, Parquet), the figures that apply, and the description.
+    """Write ``records`` and, where there is one, ``limit`` (CSV, Parquet), figures that apply, and the description.
 
     Args:
         prediction: What to write.
@@ -31,7 +32,9 @@ def write_prediction(prediction: Prediction, folder: Path, figure_width: float |
     Raises:
         StoreError: The folder cannot be written.
     """
-    tables = {"records": prediction.records, "limit": prediction.limit}
+    tables = {"records": prediction.records}
+    if not is_discrete(prediction.experiment):
+        tables["limit"] = prediction.limit
     figures = {
         "efficiency": lambda width: efficiency_figure(prediction, width),
         "trajectory": lambda width: trajectory_figure(prediction, width),

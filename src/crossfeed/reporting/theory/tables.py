@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from crossfeed.display.formatting import number, value_text
+from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
 from crossfeed.exact.schedules import HorizonPlan
@@ -17,6 +18,7 @@ from crossfeed.protocols import Array
 from crossfeed.reporting.data.terms import THEORY, WEIGHTS, last_generation
 from crossfeed.reporting.terminal.sheets import print_sheet
 from crossfeed.reporting.terminal.tables import say
+from crossfeed.reporting.theory.discrete_tables import render_discrete
 from crossfeed.reporting.theory.figures import field_label
 from crossfeed.theory import Chosen, Criterion, Play
 from crossfeed.theory.fronts import Front
@@ -38,6 +40,9 @@ def render_prediction(prediction: Prediction, console: Console) -> None:
         prediction: What to print.
         console: Where to.
     """
+    if is_discrete(prediction.experiment):
+        render_discrete(prediction, console)
+        return
     experiment = prediction.experiment
     shown, note = _shown_cells(prediction)
     say(console, f"{experiment.name} ({experiment.id})", "bold")

@@ -17,7 +17,8 @@ from crossfeed.generation.access import Exposure, exposure, popularities
 from crossfeed.generation.mixture import Source
 from crossfeed.generation.pool import POPULARITY
 from crossfeed.generation.ranking import DECIMALS, Bm25, first_of, popularity_scores, ranked_draws
-from crossfeed.generation.turn import compose, publish, realised, update
+from crossfeed.generation.realised import realised
+from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import generator, item_keys
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 from crossfeed.store import open_store

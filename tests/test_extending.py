@@ -23,7 +23,7 @@ import crossfeed
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.reading import read_preset
 from crossfeed.description.registry import metric_settings, plugin_packages
-from crossfeed.errors import InvalidDescription
+from crossfeed.errors import InvalidDescription, InvalidInput
 from crossfeed.loop import run
 from crossfeed.reporting.data.frames import Run
 from crossfeed.reporting.html import write_report
@@ -70,6 +70,33 @@ def python(site, *arguments, folder):
     return subprocess.run(
         [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def test_a_function_rates(site, tmp_path):
+    command = ("crossfeed", "run", str(EXAMPLE / "experiment.yaml"), "--out", "run", "--quiet")
+    preference = "ecosystem.preference={reward: vowels, best_of: 4, rule: best}"
+    chosen = ("--set", "ecosystem.curation={}", "--set", preference)
+    answer = python(site, *command, *chosen, folder=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    records = pq.read_table(tmp_path / "run" / "records.parquet").to_pylist()
+    kept, offered = (
+        [row["value"] for row in records if row["metric"] == name] for name in ("reward_kept", "reward_offered")
+    )
+    assert all(after > before for after, before in zip(kept, offered, strict=True))
+    assert len(kept) == 2 * 4 * 2 * 2  # two cells read the pool, four times, by two readers, of two authors
+
+
+def test_a_function_that_rates_badly_is_told(tmp_path, monkeypatch):
+    (tmp_path / "rates.py").write_text("def half(items, prompts):\n    return [0.5]\n")
+    install(tmp_path, "rates", {"crossfeed.rewards": {"half": "rates:half"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    experiment = Experiment.from_yaml(
+        read_preset("fake"), ("ecosystem.preference={reward: {half: {weight: 2}}, best_of: 2}", "generations=1", "n=20")
+    )
+    with pytest.raises(InvalidInput, match=r"the reward 'half': gave numbers of the shape \(1,\)"):
+        run(experiment, MemoryStore())
+    with pytest.raises(InvalidDescription, match=r"reward.half.height: unknown key"):
+        Experiment.from_yaml(read_preset("fake"), ("ecosystem.preference={reward: {half: {height: 2}}, best_of: 2}",))
 
 
 def test_the_example_runs_from_the_command_line_and_its_metric_is_shown(site, tmp_path):

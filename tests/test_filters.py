@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,9 @@ from crossfeed.executors import open_executor
 from crossfeed.filters.loss import weighted_quantile
 from crossfeed.generation.curation import PASSED, stored_masks
 from crossfeed.generation.mixture import Source
-from crossfeed.generation.turn import compose, publish, realised, update
-from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, PoolView, Task
+from crossfeed.generation.realised import realised
+from crossfeed.generation.turn import compose, publish, update
+from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Part, PoolView, Task, TrainingSet
 from crossfeed.settings import FilterSettings
 from crossfeed.store import open_store
 from tests.test_generation import context_of, turns, whole_pool
@@ -31,6 +32,16 @@ CURATIONS = {
     "exact": ("ecosystem.curation={exact_answer: {}}",),
     "author": ("ecosystem.curation={loss: {quantile: 0.3}}",),
     "reader": ("ecosystem.curation={loss: {judge: reader, quantile: 0.5}}", "ecosystem.history=accumulate"),
+    "best": ("ecosystem.curation={best: {reward: {likelihood: {weight: -1}}, share: 0.3, judge: reader}}",),
+    "scores": (
+        "ecosystem.curation={detector: {recall: 0.8, false_alarm: 0.2, use: score}}",
+        "ecosystem.fresh_fraction=0.4",
+    ),
+    "scores of the best": (
+        "ecosystem.curation={detector: {recall: 0.6, false_alarm: 0.3, use: score}, "
+        "best: {reward: similarity, number: 40}}",
+        "ecosystem.history=accumulate",
+    ),
     "both": (
         "ecosystem.curation={loss: {at_most: 2.2}, detector: {recall: 0.5, false_alarm: 0.5}}",
         "ecosystem.fresh_fraction=0.4",
@@ -47,20 +58,21 @@ def of_author(pool: pa.Table, name: str) -> pa.Table:
     return pool.filter(pc.equal(pool.column("author"), name))
 
 
-@pytest.mark.parametrize("curation", ["exact", "author", "reader", "both"])
+@pytest.mark.parametrize("curation", ["exact", "author", "reader", "both", "best", "scores", "scores of the best"])
 def test_draws_follow_the_pool_given_that_it_passes(fake, curation):
     """Against the definition: the probability of every single item of the pool, from its weight and its flag."""
     context = context_of(fake(*BASE, *CURATIONS[curation], "ecosystem.history=null", "n=20000", "pool_size=60"))
     _, pool = first_turn(context)
-    eco = context.cell.experiment.ecosystem
+    eco, mask = context.cell.experiment.ecosystem, context.selection.mask(1)
     for k in range(2):
         chances: dict[tuple[str, int], float] = {}
         for name, share in zip(context.entities, eco.shares, strict=True):
             for row in of_author(pool, name).to_pylist():
-                if row[PASSED][k]:
-                    chances[name, row["item"]] = (1 - eco.fresh_fraction) * share / 60
-        for item in np.flatnonzero(context.selection.mask(1).human):
-            chances[FRESH, int(item)] = eco.fresh_fraction / len(context.selection.mask(1).human)
+                weight = row[PASSED][k] if PASSED in row else mask.synthetic[eco.names.index(name)][0, row["item"]]
+                if weight:
+                    chances[name, row["item"]] = float(weight) * (1 - eco.fresh_fraction) * share / 60
+        for item in np.flatnonzero(mask.human):
+            chances[FRESH, int(item)] = float(mask.human[item]) * eco.fresh_fraction / len(mask.human)
         total = sum(chances.values())
         draws = context.selection.draws(1, k)
         drawn: dict[tuple[str, int], int] = {}
@@ -94,6 +106,54 @@ def test_a_detector_changes_the_human_share_as_its_rates_say(fake):
     passed = {n.task: n.value for n in realised(context, 1, dict) if n.model == "warm" and n.metric == "passed"}
     assert passed["fresh"] == pytest.approx(1 - alarm, abs=5 * np.sqrt(alarm * (1 - alarm) / 4000))
     assert passed["cold"] == pytest.approx(1 - recall, abs=5 * np.sqrt(recall * (1 - recall) / 4000))
+
+
+def test_scores_are_those_whose_verdicts_err_as_often(fake):
+    """Weights fall with the score, of which the same keys give the verdict: what it drops weighs least."""
+    recall, alarm = 0.8, 0.3
+    curation = "ecosystem.curation={{detector: {{recall: {}, false_alarm: {}, use: {}}}}}"
+    sizes = ("pool_size=4000", "ecosystem.fresh_fraction=0.5", "public.train=8000", "generations=1")
+    of = {use: context_of(fake(*sizes, curation.format(recall, alarm, use))) for use in ("verdict", "score")}
+    verdict, score = (of[use].selection.mask(1) for use in ("verdict", "score"))
+    threshold = stats.norm.isf(alarm)
+    apart = stats.norm.ppf(recall) - stats.norm.ppf(alarm)
+    at_threshold = 1 / (1 + np.exp(apart * threshold - apart**2 / 2))
+    pairs = [(kept[0], weights[0]) for kept, weights in zip(verdict.synthetic, score.synthetic, strict=True)]
+    for kept, weights in [*pairs, (verdict.human, score.human)]:
+        assert weights[~kept].max() <= at_threshold <= weights[kept].min()
+    # A weight is the probability of being human: among items of one weight, so many of both kinds are.
+    human, synthetic = score.human, np.concatenate([weights for _, weights in pairs])[: len(score.human)]
+    both = np.concatenate([human, synthetic])
+    for low, high in ((0.2, 0.4), (0.4, 0.6), (0.6, 0.8)):
+        there = (both >= low) & (both < high)
+        error = np.sqrt((both * (1 - both))[there].sum())
+        assert abs(((human >= low) & (human < high)).sum() - both[there].sum()) < 5 * error
+
+
+def test_effective_sizes_are_recorded(fake):
+    context = context_of(fake(*BASE, *CURATIONS["scores"]))
+    found = {(n.task, n.metric): n.value for n in realised(context, 1, dict) if n.model == "warm"}
+    weights = context.selection.mask(1).synthetic[1][0]
+    assert found["cold", "passed"] == pytest.approx(weights.mean())
+    assert found["cold", "effective"] == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    with pytest.raises(InvalidDescription, match="a detector that errs both ways"):
+        fake("ecosystem.curation={detector: {recall: 1, use: score}}")
+
+
+@pytest.mark.parametrize(("judge", "given", "kept"), [("author", "number: 7", 7), ("reader", "share: 0.2", 12)])
+def test_the_best_are_kept(fake, judge, given, kept):
+    best = f"{{reward: {{likelihood: {{weight: -2}}}}, judge: {judge}, {given}}}"
+    context = context_of(fake(*BASE, f"ecosystem.curation={{best: {best}}}", "pool_size=60"))
+    states, pool = first_turn(context)
+    for author, flags in enumerate(stored_masks(pool, context.entities)):
+        assert (flags.sum(axis=1) == kept).all()
+        for reader, own in enumerate(flags):
+            state = states[reader if judge == "reader" else author]
+            scores = context.learner.score([state], [of_author(pool, context.entities[author])])[0][0]
+            losses = np.round(scores.completion_loss / scores.completion_size * 2, 6)
+            assert losses[own].min() >= losses[~own].max()
+    with pytest.raises(InvalidDescription, match="give either number"):
+        fake("ecosystem.curation={best: {reward: answer}}")
 
 
 @pytest.mark.parametrize("history", ["latest", "accumulate"])
@@ -229,6 +289,56 @@ def test_all_of_the_passing_items_are_weighed_by_learners_that_read_everything()
             if rates[name]:
                 assert parts[name].weight == pytest.approx(0.6 * rates[name] / sum(rates.values()))
                 assert parts[name].items.num_rows == sum(kept[name])
+
+
+POINTS = """
+ecosystem: {entities: [{name: a, private: p}, {name: b, private: p}], alpha: 0.5}
+learner: {kind: gaussian, reads: everything}
+tasks: {p: {source: gaussian, mean: [0.0, 1.0], train: 30, test: 10}}
+public: {source: gaussian, mean: [1.0, 0.0], train: 30, test: 10}
+generations: 1
+metrics: {loss: {}}
+"""
+
+
+@pytest.mark.parametrize("described", [LINEAR, POINTS])
+def test_scores_weigh_items_where_everything_is_read(described):
+    curation = "ecosystem.curation={detector: {recall: 0.8, false_alarm: 0.3, use: score}}"
+    experiment = Experiment.from_yaml(described, (curation, "ecosystem.alpha=0.6", "generations=1"))
+    context = context_of(experiment)
+    states, pool = first_turn(context)
+    sets = compose(context, 1, {1: pool})
+    masks = context.selection.mask(1).synthetic
+    for training in sets:
+        parts = {part.source: part for part in training.parts}
+        for j, name in enumerate(context.entities):
+            weights = masks[j][0][masks[j][0] > 0]
+            np.testing.assert_allclose(parts[name].relative, weights / weights.mean())
+    after = update(context, 1, states, sets)
+    # Doubling the items is the same as doubling their weights.
+    doubled = [TrainingSet(tuple(repeated(part) for part in training.parts)) for training in sets]
+    for one, other in zip(after, update(context, 1, states, doubled), strict=True):
+        for value, same in zip(arrays(one), arrays(other), strict=True):
+            np.testing.assert_allclose(value, same, rtol=1e-9, atol=1e-12)
+
+
+def repeated(part: Part) -> Part:
+    """The same part with its heaviest item in two halves."""
+    if part.relative is None:
+        return part
+    (most,) = np.flatnonzero(part.relative == part.relative.max())[:1]
+    rows = np.append(np.arange(part.items.num_rows), most)
+    relative = part.relative[rows].copy()
+    relative[[most, -1]] /= 2
+    # Densities spread a source's weight over its rows, regressions give it to each.
+    scale = len(rows) / part.items.num_rows if "point" in part.items.column_names else 1.0
+    return replace(
+        part, items=part.items.take(pa.array(rows)), positions=np.arange(len(rows)), relative=relative * scale
+    )
+
+
+def arrays(state):
+    return list(state.values()) if isinstance(state, dict) else [state]
 
 
 class EvenSettings(FilterSettings):

@@ -14,7 +14,8 @@ from crossfeed.display.progress import Silent
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.mixture import Source
 from crossfeed.generation.pool import ItemRequests, join_pool
-from crossfeed.generation.turn import compose, publish, realised, update
+from crossfeed.generation.realised import realised
+from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import address, item_keys, uniforms
 from crossfeed.protocols import LearnerContext
 from crossfeed.tasks.partition import build_task

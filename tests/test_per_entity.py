@@ -12,7 +12,8 @@ from crossfeed.cache import default_cache
 from crossfeed.display.progress import Silent
 from crossfeed.errors import DataUnavailable, Diverged, InvalidDescription
 from crossfeed.exact.prediction import predict
-from crossfeed.generation.turn import compose, realised, update
+from crossfeed.generation.realised import realised
+from crossfeed.generation.turn import compose, update
 from crossfeed.learners.per_entity import PerEntityLearner, PerEntitySettings
 from crossfeed.protocols import LearnerContext
 from crossfeed.reporting.data.frames import Run

@@ -37,7 +37,17 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from crossfeed.protocols import Examination, Filter, Learner, LearnerContext, Metric, OutsideModel, Task
+    from crossfeed.protocols import (
+        Examination,
+        Filter,
+        Learner,
+        LearnerContext,
+        Metric,
+        OutsideModel,
+        Reward,
+        RewardContext,
+        Task,
+    )
 
 __all__ = [
     "TWO_DECIMALS",
@@ -54,7 +64,9 @@ __all__ = [
     "Number",
     "PartOf",
     "Pilot",
+    "Place",
     "Rate",
+    "RewardSettings",
     "Sequence_",
     "Share",
     "Size",
@@ -450,12 +462,14 @@ class MetricSettings(Frozen):
         measures: Declarations of the numbers that the metric gives; a number without one is shown under its name alone.
         projected: True if the metric needs embedded outputs to be kept, and laid out in two dimensions at the end.
         looks_back: True if the metric reads what earlier generations completed; these outputs must then be whole.
+        rates: True if the metric reads rewards, by the tastes of the ecosystem.
         every: Measure at generations divisible by this; generation 0 and the last one are always measured.
     """
 
     measures: ClassVar[tuple[Measure, ...]] = ()
     projected: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False
+    rates: ClassVar[bool] = False
 
     every: Annotated[int, Field(ge=1)] = 1
 
@@ -501,6 +515,38 @@ class FilterSettings(Frozen):
 
         Raises:
             InvalidInput: The filter cannot judge what is written for one of the tasks.
+        """
+        raise NotImplementedError
+
+    def build_in(self, context: RewardContext) -> Filter:
+        """Make the filter where it may need more than the tasks whose prompts are answered.
+
+        Args:
+            context: The tasks and entities.
+
+        Raises:
+            InvalidInput: See `build`.
+        """
+        return self.build(context.asked)
+
+
+class RewardSettings(Frozen):
+    """The settings of a reward, whose name in the registry says which one it is.
+
+    Attributes:
+        weight: Factor of the reward; a negative one prefers what has less of it.
+    """
+
+    weight: Annotated[Number, Field(ge=-1e9, le=1e9)] = 1.0
+
+    def build(self, context: RewardContext) -> Reward:
+        """Make the reward, without its weight.
+
+        Args:
+            context: The tasks and entities.
+
+        Raises:
+            InvalidInput: It cannot be computed for the items of one of the tasks.
         """
         raise NotImplementedError
 

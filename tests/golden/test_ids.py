@@ -47,6 +47,7 @@ def described() -> list[type[Frozen]]:
         (registry.task_settings, registry._TASKS),
         (registry.metric_settings, registry._METRICS),
         (registry.filter_settings, registry._FILTERS),
+        (registry.reward_settings, registry._REWARDS),
     ):
         for name in known:
             load(name)

@@ -18,7 +18,9 @@ from tests.faults.corpus.fields import BASE
 from tests.schema.mutations import complaint, mutated, refusal
 
 #: Said of one value alone; the schema has to say it, too.
-PLAIN = re.compile(r"^([\w.-]+): (input should|unknown key|unknown (learner|task|metric|filter)|missing; it has)", re.M)
+PLAIN = re.compile(
+    r"^([\w.-]+): (input should|unknown key|unknown (learner|task|metric|filter|reward)|missing; it has)", re.M
+)
 #: Of these the schema knows the form alone: values may be the entity's number, or lie over another learner's.
 FREE = re.compile(r"^(tasks\.e\d+\.|ecosystem\.entities\.\w+\.learner\.|ecosystem\.entities: input should be a list)")
 

@@ -27,7 +27,11 @@ GROUPS = {
     "task": (registry._TASKS, registry.task_settings),
     "metric": (registry._METRICS, registry.metric_settings),
     "filter": (registry._FILTERS, registry.filter_settings),
+    "reward": (registry._REWARDS, registry.reward_settings),
 }
+
+
+DESCRIBED = ("description", "learners", "tasks", "metrics", "filters", "rewards")
 
 
 def rows(*path: str) -> list[dict]:
@@ -39,7 +43,7 @@ def rows(*path: str) -> list[dict]:
 def test_every_field_of_every_kind_is_a_key_with_its_meaning():
     found = {(row["path"].rpartition(".")[2], row["meaning"]) for row in rows()}
     for kind in described():
-        of_descriptions = kind.__module__.split(".")[1] in ("description", "learners", "tasks", "metrics", "filters")
+        of_descriptions = kind.__module__.split(".")[1] in DESCRIBED
         if not of_descriptions or kind.__name__.startswith(("_", "PerEntity")):
             continue
         for name, field in kind.model_fields.items():

@@ -84,12 +84,17 @@ def refuse_samples(ecosystem: Ecosystem) -> None:
         ecosystem: The ecosystem.
 
     Raises:
-        ValueError: There is a ranking, unequal weights of tasks, or prompts of the pool.
+        ValueError: There is a ranking, a choice among candidates, unequal weights of tasks, or prompts of the pool.
     """
     if ecosystem.access is not None:
         raise ValueError(
             "ecosystem.access: this learner weighs all the data and draws nothing, so that no ranking stands "
             "between it and the pool; leave it out, or give a learner that reads draws"
+        )
+    if ecosystem.preferences is not None:
+        raise ValueError(
+            "ecosystem.preference: this learner weighs all the data and draws nothing, so that there are no draws to "
+            "choose for; leave it out, or give a learner that reads draws"
         )
     for entity in ecosystem.entities:
         prompts = ecosystem.prompts_of(entity)

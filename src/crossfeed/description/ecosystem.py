@@ -29,6 +29,7 @@ from crossfeed.description.access import Access
 from crossfeed.description.entity import Entity, Prompts, Start, owned_words, words_of
 from crossfeed.description.networks import matrix_of, read_network, relative_row
 from crossfeed.description.parts import Filters
+from crossfeed.description.preference import Preference
 from crossfeed.description.schedules import SHARES, Schedule, at_generation, share_or_schedule
 from crossfeed.display.notebook import page
 from crossfeed.schema_rules import CHOSEN
@@ -87,6 +88,7 @@ class Ecosystem(Frozen):
         prompts: The prompts that published texts answer: the author's ``private`` training items; the ``public`` ones;
             those of the ``pool`` that the author read at the generation before; or items of tasks, by weight.
         access: A ranking through which the pool is read; default: every draw is from all of it.
+        preference: A choice among candidates of what is drawn from the pool; default: every item is taken as it is.
     """
 
     entities: Annotated[Sequence_[Entity], Field(min_length=1)]
@@ -109,6 +111,7 @@ class Ecosystem(Frozen):
     start: Start = "previous"
     prompts: Prompts = "private"
     access: Annotated[Access | None, BeforeValidator(_access)] = None
+    preference: Preference | None = None
 
     @field_validator("entities")
     @classmethod
@@ -148,6 +151,23 @@ class Ecosystem(Frozen):
                 f"reads gives every weight, and {unequal[0]} has a share of the pool; leave one of them out"
             )
         _ = self.network
+        return self
+
+    @model_validator(mode="after")
+    def _choice_fits(self) -> Self:
+        """Refuse a choice among candidates where it is not known beforehand what has to be generated."""
+        if self.preferences is None:
+            return self
+        if self.access is not None:
+            raise ValueError(
+                "preference and access: what a ranking shows is known only when all items are, and candidates are "
+                "generated before; leave one of them out"
+            )
+        if self.order == "sequential":
+            raise ValueError(
+                "preference: candidates are rated when all models of a generation are there, and with order: "
+                "sequential they publish in turn; give order: together, or leave preference out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -219,6 +239,23 @@ class Ecosystem(Frozen):
         """
         return self.prompts if entity.prompts is None else entity.prompts
 
+    def preference_of(self, entity: Entity) -> Preference | None:
+        """Return the choice among candidates of what an entity reads.
+
+        Args:
+            entity: One of the entities.
+
+        Returns:
+            `Entity.preference`, or the common one; None if items are taken as they are.
+        """
+        return self.preference if entity.preference is None else entity.preference
+
+    @cached_property
+    def preferences(self) -> tuple[Preference | None, ...] | None:
+        """Each entity's choice among candidates, in order; None if nobody chooses."""
+        known = tuple(map(self.preference_of, self.entities))
+        return known if any(each is not None for each in known) else None
+
     @property
     def in_step(self) -> bool:
         """True if every entity trains and publishes at every generation, and all do so together."""
@@ -238,6 +275,8 @@ class Ecosystem(Frozen):
             facts["curation"] = ", ".join(self.curation)
         if self.access is not None:
             facts["access"] = f"the first {self.access.top} by {self.access.rank}"
+        if self.preference is not None:
+            facts["preference"] = str(self.preference)
         return page(f"Ecosystem of {len(self.entities)}", facts, {"": self.columns})
 
     @property

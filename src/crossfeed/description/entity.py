@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from crossfeed.description.preference import Preference
 from crossfeed.description.schedules import Growth, Schedule, SizeSchedule
 from crossfeed.display.formatting import shown
 from crossfeed.display.notebook import listed
@@ -90,6 +91,7 @@ class Entity(Frozen):
         prompts: Its own `Ecosystem.prompts`, where they differ.
         learner: Fields in which its learner differs from the experiment's, laid over the common ones; with a `kind`, a
             whole description that takes nothing from the common one. Read by `Experiment.learners`.
+        preference: Its own `Ecosystem.preference`, whole, where it differs.
     """
 
     name: Name
@@ -107,6 +109,7 @@ class Entity(Frozen):
     start: Start | None = None
     prompts: Prompts | None = None
     learner: Annotated[dict[str, Any], WithJsonSchema({CHOSEN: "own_learner"})] | None = None
+    preference: Preference | None = None
 
     @property
     def owned(self) -> dict[str, float]:

@@ -371,7 +371,17 @@ class Cell:
     @cached_property
     def zero(self) -> str:
         """A hash of everything that affects what is measured at generation 0; cells that agree share the numbers."""
-        return self.written_zero or digest(self._up_to_zero())
+        return self.written_zero or digest(self._up_to_zero() | self._tastes())
+
+    def _tastes(self) -> dict[str, Any]:
+        """Return the tastes that models of generation 0 are rated by, if they are: they change no model of it."""
+        ecosystem = self.experiment.ecosystem
+        if ecosystem.preferences is None or not any(each.rates for each in self.experiment.metrics.values()):
+            return {}
+        rewards = [
+            each and {name: identity(one) for name, one in each.reward.items()} for each in ecosystem.preferences
+        ]
+        return {"tastes": rewards, "asked": [ecosystem.prompts_of(entity) for entity in ecosystem.entities]}
 
     def _learners(self, content_of: Callable[[LearnerSettings], Any]) -> Any:
         """Return the common learner's content as plain data, and each entity's if they differ in it."""

@@ -40,6 +40,7 @@ _CHOICES: Final = {
     "task": "name of a source, or mapping with a source",
     "metrics": "metrics by name, each with a mapping of its settings, true or false",
     "filters": "filters by name, each with a mapping of its settings, true or false",
+    "rewards": "name of a reward, or rewards by name, each with a mapping of its settings, true or false",
     "network": "name of a graph, or matrix, or mapping with graph, edges, communities or file, or null",
 }
 
@@ -106,7 +107,8 @@ def built_in_schema() -> Schema:
         "definitions": {},
     }
     document["definitions"] |= document.pop("$defs")
-    for name in ("Ecosystem", "Entity", "Access"):  # these, and the experiment's own, may be given by the grid
+    # What these, and the experiment itself, need may be given by the grid.
+    for name in ("Ecosystem", "Entity", "Access", "Preference"):
         del document["definitions"][name]["required"]
     del document["required"]
     for name in ("learner", "public"):

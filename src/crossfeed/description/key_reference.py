@@ -1,7 +1,7 @@
 """Every key of a description with its type, default and meaning, read from the JSON Schema of the YAML.
 
-Keys stand in sections, one for each mapping of a description. Below `learner`, a task, a metric and a filter the keys
-depend on the kind that is chosen there; such a section names its kind.
+Keys stand in sections, one for each mapping of a description. Below `learner`, a task, a metric, a filter and a reward
+the keys depend on the kind that is chosen there; such a section names its kind.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _PLACES: Final = {
     "task": "tasks.NAME",
     "metric": "metrics.{}",
     "filter": "ecosystem.curation.{}",
+    "reward": "ecosystem.preference.reward.{}",
 }
 """Paths of the parts of each group, with the part's name in place of braces."""
 

@@ -16,10 +16,10 @@ from pydantic import ConfigDict
 
 from crossfeed.description.reading import Nested, nested
 from crossfeed.errors import MissingDependency
-from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
+from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, RewardSettings, TaskSettings
 
 if TYPE_CHECKING:
-    from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, Task
+    from crossfeed.protocols import Filter, Learner, LearnerContext, Metric, Reward, RewardContext, Task
 
 __all__ = [
     "Missing",
@@ -84,6 +84,13 @@ class _MissingFilter(FilterSettings, Missing):
         raise _refused("a filter of this description")
 
 
+class _MissingReward(RewardSettings, Missing):
+    model_config = ConfigDict(extra="allow")
+
+    def build(self, context: RewardContext) -> Reward:
+        raise _refused("a reward of this description")
+
+
 def missing_settings(base: type[S]) -> type[S]:
     """Return the settings class for parts of a kind whose package is not installed.
 
@@ -95,6 +102,7 @@ def missing_settings(base: type[S]) -> type[S]:
         TaskSettings: _MissingTask,
         MetricSettings: _MissingMetric,
         FilterSettings: _MissingFilter,
+        RewardSettings: _MissingReward,
     }
     return cast("type[S]", next(missing for kind, missing in kinds.items() if issubclass(base, kind)))
 

@@ -1,4 +1,4 @@
-"""Parts of a description that are chosen by name: a learner by its kind, a task by its source, metrics and filters.
+"""Parts of a description that are chosen by name: a learner by its kind, a task by its source, others by their names.
 
 They are types for fields of frozen descriptions: a mapping becomes the settings class that the registry has under the
 name; an unknown name, or a key that the class does not have, is an error that names the place.
@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, SerializeAsAny, WithJsonSchema
+from pydantic import BeforeValidator, Field, SerializeAsAny, WithJsonSchema
 
 from crossfeed.description.missing import read_part
-from crossfeed.description.registry import filter_settings, learner_settings, metric_settings, task_settings
+from crossfeed.description.registry import (
+    filter_settings,
+    learner_settings,
+    metric_settings,
+    reward_settings,
+    task_settings,
+)
 from crossfeed.schema_rules import CHOSEN
-from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, TaskSettings
+from crossfeed.settings import FilterSettings, Frozen, LearnerSettings, MetricSettings, RewardSettings, TaskSettings
 
-__all__ = ["Filters", "Learner", "Metrics", "Task"]
+__all__ = ["Filters", "Learner", "Metrics", "Rewards", "Task"]
 
 
 def _learner(value: Any) -> Any:
@@ -49,6 +55,14 @@ def _filters(value: Any) -> Any:
     return _chosen(value, filter_settings)
 
 
+def _rewards(value: Any) -> Any:
+    if isinstance(value, str):
+        value = {value: {}}
+    if not isinstance(value, dict):
+        raise ValueError("reward is the name of a reward, or rewards by name, such as {length: {weight: -0.1}}")
+    return _chosen(value, reward_settings)
+
+
 def _chosen(value: dict[Any, Any], settings_of: Callable[[Any], type[Frozen]]) -> dict[Any, Any]:
     """Return settings by name; ``true`` or an empty mapping means the defaults, ``false`` leaves a name out."""
     chosen = {}
@@ -67,4 +81,10 @@ Metrics = Annotated[
 ]
 Filters = Annotated[
     dict[str, SerializeAsAny[FilterSettings]], BeforeValidator(_filters), WithJsonSchema({CHOSEN: "filters"})
+]
+Rewards = Annotated[
+    dict[str, SerializeAsAny[RewardSettings]],
+    Field(min_length=1),
+    BeforeValidator(_rewards),
+    WithJsonSchema({CHOSEN: "rewards"}),
 ]

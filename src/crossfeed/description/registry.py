@@ -1,12 +1,13 @@
-"""The registry of names in descriptions: learners by `kind`, task sources by `source`, metrics and filters by name.
+"""The registry of names in descriptions: learners by `kind`, task sources by `source`, other parts by name.
 
 Each entry is ``module:SettingsClass``; the module is imported when the name is first used, and none of them may
 import torch at that point. To add an entry to crossfeed, write the settings class and add a line here (see
 CONTRIBUTING.md).
 
 Other packages register theirs as entry points, in the groups ``crossfeed.learners``, ``crossfeed.tasks``,
-``crossfeed.metrics`` and ``crossfeed.filters``; they are imported only when they are named, or when all keys are
-listed. No package can take a name that crossfeed or another package has.
+``crossfeed.metrics``, ``crossfeed.filters`` and ``crossfeed.rewards`` (where a plain function will do); they are
+imported only when they are named, or when all keys are listed. No package can take a name that crossfeed or another
+package has.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Final, TypeVar, cast
 
 from crossfeed.description.missing import may_be_missing, missing_settings
@@ -27,6 +28,7 @@ from crossfeed.settings import (
     LearnerSettings,
     Measure,
     MetricSettings,
+    RewardSettings,
     TaskSettings,
     measures_of,
 )
@@ -40,6 +42,7 @@ __all__ = [
     "metric_settings",
     "plugin_names",
     "plugin_packages",
+    "reward_settings",
     "settings_of",
     "task_settings",
 ]
@@ -88,6 +91,7 @@ _METRICS: Final = {
     "perplexity": "crossfeed.metrics.loss:PerplexitySettings",
     "tail_loss": "crossfeed.metrics.tail:TailLossSettings",
     "accuracy": "crossfeed.metrics.accuracy:AccuracySettings",
+    "reward": "crossfeed.metrics.reward:RewardMetricSettings",
     "similarity": "crossfeed.metrics.similarity:SimilaritySettings",
     "centred_similarity": "crossfeed.metrics.centred_similarity:CentredSimilaritySettings",
     "model_distance": "crossfeed.metrics.model_distance:ModelDistanceSettings",
@@ -113,14 +117,32 @@ _METRICS: Final = {
     "total_variation": "crossfeed.metrics.symbols:TotalVariationSettings",
 }
 _FILTERS: Final = {
+    "best": "crossfeed.filters.best:BestSettings",
     "detector": "crossfeed.filters.detector:DetectorSettings",
     "duplicates": "crossfeed.filters.duplicates:DuplicatesSettings",
     "exact_answer": "crossfeed.filters.exact_answer:ExactAnswerSettings",
     "loss": "crossfeed.filters.loss:LossFilterSettings",
     "verifier": "crossfeed.filters.verifier:VerifierSettings",
 }
-_BUILT_IN: Final = {"learner": _LEARNERS, "task": _TASKS, "metric": _METRICS, "filter": _FILTERS}
-_GROUPS: Final = ("crossfeed.learners", "crossfeed.tasks", "crossfeed.metrics", "crossfeed.filters")
+_REWARDS: Final = {
+    "answer": "crossfeed.rewards.answer:AnswerSettings",
+    "class_probability": "crossfeed.rewards.class_probability:ClassProbabilitySettings",
+    "distance": "crossfeed.rewards.distance:DistanceSettings",
+    "length": "crossfeed.rewards.length:LengthRewardSettings",
+    "likelihood": "crossfeed.rewards.likelihood:LikelihoodSettings",
+    "linear": "crossfeed.rewards.on_points:LinearRewardSettings",
+    "quadratic": "crossfeed.rewards.on_points:QuadraticRewardSettings",
+    "similarity": "crossfeed.rewards.similarity:SimilaritySettings",
+    "symbols": "crossfeed.rewards.symbols:SymbolsSettings",
+}
+_BUILT_IN: Final = {
+    "learner": _LEARNERS,
+    "task": _TASKS,
+    "metric": _METRICS,
+    "filter": _FILTERS,
+    "reward": _REWARDS,
+}
+_GROUPS: Final = tuple(f"crossfeed.{group}s" for group in _BUILT_IN)
 S = TypeVar("S", bound=Frozen)
 
 
@@ -200,11 +222,20 @@ def filter_settings(name: str) -> type[FilterSettings]:
     return _look_up("filter", _FILTERS, "crossfeed.filters", name, FilterSettings)
 
 
+def reward_settings(name: str) -> type[RewardSettings]:
+    """Return the settings class of a reward; ValueError names the known rewards.
+
+    Args:
+        name: Its name in a description.
+    """
+    return _look_up("reward", _REWARDS, "crossfeed.rewards", name, RewardSettings)
+
+
 def built_in_names(group: str) -> tuple[str, ...]:
     """Return the names of crossfeed's own kinds of a group, in the registry's order.
 
     Args:
-        group: ``learner``, ``task``, ``metric`` or ``filter``.
+        group: ``learner``, ``task``, ``metric``, ``filter`` or ``reward``.
     """
     return tuple(_BUILT_IN[group])
 
@@ -213,7 +244,7 @@ def plugin_names(group: str) -> tuple[str, ...]:
     """Return the names that other installed packages register in a group, sorted; none of them is imported.
 
     Args:
-        group: ``learner``, ``task``, ``metric`` or ``filter``.
+        group: ``learner``, ``task``, ``metric``, ``filter`` or ``reward``.
     """
     return tuple(sorted(_plugins(f"crossfeed.{group}s")))
 
@@ -222,7 +253,7 @@ def settings_of(group: str, name: str) -> type[Frozen]:
     """Return the settings class of a name in a group.
 
     Args:
-        group: ``learner``, ``task``, ``metric`` or ``filter``.
+        group: ``learner``, ``task``, ``metric``, ``filter`` or ``reward``.
         name: The name.
 
     Raises:
@@ -233,6 +264,7 @@ def settings_of(group: str, name: str) -> type[Frozen]:
         "task": task_settings,
         "metric": metric_settings,
         "filter": filter_settings,
+        "reward": reward_settings,
     }
     return look_up[group](name)
 
@@ -286,8 +318,15 @@ def _plugged(what: str, entry: EntryPoint, base: type[S]) -> type[S]:
             f"{where} cannot be imported from {entry.value} ({type(error).__name__}: {error}); mend or uninstall that "
             "package, or install what it needs"
         ) from error
+    if base is RewardSettings and isinstance(settings, FunctionType):
+        from crossfeed.rewards.function import function_reward  # it reads items, which a description does not
+
+        return cast("type[S]", function_reward(entry.name, settings))
     if not isinstance(settings, type) or not issubclass(settings, base):
-        raise ValueError(f"{where}: {entry.value} is no subclass of crossfeed.settings.{base.__name__}; register one")
+        or_function = ", or a function" if base is RewardSettings else ""
+        raise ValueError(
+            f"{where}: {entry.value} is no subclass of crossfeed.settings.{base.__name__}; register one{or_function}"
+        )
     return settings
 
 

@@ -9,7 +9,7 @@ __all__ = ["GROUPS", "Schema", "is_needed", "kinds_of", "only", "reference", "wr
 
 Schema = dict[str, Any]
 
-GROUPS: Final = {"learner": "kind", "task": "source", "metric": "", "filter": ""}
+GROUPS: Final = {"learner": "kind", "task": "source", "metric": "", "filter": "", "reward": ""}
 """Groups of the registry, and the field in which a part says its name; empty where its key does."""
 
 _PATH: Final = r"(\.[A-Za-z0-9_-]+)*"
@@ -35,6 +35,7 @@ def write_choices(document: Schema) -> None:
         "task": _task(kinds["task"]),
         "metrics": _by_key("metric", kinds["metric"]),
         "filters": _by_key("filter", kinds["filter"]),
+        "rewards": _rewards(kinds["reward"]),
         "network": _network(),
         "task_of_many": _task_of_many(kinds["task"]),
     }
@@ -102,6 +103,13 @@ def _by_key(group: str, kinds: Mapping[str, Schema]) -> Schema:
         for name, schema in kinds.items()
     }
     return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _rewards(kinds: Mapping[str, Schema]) -> Schema:
+    """Return the schema of rewards: the name of one that has to be given nothing, or some by name."""
+    alone = [name for name, schema in kinds.items() if not is_needed(schema)]
+    named = _by_key("reward", kinds) | {"minProperties": 1}
+    return {"if": {"type": "string"}, "then": {"enum": alone}, "else": named}
 
 
 def _own_learner() -> Schema:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from crossfeed.display.progress import Silent
 from crossfeed.generation.cell_context import CellContext
 from crossfeed.generation.snapshot import LiveSnapshot
-from crossfeed.generation.turn import compose
+from crossfeed.generation.turn import compose, rater_of
 from crossfeed.protocols import Journal, LearnerContext, State, Task
 from crossfeed.running.session import Prepared
 
@@ -287,7 +287,9 @@ class Trial:
         tasks = {name: context.tasks[name] for name in names}
         few: Mapping[str, Task] = tasks if rows is None else {name: _Few(task, rows) for name, task in tasks.items()}
         entities, owned = context.entities[: len(states)], context.cell.experiment.ecosystem.owned
-        return LiveSnapshot(0, entities, states, few, context.learner, 0, owned, corpora=context.tasks)
+        whole = [*states, *[states[0]] * (len(context.entities) - len(states))]  # judges may be others
+        rater = rater_of(context, whole)
+        return LiveSnapshot(0, entities, states, few, context.learner, 0, owned, corpora=context.tasks, rater=rater)
 
     def _store(self, costs: Costs, state: State) -> None:
         place = self.folder / "state"

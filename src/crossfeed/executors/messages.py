@@ -125,7 +125,10 @@ def pack_set(training: TrainingSet) -> list[dict[str, Any]]:
         A mapping for each of its parts.
     """
     return [
-        {"source": p.source, "born": p.born, "weight": p.weight, "items": p.items, "positions": p.positions}
+        {
+            **{"source": p.source, "born": p.born, "weight": p.weight, "items": p.items, "positions": p.positions},
+            **({} if p.relative is None else {"relative": p.relative}),
+        }
         for p in training.parts
     ]
 

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from crossfeed.errors import InvalidInput
 from crossfeed.protocols import PoolView, Task
 from crossfeed.settings import FilterSettings
-from crossfeed.tasks.grading import same_text
+from crossfeed.tasks.text import right_answers
 
 __all__ = ["ExactAnswerSettings"]
 
@@ -54,18 +53,11 @@ class _ExactAnswer:
 
     def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
         return [
-            _right(self.owned[name], pool.prompts(author), pool.items(author).column("completion").to_pylist())[None]
+            right_answers(self.owned[name], pool.prompts(author), pool.items(author).column("completion").to_pylist())[
+                None
+            ]
             for author, name in enumerate(pool.authors)
         ]
 
     def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return np.ones(len(keys), dtype=np.bool_)
-
-
-def _right(task: Task, prompts: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_]:
-    graded = task.grade(prompts, completions)
-    if graded is not None:
-        return graded
-    answers = prompts.column("answer").to_pylist()
-    pairs = zip(answers, completions, strict=True)
-    return np.array([same_text(answer, completion) for answer, completion in pairs], dtype=np.bool_)

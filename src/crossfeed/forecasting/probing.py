@@ -89,6 +89,11 @@ def check_forecastable(experiment: Experiment) -> None:
             "ecosystem.access: a forecast knows of a mixture by its weights alone, not by what a ranking shows; leave "
             "it out"
         )
+    if any(cell.experiment.ecosystem.preferences is not None for cell in experiment.cells()):
+        raise InvalidInput(
+            "ecosystem.preference: a forecast knows of a mixture by its weights alone, not by what is chosen among "
+            "candidates; leave it out"
+        )
     own = {str(each) for each in experiment.learners}
     if experiment.learner.other_units and len(own) > 1:
         raise InvalidInput(

@@ -312,15 +312,15 @@ def _reading_weights(
     shelf: _Ranked, sources: Sequence[Source], weights: Mapping[Source, float], passing: PassingItems
 ) -> Scores:
     """Return ``(N,)`` probabilities of the items without a ranking, up to a factor."""
-    readable = np.ones(len(shelf.source), dtype=np.bool_)
+    readable = np.ones(len(shelf.source))
     begins = np.searchsorted(shelf.source, np.arange(len(sources) + 1))
     for place, source in enumerate(sources):
         if source in passing:
-            readable[begins[place] : begins[place + 1]] = False
-            readable[begins[place] + passing[source]] = True
-    counts = np.bincount(shelf.source[readable], minlength=len(sources))
-    each = np.array([weights[source] for source in sources]) / np.maximum(counts, 1)
-    return np.where(readable, each[shelf.source], 0.0)
+            readable[begins[place] : begins[place + 1]] = 0.0
+            readable[begins[place] + passing[source].items] = passing[source].relative
+    counts = np.bincount(shelf.source, weights=readable, minlength=len(sources))
+    each = np.array([weights[source] for source in sources]) / np.where(counts > 0, counts, 1.0)
+    return np.asarray(each[shelf.source] * readable)
 
 
 def _as_queries(items: pa.Table) -> pa.Table:

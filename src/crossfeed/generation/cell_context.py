@@ -16,11 +16,13 @@ from crossfeed.description.experiment import Cell
 from crossfeed.errors import InvalidInput
 from crossfeed.generation.access import RankedAccess
 from crossfeed.generation.calendar import Calendar
+from crossfeed.generation.choice import Choice
 from crossfeed.generation.mixture import Sizes
 from crossfeed.generation.pool_selection import PoolSelection
 from crossfeed.generation.prompts import Prompts
 from crossfeed.generation.shelf import Shelf
-from crossfeed.protocols import PUBLIC, Filter, Learner, Task
+from crossfeed.generation.tastes import Tastes, build_tastes
+from crossfeed.protocols import PUBLIC, Filter, Learner, RewardContext, Task
 
 __all__ = ["CellContext", "reserve"]
 
@@ -57,7 +59,7 @@ class CellContext:
             The context, with fresh data set aside (`reserve`).
 
         Raises:
-            InvalidInput: A task has too few items, or a filter cannot judge its items.
+            InvalidInput: A task has too few items, or a filter or reward cannot judge its items.
         """
         return cls(cell, learner, *reserve(cell, tasks))
 
@@ -154,7 +156,19 @@ class CellContext:
     def selection(self) -> PoolSelection:
         """The owner of everything that changes while the cell is run: draws, requested items, curation masks."""
         filters = _filters(self.cell, self.tasks)
-        return PoolSelection(self.cell.experiment, self.calendar, self.learner, self.sizes, filters, self._access())
+        access, choice = self._access(), self._choice()
+        return PoolSelection(self.cell.experiment, self.calendar, self.learner, self.sizes, filters, access, choice)
+
+    def _choice(self) -> Choice | None:
+        preferences = self.cell.experiment.ecosystem.preferences
+        if preferences is None:
+            return None
+        return Choice(preferences, self.tastes, self.calendar, self.sizes, self.learner, self.fresh)
+
+    @cached_property
+    def tastes(self) -> Tastes:
+        """The tastes by which entities choose among candidates; none where nobody does."""
+        return _tastes(self.cell, self.tasks)
 
     def _access(self) -> RankedAccess | None:
         settings = self.cell.experiment.ecosystem.access
@@ -175,8 +189,13 @@ def _filters(cell: Cell, tasks: Mapping[str, Task]) -> tuple[Filter, ...]:
             f"ecosystem.curation: filters judge answers to the prompts of one task, and {several[0]} is asked those of "
             "several, or of the pool; leave curation out, or give one task"
         )
-    owned = {name: tasks[task] for name, task in asked.items() if task is not None}
-    filters = tuple(settings.build(owned) for settings in ecosystem.curation.values())
+    context = _reward_context(cell, tasks)
+    filters = tuple(settings.build_in(context) for settings in ecosystem.curation.values())
+    if ecosystem.preferences is not None and any(each.reads for each in filters):
+        raise InvalidInput(
+            "ecosystem.preference: candidates are chosen among as they are generated, and filters that read items "
+            "judge published ones; leave one of the two out"
+        )
     reading = "curation" if any(each.reads for each in filters) else "access"
     if ecosystem.order == "sequential" and (reading == "curation" or ecosystem.access is not None):
         raise InvalidInput(
@@ -184,6 +203,33 @@ def _filters(cell: Cell, tasks: Mapping[str, Task]) -> tuple[Filter, ...]:
             f"order: sequential it is read while it is being written; give order: together, or leave {reading} out"
         )
     return filters
+
+
+def _tastes(cell: Cell, tasks: Mapping[str, Task]) -> Tastes:
+    """Build the tastes by which a cell's entities choose among candidates, if they do."""
+    ecosystem = cell.experiment.ecosystem
+    asked = {entity.name: _asked_task(ecosystem, entity) for entity in ecosystem.entities}
+    several = [name for name, task in asked.items() if task is None]
+    preferences = ecosystem.preferences or ()
+    if several and preferences:
+        raise InvalidInput(
+            f"ecosystem.preference: candidates are rated as answers to the prompts of one task, and {several[0]} is "
+            "asked those of several, or of the pool; leave preference out, or give one task"
+        )
+    return build_tastes(preferences, _reward_context(cell, tasks))
+
+
+def _reward_context(cell: Cell, tasks: Mapping[str, Task]) -> RewardContext:
+    """Return the tasks and entities as rewards, and filters by rewards, see them."""
+    ecosystem = cell.experiment.ecosystem
+    asked = {entity.name: _asked_task(ecosystem, entity) for entity in ecosystem.entities}
+    known = {name: tasks[task] for name, task in asked.items() if task is not None}
+    owned = ecosystem.owned
+
+    def private(name: str) -> pa.Table:
+        return pa.concat_tables([tasks[task].train for task in owned[name]], promote_options="permissive")
+
+    return RewardContext(known, tasks, ecosystem.names, private)
 
 
 def _asked_task(ecosystem: Ecosystem, entity: Entity) -> str | None:
@@ -204,7 +250,7 @@ def reserve(cell: Cell, tasks: Mapping[str, Task]) -> tuple[dict[str, Task], tup
         The tasks without their fresh items, and those of generations t = 1, 2, ...
 
     Raises:
-        InvalidInput: A task has too few items, or a filter cannot judge its items.
+        InvalidInput: A task has too few items, or a filter or reward cannot judge its items.
     """
     kept = dict(tasks)
     fresh: tuple[pa.Table, ...] = ()
@@ -217,4 +263,5 @@ def reserve(cell: Cell, tasks: Mapping[str, Task]) -> tuple[dict[str, Task], tup
     if not all(table.num_rows for table in fresh):
         raise InvalidInput("the public data are too few for fresh items in every generation; give more of them")
     _filters(cell, kept)
+    _tastes(cell, kept)
     return kept, fresh

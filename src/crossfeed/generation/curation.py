@@ -11,6 +11,9 @@ and then one of the source's passing items, uniformly. So draws stay i.i.d., the
 and a source of which more passes gains. Where nothing passes at all there is no pool to draw from, and the training set
 is real data alone, private and public as beta says.
 
+A filter may weigh items instead, by a detector's score say: then :math:`p_s` is the mean weight of a source's items,
+and one of them is drawn in proportion to its weight. What learns from everything weighs each item's loss by it.
+
 What passes is stored with the pool (column ``passed``: for each entity, in order, true if it keeps the item), so that a
 resumed run draws the same items. A filter that decides by keys alone needs no item for that: then items are generated
 only if they are drawn, as without curation.
@@ -26,14 +29,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from crossfeed.generation.seen_items import SeenItems, mean_losses
 from crossfeed.keys import address, item_keys
-from crossfeed.protocols import Filter, Learner, Scores, State
+from crossfeed.protocols import Candidates, Filter, Learner, RewardContext, State
 
 __all__ = [
     "PASSED",
     "CurationMask",
     "GeneratedItems",
     "LivePoolView",
+    "Mask",
     "human_mask",
     "mask_column",
     "stored_masks",
@@ -43,7 +48,8 @@ __all__ = [
 PASSED = "passed"
 """The column of a stored pool that holds the masks."""
 
-Mask = NDArray[np.bool_]
+Mask = NDArray[np.bool_] | NDArray[np.float64]
+"""True where an item is kept; or weights in [0, 1], where a filter weighs what it does not drop."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,8 @@ class CurationMask:
     """The items of one generation's pool that pass all filters.
 
     Attributes:
-        synthetic: For each author a mask ``(K, items)``: row k is true where entity k keeps the item.
-        human: ``(items,)`` mask of the fresh human items.
+        synthetic: For each author a mask ``(K, items)``: row k is true where entity k keeps the item; or weights.
+        human: ``(items,)`` mask of the fresh human items, or weights.
     """
 
     synthetic: tuple[Mask, ...]
@@ -69,6 +75,7 @@ class GeneratedItems:
         learner: The learner of the states.
         states: The entities' states that generated the items.
         real: Tables of real training items, by ``private`` (one for each entity) and ``public`` (one).
+        context: The tasks and entities, for rewards.
     """
 
     prompts: Sequence[pa.Table]
@@ -76,6 +83,7 @@ class GeneratedItems:
     learner: Learner
     states: Sequence[State]
     real: Mapping[str, Sequence[pa.Table]]
+    context: RewardContext
 
 
 @dataclass(frozen=True)
@@ -114,11 +122,18 @@ class LivePoolView:
         """Return the real training items of a source."""
         return self._read.real[source]
 
+    def candidates(self, author: int, judge: int) -> Candidates:
+        """Return an author's items as rewards see them."""
+        read, name = self._read, self.authors[author]
+        seen = SeenItems(name, read.items[author], read.prompts[author], read.learner, read.states, read.context)
+        seen.judge = self.authors[judge]
+        return seen
+
     def losses(self, judge: int, authors: Sequence[int]) -> list[NDArray[np.float64]]:
         """Return the ``(items,)`` mean completion losses of some authors' items under one entity's state."""
         tables = [self._read.items[author] for author in authors]
         scored = iter(self._read.learner.score([self._read.states[judge]], [t for t in tables if t.num_rows])[0])
-        return [_mean(next(scored)) if table.num_rows else np.zeros(0) for table in tables]
+        return [mean_losses(next(scored)) if table.num_rows else np.zeros(0) for table in tables]
 
     @property
     def _read(self) -> GeneratedItems:
@@ -143,10 +158,10 @@ def synthetic_masks(filters: Sequence[Filter], view: LivePoolView) -> tuple[Mask
         For each author a mask ``(K, items)``: row k is true where entity k keeps the item.
     """
     readers = len(view.authors)
-    masks = [np.ones((readers, size), dtype=np.bool_) for size in view.sizes]
+    masks: list[Mask] = [np.ones((readers, size), dtype=np.bool_) for size in view.sizes]
     for each in filters:
         for author, flags in enumerate(each.synthetic(view)):
-            masks[author] &= flags
+            masks[author] = masks[author] * flags  # of flags it is their conjunction
     return tuple(masks)
 
 
@@ -162,9 +177,9 @@ def human_mask(filters: Sequence[Filter], seed: int, generation: int, items: int
     Returns:
         ``(items,)`` mask.
     """
-    mask = np.ones(items, dtype=np.bool_)
+    mask: Mask = np.ones(items, dtype=np.bool_)
     for each in filters:
-        mask &= each.human(_curation_keys(seed, generation, "fresh", items))
+        mask = mask * each.human(_curation_keys(seed, generation, "fresh", items))
     return mask
 
 
@@ -194,12 +209,7 @@ def stored_masks(pool: pa.Table, authors: Sequence[str]) -> tuple[Mask, ...]:
     masks = []
     for name in authors:
         column = pool.filter(pc.equal(pool.column("author"), name)).column(PASSED)
-        flags = pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.bool_)
+        flags = pc.list_flatten(column).to_numpy(zero_copy_only=False)
+        flags = flags.astype(np.float64 if flags.dtype.kind == "f" else np.bool_)
         masks.append(flags.reshape(-1, len(authors)).T)
     return tuple(masks)
-
-
-def _mean(scores: Scores) -> NDArray[np.float64]:
-    """Return ``(items,)`` mean completion losses; infinite for an item without a single term."""
-    nothing = np.full_like(scores.completion_loss, np.inf)
-    return np.divide(scores.completion_loss, scores.completion_size, out=nothing, where=scores.completion_size > 0)

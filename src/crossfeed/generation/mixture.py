@@ -30,12 +30,14 @@ from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 
 __all__ = [
     "Draws",
+    "Passing",
     "PassingItems",
     "Sizes",
     "Source",
     "draw",
     "mixture_weights",
     "pass_rates",
+    "passing_of",
 ]
 
 
@@ -72,8 +74,52 @@ class Sizes:
         return self.pool[min(generation, len(self.pool)) - 1]
 
 
-PassingItems = Mapping[Source, NDArray[np.int64]]
-"""Indices of the items that pass, for each pool source of a curated pool; empty where nothing is curated."""
+class Passing(NamedTuple):
+    """The items of one source that pass the filters.
+
+    Attributes:
+        items: ``(m,)`` indices, ascending.
+        weights: ``(m,)`` weights in (0, 1], where a filter weighs what it does not drop; None if all are 1.
+    """
+
+    items: NDArray[np.int64]
+    weights: NDArray[np.float64] | None = None
+
+    @property
+    def total(self) -> float:
+        """The sum of the weights."""
+        return float(len(self.items)) if self.weights is None else float(self.weights.sum())
+
+    @property
+    def relative(self) -> NDArray[np.float64]:
+        """``(m,)`` weights of mean 1."""
+        if self.weights is None:
+            return np.ones(len(self.items))
+        return np.asarray(self.weights * (len(self.items) / self.weights.sum()))
+
+    @property
+    def effective(self) -> float:
+        """The effective sample size (sum of weights)^2 / sum of squared weights (Kish, 1965); 0 of no item."""
+        if self.weights is None or not len(self.items):
+            return float(len(self.items))
+        return float(self.weights.sum() ** 2 / (self.weights**2).sum())
+
+    def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Draw items, each with a probability in proportion to its weight.
+
+        Args:
+            uniform: ``(n,)`` numbers in [0, 1).
+
+        Returns:
+            ``(n,)`` indices of items.
+        """
+        if self.weights is None:
+            return self.items[np.minimum((uniform * len(self.items)).astype(np.int64), len(self.items) - 1)]
+        return self.items[_categorical(self.weights, uniform)]
+
+
+PassingItems = Mapping[Source, Passing]
+"""The items that pass, for each pool source of a curated pool; empty where nothing is curated."""
 
 
 @dataclass(frozen=True)
@@ -236,10 +282,20 @@ def pass_rates(sizes: Sizes, names: Sequence[str], passing: PassingItems) -> dic
         passing: The items that pass, by pool source.
 
     Returns:
-        Shares in [0, 1] by pool source.
+        Shares in [0, 1] by pool source: mean weights, where a filter weighs.
     """
     size_of = _by_source(sizes, names, 0)
-    return {source: len(items) / size_of(source) for source, items in passing.items()}
+    return {source: items.total / size_of(source) for source, items in passing.items()}
+
+
+def passing_of(mask: NDArray[np.bool_] | NDArray[np.float64]) -> Passing:
+    """Return the items that pass.
+
+    Args:
+        mask: ``(items,)`` flags, or weights: what weighs 0 is dropped.
+    """
+    items = np.flatnonzero(mask)
+    return Passing(items, None if mask.dtype == np.bool_ else mask[items].astype(np.float64))
 
 
 def draw(
@@ -271,7 +327,7 @@ def draw(
     numbers = generator(calendar.seed, "draw", generation, names[entity]).random((n, 2))
     source = _categorical(np.array(list(weights.values())), numbers[:, 0])
     size_of = _by_source(sizes, names, entity)
-    sizes_of = [len(passing[s]) if s in passing else size_of(s) for s in sources]
+    sizes_of = [len(passing[s].items) if s in passing else size_of(s) for s in sources]
     counts = np.array(sizes_of, dtype=np.int64)
     index = np.minimum((numbers[:, 1] * counts[source]).astype(np.int64), counts[source] - 1)
     if not sizes.private[entity].even:
@@ -280,7 +336,7 @@ def draw(
     for position, curated in enumerate(passing.get(each) for each in sources):
         if curated is not None:
             here = source == position
-            index[here] = curated[index[here]]
+            index[here] = curated.draw(numbers[here, 1])
     return Draws(sources, source, index)
 
 

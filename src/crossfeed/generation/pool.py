@@ -5,8 +5,9 @@ sampled from j's private training data; the prompt and the randomness of the ans
 alone. Columns of a stored pool: ``cell``, ``generation``, ``author``, ``item``, ``prompt_row`` (the prompt's row among
 the author's own prompts: in its private training data) and ``key``, followed by the columns of the items themselves;
 where prompts come from the pool, ``prompt_of`` names the entity among whose prompts the row is; a pool whose items were
-judged has ``passed`` too (`crossfeed.generation.curation`), and one that is ranked by popularity has the columns
-`POPULARITY`. A generation of which nothing is read has no pool.
+judged has ``passed`` too (`crossfeed.generation.curation`), one whose items are chosen among candidates ``reward``
+(`crossfeed.generation.tastes`), and one that is ranked by popularity has the columns `POPULARITY`. A generation of
+which nothing is read has no pool.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfeed.generation.curation import PASSED
+from crossfeed.generation.tastes import REWARD
 
 __all__ = ["POPULARITY", "PROVENANCE", "ItemRequests", "PublishedItems", "join_pool"]
 
 POPULARITY = ("popularity", "popularity_fresh")
 """Columns of a stored pool that is ranked by popularity: that of an item's author, and that of fresh human items."""
 
-PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", "prompt_of", PASSED, *POPULARITY)
+PROVENANCE = ("cell", "generation", "author", "item", "prompt_row", "key", "prompt_of", PASSED, REWARD, *POPULARITY)
 """Columns of a stored pool that are not the items' own."""
 
 

@@ -7,7 +7,7 @@ items pass or are shown, and so which are drawn, follows from the published item
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from crossfeed.description.experiment import Experiment
 from crossfeed.generation.access import Exposure, RankedAccess, exposure, popularities
 from crossfeed.generation.calendar import Calendar, kept_generations
+from crossfeed.generation.choice import Choice
 from crossfeed.generation.curation import (
     CurationMask,
     GeneratedItems,
     LivePoolView,
+    Mask,
     human_mask,
     stored_masks,
     synthetic_masks,
@@ -32,6 +34,7 @@ from crossfeed.generation.mixture import (
     draw,
     mixture_weights,
     pass_rates,
+    passing_of,
 )
 from crossfeed.protocols import FRESH, Filter, Learner
 
@@ -51,11 +54,13 @@ class PoolSelection:
         sizes: The number of items of each source.
         filters: The filters that curate the pool.
         access: The ranking through which the pool is read; None if all of it is open.
+        choice: The choice among candidates of what is drawn; None if items are taken as they are.
 
     Attributes:
         judges_items: True if a filter reads items, so that what passes is stored with them.
         reads_items: True if items have to be generated before it is known which of them are drawn.
         may_grow: True if later generations draw from older pools, so that a longer run draws more of their items.
+        choice: The choice among candidates; None if there is none.
     """
 
     def __init__(
@@ -66,11 +71,12 @@ class PoolSelection:
         sizes: Sizes,
         filters: tuple[Filter, ...],
         access: RankedAccess | None = None,
+        choice: Choice | None = None,
     ) -> None:
         self.judges_items = any(each.reads for each in filters)
         self.reads_items = self.judges_items or access is not None
         self.may_grow = learner.reads == "draws" and (experiment.ecosystem.accumulates or not calendar.in_step)
-        self._access = access
+        self._access, self.choice = access, choice
         self._by_popularity = access is not None and access.settings.rank == "popularity"
         self._popularity: dict[int, dict[str, float]] = {}  # by generation, of each source
         self._experiment, self._calendar, self._learner = experiment, calendar, learner
@@ -103,6 +109,58 @@ class PoolSelection:
             self._draws[place] = draws
             self._note_popularity(generation)
         return self._draws[place]
+
+    def kept(self, generation: int, entity: int) -> Draws:
+        """Return the draws of an entity with the items that it keeps, where they are chosen among candidates.
+
+        Args:
+            generation: The generation t.
+            entity: The entity's index k.
+
+        Raises:
+            KeyError: The pools that it reads were not recalled.
+        """
+        draws = self.draws(generation, entity)
+        return draws if self.choice is None else self.choice.kept(draws, generation, entity)
+
+    def unseen(self, generation: int) -> Iterable[int]:
+        """Return the generations whose readings are still to be seen (`see`) before it is known what is kept.
+
+        Args:
+            generation: The generation t.
+
+        Returns:
+            Generations below t, ascending; none unless tastes drift.
+        """
+        return () if self.choice is None else self.choice.unseen(generation)
+
+    def see(self, generation: int) -> None:
+        """Let tastes drift by what is read at a generation, whose pools were recalled.
+
+        Args:
+            generation: The generation t, the first of the unseen ones.
+        """
+        if self.choice is not None and self.choice.drifts:
+            self.choice.see(generation, {k: self.kept(generation, k) for k in self._calendar.training(generation)})
+
+    def missing_candidates(self, generation: int) -> dict[int, NDArray[np.int64]]:
+        """Return the next candidates to be generated, where they are accepted one after the other.
+
+        Args:
+            generation: The generation of a pool, whose rewards were recalled.
+
+        Returns:
+            Item indices by author's index j; empty once every draw has one.
+        """
+        if self.choice is None or not self.choice.open_ended:
+            return {}
+        found: dict[int, list[NDArray[np.int64]]] = {}
+        for later in self._calendar.readers(generation, self._experiment.generations):
+            for k in self._calendar.training(later):
+                authors, items = self.choice.missing(self.draws(later, k), generation, later, k)
+                for j in np.unique(authors).tolist():
+                    found.setdefault(j, []).append(items[authors == j])
+        return {j: np.unique(np.concatenate(items)) for j, items in sorted(found.items())}
 
     def exposure(self, generation: int, entity: int) -> dict[str, Exposure]:
         """Return what an entity reads of the pool through a ranking.
@@ -173,9 +231,9 @@ class PoolSelection:
                 zip(self._entities, self._calendar.born(kept, entity).tolist(), strict=True)
             ):
                 if born:
-                    passing[Source(name, born)] = np.flatnonzero(self.mask(born).synthetic[j][entity])
+                    passing[Source(name, born)] = passing_of(self.mask(born).synthetic[j][entity])
             if self._sizes.fresh:
-                passing[Source(FRESH, kept)] = np.flatnonzero(self.mask(kept).human)
+                passing[Source(FRESH, kept)] = passing_of(self.mask(kept).human)
         return passing
 
     def pass_rates(self, generation: int, entity: int) -> dict[Source, float]:
@@ -241,9 +299,10 @@ class PoolSelection:
             generation: The generation t.
 
         Returns:
-            Always False where no filter reads items and nothing is ranked.
+            Always False where no filter reads items, and nothing is ranked or chosen.
         """
-        return self.reads_items and any(self._is_unknown(born) for born in self.pools_read(generation))
+        known_beforehand = not self.reads_items and self.choice is None
+        return not known_beforehand and any(self._is_unknown(born) for born in self.pools_read(generation))
 
     def mask(self, generation: int) -> CurationMask:
         """Return which items of one generation's pool pass all filters.
@@ -292,14 +351,18 @@ class PoolSelection:
         """
         if self._access is not None:
             self._access.recall(pools)
+        if self.choice is not None:
+            self.choice.recall(pools)
         if self.judges_items:
             for born in pools.keys() - self._masks.keys():
                 self._remember(born, stored_masks(pools[born], self._entities))
 
     def _is_unknown(self, born: int) -> bool:
         """Return True if a pool was neither judged nor recalled."""
-        return (self.judges_items and born not in self._masks) or (
-            self._access is not None and self._access.lacks(born)
+        return (
+            (self.judges_items and born not in self._masks)
+            or (self._access is not None and self._access.lacks(born))
+            or (self.choice is not None and not self.choice.knows(born))
         )
 
     def _note_popularity(self, generation: int) -> None:
@@ -310,7 +373,7 @@ class PoolSelection:
         if all((generation, k) in self._draws for k in training):
             self._popularity[generation] = popularities(self.exposure(generation, k) for k in training)
 
-    def _remember(self, generation: int, synthetic: tuple[NDArray[np.bool_], ...]) -> CurationMask:
+    def _remember(self, generation: int, synthetic: tuple[Mask, ...]) -> CurationMask:
         fresh = self._sizes.fresh[generation - 1] if generation <= len(self._sizes.fresh) else 0
         human = human_mask(self._filters, self._calendar.seed, generation, fresh)
         self._masks[generation] = CurationMask(synthetic, human)
@@ -323,14 +386,21 @@ class PoolSelection:
         if self._learner.reads == "everything" or self.reads_items:
             there = self._calendar.publishes(generation)
             return [np.arange(sizes[j] if there[j] and self._has_weight(j, readers) else 0) for j in everyone]
-        most = max(sizes)
+        most = max(sizes) * (1 if self.choice is None else self.choice.candidates)
         drawn = np.empty(0, np.int64)
         for later in readers:
             training = self._calendar.training(later)
-            read = (self.draws(later, k).published(generation, self._entities) for k in training)
+            read = (self._taken(later, k, generation) for k in training)
             drawn = np.unique(np.concatenate([drawn, *(author * most + index for author, index in read)]))
         bounds = np.searchsorted(drawn, np.arange(len(everyone) + 1) * most)
         return [drawn[bounds[j] : bounds[j + 1]] - j * most for j in everyone]
+
+    def _taken(self, generation: int, entity: int, born: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the authors and items that an entity's draws take from one pool, candidates included."""
+        draws = self.draws(generation, entity)
+        if self.choice is None:
+            return draws.published(born, self._entities)
+        return self.choice.wanted(draws, born, generation, entity)
 
     def _has_weight(self, author: int, readers: Sequence[int]) -> bool:
         """Return True if training sets of some generations give weight to what an author publishes."""
@@ -350,6 +420,8 @@ class PoolSelection:
             return
         if self._access is not None:
             self._access.forget_all_except(generation)
+        if self.choice is not None:
+            self.choice.forget_all_except(generation)
         for place in [place for place in self._draws if place[0] != generation]:
             del self._draws[place]
         for by_generation in (self._requested, self._masks):

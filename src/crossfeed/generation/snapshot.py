@@ -14,7 +14,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.keys import address, item_keys
 from crossfeed.protocols import Array, CountingLearner, DiscreteLearner, Learner, Scores, State, Task
 
-__all__ = ["LiveSnapshot", "Stored", "nothing_stored"]
+__all__ = ["LiveSnapshot", "Rater", "Stored", "nothing_stored"]
 
 Stored = Callable[[str, int], pa.Table]
 """Reads a table of an earlier generation, given the step (``outputs`` or ``losses``) and the generation."""
@@ -36,6 +36,20 @@ def nothing_stored(step: str, generation: int) -> pa.Table:
     raise LookupError(f"no {step} of generation {generation}: this snapshot has no past")
 
 
+@dataclass(frozen=True)
+class Rater:
+    """Rates outputs by all tastes.
+
+    Attributes:
+        asked: The name of the task whose prompts each entity answers in the pool, by the entity's name.
+        rate: Returns ``(items,)`` rewards of an author's answers to prompts, by the name of the entity whose taste it
+            is.
+    """
+
+    asked: Mapping[str, str]
+    rate: Callable[[str, pa.Table, pa.Table], Mapping[str, NDArray[np.float64]]]
+
+
 @dataclass
 class LiveSnapshot:
     """One generation of a run, measured lazily (see `crossfeed.protocols.Snapshot`).
@@ -55,6 +69,7 @@ class LiveSnapshot:
         references: Features of test items by task and number of items, which are the same at every generation: a
             dictionary that is shared, and filled as they are requested.
         corpora: Every task of the ecosystem by name.
+        rater: Rates outputs by all tastes; None if nobody has one.
     """
 
     generation: int
@@ -67,6 +82,7 @@ class LiveSnapshot:
     stored: Stored = nothing_stored
     references: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict)
     corpora: Mapping[str, Task] = field(default_factory=dict)
+    rater: Rater | None = None
     _scores: dict[int | None, dict[str, list[Scores]]] = field(default_factory=dict)
     _distributions: list[Array] | None = None
     _completions: dict[str, list[pa.Table]] = field(default_factory=dict)
@@ -140,6 +156,16 @@ class LiveSnapshot:
         if place not in self.references:
             self.references[place] = self.learner.embed([test.slice(0, items)])[0]
         return self.references[place]
+
+    def rewards(self, task: str, items: int) -> Mapping[str, Mapping[str, NDArray[np.float64]]]:
+        """Return rewards of completions by author and taste."""
+        rater = self.rater
+        if rater is None:
+            return {entity: {} for entity in self.entities}
+        own = [entity for entity in self.entities if rater.asked[entity] == task]
+        prompts = self.tasks[task].test.slice(0, items)
+        outputs = dict(zip(self.entities, self.completions(task, items), strict=True)) if own else {}
+        return {entity: rater.rate(entity, outputs[entity], prompts) for entity in own}
 
     def completions_at(self, generation: int, task: str, items: int) -> Mapping[str, pa.Table]:
         """Return what models completed at an earlier generation, by the entity's name."""

@@ -18,12 +18,13 @@ from crossfeed.generation.curation import PASSED, GeneratedItems, mask_column
 from crossfeed.generation.mixture import Source
 from crossfeed.generation.pool import POPULARITY, PROVENANCE, ItemRequests, PublishedItems, join_pool
 from crossfeed.generation.prompts import asks_the_pool
-from crossfeed.generation.snapshot import LiveSnapshot, Stored, nothing_stored
+from crossfeed.generation.snapshot import LiveSnapshot, Rater, Stored, nothing_stored
+from crossfeed.generation.tastes import REWARD, reward_column
 from crossfeed.keys import address
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC, Measurement, Part, State, Task, TrainingSet
 from crossfeed.settings import MetricSettings
 
-__all__ = ["Measured", "complete", "compose", "measure", "publish", "realised", "update"]
+__all__ = ["Measured", "complete", "compose", "measure", "publish", "rater_of", "update"]
 
 _HUMAN: Final = frozenset({PRIVATE, PUBLIC, FRESH})
 
@@ -47,6 +48,8 @@ def publish(
     selection, everyone = context.selection, range(len(context.entities))
     popularity = selection.popularity(generation)  # of what was read before, which what follows forgets
     wanted = {j: selection.requested(generation, j) for j in (everyone if authors is None else authors)}
+    if selection.choice is not None:
+        return _with_candidates(context, generation, states, _generated(context, generation, states, wanted)[0])
     pool, prompts, answers = _generated(context, generation, states, wanted)
     busy = [j for j, items in wanted.items() if len(items)]
     if popularity is not None:
@@ -54,7 +57,8 @@ def publish(
     if not selection.judges_items:
         return pool
     of_all = partial(_of_every_author, context, busy)
-    generated = GeneratedItems(of_all(prompts), of_all(answers), context.learner, states, _real(context))
+    read = of_all(prompts), of_all(answers)
+    generated = GeneratedItems(*read, context.learner, states, _real(context), context.tastes.context)
     mask = selection.judge(generation, generated)
     return pool.add_column(PROVENANCE.index(PASSED), PASSED, mask_column(mask.synthetic))
 
@@ -85,11 +89,30 @@ def complete(
         return None
     if {PASSED, *POPULARITY} & {*pool.column_names}:  # these columns are of all items together
         return publish(context, generation, states(True))
-    added, _, _ = _generated(context, generation, states(False), wanted)
+    before = states(context.selection.choice is not None)  # rewards may ask any model
+    added, _, _ = _generated(context, generation, before, wanted)
+    whole = _joined(context, pool, added)
+    return whole if context.selection.choice is None else _with_candidates(context, generation, before, whole)
+
+
+def _joined(context: CellContext, pool: pa.Table, added: pa.Table) -> pa.Table:
+    """Return two parts of a pool as one, authors in order, items ascending."""
     whole = pa.concat_tables([pool, added], promote_options="permissive")
     place = {name: j for j, name in enumerate(context.entities)}
     by_author = np.array([place[name] for name in whole.column("author").to_pylist()])
     return whole.take(pa.array(np.lexsort((whole.column("item").to_numpy(), by_author))))
+
+
+def _with_candidates(context: CellContext, generation: int, states: Sequence[State], pool: pa.Table) -> pa.Table:
+    """Return a pool with the candidates that are still missing where they are accepted one after the other."""
+    selection = context.selection
+    if selection.choice is None or not selection.choice.open_ended:
+        return pool
+    selection.recall({generation: pool})
+    while wanted := selection.missing_candidates(generation):
+        pool = _joined(context, pool, _generated(context, generation, states, wanted)[0])
+        selection.recall({generation: pool})
+    return pool
 
 
 def _generated(
@@ -100,14 +123,20 @@ def _generated(
     requests, prompts = zip(*(_requests(context, generation, j, wanted[j]) for j in busy), strict=True)
     answers = context.learner.generate([states[j] for j in busy], prompts, [request.keys for request in requests])
     names = [context.entities[j] for j in busy]
-    return join_pool(context.cell.name, generation, names, requests, answers), prompts, answers
+    pool = join_pool(context.cell.name, generation, names, requests, answers)
+    if context.selection.choice is not None:
+        tastes, own = context.selection.choice.tastes, zip(names, answers, prompts, strict=True)
+        rewards = [tastes.rewards(name, items, asked, context.learner, states) for name, items, asked in own]
+        pool = pool.append_column(REWARD, reward_column(np.concatenate(rewards)))
+    return pool, prompts, answers
 
 
 def _requests(
     context: CellContext, generation: int, author: int, items: NDArray[np.int64]
 ) -> tuple[ItemRequests, pa.Table]:
     """Return what an author has to generate, and the prompts."""
-    owners, rows = context.prompts.places(generation, author, items)
+    first = items if context.selection.choice is None else items % context.sizes.published(generation)[author]
+    owners, rows = context.prompts.places(generation, author, first)
     keys = context.prompts.keys(generation, author, items)
     if not asks_the_pool(context.calendar):
         return ItemRequests(items, rows, keys), context.prompts_of(author, generation).take(pa.array(rows))
@@ -144,6 +173,8 @@ def compose(
         One training set for each of them, in order.
     """
     context.selection.recall(pools)
+    if entities is None and list(context.selection.unseen(generation + 1)) == [generation]:
+        context.selection.see(generation)
     published = {born: PublishedItems(pool, context.entities) for born, pool in pools.items()}
     compose_one = _compose_draws if context.learner.reads == "draws" else _compose_everything
     readers = context.calendar.training(generation) if entities is None else entities
@@ -241,7 +272,7 @@ def measure(
 
 def _snapshots(context: CellContext, generation: int, states: Sequence[State], stored: Stored) -> list[LiveSnapshot]:
     """Return every entity with all tasks, or with its own task and the tasks that no entity owns."""
-    ecosystem = context.cell.experiment.ecosystem
+    ecosystem, rater = context.cell.experiment.ecosystem, rater_of(context, states)
 
     def snapshot(entities: Sequence[int], tasks: Mapping[str, Task]) -> LiveSnapshot:
         names, own = zip(*((context.entities[k], states[k]) for k in entities), strict=True)
@@ -256,6 +287,7 @@ def _snapshots(context: CellContext, generation: int, states: Sequence[State], s
             stored=stored,
             references=context.reference_features,
             corpora=context.tasks,
+            rater=rater,
         )
 
     everyone = np.flatnonzero(context.calendar.present(generation)).tolist()
@@ -271,65 +303,31 @@ def _snapshots(context: CellContext, generation: int, states: Sequence[State], s
     return [*(snapshot(own, {name: context.tasks[name]}) for name, own in owners.items()), snapshot(everyone, common)]
 
 
-def realised(context: CellContext, generation: int, pools: Callable[[], Mapping[int, pa.Table]]) -> list[Measurement]:
-    """Count what training sets were composed of (task = the source).
-
-    Args:
-        context: The cell.
-        generation: The generation t.
-        pools: Reads the pools that history keeps; called only where draws depend on items that are not known here.
-
-    Returns:
-        ``drawn``: the number of items of each source in every training set. ``passed``: the share of what each source
-        of a curated pool published at this generation that the entity keeps. ``exposed`` and ``offered``: of what an
-        entity reads of a ranked pool, the share of each source, and its share of the pool.
-    """
-    if context.selection.needs_pools(generation):
-        context.selection.recall(pools())
-    return _drawn(context, generation) + _passed(context, generation) + _exposed(context, generation)
-
-
-def _drawn(context: CellContext, generation: int) -> list[Measurement]:
-    if context.learner.reads == "everything":
-        return []
-    numbers = []
-    for k in context.calendar.training(generation):
-        name, draws = context.entities[k], context.selection.draws(generation, k)
-        counts: dict[str, int] = {}
-        for source, count in zip(draws.sources, np.bincount(draws.source, minlength=len(draws.sources)), strict=True):
-            counts[source.name] = counts.get(source.name, 0) + int(count)
-        numbers += [Measurement(name, source, "drawn", float(count)) for source, count in counts.items()]
-    return numbers
-
-
-def _passed(context: CellContext, generation: int) -> list[Measurement]:
-    return [
-        Measurement(name, source.name, "passed", rate)
-        for k, name in enumerate(context.entities)
-        if context.calendar.trains(generation)[k]
-        for source, rate in context.selection.pass_rates(generation, k).items()
-        if source.born == generation
-    ]
-
-
-def _exposed(context: CellContext, generation: int) -> list[Measurement]:
-    numbers = []
-    for k in context.calendar.training(generation):
-        name, sources = context.entities[k], context.selection.exposure(generation, k)
-        total = sum(one.read for one in sources.values())
-        for source, one in sources.items():
-            numbers.append(Measurement(name, source, "exposed", one.read / total))
-            numbers.append(Measurement(name, source, "offered", one.expected / total))
-    return numbers
-
-
 Published = Mapping[int, PublishedItems]
 """The items of each generation's pool."""
 
 
+def rater_of(context: CellContext, states: Sequence[State]) -> Rater | None:
+    """Return what rates outputs by all tastes; None if nobody has one.
+
+    Args:
+        context: The cell.
+        states: All entities' states.
+    """
+    if context.selection.choice is None:
+        return None
+    tastes = context.tastes
+
+    def rate(author: str, items: pa.Table, prompts: pa.Table) -> dict[str, NDArray[np.float64]]:
+        rewards = tastes.rewards(author, items, prompts, context.learner, states)
+        return {context.entities[k]: rewards[:, place] for k, place in enumerate(tastes.of) if place is not None}
+
+    return Rater({name: task.name for name, task in tastes.context.asked.items()}, rate)
+
+
 def _compose_draws(context: CellContext, generation: int, entity: int, published: Published) -> TrainingSet:
     weights = context.selection.weights(generation, entity)
-    drawn = list(context.selection.draws(generation, entity).by_source())
+    drawn = list(context.selection.kept(generation, entity).by_source())
     human = [each for each in drawn if each[0].name in _HUMAN]
     parts = {
         source: Part(*source, weights[source], _human(context, entity, source).take(pa.array(index)), positions)
@@ -354,17 +352,19 @@ def _compose_everything(context: CellContext, generation: int, entity: int, publ
     authors = {name: j for j, name in enumerate(context.entities)}
     for source, weight in context.selection.weights(generation, entity).items():
         if weight > 0:
-            index = passing.get(source)
+            kept = passing.get(source)
             if source.name in _HUMAN:
                 items = _human(context, entity, source)
-                items = items if index is None else items.take(pa.array(index))
-            elif index is None:
+                items = items if kept is None else items.take(pa.array(kept.items))
+            elif kept is None:
                 items = published[source.born].all_of(source.name)
             else:
-                items = published[source.born].take(np.full_like(index, authors[source.name]), index)
+                author = np.full_like(kept.items, authors[source.name])
+                items = published[source.born].take(author, kept.items)
             positions = np.arange(begin, begin + items.num_rows)
             begin += items.num_rows
-            parts.append(Part(source.name, source.born, weight, items, positions))
+            relative = None if kept is None or kept.weights is None else kept.relative
+            parts.append(Part(source.name, source.born, weight, items, positions, relative))
     return TrainingSet(tuple(parts))
 
 

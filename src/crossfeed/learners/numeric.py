@@ -12,9 +12,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfeed.protocols import Array, Scores
+from crossfeed.protocols import Array, Part, Scores
 
-__all__ = ["angles", "keyed_normals", "keyed_uniforms", "mean_scores", "predictors"]
+__all__ = ["angles", "item_weights", "keyed_normals", "keyed_uniforms", "mean_scores", "predictors"]
 
 
 def predictors(features: Array, estimates: Array) -> Array:
@@ -69,6 +69,19 @@ def _keyed(keys: NDArray[np.uint64], count: int, fill: Callable[[np.random.Gener
         bits.state = beginning
         fill(random, row)
     return rows
+
+
+def item_weights(part: Part) -> Array:
+    """Return the weights of a source's items where everything is read: they share the weight of the source.
+
+    Args:
+        part: The source, with m items.
+
+    Returns:
+        ``(m,)`` weights that sum to the source's.
+    """
+    even = np.full(part.items.num_rows, part.weight / part.items.num_rows)
+    return even if part.relative is None else even * part.relative
 
 
 def mean_scores(losses: Array) -> Scores:

@@ -32,6 +32,8 @@ from crossfeed.tasks.categorical import CategoricalTask
 
 __all__ = ["EntropySettings", "HeterozygositySettings", "SurvivingSymbolsSettings", "TotalVariationSettings"]
 
+_SHOWN: Final[frozenset[Place]] = frozenset({"terminal", "page", "curves"})
+
 
 _SHOWN: Final[frozenset[Place]] = frozenset({"terminal", "page", "curves"})
 
@@ -61,7 +63,7 @@ class SurvivingSymbolsSettings(MetricSettings):
 class EntropySettings(MetricSettings):
     """Entropy of a model's distribution over symbols; metric ``entropy``."""
 
-    measures = (Measure("entropy", "Entropy", TWO_DECIMALS, section="similarity", unit="nats"),)
+    measures = (Measure("entropy", "Entropy", TWO_DECIMALS, section="similarity", shown=_SHOWN, unit="nats"),)
 
     def build(self) -> _OfModel:
         """Build the metric."""
@@ -79,6 +81,7 @@ class TotalVariationSettings(MetricSettings):
             ("better", "worse"),
             bounded=True,
             section="quality",
+            shown=_SHOWN,
         ),
     )
 

@@ -4,6 +4,7 @@ Items (examples, prompts, completions) travel as `pyarrow.Table`, one row per it
 learner and its tasks agree on the columns, and the loop never looks at them.
 """
 
+from crossfeed.protocols.choosing import Candidates, Reward, RewardContext
 from crossfeed.protocols.forecasting import Forecaster
 from crossfeed.protocols.items import (
     ALL_MODELS,
@@ -42,6 +43,7 @@ __all__ = [
     "PRIVATE",
     "PUBLIC",
     "Array",
+    "Candidates",
     "ClaimState",
     "Claims",
     "CountingLearner",
@@ -62,6 +64,8 @@ __all__ = [
     "Progress",
     "Reading",
     "RestartingLearner",
+    "Reward",
+    "RewardContext",
     "Scores",
     "SharedStore",
     "Snapshot",

@@ -57,6 +57,8 @@ class Part:
         weight: The source's weight in the mixture; the weights of a training set's parts sum to 1.
         items: The source's items: all of them if the learner reads everything, the drawn ones otherwise.
         positions: ``(m,)`` positions of the items in the training set, in step with `items`.
+        relative: ``(m,)`` relative weights of the items, of mean 1, where a filter weighs what it does not drop and the
+            learner reads everything; None if all items of the source weigh the same.
     """
 
     source: str
@@ -64,6 +66,7 @@ class Part:
     weight: float
     items: pa.Table
     positions: NDArray[np.int64]
+    relative: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from crossfeed.protocols.choosing import Candidates
 from crossfeed.protocols.items import Array, Measurement, Scores
 from crossfeed.protocols.learning import Task
 
@@ -127,6 +128,19 @@ class Snapshot(Protocol):
         """
         ...
 
+    def rewards(self, task: str, items: int) -> Mapping[str, Mapping[str, NDArray[np.float64]]]:
+        """Return rewards of completions of a task's first test prompts, of the models that answer it in the pool.
+
+        Args:
+            task: The task's name.
+            items: The greatest number of prompts.
+
+        Returns:
+            ``(items,)`` rewards by the author's name and by the name of the entity whose taste it is; of each author
+            none, if nobody has a taste.
+        """
+        ...
+
     def completions_at(self, generation: int, task: str, items: int) -> Mapping[str, pa.Table]:
         """Return what models completed at an earlier generation; for metrics that look back.
 
@@ -242,6 +256,15 @@ class PoolView(Protocol):
         """
         ...
 
+    def candidates(self, author: int, judge: int) -> Candidates:
+        """Return an author's items as rewards see them; only for filters that read.
+
+        Args:
+            author: The author's index j.
+            judge: The index of the entity whose taste it is.
+        """
+        ...
+
     def losses(self, judge: int, authors: Sequence[int]) -> list[NDArray[np.float64]]:
         """Return mean losses of completions under an entity's state; only for filters that read.
 
@@ -267,7 +290,7 @@ class Filter(Protocol):
     @property
     def reads(self) -> bool: ...  # noqa: D102 - see above
 
-    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_]]:
+    def synthetic(self, pool: PoolView) -> Sequence[NDArray[np.bool_] | NDArray[np.float64]]:
         """Judge the synthetic items of a pool.
 
         Args:
@@ -275,17 +298,17 @@ class Filter(Protocol):
 
         Returns:
             For each author a mask ``(K, items)``: row k is true where entity k keeps the item; ``(1, items)`` if all
-            agree.
+            agree. Or weights in [0, 1] in place of the mask.
         """
         ...
 
-    def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    def human(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_] | NDArray[np.float64]:
         """Judge fresh human items.
 
         Args:
             keys: ``(items,)`` 64-bit keys for what is decided at random.
 
         Returns:
-            ``(items,)`` mask, true where an item is kept.
+            ``(items,)`` mask, true where an item is kept; or weights in [0, 1].
         """
         ...

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from crossfeed.errors import Diverged
 from crossfeed.generation.cell_context import CellContext
-from crossfeed.generation.turn import complete, compose, measure, publish, realised, update
+from crossfeed.generation.realised import realised, remember
+from crossfeed.generation.turn import complete, compose, measure, publish, update
 from crossfeed.keys import address
 from crossfeed.protocols import Measurement, RestartingLearner, State, Store, TrainingSet
 from crossfeed.records import is_measured, scope_of, state_scope_of, to_table
@@ -101,7 +102,7 @@ class CellRunner:
         for step, table in (("outputs", measured.outputs), ("losses", measured.losses)):
             if table is not None:
                 self.store.write_table(step, self._scope(generation), generation, table)
-        numbers += realised(self.context, generation, lambda: self._pools(generation))
+        numbers += realised(self.context, generation, self._pools)
         timings = [Measurement("", stage, "seconds", seconds) for stage, seconds in self._seconds.items()]
         self.store.write_table("records", self._scope(generation), generation, to_table(generation, numbers + timings))
         self._drop_before(generation)
@@ -163,6 +164,7 @@ class CellRunner:
         if self.context.selection.publishes(generation):
             self._pool(generation)
         training = self.context.calendar.training(generation)
+        remember(self.context, generation, self._pools)
         sets = self._timed("compose", lambda: compose(self.context, generation, self._pools(generation)))
         return self._trained(generation, training, before, sets)
 

@@ -67,7 +67,21 @@ class Classifier:
         Returns:
             The name of each image's class.
         """
-        return [self.classes[best] for best in (self._units(images) @ self.output + self.output_bias).argmax(axis=1)]
+        return [self.classes[best] for best in self._logits(images).argmax(axis=1)]
+
+    def probabilities(self, images: Images) -> NDArray[np.float64]:
+        """Return ``(n, classes)`` probabilities of the classes: the softmax of the outputs.
+
+        Args:
+            images: ``(n, height, width, channels)`` images.
+        """
+        logits = self._logits(images)
+        weights: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+    def _logits(self, images: Images) -> NDArray[np.float64]:
+        logits: NDArray[np.float64] = self._units(images) @ self.output + self.output_bias
+        return logits
 
     def features(self, images: Images) -> NDArray[np.float32]:
         """Compute features.

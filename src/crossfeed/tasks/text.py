@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from crossfeed.display.formatting import shown
 from crossfeed.errors import InvalidInput
+from crossfeed.protocols import Task
 from crossfeed.tasks.fresh import set_aside
-from crossfeed.tasks.grading import grader_of, number_in
+from crossfeed.tasks.grading import grader_of, number_in, same_text
 
-__all__ = ["SCHEMA", "Answers", "TextTask", "holds_text"]
+__all__ = ["SCHEMA", "Answers", "TextTask", "holds_text", "right_answers"]
 
 Answers = str
 """The grading of answers: ``choice`` by the loss of each choice, else as `crossfeed.tasks.grading.grader_of` has it."""
@@ -152,3 +153,21 @@ def _content(splits: dict[str, pa.Table]) -> str:
         for column in SCHEMA.names:
             digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()
+
+
+def right_answers(task: Task, prompts: pa.Table, completions: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which completions have the right final answer: as the task grades them, else by the same text.
+
+    Args:
+        task: The task that the prompts are of.
+        prompts: Items of it, with an ``answer``.
+        completions: One for each of them.
+
+    Returns:
+        ``(items,)`` mask.
+    """
+    graded = task.grade(prompts, completions)
+    if graded is not None:
+        return graded
+    pairs = zip(prompts.column("answer").to_pylist(), completions, strict=True)
+    return np.array([same_text(answer, completion) for answer, completion in pairs], dtype=np.bool_)

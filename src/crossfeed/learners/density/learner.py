@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from crossfeed.errors import DataUnavailable, Diverged, InvalidInput
 from crossfeed.learners.density.family import DensityFamily, DensityState, Unfit
 from crossfeed.learners.density.settings import DensitySettings
-from crossfeed.learners.numeric import angles, mean_scores
+from crossfeed.learners.numeric import angles, item_weights, mean_scores
 from crossfeed.protocols import Array, LearnerContext, Reading, Scores, TrainingSet
 from crossfeed.tasks.samples import POINT, point_items, points_of
 
@@ -193,5 +193,5 @@ def weighted_points(training: TrainingSet, reads: Reading) -> tuple[Array, Array
         points = points_of(training.items)
         return points, np.full(len(points), 1.0 / len(points))
     parts = [part for part in training.parts if part.items.num_rows]
-    weights = np.concatenate([np.full(part.items.num_rows, part.weight / part.items.num_rows) for part in parts])
+    weights = np.concatenate([item_weights(part) for part in parts])
     return np.concatenate([points_of(part.items) for part in parts]), weights / weights.sum()

@@ -191,7 +191,7 @@ def least_squares(sources: Sequence[WeightedSource], ridge: float = 0.0) -> Arra
         ``(R, d)`` estimates. Where the features do not determine an estimate, or a weight is very small, what decides
         is as in `crossfeed.theory.graded`.
     """
-    grams = [(np.array([source.weight]), (source.features.T @ source.features)[None]) for source in sources]
+    grams = [(np.array([source.weight]), source.gram[None]) for source in sources]
     if ridge:
         grams.append((np.array([ridge]), np.eye(grams[0][1].shape[1])))
     inverse, suspects, _ = definite_inverse(grams)
@@ -217,7 +217,7 @@ def gradient_steps(sources: Sequence[WeightedSource], start: Array, training: Tr
     Raises:
         NoEstimate: Steps of this size diverge.
     """
-    gram = sum((source.weight * source.features.T @ source.features for source in sources), np.zeros(1))
+    gram = sum((source.weight * source.gram for source in sources), np.zeros(1))
     moment = sum((source.weight * source.moment for source in sources), np.zeros(1))
     try:
         update = training.filtered(gram[None])

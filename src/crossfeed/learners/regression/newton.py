@@ -107,21 +107,20 @@ def maximum_likelihood(family: Discrete, sources: Sequence[WeightedSource], star
 
 def _merged(sources: Sequence[WeightedSource]) -> tuple[Array, Array]:
     """Stack features and weights (N,); features that several sources share appear once, with their joint weight."""
-    designs: list[tuple[Array, float]] = []
+    designs: list[tuple[Array, Array]] = []
     for source in sources:
         for position, (features, weight) in enumerate(designs):
             if np.array_equal(features, source.features):
-                designs[position] = (features, weight + source.weight)
+                designs[position] = (features, weight + source.rows)
                 break
         else:
-            designs.append((source.features, source.weight))
-    weights = np.concatenate([np.full(len(features), weight) for features, weight in designs])
-    return np.concatenate([features for features, _ in designs]), weights
+            designs.append((source.features, source.rows))
+    return np.concatenate([features for features, _ in designs]), np.concatenate([weight for _, weight in designs])
 
 
 def _whitening(sources: Sequence[WeightedSource]) -> tuple[Array, Array]:
     """Return B (d, r) with B'GB = I on the span of the features, and D = G B; G = sum_i c_i x_i x_i', so B'D = I."""
-    grams = [(np.array([source.weight]), (source.features.T @ source.features)[None]) for source in sources]
+    grams = [(np.array([source.weight]), source.gram[None]) for source in sources]
     total = np.asarray(sum(source.weight * gram[0] for source, (_, gram) in zip(sources, grams, strict=True)))
     inverse = inverse_of_sum(grams)[0][0]
     # The projection onto the span has the eigenvalues 0 and 1.

@@ -55,17 +55,34 @@ class WeightedSource:
         weight: Weight of each of its items.
         features: X, ``(n, d)``.
         responses: Y, ``(n, R)``.
+        relative: ``(n,)`` factors of the weight, one for each item; None if all are 1.
     """
 
     weight: float
     features: Array
     responses: Array
+    relative: Array | None = None
 
     @property
     def moment(self) -> Array:
-        """The product X'Y, ``(d, R)``."""
-        moment: Array = self.features.T @ self.responses
+        """The product X'Y, ``(d, R)``, with relative weights X' diag(w) Y."""
+        moment: Array = self._weighed.T @ self.responses
         return moment
+
+    @property
+    def gram(self) -> Array:
+        """The product X'X, ``(d, d)``, with relative weights X' diag(w) X."""
+        gram: Array = self._weighed.T @ self.features
+        return gram
+
+    @property
+    def rows(self) -> Array:
+        """``(n,)`` weights of the items."""
+        return np.full(len(self.features), self.weight) if self.relative is None else self.weight * self.relative
+
+    @property
+    def _weighed(self) -> Array:
+        return self.features if self.relative is None else self.features * self.relative[:, None]
 
 
 def state_shape(context: LearnerContext, kind: str, family: Family) -> StateShape:
@@ -107,7 +124,12 @@ def weighted_sources(training: TrainingSet, reads: Reading) -> list[WeightedSour
         reads: ``everything`` takes the sources' weights, ``draws`` the weight 1.
     """
     return [
-        WeightedSource(part.weight if reads == "everything" else 1.0, features_of(part.items), responses_of(part.items))
+        WeightedSource(
+            part.weight if reads == "everything" else 1.0,
+            features_of(part.items),
+            responses_of(part.items),
+            part.relative,
+        )
         for part in training.parts
         if part.items.num_rows
     ]

@@ -22,7 +22,9 @@ LOSS: Final = "loss"
 SIMILARITY: Final = "similarity"
 """The two metrics that the paper's tables have: findings, heat maps and figures are about them."""
 
-_BOOKKEEPING: Final = frozenset({"drawn", "exposed", "offered", "passed", "seconds"})
+_BOOKKEEPING: Final = frozenset(
+    {"candidates", "drawn", "effective", "exposed", "offered", "passed", "reward_kept", "reward_offered", "seconds"}
+)
 """Numbers that the loop itself records."""
 
 

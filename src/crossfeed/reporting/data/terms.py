@@ -94,7 +94,7 @@ def definitions(experiments: Sequence[Experiment], measures: Sequence[Measure]) 
         (
             "published data (the pool)",
             f"{_pool(one)}{_here(one, _shares)}{_here(one, _filters, 'Filters of what may be drawn')}"
-            f"{_here(one, _access, 'Items that a reader is shown')}",
+            f"{_here(one, _access, 'Items that a reader is shown')}{_here(one, _choice, 'Choice among candidates')}",
         ),
         *_world(experiments),
         (
@@ -242,6 +242,13 @@ def _filters(experiment: Experiment) -> str:
 def _access(experiment: Experiment) -> str:
     access = experiment.ecosystem.access
     return "" if access is None else f"the first {access.top} by {access.rank}"
+
+
+def _choice(experiment: Experiment) -> str:
+    preferences = experiment.ecosystem.preferences
+    return (
+        "" if preferences is None else "; ".join(dict.fromkeys(str(each) for each in preferences if each is not None))
+    )
 
 
 def _seeds(experiment: Experiment | None) -> str:

@@ -1,4 +1,4 @@
-"""The command `predict`, and what it has in common with `plan`: exact theory of linear models."""
+"""The command `predict`, and what it has in common with `plan`: exact theory of linear and of discrete models."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def predict(
     figure_width: FigureWidth = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict an experiment of linear models exactly: every generation and the limit, without running it."""
+    """Predict an experiment of linear or discrete models exactly: every generation, without running it."""
     show_prediction(read_experiment(source, overrides), out, figure_width, as_json=as_json)
 
 

@@ -118,8 +118,8 @@ def _problems(experiment: Experiment, preferences: tuple[Preference | None, ...]
         others = [name for name in each.reward if name != "symbols"]
         if others:
             yield (
-                f"ecosystem.preference.reward: theory knows the rewards of symbols alone; received {', '.join(others)}; "
-                "give {symbols: {values: [...]}}"
+                f"ecosystem.preference.reward: theory knows the rewards of symbols alone; received "
+                f"{', '.join(others)}; give {{symbols: {{values: [...]}}}}"
             )
         elif len(each.reward["symbols"].model_dump()["values"]) != symbols:
             yield f"ecosystem.preference.reward.symbols.values: give {symbols} numbers, one for each symbol"

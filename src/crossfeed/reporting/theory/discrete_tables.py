@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import pandas as pd
@@ -11,7 +12,7 @@ from crossfeed.display.formatting import number, value_text
 from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.layout import evenly
-from crossfeed.reporting.data.terms import DISCRETE, WEIGHTS, last_generation
+from crossfeed.reporting.data.terms import CHOSEN, DISCRETE, WEIGHTS, last_generation
 from crossfeed.reporting.terminal.sheets import print_sheet
 from crossfeed.reporting.terminal.tables import say
 from crossfeed.reporting.theory.figures import field_label
@@ -40,13 +41,17 @@ def render_discrete(prediction: Prediction, console: Console) -> None:
     until = "generation 0" if experiment.ends == (0,) else f"generations 0 to {T}"
     say(console, f"{models} discrete model{'s' * (models > 1)}; {until}, exact: nothing is simulated.{note}")
     console.print()
-    say(console, f"Expected at t=0 and t={T}; surviving symbols {_kind(records)}", "bold")
+    chosen = experiment.ecosystem.preferences is not None
+    what = f"without sampling noise, at t=0 and t={T}" if chosen else f"at t=0 and t={T}"
+    rest = "" if chosen else f"; surviving symbols {_kind(records)}"
+    say(console, f"Expected {what}{rest}", "bold")
     heads = [field_label(path) for path in experiment.grid]
-    at = [f"{what} t={t}" for what in ("H", "symbols", "distance") for t in (0, T)]
-    rows = [row for cell in shown for row in _rows(prediction, records[records["cell"] == cell])]
+    columns = _CHOSEN if chosen else _SAMPLED
+    at = [f"{title} t={t}" for title in columns for t in (0, T)]
+    rows = [row for cell in shown for row in _rows(prediction, records[records["cell"] == cell], columns)]
     print_sheet(console, [*heads, "model", *at], rows, {"model"})
     console.print()
-    say(console, f"{WEIGHTS} {DISCRETE}", "dim")
+    say(console, f"{WEIGHTS} {CHOSEN if chosen else DISCRETE}", "dim")
 
 
 def _kind(records: pd.DataFrame) -> str:
@@ -57,7 +62,7 @@ def _kind(records: pd.DataFrame) -> str:
     return "at least and at most" if exact == 0 else "exactly, or at least and at most"
 
 
-def _rows(prediction: Prediction, own: pd.DataFrame) -> list[list[str]]:
+def _rows(prediction: Prediction, own: pd.DataFrame, columns: Mapping[str, Show]) -> list[list[str]]:
     """Return the rows of one cell: one for each model, or one for the mean of many."""
     ecosystem = prediction.experiment.ecosystem
     place = [value_text(own.iloc[0][path]) for path in prediction.experiment.grid]
@@ -69,8 +74,7 @@ def _rows(prediction: Prediction, own: pd.DataFrame) -> list[list[str]]:
         wide = wide.mean().to_frame(f"mean of {len(wide)}").T
     ends = [0, int(own["generation"].max())]
     return [
-        [*place, str(name), *(show(row, t) for show in (_diversity, _survivors, _distance) for t in ends)]
-        for name, row in wide.iterrows()
+        [*place, str(name), *(show(row, t) for show in columns.values() for t in ends)] for name, row in wide.iterrows()
     ]
 
 
@@ -86,3 +90,13 @@ def _survivors(row: pd.Series, t: int) -> str:
 
 def _distance(row: pd.Series, t: int) -> str:
     return f"{row['total_variation_of_mean', t]:.3f}"
+
+
+Show = Callable[[pd.Series, int], str]
+
+_SAMPLED: Final[Mapping[str, Show]] = {"H": _diversity, "symbols": _survivors, "distance": _distance}
+_CHOSEN: Final[Mapping[str, Show]] = {
+    "reward": lambda row, t: f"{row['reward', t]:.4f}",
+    "entropy": lambda row, t: f"{row['entropy', t]:.3f}",
+    "distance": lambda row, t: f"{row['total_variation', t]:.3f}",
+}

@@ -8,6 +8,9 @@
 | ``squared_distance`` | each model and task | expectation of sum (p - truth)^2 over symbols, exact |
 | ``total_variation_of_mean`` | each model and task | total variation from the truth of the expected distribution |
 | ``probability_I`` | each model | expected probability of symbol I, exact; there for at most 12 symbols |
+
+Where items are chosen among candidates (`ecosystem.preference`), the numbers are those of
+`crossfeed.exact.discrete_choice`, without sampling noise.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from crossfeed.description.experiment import Experiment
+from crossfeed.exact.discrete_choice import choice_numbers, choice_rest
 from crossfeed.exact.discrete_ecosystem import discrete_ecosystem, truths_of
 from crossfeed.protocols import Array
 from crossfeed.theory.discrete import DiscreteEcosystem
@@ -39,22 +43,32 @@ _STATES: Final = 1000
 _NUMBERS: Final = 10**8
 
 
-def discrete_numbers(experiment: Experiment) -> list[tuple[str, Array, int]]:
+Numbers = list[tuple[str, Array, int]]
+"""Metrics, their numbers of each model (K,), or of each model and task (K, M), and generations."""
+
+
+def discrete_numbers(experiment: Experiment) -> tuple[Numbers, Numbers]:
     """Compute every number of one cell.
 
     Args:
         experiment: The cell's experiment.
 
     Returns:
-        Metrics, their numbers of each model (K,), or of each model and task (K, M), and generations.
+        The numbers of all generations, and those of the long run, which are known where somebody chooses among
+        candidates and the models come to rest.
 
     Raises:
         InvalidDescription: The description has no exact theory of discrete models.
     """
-    ecosystem = discrete_ecosystem(experiment)
-    moments = discrete_moments(ecosystem)
-    series = dict(_series(ecosystem, moments, np.stack(list(truths_of(experiment).values()))))
-    return [(name, values[t], t) for t in range(ecosystem.generations + 1) for name, values in series.items()]
+    if experiment.ecosystem.preferences is not None:
+        rest = choice_rest(experiment) or []
+        series, last = dict(choice_numbers(experiment)), [(name, values, 0) for name, values in rest]
+    else:
+        ecosystem = discrete_ecosystem(experiment)
+        moments = discrete_moments(ecosystem)
+        series, last = dict(_series(ecosystem, moments, np.stack(list(truths_of(experiment).values())))), []
+    times = range(experiment.generations + 1)
+    return [(name, values[t], t) for t in times for name, values in series.items()], last
 
 
 def _series(ecosystem: DiscreteEcosystem, moments: DiscreteMoments, truths: Array) -> Iterator[tuple[str, Array]]:

@@ -20,6 +20,7 @@ from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
 from crossfeed.errors import InvalidInput
 from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS, discrete_numbers
+from crossfeed.exact.discrete_choice import REWARD
 from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem, settled_from, settled_weights
 from crossfeed.protocols import PUBLIC, Array
@@ -90,7 +91,7 @@ class Prediction:
         of the errors' growth, with ``rate`` (see `crossfeed.theory.Growth`), efficiencies of 0 and, under linear
         growth, each entity's ``variance_growth`` per generation. ``schedule``: the weights never settle, or settle
         where the limit depends on their past, and none is computed. ``spectral_radius`` is given wherever weights
-        settle. Without rows for discrete models.
+        settle. Of discrete models, that of `crossfeed.exact.discrete_choice`, if any.
         """
         return self._frame("limit")
 
@@ -141,7 +142,7 @@ class Prediction:
 
     def _discrete_html(self) -> str:
         last = self.final[self.final["seed"] == self.experiment.seeds[0]]
-        shown = last[last["metric"].isin([HETEROZYGOSITY, SURVIVORS, f"{SURVIVORS}_lower"])]
+        shown = last[last["metric"].isin([HETEROZYGOSITY, SURVIVORS, f"{SURVIVORS}_lower", REWARD])]
         keys = ["cell", *self.experiment.grid, "metric"]
         means = shown.groupby(keys, sort=False, dropna=False)[["value"]].mean().reset_index()
         return self._page(means["cell"].nunique(), {"At the last generation, mean of the models": _columns(means)})
@@ -196,7 +197,8 @@ def _cell_tables(cell: Cell, data: RegressionData) -> tuple[Columns, Columns]:
     experiment = cell.experiment
     if is_discrete(experiment):
         labels = _Labels.of(experiment)
-        return labels.table(discrete_numbers(experiment)), _with_law(labels.table([]), "")
+        path, rest = discrete_numbers(experiment)
+        return labels.table(path), _with_law(labels.table(rest), "limit")
     eco, named = linear_ecosystem(experiment, data), data.of(experiment)
     labels = _Labels.of(experiment)
     tasks = _Tasks.of(named)

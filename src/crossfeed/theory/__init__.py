@@ -9,7 +9,7 @@ ICLR 2026 ("the paper"), Section 5.
 """
 
 from crossfeed.theory.choices import Weights
-from crossfeed.theory.curation import CuratedEcosystem, CurationPath, Taste
+from crossfeed.theory.curation import CuratedEcosystem, Taste
 from crossfeed.theory.discrete import DiscreteEcosystem
 from crossfeed.theory.discrete_moments import DiscreteMoments
 from crossfeed.theory.efficiency import limiting_mse, pooled_mse, relative_efficiency
@@ -32,7 +32,6 @@ __all__ = [
     "CountChain",
     "Criterion",
     "CuratedEcosystem",
-    "CurationPath",
     "DiscreteEcosystem",
     "DiscreteMoments",
     "Equilibrium",

@@ -13,7 +13,7 @@ from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.worlds import asked, clocks, readers, starts
 from crossfeed.settings import Measure
 
-__all__ = ["DISCRETE", "THEORY", "WEIGHTS", "definitions", "last_generation", "length", "mark_words"]
+__all__ = ["CHOICE", "DISCRETE", "THEORY", "WEIGHTS", "definitions", "last_generation", "length", "mark_words"]
 
 WEIGHTS: Final = (
     "alpha, synthetic share: the part of a training set that was published by models, from generation 1 on. beta, "
@@ -34,6 +34,11 @@ DISCRETE: Final = (
     "of the model's expected distribution from the truth of its own task (0: the same, 1: nothing in common)."
 )
 """The numbers of exact theory of discrete models."""
+
+CHOICE: Final = (
+    "Reward: that of a model's items by its own taste, expected. Entropy: of the model's distribution, in nats."
+)
+"""The numbers of theory where items are chosen among candidates."""
 
 _MEANINGS: Final = {
     LOSS: "The mean loss on test items; lower is better. A model gains x % on data when its loss there falls by x % of "

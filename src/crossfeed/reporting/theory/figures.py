@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import in_words, plain, value_text
 from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
+from crossfeed.exact.discrete_choice import ENTROPY, REWARD
 from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction
@@ -39,6 +40,8 @@ __all__ = [
 
 _GREEK: Final = {"alpha": "α", "beta": "β"}
 _DISCRETE: Final = {
+    REWARD: "reward by the own taste",
+    ENTROPY: "entropy (nats)",
     HETEROZYGOSITY: "H, expected",
     SURVIVORS: "surviving symbols",
     f"{SURVIVORS}_lower": "surviving symbols, at least",

@@ -33,7 +33,7 @@ def write_prediction(prediction: Prediction, folder: Path, figure_width: float |
         StoreError: The folder cannot be written.
     """
     tables = {"records": prediction.records}
-    if not is_discrete(prediction.experiment):
+    if prediction.tables["limit"]["value"] or not is_discrete(prediction.experiment):
         tables["limit"] = prediction.limit
     figures = {
         "efficiency": lambda width: efficiency_figure(prediction, width),

@@ -1,11 +1,11 @@
 """Which symbols and which pairs of words are lost when models are trained on what models wrote?
 
-Question. A model that counts can write again only what it has read. How fast do 1,000 symbols of Zipf's law die out, for
-one model alone and for four on one pool? And how many of the pairs of words of human prose does a bigram model still know
-after ten generations, alone and on one pool with four others?
+Question. A model that counts can write again only what it has read. How fast do 1,000 symbols of Zipf's law die out,
+for one model alone and for four on one pool? And how many of the pairs of words of human prose does a bigram model
+still know after ten generations, alone and on one pool with four others?
 
 Method. The presets `zipf-tails` (at K = 1 and at K = 4) and `bigrams`, run here (or gone on with) in FOLDER; means over
-entities and replicates, a line for each ecosystem, over the generations. For symbols the expected heterozygosity is exact,
+entities and replicates, a line for each ecosystem, over the generations. For symbols the expected heterozygosity is
 
     E H_t = (1 - 1/n) (1 - 1/(K n))^t H*,
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from crossfeed import Experiment, MemoryStore, open_store, predict, run
 from crossfeed.cli import app
 from crossfeed.errors import InvalidDescription
-from crossfeed.exact.discrete_choice import curated_ecosystem
+from crossfeed.exact.curated import curated_ecosystem
 from crossfeed.reporting.data.exact import theory_of
 from crossfeed.reporting.data.frames import Run
 
@@ -18,7 +18,7 @@ TEXT = """
 ecosystem:
   entities:
     - {name: right, private: p}
-    - {name: left, private: p, preference: {reward: {symbols: {values: [1, 0.5, 0]}}}}
+    - {name: left, private: p, preference: {reward: {symbols: {values: [1, 0.5, 0]}}, best_of: 3}}
   alpha: 0.5
   beta: 1
   reads: {graph: complete, self: 0.75}
@@ -30,6 +30,7 @@ n: 4000
 generations: 4
 metrics: {heterozygosity: {}, entropy: {}, total_variation: {}, reward: {items: 500}}
 """
+ONE, COMMON = "one chooses", "ecosystem.preference."
 CASES = {
     "author": (),
     "reader": ("ecosystem.preference.judge=reader",),
@@ -37,19 +38,23 @@ CASES = {
     "best": ("ecosystem.preference.rule=best", "ecosystem.preference.others=0.2"),
     "cold": ("ecosystem.preference.temperature=0.3", "learner.temperature=0.8", "learner.prior=100"),
     "kept": ("ecosystem.history=accumulate", "ecosystem.fresh_fraction=0.3", "public.train=20000"),
-    "one chooses": ("~ecosystem.preference", "ecosystem.entities.1.preference.best_of=3"),
+    "one chooses": (ONE,),
 }
 
 
 def described(changes, **fields):
-    data = yaml.safe_load(TEXT)
-    if "~ecosystem.preference" in changes:
-        data["ecosystem"].pop("preference")
-        data["ecosystem"]["entities"][1]["preference"]["best_of"] = 3
-    changes = tuple(each for each in changes if each[0] != "~" and ".1." not in each)
-    if "ecosystem.preference.judge=reader" in changes or len(data["ecosystem"]) > 5:
-        pass
-    return Experiment.from_yaml(yaml.safe_dump(data | fields), changes)
+    """An experiment with changes; the entity "left" chooses as all do, by a taste of its own, or it alone chooses."""
+    data = yaml.safe_load(TEXT) | fields
+    common = data["ecosystem"]["preference"]
+    own = [each.removeprefix("ecosystem.preference.").split("=") for each in changes if each.startswith(COMMON)]
+    common |= {key: yaml.safe_load(value) for key, value in own}
+    data["ecosystem"]["entities"][1]["preference"] = {"reward": {"symbols": {"values": [1, 0.5, 0]}}} | {
+        key: value for key, value in common.items() if key != "reward"
+    }
+    if ONE in changes:
+        del data["ecosystem"]["preference"]
+    others = tuple(each for each in changes if each != ONE and not each.startswith(COMMON))
+    return Experiment.from_yaml(yaml.safe_dump(data), others)
 
 
 @pytest.mark.parametrize("case", CASES)

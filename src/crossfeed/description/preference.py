@@ -45,6 +45,9 @@ Candidates = Annotated[
 class Preference(Frozen):
     """The choice among candidates of what an entity reads.
 
+    Where authors judge, the reward, the number of candidates, the rule, its temperature and the drift are those of the
+    author, and an author that has none is taken as it is; `own`, `others` and `judge` are always the reader's.
+
     Attributes:
         reward: The reward that it is made by: a name, or several by name, which are added up with their weights.
         best_of: The number k of candidates, or ``inf``.
@@ -53,8 +56,8 @@ class Preference(Frozen):
         temperature: tau of Luce's rule.
         own: The probability with which an item of the entity's own is chosen among candidates.
         others: The probability with which an item of another author is.
-        judge: Whose reward it is: ``author``: the users of a model choose what is published of it. ``reader``: whoever
-            reads it chooses.
+        judge: Who chooses: ``author``: the users of a model choose what is published of it. ``reader``: whoever reads
+            it does.
         drift: delta, the step by which a taste moves towards what is seen from one generation to the next.
     """
 

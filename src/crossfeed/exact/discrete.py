@@ -9,8 +9,7 @@
 | ``total_variation_of_mean`` | each model and task | total variation from the truth of the expected distribution |
 | ``probability_I`` | each model | expected probability of symbol I, exact; there for at most 12 symbols |
 
-Where items are chosen among candidates (`ecosystem.preference`), the numbers are those of
-`crossfeed.exact.discrete_choice`, without sampling noise.
+Where items are chosen among candidates, `crossfeed.exact.curated` has the numbers, without sampling noise.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from typing import Final
 import numpy as np
 
 from crossfeed.description.experiment import Experiment
-from crossfeed.exact.discrete_choice import choice_numbers, choice_rest
 from crossfeed.exact.discrete_ecosystem import discrete_ecosystem, truths_of
 from crossfeed.protocols import Array
 from crossfeed.theory.discrete import DiscreteEcosystem
@@ -29,46 +27,36 @@ from crossfeed.theory.discrete_moments import DiscreteMoments, discrete_moments
 from crossfeed.theory.survival import expected_survivors
 from crossfeed.theory.wright_fisher import CountChain
 
-__all__ = ["HETEROZYGOSITY", "SURVIVORS", "discrete_numbers", "exact_survivors"]
+__all__ = ["HETEROZYGOSITY", "LISTED", "SURVIVORS", "discrete_numbers", "exact_survivors"]
 
 #: Numbers that a run measures, too.
 HETEROZYGOSITY: Final = "heterozygosity"
 SURVIVORS: Final = "surviving_symbols"
 
 #: Of at most so many symbols every expected probability is listed.
-_LISTED: Final = 12
+LISTED: Final = 12
 
 #: A chain of more states, or more numbers of all its matrices, is not taken.
 _STATES: Final = 1000
 _NUMBERS: Final = 10**8
 
 
-Numbers = list[tuple[str, Array, int]]
-"""Metrics, their numbers of each model (K,), or of each model and task (K, M), and generations."""
-
-
-def discrete_numbers(experiment: Experiment) -> tuple[Numbers, Numbers]:
+def discrete_numbers(experiment: Experiment) -> list[tuple[str, Array, int]]:
     """Compute every number of one cell.
 
     Args:
         experiment: The cell's experiment.
 
     Returns:
-        The numbers of all generations, and those of the long run, which are known where somebody chooses among
-        candidates and the models come to rest.
+        Metrics, their numbers of each model (K,), or of each model and task (K, M), and generations.
 
     Raises:
         InvalidDescription: The description has no exact theory of discrete models.
     """
-    if experiment.ecosystem.preferences is not None:
-        rest = choice_rest(experiment) or []
-        series, last = dict(choice_numbers(experiment)), [(name, values, 0) for name, values in rest]
-    else:
-        ecosystem = discrete_ecosystem(experiment)
-        moments = discrete_moments(ecosystem)
-        series, last = dict(_series(ecosystem, moments, np.stack(list(truths_of(experiment).values())))), []
-    times = range(experiment.generations + 1)
-    return [(name, values[t], t) for t in times for name, values in series.items()], last
+    ecosystem = discrete_ecosystem(experiment)
+    moments = discrete_moments(ecosystem)
+    series = dict(_series(ecosystem, moments, np.stack(list(truths_of(experiment).values()))))
+    return [(name, values[t], t) for t in range(ecosystem.generations + 1) for name, values in series.items()]
 
 
 def _series(ecosystem: DiscreteEcosystem, moments: DiscreteMoments, truths: Array) -> Iterator[tuple[str, Array]]:
@@ -77,7 +65,7 @@ def _series(ecosystem: DiscreteEcosystem, moments: DiscreteMoments, truths: Arra
     yield from _survivors(ecosystem, moments)
     yield "squared_distance", moments.squared_distance(truths)
     yield "total_variation_of_mean", moments.total_variation(truths)
-    if ecosystem.symbols <= _LISTED:
+    if ecosystem.symbols <= LISTED:
         expected = np.stack([moments.distribution(t) for t in range(ecosystem.generations + 1)])
         for symbol in range(ecosystem.symbols):
             yield f"probability_{symbol}", expected[:, :, symbol]

@@ -158,18 +158,14 @@ class Choice:
         Returns:
             ``(m,)`` authors' indices and ``(m,)`` items, in any order.
         """
-        authors, items = draws.published(born, self._names)
-        preference = self._preferences[reader]
-        if preference is None or preference.candidates == 1:
-            return authors, items
-        chosen = self._chosen(draws, generation, reader)
-        places = [place for place, source in enumerate(draws.sources) if self._is_of(source, born)]
-        here = chosen & np.isin(draws.source, places)
-        by = np.array([self._place.get(source.name, -1) for source in draws.sources])[draws.source[here]]
-        size = np.array(self._sizes.published(born))[by]
-        steps = range(1, preference.candidates)
-        more = [draws.index[here] + c * size for c in steps]
-        return np.concatenate([authors, *[by] * len(steps)]), np.concatenate([items, *more])
+        found = [draws.published(born, self._names)]
+        for source, _, index in self._of_pool(draws, generation, reader):
+            author, (_, preference) = self._place[source.name], self._decides(source, reader)
+            if source.born == born:
+                size = self._sizes.published(born)[author]
+                found += [(np.full_like(index, author), index + c * size) for c in range(1, preference.candidates)]
+        authors, items = zip(*found, strict=True)
+        return np.concatenate(authors), np.concatenate(items)
 
     def missing(self, draws: Draws, born: int, generation: int, reader: int) -> tuple[Items, Items]:
         """Return the next candidates of draws of one pool that have none yet (``best_of: inf``).
@@ -183,14 +179,12 @@ class Choice:
         Returns:
             ``(m,)`` authors' indices and ``(m,)`` items.
         """
-        preference = self._preferences[reader]
         authors, items = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        if preference is not None and preference.best_of == "inf":
-            for source, positions, index in self._of_pool(draws, generation, reader):
-                if source.born == born:
-                    more = self._accepted(source, positions, index, generation, reader)[1]
-                    authors.append(np.full_like(more, self._place[source.name]))
-                    items.append(more)
+        for source, positions, index in self._of_pool(draws, generation, reader):
+            if source.born == born and self._decides(source, reader)[1].best_of == "inf":
+                more = self._accepted(source, positions, index, generation, reader)[1]
+                authors.append(np.full_like(more, self._place[source.name]))
+                items.append(more)
         return np.concatenate(authors), np.concatenate(items)
 
     def kept(self, draws: Draws, generation: int, reader: int) -> Draws:
@@ -204,12 +198,9 @@ class Choice:
         Raises:
             KeyError: The rewards of a pool were not recalled.
         """
-        preference = self._preferences[reader]
-        if preference is None:
-            return draws
         index = draws.index.copy()
         for source, positions, own in self._of_pool(draws, generation, reader):
-            if preference.best_of == "inf":
+            if self._decides(source, reader)[1].best_of == "inf":
                 index[positions], missing = self._accepted(source, positions, own, generation, reader)
                 if len(missing):
                     raise KeyError(f"candidates of {source.name} of generation {source.born} were not generated")
@@ -226,8 +217,8 @@ class Choice:
             generation: The generation t.
             reader: The reader's index k.
         """
-        preference, taste = self._preferences[reader], self.tastes.of[reader]
-        if preference is None or taste is None:
+        taste = self.tastes.of[reader]
+        if taste is None:
             return {}
         chosen = self._chosen(draws, generation, reader)
         sums: dict[str, Array] = {}
@@ -238,10 +229,11 @@ class Choice:
                 offered, after = (
                     stored.rewards[stored.rows(author, each.index[here])[0], taste] for each in (draws, kept)
                 )
-                if preference.best_of == "inf":  # candidates before the one that was accepted were looked at
+                best_of = self._decides(source, reader)[1].best_of if chosen[here].any() else 1
+                if best_of == "inf":  # candidates before the one that was accepted were looked at
                     seen = kept.index[here] // self._sizes.published(source.born)[author] + 1
                 else:
-                    seen = np.where(chosen[here], preference.best_of, 1)
+                    seen = np.where(chosen[here], best_of, 1)
                 own = np.array([here.sum(), seen.sum(), offered.sum(), after.sum()], dtype=np.float64)
                 sums[source.name] = sums.get(source.name, 0.0) + own
         return {
@@ -266,15 +258,23 @@ class Choice:
         """Return the probability with which a draw from a source is chosen among candidates."""
         preference = self._preferences[reader]
         author = self._place.get(source.name)
-        if preference is None or author is None or source.born == 0 or self._judge(author, reader) is None:
+        if preference is None or author is None or source.born == 0:
+            return 0.0
+        if self.tastes.of[self._judge(author, reader)] is None:
             return 0.0
         return preference.own if author == reader else preference.others
 
-    def _judge(self, author: int, reader: int) -> int | None:
-        """Return whose taste decides on an author's items for a reader; None if nobody's."""
+    def _judge(self, author: int, reader: int) -> int:
+        """Return whose choice it is what a reader that chooses keeps of an author's items."""
         preference = self._preferences[reader]
-        judge = reader if preference is not None and preference.judge == "reader" else author
-        return judge if self.tastes.of[judge] is not None else None
+        return reader if preference is not None and preference.judge == "reader" else author
+
+    def _decides(self, source: Source, reader: int) -> tuple[int, Preference]:
+        """Return who decides on a source's items for a reader, and how, where they are chosen."""
+        judge = self._judge(self._place[source.name], reader)
+        preference = self._preferences[judge]
+        assert preference is not None  # noqa: S101 - for the type checker; see `_share`
+        return judge, preference
 
     def _of_pool(self, draws: Draws, generation: int, reader: int) -> list[tuple[Source, Items, Items]]:
         """Return the chosen draws by source: positions, and items as drawn."""
@@ -287,9 +287,8 @@ class Choice:
 
     def _one_of(self, source: Source, positions: Items, drawn: Items, generation: int, reader: int) -> Items:
         """Choose one of k candidates for each draw."""
-        preference = self._preferences[reader]
-        assert preference is not None  # noqa: S101 - for the type checker
-        author, size = self._place[source.name], self._sizes.published(source.born)[self._place[source.name]]
+        author, (_, preference) = self._place[source.name], self._decides(source, reader)
+        size = self._sizes.published(source.born)[author]
         ids = drawn[:, None] + size * np.arange(preference.candidates)
         rewards = self._rewards(source, author, ids.reshape(-1), generation, reader).reshape(ids.shape)
         uniform = uniforms(self._keys(generation, reader, int(positions[-1]) + 1)[positions], _WHICH)
@@ -307,11 +306,8 @@ class Choice:
         self, source: Source, positions: Items, drawn: Items, generation: int, reader: int
     ) -> tuple[Items, Items]:
         """Return the accepted candidate of each draw, and the next candidates of those that have none yet."""
-        preference = self._preferences[reader]
-        assert preference is not None  # noqa: S101 - for the type checker
-        author, size = self._place[source.name], self._sizes.published(source.born)[self._place[source.name]]
-        judge = self._judge(author, reader)
-        taste = self.tastes.of[judge] if judge is not None else None
+        author, (judge, preference) = self._place[source.name], self._decides(source, reader)
+        size, taste = self._sizes.published(source.born)[author], self.tastes.of[judge]
         assert taste is not None  # noqa: S101 - for the type checker
         keys = self._keys(generation, reader, int(positions[-1]) + 1)[positions]
         stored, most = self._stored[source.born], self.tastes.tastes[taste].most
@@ -335,7 +331,6 @@ class Choice:
     def _rewards(self, source: Source, author: int, items: Items, generation: int, reader: int) -> Array:
         """Return the ``(m,)`` rewards of some items at a generation by the taste that decides."""
         judge = self._judge(author, reader)
-        assert judge is not None  # noqa: S101 - for the type checker
         taste, stored = self.tastes.of[judge], self._stored[source.born]
         rows, there = stored.rows(author, items)
         if not there.all():

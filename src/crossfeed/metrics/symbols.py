@@ -35,9 +35,6 @@ __all__ = ["EntropySettings", "HeterozygositySettings", "SurvivingSymbolsSetting
 _SHOWN: Final[frozenset[Place]] = frozenset({"terminal", "page", "curves"})
 
 
-_SHOWN: Final[frozenset[Place]] = frozenset({"terminal", "page", "curves"})
-
-
 class HeterozygositySettings(MetricSettings):
     """Probability that two items of a model differ; metric ``heterozygosity``."""
 

@@ -212,12 +212,14 @@ class CategoricalLearner:
 
     def _counted(self, training: TrainingSet) -> Array:
         parts = [part for part in training.parts if part.items.num_rows]
-        counts = [self._histogram(symbols_of(part.items)) for part in parts]
+        symbols = [symbols_of(part.items) for part in parts]
         if self.reads == "draws":
-            return np.asarray(sum(counts[1:], start=counts[0]), dtype=np.float64)
+            return self._histogram(np.concatenate(symbols)).astype(np.float64)
         total = sum(part.weight for part in parts)
-        factors = [training.size * part.weight / (total * part.items.num_rows) for part in parts]
-        weighed = [factor * each for factor, each in zip(factors, counts, strict=True)]
+        weighed = [
+            self._histogram(each) * (training.size * part.weight / (total * len(each)))
+            for part, each in zip(parts, symbols, strict=True)
+        ]
         return np.asarray(sum(weighed[1:], start=weighed[0]))
 
     def _histogram(self, symbols: Symbols) -> NDArray[np.int64]:

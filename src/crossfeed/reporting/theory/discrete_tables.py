@@ -9,8 +9,8 @@ import pandas as pd
 from rich.console import Console
 
 from crossfeed.display.formatting import number, value_text
+from crossfeed.exact.curated import ENTROPY, REWARD
 from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
-from crossfeed.exact.discrete_choice import ENTROPY, REWARD
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.layout import evenly
 from crossfeed.reporting.data.terms import CHOICE, DISCRETE, WEIGHTS, last_generation

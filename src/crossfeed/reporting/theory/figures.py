@@ -18,8 +18,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import in_words, plain, value_text
+from crossfeed.exact.curated import ENTROPY, REWARD
 from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
-from crossfeed.exact.discrete_choice import ENTROPY, REWARD
 from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.planning import Plan
 from crossfeed.exact.prediction import Prediction

@@ -2,7 +2,7 @@
 
 | description | theory |
 |---|---|
-| ``preference.reward`` (symbols), ``best_of``, ``rule``, ``temperature`` | the tastes, of the author or of the reader |
+| ``preference``: reward, ``best_of``, ``rule``, ``temperature`` | the tastes, of whoever judges: author or reader |
 | ``own``, ``others`` | the share that is chosen of what a reader reads of itself and of others |
 | the learner's ``temperature`` and ``prior`` | the same names |
 
@@ -11,6 +11,7 @@
 | ``reward`` | each model | expected reward of its items by its own taste |
 | ``entropy``, ``heterozygosity`` | each model | of its distribution |
 | ``total_variation`` | each model and task | distance from the task's truth |
+| ``probability_I`` | each model | probability of symbol I; there for at most 12 symbols |
 
 All of them are limits of training sets and pools without end: a run with n draws scatters around them, and its
 averages differ by terms of the order 1/n.
@@ -27,12 +28,14 @@ import numpy as np
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.preference import Preference
 from crossfeed.errors import InvalidDescription
+from crossfeed.exact.discrete import LISTED
 from crossfeed.exact.discrete_ecosystem import check_world, reading_weights, truths_of
 from crossfeed.exact.linear_ecosystem import settled_weights
 from crossfeed.protocols import PUBLIC, Array
 from crossfeed.theory.curation import CuratedEcosystem, Taste, entropy
+from crossfeed.theory.tempering import tempered
 
-__all__ = ["ENTROPY", "REWARD", "choice_numbers", "choice_rest", "curated_ecosystem"]
+__all__ = ["ENTROPY", "REWARD", "curated_ecosystem", "curated_limit", "curated_numbers"]
 
 #: Numbers that a run measures, too.
 REWARD: Final = "reward"
@@ -41,33 +44,34 @@ ENTROPY: Final = "entropy"
 Numbers = Iterator[tuple[str, Array]]
 
 
-def choice_numbers(experiment: Experiment) -> list[tuple[str, Array]]:
-    """Compute every number of one cell, without sampling noise.
+def curated_numbers(experiment: Experiment) -> list[tuple[str, Array, int]]:
+    """Compute every number of one cell.
 
     Args:
-        experiment: An experiment with `ecosystem.preference`.
+        experiment: The cell's experiment, in which somebody chooses.
 
     Returns:
-        Metrics, and their numbers of each model (T + 1, K), or of each model and task (T + 1, K, M).
+        Metrics, their numbers of each model (K,), or of each model and task (K, M), and generations.
 
     Raises:
         InvalidDescription: The description has no such theory; the message states what to give instead.
     """
-    return list(_told(experiment, curated_ecosystem(experiment).path()))
+    told = dict(_told(experiment, curated_ecosystem(experiment).path()))
+    return [(name, values[t], t) for t in range(experiment.generations + 1) for name, values in told.items()]
 
 
-def choice_rest(experiment: Experiment) -> list[tuple[str, Array]] | None:
-    """Compute the numbers of one cell where it comes to rest.
+def curated_limit(experiment: Experiment) -> list[tuple[str, Array]] | None:
+    """Compute where the models come to rest.
 
     Args:
-        experiment: As in `choice_numbers`.
+        experiment: See `curated_numbers`.
 
     Returns:
-        As of one generation; None if weights never settle, or every generation stays in the pool, or the iteration
-        does not come to rest.
+        Metrics and their numbers; None if weights never settle, or every generation stays in the pool, or the
+        iteration does not come to rest.
 
     Raises:
-        InvalidDescription: As in `choice_numbers`.
+        InvalidDescription: As in `curated_numbers`.
     """
     lasting = settled_weights(experiment.ecosystem)
     if lasting is None or experiment.ecosystem.accumulates:
@@ -84,11 +88,15 @@ def _told(experiment: Experiment, models: Array) -> Numbers:
     wanted = [_rewards_of(each, models.shape[-1]) for each in experiment.ecosystem.preferences or ()]
     nobody = np.full(models.shape[-1], np.nan)
     tastes = np.stack([nobody if rewards is None else rewards for rewards in wanted])
-    yield REWARD, (models * tastes).sum(axis=-1)
+    items = tempered(models, experiment.learner.model_dump()["temperature"])
+    yield REWARD, (items * tastes).sum(axis=-1)
     yield ENTROPY, entropy(models)
     yield "heterozygosity", 1 - (models**2).sum(axis=-1)
     truths = np.stack(list(truths_of(experiment).values()))
     yield "total_variation", np.abs(models[..., None, :] - truths).sum(axis=-1) / 2
+    if models.shape[-1] <= LISTED:
+        for symbol in range(models.shape[-1]):
+            yield f"probability_{symbol}", models[..., symbol]
 
 
 def curated_ecosystem(experiment: Experiment) -> CuratedEcosystem:
@@ -134,23 +142,18 @@ def _shares(preferences: Sequence[Preference | None], reader: int) -> list[float
 
 
 def _tastes(preferences: Sequence[Preference | None], rewards: Sequence[Array | None]) -> list[list[Taste | None]]:
-    """Return the tastes by which readers' items (rows) of authors (columns) are chosen; equal ones are one value."""
-    known: dict[tuple[int, float, str, float], Taste] = {}
-
-    def taste(reader: int, author: int) -> Taste | None:
-        preference = preferences[reader]
-        if preference is None:
-            return None
-        judge = reader if preference.judge == "reader" else author
-        wanted = rewards[judge]
-        if wanted is None:
-            return None
-        candidates = np.inf if preference.best_of == "inf" else float(preference.best_of)
-        key = judge, candidates, preference.rule, preference.temperature
-        return known.setdefault(key, Taste(wanted, candidates, preference.rule, preference.temperature))
-
+    """Return the tastes by which readers' items (rows) of authors (columns) are chosen: those of whoever judges."""
     everyone = range(len(preferences))
-    return [[taste(reader, author) for author in everyone] for reader in everyone]
+    own = [_taste(each, values) for each, values in zip(preferences, rewards, strict=True)]
+    judges = ["author" if each is None else each.judge for each in preferences]
+    return [[own[k if judges[k] == "reader" else j] for j in everyone] for k in everyone]
+
+
+def _taste(preference: Preference | None, rewards: Array | None) -> Taste | None:
+    if preference is None or rewards is None:
+        return None
+    candidates = np.inf if preference.best_of == "inf" else float(preference.best_of)
+    return Taste(rewards, candidates, preference.rule, preference.temperature)
 
 
 def _rewards_of(preference: Preference | None, symbols: int) -> Array | None:

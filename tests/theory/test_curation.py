@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crossfeed.errors import InvalidInput
-from crossfeed.theory.curation import CuratedEcosystem, Taste, entropy
+from crossfeed.theory.curation import CuratedEcosystem, Taste, shannon_entropy
 from crossfeed.theory.tempering import tempered, tempered_path
 
 REWARDS, START = np.array([0.0, 0.5, 1.0]), np.array([0.6, 0.3, 0.1])
@@ -87,9 +87,9 @@ def test_rewards_of_one_model_over_generations(k, rewards):
     for t, value in rewards.items():
         assert path[t] @ REWARDS == pytest.approx(value, abs=6e-7)
     assert (np.diff(path @ REWARDS) > 0).all()
-    assert entropy(path)[0] == pytest.approx(-(START * np.log(START)).sum())
-    assert entropy(path)[50] < 1e-4
-    assert entropy(np.array([1.0, 0.0])) == 0
+    assert shannon_entropy(path)[0] == pytest.approx(-(START * np.log(START)).sum())
+    assert shannon_entropy(path)[50] < 1e-4
+    assert shannon_entropy(np.array([1.0, 0.0])) == 0
 
 
 @pytest.mark.parametrize(

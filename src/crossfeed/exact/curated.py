@@ -32,7 +32,7 @@ from crossfeed.exact.discrete import LISTED
 from crossfeed.exact.discrete_ecosystem import check_world, reading_weights, truths_of
 from crossfeed.exact.linear_ecosystem import settled_weights
 from crossfeed.protocols import PUBLIC, Array
-from crossfeed.theory.curation import CuratedEcosystem, Taste, entropy
+from crossfeed.theory.curation import CuratedEcosystem, Taste, shannon_entropy
 from crossfeed.theory.tempering import tempered
 
 __all__ = ["ENTROPY", "REWARD", "curated_ecosystem", "curated_limit", "curated_numbers"]
@@ -90,7 +90,7 @@ def _told(experiment: Experiment, models: Array) -> Numbers:
     tastes = np.stack([nobody if rewards is None else rewards for rewards in wanted])
     items = tempered(models, experiment.learner.model_dump()["temperature"])
     yield REWARD, (items * tastes).sum(axis=-1)
-    yield ENTROPY, entropy(models)
+    yield ENTROPY, shannon_entropy(models)
     yield "heterozygosity", 1 - (models**2).sum(axis=-1)
     truths = np.stack(list(truths_of(experiment).values()))
     yield "total_variation", np.abs(models[..., None, :] - truths).sum(axis=-1) / 2

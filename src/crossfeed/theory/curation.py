@@ -39,7 +39,7 @@ from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.tempering import tempered
 
-__all__ = ["CuratedEcosystem", "Taste", "entropy"]
+__all__ = ["CuratedEcosystem", "Taste", "shannon_entropy"]
 
 # The trapezoid rule in log s: its step, and the part of the integral that may be cut off at each end.
 _STEP, _CUT = 0.25, 1e-18
@@ -252,7 +252,7 @@ class CuratedEcosystem:
         return None
 
 
-def entropy(distributions: Array) -> Array:
+def shannon_entropy(distributions: Array) -> Array:
     """Compute entropies.
 
     Args:

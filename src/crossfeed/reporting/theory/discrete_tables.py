@@ -49,7 +49,7 @@ def render_discrete(prediction: Prediction, console: Console) -> None:
     say(console, f"Expected at t=0 and t={T}{what}", "bold")
     heads = [field_label(path) for path in experiment.grid]
     at = (
-        [f"{what} {when}" for what in ("reward", "entropy") for when in ("t=0", f"t={T}", "at rest")]
+        [f"{what} {when}" for what in (REWARD, ENTROPY) for when in ("t=0", f"t={T}", "at rest")]
         if chosen
         else [f"{what} t={t}" for what in ("H", "symbols", "distance") for t in (0, T)]
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from crossfeed.errors import InvalidInput
-from crossfeed.theory.curation import CuratedEcosystem, Taste
+from crossfeed.theory.curation import CuratedEcosystem, Taste, shannon_entropy
 from crossfeed.theory.tempering import tempered, tempered_path
 
 REWARDS, START = np.array([0.0, 0.5, 1.0]), np.array([0.6, 0.3, 0.1])
@@ -70,7 +71,7 @@ def alone(taste, T, eta=0.0):
         beta=np.ones((T + 1, 1)),
         reads=np.eye(1),
         curated=np.ones((1, 1)),
-        tastes=[taste],
+        tastes=[[taste]],
     )
 
 
@@ -82,12 +83,13 @@ def alone(taste, T, eta=0.0):
     ],
 )
 def test_rewards_of_one_model_over_generations(k, rewards):
-    path = alone(Taste(REWARDS, k), 50).path()
+    path = alone(Taste(REWARDS, k), 50).path()[:, 0]
     for t, value in rewards.items():
-        assert path.rewards[t, 0] == pytest.approx(value, abs=6e-7)
-    assert (np.diff(path.rewards[:, 0]) > 0).all()
-    assert path.entropy[0, 0] == pytest.approx(-(START * np.log(START)).sum())
-    assert path.entropy[50, 0] < 1e-4
+        assert path[t] @ REWARDS == pytest.approx(value, abs=6e-7)
+    assert (np.diff(path @ REWARDS) > 0).all()
+    assert shannon_entropy(path)[0] == pytest.approx(-(START * np.log(START)).sum())
+    assert shannon_entropy(path)[50] < 1e-4
+    assert shannon_entropy(np.array([1.0, 0.0])) == 0
 
 
 @pytest.mark.parametrize(
@@ -101,39 +103,76 @@ def test_rewards_of_one_model_over_generations(k, rewards):
 def test_fixed_points_with_a_reference(eta, point):
     """The share `eta` is chosen, and the rest is the reference, which is where the model began."""
     rest = alone(Taste(REWARDS, np.inf), 1, 1 - eta).fixed_point()
-    np.testing.assert_allclose(rest.distributions[0], point, atol=6e-7)
+    np.testing.assert_allclose(rest[0], point, atol=6e-7)
 
 
-def two_tastes(cross, chooser="author"):
+TASTES = [Taste(REWARDS, np.inf), Taste(REWARDS[::-1].copy(), np.inf)]
+
+
+def two_tastes(cross, judge="author", **options):
     return CuratedEcosystem(
         truths=np.full((3, 3), 1 / 3),
         alpha=np.array([[0.0, 0.0], [0.5, 0.5]]),
         beta=np.zeros((2, 2)),
         reads=np.array([[1 - cross, cross], [cross, 1 - cross]]),
         curated=np.ones((2, 2)),
-        tastes=[Taste(REWARDS, np.inf), Taste(REWARDS[::-1].copy(), np.inf)],
-        chooser=chooser,
+        tastes=[TASTES, TASTES] if judge == "author" else [[taste] * 2 for taste in TASTES],
+        **options,
     )
 
 
 @pytest.mark.parametrize(("cross", "reward"), [(0, 0.6394), (0.25, 0.5531), (0.5, 0.5), (0.75, 0.4667), (1, 0.4447)])
 def test_what_is_published_by_an_opposite_taste_works_against_ones_own(cross, reward):
     rest = two_tastes(cross).fixed_point()
-    np.testing.assert_allclose(rest.rewards, [reward, reward], atol=5.1e-5)
-    np.testing.assert_allclose(rest.distributions[0], rest.distributions[1][::-1])
+    np.testing.assert_allclose([rest[0] @ REWARDS, rest[1] @ REWARDS[::-1]], [reward, reward], atol=5.1e-5)
+    np.testing.assert_allclose(rest[0], rest[1][::-1])
     # A reader that chooses by its own taste gains whatever it reads.
-    assert (two_tastes(cross, "reader").fixed_point().rewards > 0.5 + 1e-3).all()
+    assert two_tastes(cross, "reader").fixed_point()[0] @ REWARDS > 0.5 + 1e-3
 
 
 def test_readers_choose_from_each_author():
     eco, items = two_tastes(0.3, "reader"), np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]])
-    by_hand = [0.7 * eco.tastes[0].chosen(items[0]) + 0.3 * eco.tastes[0].chosen(items[1])]
-    by_hand += [0.3 * eco.tastes[1].chosen(items[0]) + 0.7 * eco.tastes[1].chosen(items[1])]
-    np.testing.assert_allclose(eco.step(items, 1), 0.5 / 3 + 0.5 * np.array(by_hand))
+    by_hand = [0.7 * TASTES[0].chosen(items[0]) + 0.3 * TASTES[0].chosen(items[1])]
+    by_hand += [0.3 * TASTES[1].chosen(items[0]) + 0.7 * TASTES[1].chosen(items[1])]
+    np.testing.assert_allclose(eco.fit(1, eco.read(items)), 0.5 / 3 + 0.5 * np.array(by_hand))
+
+
+def test_parts_that_are_chosen_fresh_data_a_prior_and_a_pool_that_keeps_all():
+    eco = replace(
+        two_tastes(0.3),
+        alpha=np.array([[0.0, 0.0], [0.5, 0.6], [0.7, 0.8]]),
+        beta=np.full((3, 2), 0.4),
+        truths=np.random.default_rng(1).dirichlet(np.ones(3), 3),
+        curated=np.array([[0.5, 0.2], [0.0, 1.0]]),
+        accumulates=True,
+        fresh=0.25,
+        temperature=0.8,
+        kept=np.full((3, 2), 0.9),
+    )
+    path, pools = eco.path(), []
+    for t in range(3):
+        if t > 0:
+            items = tempered(path[t - 1], 0.8)
+            chosen = np.stack([TASTES[j].chosen(items[j]) for j in range(2)])
+            pools.append(
+                [
+                    sum(
+                        eco.reads[k, j] * ((1 - eco.curated[k, j]) * items[j] + eco.curated[k, j] * chosen[j])
+                        for j in range(2)
+                    )
+                    for k in range(2)
+                ]
+            )
+        for k in range(2):
+            mixed = 0.4 * eco.truths[k] + 0.6 * eco.truths[2]
+            if t > 0:
+                pool = 0.75 * np.mean([each[k] for each in pools], axis=0) + 0.25 * eco.truths[2]
+                mixed = (1 - eco.alpha[t, k]) * mixed + eco.alpha[t, k] * pool
+            np.testing.assert_allclose(path[t, k], 0.9 * mixed + 0.1 / 3)
 
 
 def test_without_curation_a_model_keeps_its_truth():
-    np.testing.assert_allclose(alone(Taste(REWARDS, 1), 5).path().distributions[5, 0], START)
+    np.testing.assert_allclose(alone(Taste(REWARDS, 1), 5).path()[5, 0], START)
 
 
 def test_a_point_that_is_never_reached_is_none():
@@ -159,6 +198,8 @@ def test_generation_at_a_temperature():
         (lambda: Taste(REWARDS, temperature=0.0), "temperature is 0"),
         (lambda: Taste(np.array([0.0, np.inf])), "one finite number"),
         (lambda: Taste(REWARDS).chosen(np.ones(2) / 2), "give equal ones"),
+        (lambda: replace(two_tastes(0.5), curated=np.ones((3, 3))), r"curated has the shape \(3, 3\)"),
+        (lambda: replace(two_tastes(0.5), tastes=[TASTES]), r"tastes has the shape \(1, 2\)"),
         (lambda: tempered_path(START, -1.0, 2), "temperature is -1"),
     ],
 )

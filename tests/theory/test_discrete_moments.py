@@ -10,6 +10,7 @@ from tests.theory.discrete_twin import simulate
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.discrete import DiscreteEcosystem
+from crossfeed.theory.discrete_limit import limiting_heterozygosity
 from crossfeed.theory.discrete_moments import discrete_moments
 
 
@@ -114,6 +115,33 @@ def test_moments_are_those_of_many_replicates(name):
 def test_a_prior_alone_leads_to_the_uniform_distribution():
     eco = ecosystem(T=400, n=20.0, prior=1.0)
     np.testing.assert_allclose(discrete_moments(eco).distribution(400)[0], np.full(7, 1 / 7))
+
+
+@pytest.mark.parametrize("name", ["pools", "fresh", "prior", "network"])
+def test_the_limit_is_where_many_generations_lead(name):
+    options = OPTIONS[name] | {"T": 600, "d": 5}
+    K = options.get("K", 1)
+    eco = ecosystem(**options, truths=np.random.default_rng(4).dirichlet(np.ones(5), K + 1))
+    np.testing.assert_allclose(limiting_heterozygosity(eco), diversity(eco)[600], rtol=1e-9)
+
+
+def test_the_limit_of_one_model_by_hand():
+    a, n, eco = 0.8, 20, ecosystem(alpha=0.8, T=1)
+    square = (eco.truths[0] ** 2).sum()
+    # E p'p = x: x = (1 - 1/n) y + 1/n, with y = a^2 x + (1 - a^2) |b|^2 that of what is drawn from.
+    x = ((1 - 1 / n) * (1 - a**2) * square + 1 / n) / (1 - (1 - 1 / n) * a**2)
+    np.testing.assert_allclose(limiting_heterozygosity(eco), 1 - x)
+
+
+def test_drift_and_pools_that_keep_all_have_no_limit():
+    assert limiting_heterozygosity(ecosystem()) is None
+    assert limiting_heterozygosity(ecosystem(alpha=0.5, accumulates=True)) is None
+    # One of two reads real data, the other only itself.
+    apart = ecosystem(K=2, reads=np.eye(2))
+    assert limiting_heterozygosity(replace(apart, alpha=np.where(np.arange(21)[:, None] > 0, [[0.5, 1.0]], 0))) is None
+    assert limiting_heterozygosity(ecosystem(alpha=0.5, T=0)) is None
+    slow = limiting_heterozygosity(ecosystem(alpha=0.9999, n=1e6, K=3))
+    assert slow is not None
 
 
 @pytest.mark.parametrize(

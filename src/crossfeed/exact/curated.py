@@ -1,34 +1,47 @@
-"""Exact prediction of discrete models that train on items chosen among candidates, without sampling noise.
+"""Choice among candidates in an experiment of discrete models, as an iterated operator without sampling noise.
 
-Training sets and pools without end make every model a distribution, and choice an operator on distributions
-(`crossfeed.theory.curation`). What a run adds is the noise of its n draws, which falls with n.
+| description | theory |
+|---|---|
+| ``preference``: reward, ``best_of``, ``rule``, ``temperature`` | the tastes, of whoever judges: author or reader |
+| ``own``, ``others`` | the share that is chosen of what a reader reads of itself and of others |
+| the learner's ``temperature`` and ``prior`` | the same names |
 
 | metric | of | what it is |
 |---|---|---|
-| ``reward`` | each model | expected reward of what it writes, by its own taste |
-| ``entropy`` | each model | entropy in nats |
-| ``heterozygosity`` | each model | probability that two of its items differ |
-| ``total_variation`` | each model and task | total variation from the task's truth |
+| ``reward`` | each model | expected reward of its items by its own taste |
+| ``entropy``, ``heterozygosity`` | each model | of its distribution |
+| ``total_variation`` | each model and task | distance from the task's truth |
 | ``probability_I`` | each model | probability of symbol I; there for at most 12 symbols |
+
+All of them are limits of training sets and pools without end: a run with n draws scatters around them, and its
+averages differ by terms of the order 1/n.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.preference import Preference
 from crossfeed.errors import InvalidDescription
-from crossfeed.exact.discrete_ecosystem import discrete_ecosystem, truths_of
-from crossfeed.protocols import Array
-from crossfeed.theory.curation import CuratedEcosystem, CurationPath, Taste
+from crossfeed.exact.discrete import LISTED
+from crossfeed.exact.discrete_ecosystem import check_world, reading_weights, truths_of
+from crossfeed.exact.linear_ecosystem import settled_weights
+from crossfeed.protocols import PUBLIC, Array
+from crossfeed.theory.curation import CuratedEcosystem, Taste, shannon_entropy
+from crossfeed.theory.tempering import tempered
 
-__all__ = ["curated_ecosystem", "curated_limit", "curated_numbers"]
+__all__ = ["ENTROPY", "REWARD", "curated_ecosystem", "curated_limit", "curated_numbers"]
 
-#: Of at most so many symbols every probability is listed.
-_LISTED = 12
+#: Numbers that a run measures, too.
+REWARD: Final = "reward"
+ENTROPY: Final = "entropy"
+
+Numbers = Iterator[tuple[str, Array]]
 
 
 def curated_numbers(experiment: Experiment) -> list[tuple[str, Array, int]]:
@@ -41,108 +54,127 @@ def curated_numbers(experiment: Experiment) -> list[tuple[str, Array, int]]:
         Metrics, their numbers of each model (K,), or of each model and task (K, M), and generations.
 
     Raises:
-        InvalidDescription: The description has no exact theory of choice.
+        InvalidDescription: The description has no such theory; the message states what to give instead.
     """
-    path = curated_ecosystem(experiment).path()
-    told = dict(_told(path, np.stack(list(truths_of(experiment).values()))))
+    told = dict(_told(experiment, curated_ecosystem(experiment).path()))
     return [(name, values[t], t) for t in range(experiment.generations + 1) for name, values in told.items()]
 
 
 def curated_limit(experiment: Experiment) -> list[tuple[str, Array]] | None:
-    """Compute where the models come to rest under the weights of the last generation.
+    """Compute where the models come to rest.
 
     Args:
         experiment: See `curated_numbers`.
 
     Returns:
-        Metrics and their numbers; None if they have not come to rest.
+        Metrics and their numbers; None if weights never settle, or every generation stays in the pool, or the
+        iteration does not come to rest.
 
     Raises:
-        InvalidDescription: The description has no exact theory of choice.
+        InvalidDescription: As in `curated_numbers`.
     """
-    found = curated_ecosystem(experiment).fixed_point()
-    return None if found is None else list(_told(found, np.stack(list(truths_of(experiment).values()))))
+    lasting = settled_weights(experiment.ecosystem)
+    if lasting is None or experiment.ecosystem.accumulates:
+        return None
+    eco = curated_ecosystem(experiment)
+    alpha, beta = (np.stack([first, last]) for first, last in zip((eco.alpha[0], eco.beta[0]), lasting, strict=True))
+    kept = None if eco.kept is None else eco.kept[[0, -1]]
+    rest = replace(eco, alpha=alpha, beta=beta, kept=kept).fixed_point()
+    return None if rest is None else list(_told(experiment, rest))
+
+
+def _told(experiment: Experiment, models: Array) -> Numbers:
+    """Yield metrics of models (..., K, d)."""
+    wanted = [_rewards_of(each, models.shape[-1]) for each in experiment.ecosystem.preferences or ()]
+    nobody = np.full(models.shape[-1], np.nan)
+    tastes = np.stack([nobody if rewards is None else rewards for rewards in wanted])
+    items = tempered(models, experiment.learner.model_dump()["temperature"])
+    yield REWARD, (items * tastes).sum(axis=-1)
+    yield ENTROPY, shannon_entropy(models)
+    yield "heterozygosity", 1 - (models**2).sum(axis=-1)
+    truths = np.stack(list(truths_of(experiment).values()))
+    yield "total_variation", np.abs(models[..., None, :] - truths).sum(axis=-1) / 2
+    if models.shape[-1] <= LISTED:
+        for symbol in range(models.shape[-1]):
+            yield f"probability_{symbol}", models[..., symbol]
 
 
 def curated_ecosystem(experiment: Experiment) -> CuratedEcosystem:
-    """Return the theory's description of an experiment.
+    """Return the theory's description of an experiment in which items are chosen among candidates.
 
     Args:
-        experiment: An experiment with the categorical learner and tasks, in which somebody chooses.
+        experiment: An experiment with the categorical learner, categorical tasks and `ecosystem.preference`.
+
+    Returns:
+        The ecosystem, without sampling noise.
 
     Raises:
-        InvalidDescription: The description has no exact theory of choice.
+        InvalidDescription: The description has no such theory.
     """
-    eco, preferences = discrete_ecosystem(experiment), experiment.ecosystem.preferences
-    assert preferences is not None  # noqa: S101 - for the type checker; see the docstring
-    for problem in _problems(experiment, preferences):
-        raise InvalidDescription(problem)
-    judges = {each.judge for each in preferences if each is not None}
-    of_all = range(len(preferences))
+    check_world(experiment)
+    truths, ecosystem = truths_of(experiment), experiment.ecosystem
+    preferences = ecosystem.preferences or (None,) * len(ecosystem.names)
+    d, times = len(truths[PUBLIC]), range(experiment.generations + 1)
+    own = [np.sum([w * truths[task] for task, w in each.owned.items()], axis=0) for each in ecosystem.entities]
+    rewards = [_rewards_of(each, d) for each in preferences]
+    learner = experiment.learner.model_dump()  # by name, since this module imports no learner
+    sizes = np.array([[experiment.size(t, k) for k in range(len(own))] for t in times], dtype=np.float64)
     return CuratedEcosystem(
-        truths=eco.truths,
-        alpha=eco.alpha,
-        beta=eco.beta,
-        reads=eco.reads,
-        curated=np.array([[_share(preferences, j, k) for j in of_all] for k in of_all]),
-        tastes=[_taste(each, eco.symbols) for each in preferences],
-        chooser=next(iter(judges)),
+        truths=np.stack([*own, truths[PUBLIC]]),
+        alpha=np.stack([ecosystem.alphas(t) for t in times]),
+        beta=np.stack([ecosystem.betas(t) for t in times]),
+        reads=reading_weights(ecosystem),
+        curated=np.array([_shares(preferences, k) for k in range(len(own))]),
+        tastes=_tastes(preferences, rewards),
+        accumulates=ecosystem.accumulates,
+        fresh=ecosystem.fresh_fraction,
+        temperature=learner["temperature"],
+        kept=sizes / (sizes + d * learner["prior"]) if learner["prior"] > 0 else None,
     )
 
 
-def _share(preferences: tuple[Preference | None, ...], author: int, reader: int) -> float:
-    """Return the share of what a reader reads of an author that is chosen."""
-    own = preferences[reader]
-    if own is None or preferences[author if own.judge == "author" else reader] is None:
-        return 0.0
-    return own.own if author == reader else own.others
-
-
-def _taste(preference: Preference | None, symbols: int) -> Taste:
+def _shares(preferences: Sequence[Preference | None], reader: int) -> list[float]:
+    """Return the share that a reader chooses among candidates of each author."""
+    preference = preferences[reader]
     if preference is None:
-        return Taste(np.zeros(symbols), 1)
-    rewards = np.zeros(symbols)
-    for each in preference.reward.values():
-        # By name, since this module imports no reward: the settings of the kind "symbols" have this field.
-        rewards += each.weight * np.array(each.model_dump()["values"])
+        return [0.0] * len(preferences)
+    return [preference.own if author == reader else preference.others for author in range(len(preferences))]
+
+
+def _tastes(preferences: Sequence[Preference | None], rewards: Sequence[Array | None]) -> list[list[Taste | None]]:
+    """Return the tastes by which readers' items (rows) of authors (columns) are chosen: those of whoever judges."""
+    everyone = range(len(preferences))
+    own = [_taste(each, values) for each, values in zip(preferences, rewards, strict=True)]
+    judges = ["author" if each is None else each.judge for each in preferences]
+    return [[own[k if judges[k] == "reader" else j] for j in everyone] for k in everyone]
+
+
+def _taste(preference: Preference | None, rewards: Array | None) -> Taste | None:
+    if preference is None or rewards is None:
+        return None
     candidates = np.inf if preference.best_of == "inf" else float(preference.best_of)
     return Taste(rewards, candidates, preference.rule, preference.temperature)
 
 
-def _problems(experiment: Experiment, preferences: tuple[Preference | None, ...]) -> Iterator[str]:
-    """Yield what the theory of choice does not describe."""
-    ecosystem, learner = experiment.ecosystem, experiment.learner.model_dump()
-    known = [each for each in preferences if each is not None]
-    symbols = len(next(iter(truths_of(experiment).values())))
-    for each in known:
-        others = [name for name in each.reward if name != "symbols"]
-        if others:
-            yield (
-                f"ecosystem.preference.reward: theory knows the rewards of symbols alone; received "
-                f"{', '.join(others)}; give {{symbols: {{values: [...]}}}}"
-            )
-        elif len(each.reward["symbols"].model_dump()["values"]) != symbols:
-            yield f"ecosystem.preference.reward.symbols.values: give {symbols} numbers, one for each symbol"
-        if each.drift > 0:
-            yield "ecosystem.preference.drift: theory knows tastes that stay; give drift: 0"
-    if len({each.judge for each in known}) > 1:
-        yield "ecosystem.preference.judge: theory has authors that judge, or readers; give one of them for all"
-    if ecosystem.accumulates or ecosystem.fresh_fraction > 0:
-        yield (
-            "ecosystem.preference: theory of choice is of the newest pool without human items; leave history and "
-            "fresh_fraction out"
+def _rewards_of(preference: Preference | None, symbols: int) -> Array | None:
+    """Return the reward of every symbol; None for an entity without a taste."""
+    if preference is None:
+        return None
+    if preference.drift > 0:
+        raise InvalidDescription(
+            f"ecosystem.preference.drift: theory has tastes that stay; received {preference.drift:g}; give 0"
         )
-    if learner["prior"] > 0 or learner["reads"] != "draws":
-        yield "ecosystem.preference: theory of choice is of models of their draws alone; give prior: 0, reads: draws"
-
-
-def _told(path: CurationPath, truths: Array) -> Iterator[tuple[str, Array]]:
-    """Yield metrics with their numbers, of one generation or of all."""
-    models = path.distributions
-    yield "reward", path.rewards
-    yield "entropy", path.entropy
-    yield "heterozygosity", 1.0 - (models**2).sum(axis=-1)
-    yield "total_variation", 0.5 * np.abs(models[..., None, :] - truths).sum(axis=-1)
-    if models.shape[-1] <= _LISTED:
-        for symbol in range(models.shape[-1]):
-            yield f"probability_{symbol}", models[..., symbol]
+    total = np.zeros(symbols)
+    for name, settings in preference.reward.items():
+        values = settings.model_dump().get("values")
+        if name != "symbols" or values is None:
+            raise InvalidDescription(
+                f"ecosystem.preference.reward.{name}: theory has rewards of symbols; give symbols: {{values: [...]}}"
+            )
+        if len(values) != symbols:
+            raise InvalidDescription(
+                f"ecosystem.preference.reward.symbols.values: {len(values)} numbers for {symbols} symbols; give "
+                f"{symbols}"
+            )
+        total += settings.weight * np.array(values)
+    return total

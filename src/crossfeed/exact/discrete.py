@@ -8,6 +8,8 @@
 | ``squared_distance`` | each model and task | expectation of sum (p - truth)^2 over symbols, exact |
 | ``total_variation_of_mean`` | each model and task | total variation from the truth of the expected distribution |
 | ``probability_I`` | each model | expected probability of symbol I, exact; there for at most 12 symbols |
+
+Where items are chosen among candidates, `crossfeed.exact.curated` has the numbers, without sampling noise.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ from crossfeed.theory.discrete_moments import DiscreteMoments, discrete_moments
 from crossfeed.theory.survival import expected_survivors
 from crossfeed.theory.wright_fisher import CountChain
 
-__all__ = ["HETEROZYGOSITY", "SURVIVORS", "discrete_numbers", "exact_survivors"]
+__all__ = ["HETEROZYGOSITY", "LISTED", "SURVIVORS", "discrete_numbers", "exact_survivors"]
 
 #: Numbers that a run measures, too.
 HETEROZYGOSITY: Final = "heterozygosity"
 SURVIVORS: Final = "surviving_symbols"
 
 #: Of at most so many symbols every expected probability is listed.
-_LISTED: Final = 12
+LISTED: Final = 12
 
 #: A chain of more states, or more numbers of all its matrices, is not taken.
 _STATES: Final = 1000
@@ -63,7 +65,7 @@ def _series(ecosystem: DiscreteEcosystem, moments: DiscreteMoments, truths: Arra
     yield from _survivors(ecosystem, moments)
     yield "squared_distance", moments.squared_distance(truths)
     yield "total_variation_of_mean", moments.total_variation(truths)
-    if ecosystem.symbols <= _LISTED:
+    if ecosystem.symbols <= LISTED:
         expected = np.stack([moments.distribution(t) for t in range(ecosystem.generations + 1)])
         for symbol in range(ecosystem.symbols):
             yield f"probability_{symbol}", expected[:, :, symbol]

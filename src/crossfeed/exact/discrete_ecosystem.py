@@ -25,7 +25,7 @@ from crossfeed.settings import TaskSettings, numbers_of
 from crossfeed.tasks.categorical import CategoricalTaskSettings
 from crossfeed.theory.discrete import DiscreteEcosystem
 
-__all__ = ["discrete_ecosystem", "is_discrete", "truths_of"]
+__all__ = ["check_world", "discrete_ecosystem", "is_discrete", "reading_weights", "truths_of"]
 
 
 def is_discrete(experiment: Experiment) -> bool:
@@ -69,6 +69,7 @@ def discrete_ecosystem(experiment: Experiment) -> DiscreteEcosystem:
     Raises:
         InvalidDescription: The description has no exact theory of discrete models.
     """
+    check_world(experiment)
     for problem in _problems(experiment):
         raise InvalidDescription(problem)
     truths, ecosystem = truths_of(experiment), experiment.ecosystem
@@ -77,13 +78,12 @@ def discrete_ecosystem(experiment: Experiment) -> DiscreteEcosystem:
     rows = np.array([float(_rows(name, tasks[name])) for name in [*own, PUBLIC]])
     times, everyone = range(experiment.generations + 1), range(len(own))
     draws = experiment.learner.reading() == "draws"
-    network = ecosystem.network
     return DiscreteEcosystem(
         truths=np.stack([truths[name] for name in [*own, PUBLIC]]),
         rows=rows,
         alpha=np.stack([ecosystem.alphas(t) for t in times]),
         beta=np.stack([ecosystem.betas(t) for t in times]),
-        reads=np.tile(ecosystem.shares, (len(own), 1)) if network is None else network,
+        reads=reading_weights(ecosystem),
         published=np.stack([_published(experiment, t, rows) for t in times]),
         accumulates=ecosystem.accumulates,
         fresh=ecosystem.fresh_fraction,
@@ -92,6 +92,16 @@ def discrete_ecosystem(experiment: Experiment) -> DiscreteEcosystem:
         # By name, since this module imports no learner: the settings of the kind "categorical" have this field.
         prior=experiment.learner.model_dump()["prior"],
     )
+
+
+def reading_weights(ecosystem: Ecosystem) -> Array:
+    """Return the weights of authors (columns) for readers (rows), shape (K, K).
+
+    Args:
+        ecosystem: The ecosystem.
+    """
+    network = ecosystem.network
+    return np.tile(ecosystem.shares, (len(ecosystem.names), 1)) if network is None else network
 
 
 def _published(experiment: Experiment, t: int, rows: Array) -> Array:
@@ -123,23 +133,26 @@ def _rows(name: str, task: TaskSettings) -> int:
     return len(range(number - 1, settings.train, parts))
 
 
-def _problems(experiment: Experiment) -> Iterator[str]:
-    """Yield what theory of discrete models does not describe."""
-    ecosystem, learner = experiment.ecosystem, experiment.learner.model_dump()
+def check_world(experiment: Experiment) -> None:
+    """Refuse what no theory of discrete models describes, with sampling noise or without.
+
+    Args:
+        experiment: The experiment.
+
+    Raises:
+        InvalidDescription: The learner is not categorical, entities learn or are timed in unlike ways, or the pool is
+            filtered or ranked.
+    """
+    for problem in _problems_of_world(experiment):
+        raise InvalidDescription(problem)
+
+
+def _problems_of_world(experiment: Experiment) -> Iterator[str]:
+    ecosystem = experiment.ecosystem
     if not is_discrete(experiment):
         yield (
-            f"learner: this theory is of discrete models, and the learner is of the kind {learner['kind']!r}; give "
-            "{kind: categorical}"
-        )
-    if learner["temperature"] != 1:
-        yield (
-            f"learner.temperature: moments are exact where items are drawn from the model itself; received "
-            f"{learner['temperature']:g}; give 1 (crossfeed.theory.tempering has other temperatures without noise)"
-        )
-    if learner["prior"] > 0 and learner["reads"] == "everything":
-        yield (
-            f"learner.prior: received {learner['prior']:g} with reads: everything; theory has a prior where n items "
-            "are drawn; give reads: draws, or prior: 0"
+            f"learner: this theory is of discrete models, and the learner is of the kind {experiment.learner.kind!r}; "
+            "give {kind: categorical}"
         )
     if ecosystem.curation:
         yield (
@@ -153,13 +166,28 @@ def _problems(experiment: Experiment) -> Iterator[str]:
             "ecosystem: exact theory of discrete models is of entities that all train at every generation, together; "
             "leave every, phase, probability, from, until and order out"
         )
-    yield from _problems_of_entities(experiment)
-
-
-def _problems_of_entities(experiment: Experiment) -> Iterator[str]:
-    ecosystem = experiment.ecosystem
     if any(entity.learner for entity in ecosystem.entities):
         yield "ecosystem.entities: exact theory is of entities that all learn alike; leave their own learner out"
+
+
+def _problems(experiment: Experiment) -> Iterator[str]:
+    """Yield what the theory with sampling noise does not describe."""
+    ecosystem, learner = experiment.ecosystem, experiment.learner.model_dump()
+    if ecosystem.preferences is not None:
+        yield (
+            "ecosystem.preference: moments are exact where nobody chooses among candidates; leave it out "
+            "(crossfeed predict has the choice without sampling noise)"
+        )
+    if learner["temperature"] != 1:
+        yield (
+            f"learner.temperature: moments are exact where items are drawn from the model itself; received "
+            f"{learner['temperature']:g}; give 1 (crossfeed.theory.tempering has other temperatures without noise)"
+        )
+    if learner["prior"] > 0 and learner["reads"] == "everything":
+        yield (
+            f"learner.prior: received {learner['prior']:g} with reads: everything; theory has a prior where n items "
+            "are drawn; give reads: draws, or prior: 0"
+        )
     several = [entity.name for entity in ecosystem.entities if len(entity.owned) > 1]
     if several:
         yield (

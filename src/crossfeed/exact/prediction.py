@@ -19,7 +19,7 @@ from crossfeed.description.ecosystem import Ecosystem
 from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
 from crossfeed.errors import InvalidInput
-from crossfeed.exact.curated import curated_limit, curated_numbers
+from crossfeed.exact.curated import REWARD, curated_limit, curated_numbers
 from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS, discrete_numbers
 from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem, settled_from, settled_weights
@@ -142,7 +142,7 @@ class Prediction:
 
     def _discrete_html(self) -> str:
         last = self.final[self.final["seed"] == self.experiment.seeds[0]]
-        shown = last[last["metric"].isin([HETEROZYGOSITY, SURVIVORS, f"{SURVIVORS}_lower"])]
+        shown = last[last["metric"].isin([HETEROZYGOSITY, SURVIVORS, f"{SURVIVORS}_lower", REWARD])]
         keys = ["cell", *self.experiment.grid, "metric"]
         means = shown.groupby(keys, sort=False, dropna=False)[["value"]].mean().reset_index()
         return self._page(means["cell"].nunique(), {"At the last generation, mean of the models": _columns(means)})

@@ -9,8 +9,9 @@ ICLR 2026 ("the paper"), Section 5.
 """
 
 from crossfeed.theory.choices import Weights
-from crossfeed.theory.curation import CuratedEcosystem, CurationPath, Taste
+from crossfeed.theory.curation import CuratedEcosystem, Taste
 from crossfeed.theory.discrete import DiscreteEcosystem
+from crossfeed.theory.discrete_limit import limiting_heterozygosity
 from crossfeed.theory.discrete_moments import DiscreteMoments
 from crossfeed.theory.efficiency import limiting_mse, pooled_mse, relative_efficiency
 from crossfeed.theory.equilibrium import Equilibrium, Play, best_reply, nash_points, nash_weights
@@ -32,7 +33,6 @@ __all__ = [
     "CountChain",
     "Criterion",
     "CuratedEcosystem",
-    "CurationPath",
     "DiscreteEcosystem",
     "DiscreteMoments",
     "Equilibrium",
@@ -57,6 +57,7 @@ __all__ = [
     "feller_survival",
     "landscape",
     "lemma_1",
+    "limiting_heterozygosity",
     "limiting_mse",
     "nash_points",
     "nash_weights",

@@ -14,11 +14,13 @@ error near :math:`e^{-\pi^2 / h}`; h = 1/4 leaves rounding alone. The best of k 
 
 With weights as in `crossfeed.theory.discrete` and sample sizes without end, an ecosystem is the iteration
 
-.. math:: p_k' = (1-\alpha_k) \bigl(\beta_k b_k + (1-\beta_k) b\bigr)
-                 + \alpha_k \sum_j W_{kj} \bigl((1 - c_{kj})\, p_j + c_{kj}\, C(p_j)\bigr),
+.. math:: q_k = (1-\alpha_k) \bigl(\beta_k b_k + (1-\beta_k) b\bigr)
+                + \alpha_k \Bigl(\varphi b + (1 - \varphi) \sum_j W_{kj}
+                  \bigl((1 - c_{kj})\, p_j + c_{kj}\, C_{kj}(p_j)\bigr)\Bigr),
+          \qquad p_k' = \lambda q_k + (1 - \lambda) \mathbf 1 / d,
 
-where C is the choice by the author's taste (what it publishes) or by the reader's (what it takes), and c the share of
-what is read that is chosen.
+where :math:`C_{kj}` is the choice among what k reads of j: by the author's taste (what it publishes) or by the reader's
+(what it takes); c is the share that is chosen, and :math:`\lambda` is 1 without a prior.
 
 Reference: Ferbach, Bertrand, Bose, Gidel, Self-Consuming Generative Models with Curated Data Provably Optimize Human
 Preferences, arXiv 2407.09499 (2024), for one model and Luce's rule; the integral and several models are derived above.
@@ -31,12 +33,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.special import xlogy
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import Array
 from crossfeed.theory.tempering import tempered
 
-__all__ = ["CuratedEcosystem", "CurationPath", "Taste"]
+__all__ = ["CuratedEcosystem", "Taste", "shannon_entropy"]
 
 # The trapezoid rule in log s: its step, and the part of the integral that may be cut off at each end.
 _STEP, _CUT = 0.25, 1e-18
@@ -134,21 +137,6 @@ class Taste:
 
 
 @dataclass(frozen=True)
-class CurationPath:
-    """Models over generations, or where they come to rest.
-
-    Attributes:
-        distributions: p, shape (..., K, d).
-        rewards: every model's expected reward by its own taste, shape (..., K).
-        entropy: -sum p log p, in nats, shape (..., K).
-    """
-
-    distributions: Array
-    rewards: Array
-    entropy: Array
-
-
-@dataclass(frozen=True)
 class CuratedEcosystem:
     """An ecosystem of discrete models that train on each other's chosen outputs, without sampling noise.
 
@@ -158,9 +146,16 @@ class CuratedEcosystem:
         beta: private shares of the real data, shape (T + 1, K).
         reads: W, weights of the authors (columns) for the readers (rows), shape (K, K).
         curated: c, the share that is chosen of what readers (rows) read of authors (columns), shape (K, K).
-        tastes: every entity's taste.
-        chooser: ``author``: chosen by the taste of the author; ``reader``: by that of the reader.
+        tastes: the taste by which readers' items (rows) of authors (columns) are chosen, K rows of K; None: as they
+            are.
+        accumulates: True if the pool keeps every generation, each with the same weight.
+        fresh: share of each generation's pool that is fresh public data.
         temperature: temperature at which items are generated.
+        kept: lambda, the weight of what was read beside the uniform distribution of a prior, shape (T + 1, K);
+            default: all of it.
+
+    Raises:
+        InvalidInput: numbers of entities differ.
     """
 
     truths: Array
@@ -168,54 +163,74 @@ class CuratedEcosystem:
     beta: Array
     reads: Array
     curated: Array
-    tastes: Sequence[Taste]
-    chooser: Literal["author", "reader"] = "author"
+    tastes: Sequence[Sequence[Taste | None]]
+    accumulates: bool = False
+    fresh: float = 0.0
     temperature: float = 1.0
+    kept: Array | None = None
 
-    def step(self, models: Array | None, t: int) -> Array:
-        """Return the next models.
+    def __post_init__(self) -> None:
+        K = len(self.truths) - 1
+        shapes = {name: np.shape(getattr(self, name)) for name in ("reads", "curated")}
+        shapes["tastes"] = len(self.tastes), min(map(len, self.tastes), default=0)
+        for name, shape in shapes.items():
+            if shape != (K, K):
+                raise InvalidInput(f"{name} has the shape {shape} for K + 1 = {K + 1} truths; give {(K, K)}")
+
+    def read(self, models: Array) -> Array:
+        """Return the distribution of what every entity reads of one generation's items.
 
         Args:
-            models: the models before, shape (K, d); None at generation 0.
+            models: their authors' distributions, shape (K, d).
+
+        Returns:
+            Shape (K, d).
+
+        Raises:
+            InvalidInput: rewards and symbols differ in number.
+        """
+        items = tempered(models, self.temperature)
+        found = (self.reads * (1 - self.curated)) @ items
+        known: dict[tuple[int, int], Array] = {}
+        for k, j in zip(*np.nonzero(self.reads * self.curated), strict=True):
+            taste, weight = self.tastes[k][j], self.reads[k, j] * self.curated[k, j]
+            place = id(taste), int(j)  # readers share authors' choices
+            if place not in known:
+                known[place] = items[j] if taste is None else taste.chosen(items[j])
+            found[k] += weight * known[place]
+        return np.asarray((1 - self.fresh) * found + self.fresh * self.truths[-1])
+
+    def fit(self, t: int, read: Array | None) -> Array:
+        """Return the models of a generation.
+
+        Args:
             t: the generation, which gives the weights.
+            read: what every entity reads of the pool, shape (K, d); None at generation 0.
 
         Returns:
             Shape (K, d).
         """
         alpha, beta = self.alpha[t][:, None], self.beta[t][:, None]
         real = beta * self.truths[:-1] + (1 - beta) * self.truths[-1]
-        if models is None:
-            return np.asarray(real)
-        items = tempered(models, self.temperature)
-        plain = (self.reads * (1 - self.curated)) @ items
-        weights = self.reads * self.curated
-        if self.chooser == "author":
-            chosen = weights @ np.stack([taste.chosen(p) for taste, p in zip(self.tastes, items, strict=True)])
-        else:
-            chosen = np.stack([self._taken(row, taste, items) for row, taste in zip(weights, self.tastes, strict=True)])
-        return np.asarray((1 - alpha) * real + alpha * (plain + chosen))
+        mixed = real if read is None else (1 - alpha) * real + alpha * read
+        kept = 1.0 if self.kept is None else self.kept[t][:, None]
+        return np.asarray(kept * mixed + (1 - kept) / self.truths.shape[1])
 
-    @staticmethod
-    def _taken(weights: Array, taste: Taste, items: Array) -> Array:
-        """Return the weighted sum of what one reader chooses of each author's items."""
-        taken = np.zeros(items.shape[1])
-        for j in np.flatnonzero(weights):
-            taken += weights[j] * taste.chosen(items[j])
-        return taken
-
-    def path(self) -> CurationPath:
+    def path(self) -> Array:
         """Compute the models of generations 0, ..., T.
 
         Returns:
-            Shapes (T + 1, K, d) and (T + 1, K).
+            Shape (T + 1, K, d).
         """
-        models = [self.step(None, 0)]
+        models, read = [self.fit(0, None)], np.zeros_like(self.truths[:-1])
         for t in range(1, len(self.alpha)):
-            models.append(self.step(models[-1], t))
-        return self._told(np.stack(models))
+            newest = 1.0 / t if self.accumulates else 1.0
+            read = newest * self.read(models[-1]) + (1 - newest) * read
+            models.append(self.fit(t, read))
+        return np.stack(models)
 
-    def fixed_point(self, tolerance: float = 1e-13, longest: int = 100_000) -> CurationPath | None:
-        """Iterate the last generation's weights until nothing changes.
+    def fixed_point(self, tolerance: float = 1e-13, longest: int = 100_000) -> Array | None:
+        """Iterate the last generation's weights, with the newest items alone, until nothing changes.
 
         Args:
             tolerance: total variation of one step, times what is left of a geometric decay, at which the iteration
@@ -223,21 +238,28 @@ class CuratedEcosystem:
             longest: steps at most.
 
         Returns:
-            Shapes (K, d) and (K,); None if the iteration has not come to rest, as where it is slower than
-            geometric (without real data the last of the worse symbols goes at the rate of the best two rewards).
+            Shape (K, d); None if the iteration has not come to rest, or at a slower pace than a geometric one.
         """
-        models, before = self.path().distributions[-1], 0.0
+        models, before = self.path()[-1], 0.0
         for _ in range(longest):
-            following = self.step(models, len(self.alpha) - 1)
+            following = self.fit(len(self.alpha) - 1, self.read(models))
             moved = float(np.abs(following - models).sum()) / 2
             models = following
             slower = min(moved / before, 1.0) if before > 0 else 1.0
             if moved == 0 or moved * slower <= tolerance * (1 - slower):
-                return self._told(models)
+                return models
             before = moved
         return None
 
-    def _told(self, models: Array) -> CurationPath:
-        rewards = np.stack([taste.rewards for taste in self.tastes])
-        logs = np.log(models, where=models > 0, out=np.zeros_like(models))
-        return CurationPath(models, (models * rewards).sum(axis=-1), -(models * logs).sum(axis=-1))
+
+def shannon_entropy(distributions: Array) -> Array:
+    """Compute entropies.
+
+    Args:
+        distributions: p, shape (..., d).
+
+    Returns:
+        -sum p log p, in nats, shape (...).
+    """
+    p = np.asarray(distributions, dtype=np.float64)
+    return np.asarray(-xlogy(p, p).sum(axis=-1))

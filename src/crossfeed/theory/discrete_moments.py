@@ -24,11 +24,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from crossfeed.theory.discrete import DiscreteEcosystem
 from crossfeed.theory.kernels import Array
 
-__all__ = ["DiscreteMoments", "discrete_moments"]
+__all__ = ["DiscreteMoments", "Models", "Sources", "discrete_moments"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def discrete_moments(ecosystem: DiscreteEcosystem) -> DiscreteMoments:
 
     Source: the recursion in the module's text.
     """
-    sources = _Sources.real(ecosystem)
+    sources = Sources.real(ecosystem)
     parts, products = [], []
     for t in range(ecosystem.generations + 1):
         models = sources.fit(t)
@@ -116,7 +117,7 @@ def discrete_moments(ecosystem: DiscreteEcosystem) -> DiscreteMoments:
 
 
 @dataclass(frozen=True)
-class _Models:
+class Models:
     """Models of one generation.
 
     Attributes:
@@ -131,7 +132,7 @@ class _Models:
 
 
 @dataclass(frozen=True)
-class _Sources:
+class Sources:
     """Sources: K + 2 constant distributions, K + 1 real data sets, K authors' items, and fresh items; S = 3 K + 4.
 
     Attributes:
@@ -145,8 +146,15 @@ class _Sources:
     products: Array
 
     @classmethod
-    def real(cls, ecosystem: DiscreteEcosystem) -> _Sources:
-        """Return the sources before anything is published; the pool's weigh nothing and are the public truth."""
+    def real(cls, ecosystem: DiscreteEcosystem) -> Sources:
+        """Return the sources before anything is published; the pool's weigh nothing and are the public truth.
+
+        Args:
+            ecosystem: the ecosystem.
+
+        Returns:
+            The sources of generation 0.
+        """
         K, constants = ecosystem.entities, ecosystem.constants
         parts = np.eye(K + 2)[[*range(K + 2), *range(K + 1), *[K] * (K + 1)]]
         products = parts @ (constants @ constants.T) @ parts.T
@@ -154,8 +162,20 @@ class _Sources:
         products[real, real] += (1 - products[real, real]) / ecosystem.rows
         return cls(ecosystem, parts, products)
 
-    def fit(self, t: int) -> _Models:
-        """Return the models of a generation."""
+    @property
+    def of_pool(self) -> npt.NDArray[np.bool_]:
+        """True for sources that are published, shape (S,)."""
+        return np.arange(len(self.parts)) >= 2 * self.ecosystem.entities + 3
+
+    def fit(self, t: int) -> Models:
+        """Return the models of a generation.
+
+        Args:
+            t: the generation, which gives weights and sizes.
+
+        Returns:
+            The models.
+        """
         eco, K = self.ecosystem, self.ecosystem.entities
         weights = np.zeros((K, len(self.parts)))
         weights[:, K + 2 : 2 * K + 3] = eco.real_weights(t)
@@ -167,10 +187,18 @@ class _Sources:
         noise = kept**2 * (1 - drawn_from) / eco.sizes(t)
         weights *= kept[:, None]
         weights[:, K + 1] += 1 - kept
-        return _Models(weights, noise, weights @ self.products @ weights.T + np.diag(noise))
+        return Models(weights, noise, weights @ self.products @ weights.T + np.diag(noise))
 
-    def with_pool(self, t: int, models: _Models) -> _Sources:
-        """Return the sources with what `models` publish for generation t."""
+    def with_pool(self, t: int, models: Models) -> Sources:
+        """Return the sources with what models publish.
+
+        Args:
+            t: the generation that it is published for, t >= 1.
+            models: the models of the generation before.
+
+        Returns:
+            The sources of generation t.
+        """
         eco, K = self.ecosystem, self.ecosystem.entities
         newest = 1.0 / t if eco.accumulates else 1.0
         pool = np.arange(2 * K + 3, 3 * K + 4)
@@ -181,4 +209,4 @@ class _Sources:
         sampled = (1 - np.diag(models.products)) / eco.published[t]
         noise[pool[:-1]] = newest**2 * (models.noise + sampled)
         noise[pool[-1]] = newest**2 * (1 - self.products[K, K]) / eco.fresh_rows
-        return _Sources(eco, step @ self.parts, step @ self.products @ step.T + np.diag(noise))
+        return Sources(eco, step @ self.parts, step @ self.products @ step.T + np.diag(noise))

@@ -74,7 +74,7 @@ def theory_of(run: Run) -> Theory:
     """
     try:
         if is_discrete(run.experiment):
-            return Theory(discrete=DiscreteExact(run))
+            return Theory(discrete=DiscreteExact(run))  # refused where somebody chooses, since it is no expectation
         if run.experiment.learner.kind != "linear":
             return Theory()
         return Theory(Exact(run))

@@ -13,6 +13,7 @@ from typing import Final
 import pandas as pd
 
 from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
+from crossfeed.exact.discrete_ecosystem import discrete_ecosystem
 from crossfeed.exact.prediction import predict
 from crossfeed.reporting.data.frames import Run
 
@@ -39,6 +40,8 @@ class DiscreteExact:
     def __init__(self, run: Run) -> None:
         self._records = run.records
         cells = run.experiment.cells()[:: len(run.experiment.seeds)]
+        for cell in cells:
+            discrete_ecosystem(cell.experiment)  # refuses what is predicted without sampling noise alone
         parts = [predict(cell.experiment).records.assign(point=point) for point, cell in enumerate(cells)]
         records = pd.concat(parts, ignore_index=True)
         pieces = [

@@ -13,7 +13,7 @@ from crossfeed.reporting.data.measures import LOSS, SIMILARITY
 from crossfeed.reporting.data.worlds import asked, clocks, readers, starts
 from crossfeed.settings import Measure
 
-__all__ = ["CHOSEN", "DISCRETE", "THEORY", "WEIGHTS", "definitions", "last_generation", "length", "mark_words"]
+__all__ = ["CHOICE", "DISCRETE", "THEORY", "WEIGHTS", "definitions", "last_generation", "length", "mark_words"]
 
 WEIGHTS: Final = (
     "alpha, synthetic share: the part of a training set that was published by models, from generation 1 on. beta, "
@@ -35,11 +35,10 @@ DISCRETE: Final = (
 )
 """The numbers of exact theory of discrete models."""
 
-CHOSEN: Final = (
-    "Reward: by the model's own taste, of what it writes. Entropy: in nats. Distance: total variation of the model "
-    "from the truth of its own task (0: the same, 1: nothing in common)."
+CHOICE: Final = (
+    "Reward: that of a model's items by its own taste, expected. Entropy: of the model's distribution, in nats."
 )
-"""The numbers of exact theory of discrete models that are chosen among, in the same way."""
+"""The numbers of theory where items are chosen among candidates."""
 
 _MEANINGS: Final = {
     LOSS: "The mean loss on test items; lower is better. A model gains x % on data when its loss there falls by x % of "

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Final
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from crossfeed.display.formatting import number, value_text
+from crossfeed.exact.curated import ENTROPY, REWARD
 from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
 from crossfeed.exact.prediction import Prediction
 from crossfeed.reporting.data.layout import evenly
-from crossfeed.reporting.data.terms import CHOSEN, DISCRETE, WEIGHTS, last_generation
+from crossfeed.reporting.data.terms import CHOICE, DISCRETE, WEIGHTS, last_generation
 from crossfeed.reporting.terminal.sheets import print_sheet
 from crossfeed.reporting.terminal.tables import say
 from crossfeed.reporting.theory.figures import field_label
@@ -21,6 +22,7 @@ __all__ = ["render_discrete"]
 
 _CELLS: Final = 24  # more are not listed one by one
 _MODELS: Final = 6  # more are summed up by their mean
+_REST: Final = -1  # in the place of a generation
 
 
 def render_discrete(prediction: Prediction, console: Console) -> None:
@@ -39,19 +41,23 @@ def render_discrete(prediction: Prediction, console: Console) -> None:
     say(console, f"{experiment.name} ({experiment.id})", "bold")
     models = len(experiment.ecosystem.entities)
     until = "generation 0" if experiment.ends == (0,) else f"generations 0 to {T}"
-    say(console, f"{models} discrete model{'s' * (models > 1)}; {until}, exact: nothing is simulated.{note}")
-    console.print()
     chosen = experiment.ecosystem.preferences is not None
-    what = f"without sampling noise, at t=0 and t={T}" if chosen else f"at t=0 and t={T}"
-    rest = "" if chosen else f"; surviving symbols {_kind(records)}"
-    say(console, f"Expected {what}{rest}", "bold")
+    exact = "without sampling noise (training sets without end)" if chosen else "exact: nothing is simulated"
+    say(console, f"{models} discrete model{'s' * (models > 1)}; {until}, {exact}.{note}")
+    console.print()
+    what = ", and where the models come to rest" if chosen else f"; surviving symbols {_kind(records)}"
+    say(console, f"Expected at t=0 and t={T}{what}", "bold")
     heads = [field_label(path) for path in experiment.grid]
-    columns = _CHOSEN if chosen else _SAMPLED
-    at = [f"{title} t={t}" for title in columns for t in (0, T)]
-    rows = [row for cell in shown for row in _rows(prediction, records[records["cell"] == cell], columns)]
+    at = (
+        [f"{what} {when}" for what in (REWARD, ENTROPY) for when in ("t=0", f"t={T}", "at rest")]
+        if chosen
+        else [f"{what} t={t}" for what in ("H", "symbols", "distance") for t in (0, T)]
+    )
+    make = _choice_rows if chosen else _rows
+    rows = [row for cell in shown for row in make(prediction, records[records["cell"] == cell])]
     print_sheet(console, [*heads, "model", *at], rows, {"model"})
     console.print()
-    say(console, f"{WEIGHTS} {CHOSEN if chosen else DISCRETE}", "dim")
+    say(console, f"{WEIGHTS} {CHOICE if chosen else DISCRETE}", "dim")
 
 
 def _kind(records: pd.DataFrame) -> str:
@@ -62,20 +68,44 @@ def _kind(records: pd.DataFrame) -> str:
     return "at least and at most" if exact == 0 else "exactly, or at least and at most"
 
 
-def _rows(prediction: Prediction, own: pd.DataFrame, columns: Mapping[str, Show]) -> list[list[str]]:
+def _rows(prediction: Prediction, own: pd.DataFrame) -> list[list[str]]:
     """Return the rows of one cell: one for each model, or one for the mean of many."""
-    ecosystem = prediction.experiment.ecosystem
-    place = [value_text(own.iloc[0][path]) for path in prediction.experiment.grid]
-    task = {entity.name: next(iter(entity.owned)) for entity in ecosystem.entities}
-    own = own[own["task"] == own["model"].map(task)]
-    wide = own.pivot_table(index="model", columns=["metric", "generation"], values="value")
-    wide = wide.loc[list(ecosystem.names)]
-    if len(wide) > _MODELS:
-        wide = wide.mean().to_frame(f"mean of {len(wide)}").T
+    wide, place = _by_model(prediction, own), _place(prediction, own)
     ends = [0, int(own["generation"].max())]
     return [
-        [*place, str(name), *(show(row, t) for show in columns.values() for t in ends)] for name, row in wide.iterrows()
+        [*place, str(name), *(show(row, t) for show in (_diversity, _survivors, _distance) for t in ends)]
+        for name, row in wide.iterrows()
     ]
+
+
+def _choice_rows(prediction: Prediction, own: pd.DataFrame) -> list[list[str]]:
+    """Return the same where items are chosen among candidates; nothing at rest where the models never come there."""
+    limit = prediction.limit[prediction.limit["cell"] == own["cell"].iloc[0]].assign(generation=_REST)
+    wide, place = _by_model(prediction, pd.concat([own, limit])), _place(prediction, own)
+    times = [0, int(own["generation"].max()), _REST]
+    return [
+        [*place, str(name), *(_told(row, metric, t) for metric in (REWARD, ENTROPY) for t in times)]
+        for name, row in wide.iterrows()
+    ]
+
+
+def _told(row: pd.Series, metric: str, t: int) -> str:
+    value = row.get((metric, t), np.nan)
+    return "–" if np.isnan(value) else f"{value:.4f}"
+
+
+def _place(prediction: Prediction, own: pd.DataFrame) -> list[str]:
+    return [value_text(own.iloc[0][path]) for path in prediction.experiment.grid]
+
+
+def _by_model(prediction: Prediction, own: pd.DataFrame) -> pd.DataFrame:
+    """Return numbers on the models' own tasks, a row for each model and columns by metric and generation."""
+    ecosystem = prediction.experiment.ecosystem
+    task = {entity.name: next(iter(entity.owned)) for entity in ecosystem.entities}
+    own = own[own["task"] == own["model"].map(task)]
+    wide = own.pivot_table(index="model", columns=["metric", "generation"], values="value", dropna=False)
+    wide = wide.loc[list(ecosystem.names)]
+    return wide.mean().to_frame(f"mean of {len(wide)}").T if len(wide) > _MODELS else wide
 
 
 def _diversity(row: pd.Series, t: int) -> str:
@@ -90,13 +120,3 @@ def _survivors(row: pd.Series, t: int) -> str:
 
 def _distance(row: pd.Series, t: int) -> str:
     return f"{row['total_variation_of_mean', t]:.3f}"
-
-
-Show = Callable[[pd.Series, int], str]
-
-_SAMPLED: Final[Mapping[str, Show]] = {"H": _diversity, "symbols": _survivors, "distance": _distance}
-_CHOSEN: Final[Mapping[str, Show]] = {
-    "reward": lambda row, t: f"{row['reward', t]:.4f}",
-    "entropy": lambda row, t: f"{row['entropy', t]:.3f}",
-    "distance": lambda row, t: f"{row['total_variation', t]:.3f}",
-}

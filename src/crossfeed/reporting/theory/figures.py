@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from crossfeed.display.formatting import in_words, plain, value_text
+from crossfeed.exact.curated import ENTROPY, REWARD
 from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS
 from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.planning import Plan
@@ -39,6 +40,8 @@ __all__ = [
 
 _GREEK: Final = {"alpha": "α", "beta": "β"}
 _DISCRETE: Final = {
+    REWARD: "reward by the own taste",
+    ENTROPY: "entropy (nats)",
     HETEROZYGOSITY: "H, expected",
     SURVIVORS: "surviving symbols",
     f"{SURVIVORS}_lower": "surviving symbols, at least",

@@ -39,6 +39,9 @@ _FILE: Final = "counts.npy"
 _SIGNS: Final = 256
 _BUCKETS: Final = 4
 """Buckets of a table for each symbol, so that few draws need a bisection."""
+_MOST_BUCKETS: Final = 2**16
+"""Buckets of a table at most: with more, making it costs more than the bisections that it saves. The number does not
+depend on what is drawn, nor does an item then depend on the others to the last bit."""
 _AT_ONCE: Final = 2**16
 """Draws that are computed together: their numbers stay in a processor's cache."""
 
@@ -246,7 +249,7 @@ class CategoricalLearner:
         weights = state + self.prior
         if self.temperature != 1:
             weights = (weights / weights.max(axis=1, keepdims=True)) ** (1 / self.temperature)
-        return InverseTransform.of_weights(weights, _BUCKETS * self.symbols)
+        return InverseTransform.of_weights(weights, min(_BUCKETS * self.symbols, _MOST_BUCKETS))
 
 
 def _signs(symbols: Symbols) -> NDArray[np.float32]:

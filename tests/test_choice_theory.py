@@ -9,7 +9,6 @@ import pytest
 
 from crossfeed import Experiment, MemoryStore, predict, run
 from crossfeed.description.reading import read_preset
-from crossfeed.errors import InvalidDescription
 from crossfeed.exact.curated import curated_ecosystem
 from crossfeed.records import state_scope_of
 
@@ -68,7 +67,7 @@ def test_a_run_follows_the_operator(options):
             "ecosystem.reads={graph: complete, self: 0.3}",
         ),
     )
-    expected = curated_ecosystem(experiment).path().distributions
+    expected = curated_ecosystem(experiment).path()
     # What n draws add at a generation, the operator carries on to the next: at alpha = 0.7 at most threefold.
     errors = np.sqrt(expected * (1 - expected) / N) * np.array([1.0, 1.5, 3.0])[:, None, None]
     assert (np.abs(models(experiment) - expected) < 5.5 * errors).all()
@@ -82,7 +81,7 @@ def test_tastes_of_their_own_have_candidates_of_their_own():
             f"ecosystem.entities.1.preference={preference([1, 0, 0], best_of=2, temperature=0.3, others=0.5)}",
         ),
     )
-    expected = curated_ecosystem(experiment).path().distributions
+    expected = curated_ecosystem(experiment).path()
     errors = np.sqrt(expected * (1 - expected) / N) * np.array([1.0, 2.0, 6.0])[:, None, None]
     assert (np.abs(models(experiment) - expected) < 5.5 * errors).all()
 
@@ -111,25 +110,3 @@ def test_one_model_climbs_as_published():
         records = predict(experiment).records
         rewards = records[(records["metric"] == "reward") & records["generation"].isin([1, 5, 10, 20, 50])]
         np.testing.assert_allclose(rewards["value"], known, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ((f"ecosystem.preference={preference([0, 1, 2], best_of=2, drift=0.1)}",), "give drift: 0"),
-        (("ecosystem.preference={reward: {likelihood: {}}, best_of: 2}",), "received likelihood"),
-        ((f"ecosystem.preference={preference([0, 1], best_of=2)}",), "give 3 numbers"),
-        ((f"ecosystem.preference={preference([0, 1, 2], best_of=2)}", "ecosystem.history=accumulate"), "newest pool"),
-        ((f"ecosystem.preference={preference([0, 1, 2], best_of=2)}", "learner.prior=1"), "give prior: 0"),
-        (
-            (
-                f"ecosystem.preference={preference([0, 1, 2], best_of=2)}",
-                f"ecosystem.entities.0.preference={preference([0, 1, 2], best_of=2, judge='reader')}",
-            ),
-            "give one of them for all",
-        ),
-    ],
-)
-def test_what_theory_of_choice_does_not_know(changes, words):
-    with pytest.raises(InvalidDescription, match=words):
-        predict(Experiment.from_yaml(TWO, changes))

@@ -238,9 +238,10 @@ def _weight(at: Callable[[int], Array], lasting: bool) -> float | Array | Callab
 def _check_linear(experiment: Experiment) -> None:
     if experiment.learner.kind != "linear":
         raise InvalidDescription(
-            f"learner: exact theory is of linear models, and this experiment's learner is of the kind "
-            f"{experiment.learner.kind!r}; give a description with learner: {{kind: linear}} and tasks of "
-            "{source: regression, ...}, such as the preset figure-4 (crossfeed predict figure-4)"
+            f"learner: exact theory is of linear models and of discrete ones, and this experiment's learner is of the "
+            f"kind {experiment.learner.kind!r}; give a description with learner: {{kind: linear}} and tasks of "
+            "{source: regression, ...}, such as the preset figure-4, or with {kind: categorical} and {source: "
+            "categorical, ...}, such as zipf-tails"
         )
     if experiment.learner.reading() != "everything":
         raise InvalidDescription(

@@ -4,9 +4,9 @@
 
 K = 4 models on one pool, alpha = 1, n = 10,000 draws a generation, 50 generations, 100 replicates, Zipf's law of
 exponent 1 and shift 2.7. The library's time is that of a whole `crossfeed.run` with a `MemoryStore`: data drawn, every
-item that some model draws generated with a key of its own, pools and states kept, and the heterozygosity measured at the
-end. The rival has counts alone, one `rng.multinomial(n, mean of p)` for each model, generation and replicate; its time is
-that of 10 replicates, times 10.
+item that some model draws generated with a key of its own, pools and states kept, and the heterozygosity measured at
+the end. The rival has counts alone, one `rng.multinomial(n, mean of p)` for each model, generation and replicate; its
+time is that of 10 replicates, times 10.
 
 Both give the same distribution but for one thing: replicates of a run share which author each draw is of. The last
 heterozygosity is printed for both with its exact expectation, (1 - 1/n) (1 - 1/(K n))^T H*; first models read 20,000

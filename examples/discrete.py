@@ -32,6 +32,7 @@ from crossfeed.reporting.drawing.charts import Chart, Curve, charts
 from crossfeed.reporting.drawing.style import to_png
 
 MODELS = (1, 4)
+RANKS = ((0, 100), (100, 300), (300, 1000))
 READS = {"complete": "five on one pool", "graph: complete, self: 1": "each alone"}
 
 Lines = Mapping[str, Mapping[str, np.ndarray]]
@@ -75,6 +76,13 @@ def panels(lines: Lines, titles: Mapping[str, tuple[str, str]]) -> list[Chart]:
     ]
 
 
+def survivors(where: Path) -> dict[str, np.ndarray]:
+    """Shares of the symbols that survive to the end, by their rank; means over entities and replicates."""
+    counts = np.concatenate([np.load(path) for path in where.glob("checkpoints/*/generation-*/*/counts.npy")])
+    alive = (counts > 0).mean(axis=0)
+    return {f"share of symbols {a + 1} to {b}": alive[None, a:b].mean(axis=1) for a, b in RANKS if b <= len(alive)}
+
+
 def zipf_tails(folder: Path, changes: Sequence[str], data_root: Path | None) -> tuple[Lines, list[Chart]]:
     lines: dict[str, dict[str, np.ndarray]] = {}
     for models in MODELS:
@@ -83,6 +91,7 @@ def zipf_tails(folder: Path, changes: Sequence[str], data_root: Path | None) -> 
         truth = next(iter(read.experiment.tasks.values())).truth_probabilities
         metrics = ("surviving_symbols", "heterozygosity", "total_variation")
         lines[f"K = {models}"] = {m: next(iter(means(read, m, "metric").values())) for m in metrics}
+        lines[f"K = {models}"] |= survivors(folder / f"zipf-tails-{models}")
         n, t = read.experiment.n, np.arange(read.experiment.generations + 1)
         exact = (1 - 1 / n) * (1 - 1 / (models * n)) ** t * (1 - truth @ truth)
         lines[f"K = {models}, exact"] = {"heterozygosity": exact}
@@ -124,7 +133,8 @@ def main(
         (folder / f"{name.replace('-', '_')}.png").write_bytes(to_png(figure))
         for line, values in lines.items():
             for metric, value in values.items():
-                numbers[f"{name}, {line}, {metric}, first"] = float(value[0])
+                if len(value) > 1:
+                    numbers[f"{name}, {line}, {metric}, first"] = float(value[0])
                 numbers[f"{name}, {line}, {metric}, last"] = float(value[-1])
     return numbers
 

@@ -42,6 +42,7 @@ def _pages() -> dict[str, str]:
         "tasks": _keys("task"),
         "metrics": _keys("metric"),
         "filters": _keys("filter"),
+        "rewards": _keys("reward"),
         "presets": _presets(),
     }
 
@@ -86,7 +87,8 @@ def _anchor(section: Section) -> str:
     """Return the anchor of a section: of a part ``experiment-PATH``, within a kind ``KIND-PATH``."""
     kind = section.definition.split(".")[1] if "." in section.definition else "experiment"
     parts = section.path.split(".")
-    depth = {"learner": 1, "tasks": 2, "metrics": 2}.get(parts[0], 3 if "curation" in parts else 0)
+    within = {"curation": 3, "preference": 4}
+    depth = {"learner": 1, "tasks": 2, "metrics": 2}.get(parts[0], next(map(within.get, within.keys() & {*parts}), 0))
     return "-".join([kind, *parts[depth if "." in section.definition else 0 :]])
 
 
@@ -100,7 +102,7 @@ def _entry(key: Key) -> str:
 def _link(key: Key) -> str:
     """Return a link to the keys below a key, in parentheses; empty if there are none."""
     pages = {"learner": "learners", "tasks": "tasks", "public": "tasks", "metrics": "metrics"}
-    pages["ecosystem.curation"] = "filters"
+    pages |= {"ecosystem.curation": "filters", "ecosystem.preference.reward": "rewards"}
     if key.path in pages:
         return f" (see [{pages[key.path]}]({pages[key.path]}.md))"
     if not key.below:

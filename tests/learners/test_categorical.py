@@ -215,11 +215,36 @@ def test_metrics_of_distributions_are_refused_for_learners_without_one():
         run(Experiment.from_yaml(GLM.replace("FAMILY", "logistic"), ("metrics.entropy={}",)), MemoryStore())
 
 
-def test_workers_and_a_restart_give_the_same_numbers(tmp_path):
-    experiment = Experiment.from_yaml(CATEGORICAL, ("seeds=[0, 1]", "generations=3"))
+WORLDS = {
+    "plain": (),
+    "accumulated": ("ecosystem.history=accumulate",),
+    "curated": ("ecosystem.curation={detector: {recall: 0.5, false_alarm: 0.1}}",),
+    "judged by loss": ("ecosystem.curation={loss: {quantile: 0.7, judge: reader}}",),
+    "parts": ("tasks.p.part=1/2", "tasks.q.part=2/2", "ecosystem.prompts=pool"),
+    "in turn, one tempered": ("ecosystem.order=sequential", "ecosystem.entities.1.learner={temperature: 0.5}"),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_restart_gives_the_same_numbers(world, tmp_path):
+    changes = ("checkpoints=all", *WORLDS[world])
+    experiment, where = Experiment.from_yaml(CATEGORICAL, (*changes, "generations=3")), tmp_path / "run"
     whole = run(experiment, MemoryStore())
-    store = open_store(str(tmp_path / "run"))
-    run(Experiment.from_yaml(CATEGORICAL, ("seeds=[0, 1]", "generations=1")), store)
-    resumed = run(experiment, open_store(str(tmp_path / "run")))
-    shared = run(experiment, open_store(str(tmp_path / "other")), executor=open_executor("processes", 2))
-    assert numbers(whole) == numbers(resumed) == numbers(shared)
+    assert not whole.failures
+    run(Experiment.from_yaml(CATEGORICAL, (*changes, "generations=1")), open_store(str(where)))
+    assert numbers(run(experiment, open_store(str(where)))) == numbers(whole)
+
+
+def test_workers_give_the_same_numbers(tmp_path):
+    experiment = Experiment.from_yaml(CATEGORICAL, ("seeds=[0, 1]",))
+    there = run(experiment, open_store(str(tmp_path / "run")), executor=open_executor("processes", 2))
+    assert numbers(there) == numbers(run(experiment, MemoryStore()))
+
+
+def test_fresh_items_are_of_the_truth_and_counted_with_the_others():
+    """With fresh items alone in the pool, heterozygosity does not fall: E H = (1 - 1/n) H* at every generation."""
+    text = FOUR.replace("alpha: 1", "alpha: 1, fresh_fraction: 1")
+    text = text.replace("uniform: 10, replicates: 50", "uniform: 10, train: 20000, replicates: 50")
+    records = run(Experiment.from_yaml(text.replace("SEEDS", str([*range(12)]))), MemoryStore()).records
+    means = np.array(values_of(records, "heterozygosity", 20)).reshape(12, 4).mean(axis=1)
+    assert abs(means.mean() - 0.95 * 0.9) < 5 * means.std(ddof=1) / np.sqrt(12)

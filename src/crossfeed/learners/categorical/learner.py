@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,9 @@ _FILE: Final = "counts.npy"
 _SIGNS: Final = 256
 _BUCKETS: Final = 4
 """Buckets of a table for each symbol, so that few draws need a bisection."""
+_MOST_BUCKETS: Final = 2**16
+"""Buckets of a table at most: with more, making it costs more than the bisections that it saves. The number does not
+depend on what is drawn, nor does an item then depend on the others to the last bit."""
 _AT_ONCE: Final = 2**16
 """Draws that are computed together: their numbers stay in a processor's cache."""
 
@@ -217,16 +220,17 @@ class CategoricalLearner:
             return self._histogram(np.concatenate(symbols)).astype(np.float64)
         total = sum(part.weight for part in parts)
         weighed = [
-            self._histogram(each) * (training.size * part.weight / (total * len(each)))
+            self._histogram(each, part.relative) * (training.size * part.weight / (total * len(each)))
             for part, each in zip(parts, symbols, strict=True)
         ]
         return np.asarray(sum(weighed[1:], start=weighed[0]))
 
-    def _histogram(self, symbols: Symbols) -> NDArray[np.int64]:
-        """Return the ``(R, d)`` counts of symbols ``(n, R)``."""
+    def _histogram(self, symbols: Symbols, relative: Array | None = None) -> NDArray[Any]:
+        """Return the ``(R, d)`` counts of symbols ``(n, R)``, or sums of the items' relative weights ``(n,)``."""
         cells = self.replicates * self.symbols
         places = symbols + np.arange(0, cells, self.symbols, dtype=np.int64)
-        return np.bincount(places.ravel(), minlength=cells).reshape(self.replicates, self.symbols)
+        weights = None if relative is None else np.repeat(relative, self.replicates)
+        return np.bincount(places.ravel(), weights, cells).reshape(self.replicates, self.symbols)
 
     def _drawn(self, state: Array, keys: NDArray[np.uint64]) -> Symbols:
         """Return symbols ``(rows, R)``."""
@@ -245,7 +249,7 @@ class CategoricalLearner:
         weights = state + self.prior
         if self.temperature != 1:
             weights = (weights / weights.max(axis=1, keepdims=True)) ** (1 / self.temperature)
-        return InverseTransform.of_weights(weights, _BUCKETS * self.symbols)
+        return InverseTransform.of_weights(weights, min(_BUCKETS * self.symbols, _MOST_BUCKETS))
 
 
 def _signs(symbols: Symbols) -> NDArray[np.float32]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from crossfeed import Experiment, MemoryStore, predict, run
+from crossfeed.cli import app
 from crossfeed.errors import InvalidDescription
 from crossfeed.exact.discrete_ecosystem import discrete_ecosystem
 from crossfeed.theory.survival import expected_survivors
@@ -133,6 +137,26 @@ def test_a_prediction_holds_distributions_and_distances():
     assert "heterozygosity" in prediction._repr_html_()
     many = described(ALONE, ())
     assert not predict(many).records["metric"].str.startswith("probability").any()
+
+
+def test_the_limit_is_where_many_generations_lead_and_tables_show_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "mine.yaml").write_text(TEXT)
+    changes = ["--set", "ecosystem.alpha=[0.2,0.8]", "--set", "generations=1"]
+    answer = CliRunner().invoke(app, ["predict", "mine.yaml", *changes, "--out", "there"])
+    assert answer.exit_code == 0, answer.output
+    limit = predict(described(TEXT, ("ecosystem.alpha=[0.2,0.8]", "generations=1"))).limit
+    late = predict(described(TEXT, ("ecosystem.alpha=[0.2,0.8]", "generations=120"))).final
+    late = late[(late["metric"] == "heterozygosity")]
+    np.testing.assert_allclose(limit["value"], late["value"], rtol=1e-9)
+    assert all(f"{value:.4f}" in answer.stdout for value in limit["value"])
+    files = {path.name for path in (tmp_path / "there").iterdir()}
+    assert {"records.csv", "limit.parquet", "trajectory.pdf"} <= files
+    drifting = CliRunner().invoke(app, ["predict", "mine.yaml", "--set", "ecosystem.alpha=1", "--json"])
+    told = json.loads(drifting.stdout)
+    assert told["limit"] == []
+    assert {row["metric"] for row in told["records"]} >= {"heterozygosity", "surviving_symbols_lower"}
 
 
 def test_large_experiments_have_bounds_alone():

@@ -15,19 +15,22 @@ Where items are chosen among candidates, `crossfeed.exact.curated` has the numbe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from crossfeed.description.experiment import Experiment
 from crossfeed.exact.discrete_ecosystem import discrete_ecosystem, truths_of
+from crossfeed.exact.linear_ecosystem import settled_weights
 from crossfeed.protocols import Array
 from crossfeed.theory.discrete import DiscreteEcosystem
+from crossfeed.theory.discrete_limit import limiting_heterozygosity
 from crossfeed.theory.discrete_moments import DiscreteMoments, discrete_moments
 from crossfeed.theory.survival import expected_survivors
 from crossfeed.theory.wright_fisher import CountChain
 
-__all__ = ["HETEROZYGOSITY", "LISTED", "SURVIVORS", "discrete_numbers", "exact_survivors"]
+__all__ = ["HETEROZYGOSITY", "LISTED", "SURVIVORS", "discrete_limit", "discrete_numbers", "exact_survivors"]
 
 #: Numbers that a run measures, too.
 HETEROZYGOSITY: Final = "heterozygosity"
@@ -57,6 +60,30 @@ def discrete_numbers(experiment: Experiment) -> list[tuple[str, Array, int]]:
     moments = discrete_moments(ecosystem)
     series = dict(_series(ecosystem, moments, np.stack(list(truths_of(experiment).values()))))
     return [(name, values[t], t) for t in range(ecosystem.generations + 1) for name, values in series.items()]
+
+
+def discrete_limit(experiment: Experiment) -> list[tuple[str, Array]] | None:
+    """Compute the long run of one cell, under lasting weights and the sizes of the last generation.
+
+    Args:
+        experiment: The cell's experiment.
+
+    Returns:
+        Metrics and their numbers of each model, shape (K,); None if weights never settle, every generation stays in
+        the pool, or drift goes on for ever.
+
+    Raises:
+        InvalidDescription: The description has no exact theory of discrete models.
+    """
+    lasting, ecosystem = settled_weights(experiment.ecosystem), discrete_ecosystem(experiment)
+    if lasting is None or ecosystem.generations == 0:
+        return None
+    alpha, beta = (
+        np.concatenate([each[:-1], last[None]])
+        for each, last in zip((ecosystem.alpha, ecosystem.beta), lasting, strict=True)
+    )
+    limit = limiting_heterozygosity(replace(ecosystem, alpha=alpha, beta=beta))
+    return None if limit is None else [(HETEROZYGOSITY, limit)]
 
 
 def _series(ecosystem: DiscreteEcosystem, moments: DiscreteMoments, truths: Array) -> Iterator[tuple[str, Array]]:

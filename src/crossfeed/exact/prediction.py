@@ -20,7 +20,7 @@ from crossfeed.description.experiment import Cell, Experiment
 from crossfeed.display.notebook import page
 from crossfeed.errors import InvalidInput
 from crossfeed.exact.curated import REWARD, curated_limit, curated_numbers
-from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS, discrete_numbers
+from crossfeed.exact.discrete import HETEROZYGOSITY, SURVIVORS, discrete_limit, discrete_numbers
 from crossfeed.exact.discrete_ecosystem import is_discrete
 from crossfeed.exact.linear_ecosystem import RegressionData, linear_ecosystem, settled_from, settled_weights
 from crossfeed.protocols import PUBLIC, Array
@@ -91,7 +91,7 @@ class Prediction:
         of the errors' growth, with ``rate`` (see `crossfeed.theory.Growth`), efficiencies of 0 and, under linear
         growth, each entity's ``variance_growth`` per generation. ``schedule``: the weights never settle, or settle
         where the limit depends on their past, and none is computed. ``spectral_radius`` is given wherever weights
-        settle. Of discrete models, rows of where choice leads (`crossfeed.exact.curated`); without a choice, none.
+        settle. Of discrete models: where they come to rest (`crossfeed.exact.discrete`, `curated`), if they do.
         """
         return self._frame("limit")
 
@@ -197,11 +197,11 @@ def _cell_tables(cell: Cell, data: RegressionData) -> tuple[Columns, Columns]:
     experiment = cell.experiment
     if is_discrete(experiment):
         labels = _Labels.of(experiment)
-        if experiment.ecosystem.preferences is None:
-            return labels.table(discrete_numbers(experiment)), _with_law(labels.table([]), "")
-        found = curated_limit(experiment)
+        chosen = experiment.ecosystem.preferences is not None
+        found = curated_limit(experiment) if chosen else discrete_limit(experiment)
         limit = labels.table([(name, values, 0) for name, values in found or ()])
-        return labels.table(curated_numbers(experiment)), _with_law(limit, "limit" if found else "schedule")
+        path = curated_numbers(experiment) if chosen else discrete_numbers(experiment)
+        return labels.table(path), _with_law(limit, "limit")
     eco, named = linear_ecosystem(experiment, data), data.of(experiment)
     labels = _Labels.of(experiment)
     tasks = _Tasks.of(named)

@@ -29,9 +29,10 @@ THEORY: Final = (
 """The numbers of exact theory, in the same way."""
 
 DISCRETE: Final = (
-    "H, heterozygosity: the probability that two items of a model differ, expected. Symbols: how many the model can "
-    "still write, expected; where theory has bounds alone, from the lower to the upper one. Distance: total variation "
-    "of the model's expected distribution from the truth of its own task (0: the same, 1: nothing in common)."
+    "H, heterozygosity: the probability that two items of a model differ, expected; at rest: after many generations "
+    "(– where drift goes on for ever, or every generation stays in the pool). Symbols: how many the model can still "
+    "write, expected; where theory has bounds alone, from the lower to the upper one. Distance: total variation of the "
+    "model's expected distribution at last from the truth of its own task (0: the same, 1: nothing in common)."
 )
 """The numbers of exact theory of discrete models."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -26,7 +27,7 @@ _REST: Final = -1  # in the place of a generation
 
 
 def render_discrete(prediction: Prediction, console: Console) -> None:
-    """Print heterozygosity, surviving symbols and distance from the truth, first and last, of every cell and model.
+    """Print the first and last numbers of every cell and model, and those where models come to rest.
 
     Args:
         prediction: What to print.
@@ -51,7 +52,7 @@ def render_discrete(prediction: Prediction, console: Console) -> None:
     at = (
         [f"{what} {when}" for what in (REWARD, ENTROPY) for when in ("t=0", f"t={T}", "at rest")]
         if chosen
-        else [f"{what} t={t}" for what in ("H", "symbols", "distance") for t in (0, T)]
+        else ["H t=0", f"t={T}", "at rest", "symbols t=0", f"symbols t={T}", "distance"]
     )
     make = _choice_rows if chosen else _rows
     rows = [row for cell in shown for row in make(prediction, records[records["cell"] == cell])]
@@ -70,46 +71,45 @@ def _kind(records: pd.DataFrame) -> str:
 
 def _rows(prediction: Prediction, own: pd.DataFrame) -> list[list[str]]:
     """Return the rows of one cell: one for each model, or one for the mean of many."""
-    wide, place = _by_model(prediction, own), _place(prediction, own)
-    ends = [0, int(own["generation"].max())]
+    last = int(own["generation"].max())
     return [
-        [*place, str(name), *(show(row, t) for show in (_diversity, _survivors, _distance) for t in ends)]
-        for name, row in wide.iterrows()
+        [
+            *place,
+            *(_told(row, HETEROZYGOSITY, t) for t in (0, last, _REST)),
+            *(_survivors(row, t) for t in (0, last)),
+            _distance(row, last),
+        ]
+        for place, row in _models(prediction, own)
     ]
 
 
 def _choice_rows(prediction: Prediction, own: pd.DataFrame) -> list[list[str]]:
-    """Return the same where items are chosen among candidates; nothing at rest where the models never come there."""
-    limit = prediction.limit[prediction.limit["cell"] == own["cell"].iloc[0]].assign(generation=_REST)
-    wide, place = _by_model(prediction, pd.concat([own, limit])), _place(prediction, own)
+    """Return the same where items are chosen among candidates."""
     times = [0, int(own["generation"].max()), _REST]
     return [
-        [*place, str(name), *(_told(row, metric, t) for metric in (REWARD, ENTROPY) for t in times)]
-        for name, row in wide.iterrows()
+        [*place, *(_told(row, metric, t) for metric in (REWARD, ENTROPY) for t in times)]
+        for place, row in _models(prediction, own)
     ]
+
+
+def _models(prediction: Prediction, own: pd.DataFrame) -> Iterator[tuple[list[str], pd.Series]]:
+    """Yield a cell's models: place in the grid and name, and numbers on their own tasks by metric and generation."""
+    ecosystem = prediction.experiment.ecosystem
+    place = [value_text(own.iloc[0][path]) for path in prediction.experiment.grid]
+    task = {entity.name: next(iter(entity.owned)) for entity in ecosystem.entities}
+    limit = prediction.limit[prediction.limit["cell"] == own["cell"].iloc[0]].assign(generation=_REST)
+    both = own if limit.empty else pd.concat([own, limit])
+    both = both[both["task"] == both["model"].map(task)]
+    wide = both.pivot_table(index="model", columns=["metric", "generation"], values="value", dropna=False)
+    wide = wide.loc[list(ecosystem.names)]
+    shown = wide.mean().to_frame(f"mean of {len(wide)}").T if len(wide) > _MODELS else wide
+    for name, row in shown.iterrows():
+        yield [*place, str(name)], row
 
 
 def _told(row: pd.Series, metric: str, t: int) -> str:
     value = row.get((metric, t), np.nan)
     return "–" if np.isnan(value) else f"{value:.4f}"
-
-
-def _place(prediction: Prediction, own: pd.DataFrame) -> list[str]:
-    return [value_text(own.iloc[0][path]) for path in prediction.experiment.grid]
-
-
-def _by_model(prediction: Prediction, own: pd.DataFrame) -> pd.DataFrame:
-    """Return numbers on the models' own tasks, a row for each model and columns by metric and generation."""
-    ecosystem = prediction.experiment.ecosystem
-    task = {entity.name: next(iter(entity.owned)) for entity in ecosystem.entities}
-    own = own[own["task"] == own["model"].map(task)]
-    wide = own.pivot_table(index="model", columns=["metric", "generation"], values="value", dropna=False)
-    wide = wide.loc[list(ecosystem.names)]
-    return wide.mean().to_frame(f"mean of {len(wide)}").T if len(wide) > _MODELS else wide
-
-
-def _diversity(row: pd.Series, t: int) -> str:
-    return f"{row[HETEROZYGOSITY, t]:.4f}"
 
 
 def _survivors(row: pd.Series, t: int) -> str:

@@ -134,6 +134,6 @@ def test_the_pages_that_hold_the_results_are_its_appendix():
     appendix = {path: title for entry in pages[1:] for title, path in entry.items()}
     assert all(title.startswith("Appendix: ") for title in appendix.values())
     results = ("results", "paper", "beyond", "languages", "images", "literature", "universality", "published-values")
-    others = ("worlds", "discrete", "pretrained", "forecast", "benchmarks", "reliability")
+    others = ("worlds", "choice", "discrete", "pretrained", "forecast", "benchmarks", "reliability")
     assert set(appendix) == {f"{name}.md" for name in (*results, *others)}
     assert {claim.page for claim in CLAIMS} >= set(appendix)

@@ -103,6 +103,7 @@ PARTS = {
     "task": ("TaskSettings", "_TASKS"),
     "metric": ("MetricSettings", "_METRICS"),
     "filter": ("FilterSettings", "_FILTERS"),
+    "reward": ("RewardSettings", "_REWARDS"),
 }
 
 

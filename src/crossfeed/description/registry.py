@@ -19,7 +19,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from types import FunctionType, MappingProxyType
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from crossfeed.description.missing import may_be_missing, missing_settings
 from crossfeed.settings import (
@@ -135,6 +135,9 @@ _REWARDS: Final = {
     "similarity": "crossfeed.rewards.similarity:SimilaritySettings",
     "symbols": "crossfeed.rewards.symbols:SymbolsSettings",
 }
+_FUNCTION: Final = "crossfeed.rewards.function:function_reward"
+"""Makes settings of a reward that is registered as a plain function."""
+
 _BUILT_IN: Final = {
     "learner": _LEARNERS,
     "task": _TASKS,
@@ -319,9 +322,7 @@ def _plugged(what: str, entry: EntryPoint, base: type[S]) -> type[S]:
             "package, or install what it needs"
         ) from error
     if base is RewardSettings and isinstance(settings, FunctionType):
-        from crossfeed.rewards.function import function_reward  # it reads items, which a description does not
-
-        return cast("type[S]", function_reward(entry.name, settings))
+        return cast("type[S]", _named(_FUNCTION)(entry.name, settings))
     if not isinstance(settings, type) or not issubclass(settings, base):
         or_function = ", or a function" if base is RewardSettings else ""
         raise ValueError(
@@ -350,9 +351,14 @@ def _by_name(entries: EntryPoints) -> dict[str, tuple[EntryPoint, ...]]:
     return {name: tuple(entry for entry in entries if entry.name == name) for name in names}
 
 
-def _load(home: str, base: type[S]) -> type[S]:
+def _named(home: str) -> Any:
+    """Return what ``module:name`` names."""
     module, _, attribute = home.partition(":")
-    settings = getattr(import_module(module), attribute)
+    return getattr(import_module(module), attribute)
+
+
+def _load(home: str, base: type[S]) -> type[S]:
+    settings = _named(home)
     if not issubclass(settings, base):
         raise TypeError(f"{home} is not a {base.__name__}")
     return cast("type[S]", settings)

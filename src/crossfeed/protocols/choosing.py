@@ -60,6 +60,9 @@ class Candidates(Protocol):
 
         Args:
             source: ``private``: those of the judge; or the name of a task.
+
+        Returns:
+            Training items.
         """
         ...
 
@@ -75,14 +78,21 @@ class Candidates(Protocol):
         ...
 
     def features(self) -> NDArray[np.float64]:
-        """Return the ``(items, dimension)`` features in which generated items are compared, of unit norm."""
+        """Return the features in which generated items are compared.
+
+        Returns:
+            ``(items, dimension)`` features of unit norm.
+        """
         ...
 
     def reference(self, source: str) -> NDArray[np.float64]:
-        """Return the ``(rows, dimension)`` features of real training items.
+        """Return the features of real training items.
 
         Args:
             source: See `real`.
+
+        Returns:
+            ``(rows, dimension)`` features of unit norm.
         """
         ...
 

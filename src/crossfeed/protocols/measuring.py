@@ -262,6 +262,9 @@ class PoolView(Protocol):
         Args:
             author: The author's index j.
             judge: The index of the entity whose taste it is.
+
+        Returns:
+            The items, with their prompts, losses and features.
         """
         ...
 

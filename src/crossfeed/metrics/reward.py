@@ -30,7 +30,12 @@ class RewardMetricSettings(MetricSettings):
     """
 
     measures = (
-        Measure("reward", "Reward by the own taste", section="quality"),
+        Measure(
+            "reward",
+            "Reward by the own taste",
+            section="quality",
+            shown=frozenset({"terminal", "page", "curves"}),
+        ),
         Measure(
             "reward_by_another",
             "Reward by another's taste",

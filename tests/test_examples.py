@@ -159,3 +159,27 @@ def test_homogenisation(tmp_path, capsys):
         assert cosine == pytest.approx(values.mean(), abs=1e-6)
         assert own + common == pytest.approx(cosine)
     assert "2 seeds" in capsys.readouterr().out
+
+
+def test_choice(tmp_path):
+    """What users like: alone it is reached, together with the opposite taste it is missed, and a drift gives in."""
+    small = ("generations=3", "seeds=[0, 1, 2]")
+    tastes = ("opposite-tastes-symbols", "opposite-tastes", "taste-drift")
+    numbers = example("choice").main(tmp_path, only=tastes, changes=small)
+    for name in tastes[:2]:
+        shares = ("1.0", "0.75", "0.5", "0.25", "0.0")
+        found = [numbers[f"{name}, self {share}"] for share in shares]
+        assert found[0] > found[1] > found[2] > found[3] > found[4]
+        assert found[0] > 0 > found[4]
+        assert (tmp_path / f"{name.replace('-', '_')}.png").read_bytes().startswith(b"\x89PNG")
+    for share in ("1.0", "0.5", "0.0"):
+        # The real data are one sample of 20,000 items a model, and so are its draws at every generation.
+        exact = numbers[f"opposite-tastes-symbols, self {share}, exact"]
+        assert numbers[f"opposite-tastes-symbols, self {share}"] == pytest.approx(exact, abs=0.02)
+    drifts = [numbers[f"taste-drift, drift {drift}"] for drift in ("0.0", "0.3", "1.0")]
+    assert drifts[0] > drifts[1] > drifts[2]
+
+
+def test_a_detectors_scores(tmp_path):
+    numbers = example("choice").main(tmp_path, only=("detector-scores",), changes=("seeds=[0, 1, 2, 3, 4, 5, 6, 7]",))
+    assert numbers["detector-scores, weights less verdicts"] < 0

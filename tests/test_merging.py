@@ -53,6 +53,10 @@ SPLITS = {
         tuple((f"seeds=[{seed}]", "ecosystem.entities.cold.from=2", "checkpoints=all") for seed in (0, 1)),
         ("seeds=[0, 1]", "ecosystem.entities.cold.from=2", "checkpoints=all"),
     ),
+    "chosen among candidates": (
+        tuple((f"seeds=[{seed}]", "ecosystem.preference={reward: answer, best_of: 3, drift: 0.2}") for seed in (0, 1)),
+        ("seeds=[0, 1]", "ecosystem.preference={reward: answer, best_of: 3, drift: 0.2}"),
+    ),
     "cells that both have": (
         (("seeds=[0, 1]", "ecosystem.alpha=1"), ("seeds=[1, 2]", "ecosystem.alpha=1")),
         ("seeds=[0, 1, 2]", "ecosystem.alpha=1"),

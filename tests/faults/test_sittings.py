@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -18,6 +22,7 @@ from crossfeed.running.sittings import changes, refuse_mixture
 from crossfeed.store import open_store
 from tests.faults.test_links import TEXT
 from tests.runs import numbers
+from tests.tiny import TINY
 
 HERE = crossfeed.environment.environment()
 
@@ -119,3 +124,30 @@ def test_the_number_of_a_device_is_not_its_kind():
 def test_what_does_not_change_numbers_is_not_spoken_of():
     assert changes(HERE, HERE | {"cores": 999, "git_commit": "x"}) == []
     assert changes({"packages": {"a": "1"}}, {"packages": {"b": "2"}}) == ["b none → 2", "a 1 → none"]
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
+def test_a_compiler_that_is_removed_between_two_sittings(tmp_path):
+    """Two processes, of which the second one finds no compiler; with it the run goes on to the numbers of one alone."""
+    pytest.importorskip("torch", reason="language models need the lm extra")
+    (tmp_path / "tiny.yaml").write_text(TINY)
+
+    def command(generations: int, folder: str, **variables: str) -> subprocess.CompletedProcess:
+        environment = os.environ | {"CROSSFEED_CACHE": str(tmp_path / "cache")} | variables
+        asked = ("--set", f"generations={generations}", "--out", folder, "--quiet")
+        line = [sys.executable, "-m", "crossfeed", "run", "tiny.yaml", *asked]
+        return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert command(1, "run").returncode == 0
+    kept = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert kept["learner"]["compiled"] == "yes"
+    answer = command(2, "run", CC="")
+    assert answer.returncode == 2
+    assert "begun with compiled yes, and here it is no" in answer.stderr
+    assert "install the C compiler again" in " ".join(answer.stderr.split())
+    assert command(2, "run").returncode == 0
+    assert command(2, "whole").returncode == 0
+    one, other = (Run.load(tmp_path / name).records for name in ("run", "whole"))
+    shown = ["cell", "generation", "model", "task", "metric", "value"]
+    one, other = (each[each["metric"] != "seconds"][shown].sort_values(shown[:-1]) for each in (one, other))
+    assert one.to_numpy().tolist() == other.to_numpy().tolist()

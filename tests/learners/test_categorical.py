@@ -235,9 +235,14 @@ def test_a_restart_gives_the_same_numbers(world, tmp_path):
     assert numbers(run(experiment, open_store(str(where)))) == numbers(whole)
 
 
-def test_workers_give_the_same_numbers(tmp_path):
-    experiment = Experiment.from_yaml(CATEGORICAL, ("seeds=[0, 1]",))
-    there = run(experiment, open_store(str(tmp_path / "run")), executor=open_executor("processes", 2))
+@pytest.mark.parametrize("spread", ["cells", "entities"])
+def test_workers_give_the_same_numbers(tmp_path, spread):
+    experiment = Experiment.from_yaml(
+        CATEGORICAL, ("seeds=[0, 1]", "metrics={heterozygosity: {}, surviving_symbols: {}}")
+    )
+    workers = open_executor("processes", 2)
+    there = run(experiment, open_store(str(tmp_path / "run")), executor=workers, spread=spread)
+    assert not there.failures
     assert numbers(there) == numbers(run(experiment, MemoryStore()))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from crossfeed.errors import StoreMismatch
 from crossfeed.executors.messages import pack_set, read_files, unpack_scores, write_files
 from crossfeed.executors.request_handler import raise_error
 from crossfeed.executors.worker_pool import WorkerPool
-from crossfeed.protocols import Reading, Scores, TrainingSet
+from crossfeed.protocols import Array, Reading, Scores, TrainingSet
 
 __all__ = ["DistributedLearner"]
 
@@ -152,6 +153,40 @@ class DistributedLearner:
         """Read a state on its entity's worker: entities are read in order."""
         worker = next(self._next_owner)
         return self._states([worker], self._request("load", {worker: {"files": read_files(folder)}}))[0]
+
+    @property
+    def probabilities(self) -> Callable[[RemoteState], Array]:
+        """Distributions over symbols of states: `crossfeed.protocols.DiscreteLearner.probabilities`.
+
+        Raises:
+            AttributeError: The learner fits none.
+        """
+        self._check_offered("probabilities")
+        return lambda state: self._of_state("probabilities", state)
+
+    @property
+    def unseen(self) -> Callable[[RemoteState, pa.Table], float]:
+        """Shares of unseen n-grams: `crossfeed.protocols.CountingLearner.unseen`.
+
+        Raises:
+            AttributeError: The learner counts none.
+        """
+        self._check_offered("unseen")
+        return lambda state, items: self._of_state("unseen", state, items=items)
+
+    @cached_property
+    def _offered(self) -> frozenset[str]:
+        """The optional verbs that the learner has."""
+        return frozenset(self._request("offers", {0: {}})[0])
+
+    def _check_offered(self, verb: str) -> None:
+        if verb not in self._offered:
+            raise AttributeError(f"{verb}: the learner has no such verb")
+
+    def _of_state(self, verb: str, state: RemoteState, **arguments: Any) -> Any:
+        """Have the worker that holds a state say something of it."""
+        request = {state.worker: {"state": state.number, **arguments}}
+        return self._request(verb, request)[state.worker]
 
     def describe(self) -> dict[str, str]:
         """Describe what the workers run on.

@@ -19,12 +19,14 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, cast
 
+import pyarrow as pa
+
 from crossfeed import errors
 from crossfeed.description.experiment import Experiment
 from crossfeed.errors import CrossfeedError, Diverged, InvalidInput, StoreError, WorkerFailure
 from crossfeed.executors.messages import pack_scores, read_files, unpack_set, write_files
 from crossfeed.executors.relayed_progress import Emit, RelayedProgress
-from crossfeed.protocols import Learner, RestartingLearner, State
+from crossfeed.protocols import Array, CountingLearner, DiscreteLearner, Learner, RestartingLearner, State
 from crossfeed.running.growth import addressed
 from crossfeed.running.session import Session, Setup
 from crossfeed.store import open_store
@@ -179,6 +181,15 @@ class RequestHandler:
 
     def _embed(self, learner: Learner, tables: list[Any]) -> list[Any]:
         return list(learner.embed(tables))
+
+    def _offers(self, learner: Learner) -> list[str]:
+        return [verb for verb in ("probabilities", "unseen") if hasattr(learner, verb)]
+
+    def _probabilities(self, learner: Learner, state: int) -> Array:
+        return cast(DiscreteLearner, learner).probabilities(self._states[state])
+
+    def _unseen(self, learner: Learner, state: int, items: pa.Table) -> float:
+        return cast(CountingLearner, learner).unseen(self._states[state], items)
 
     def _save(self, learner: Learner, states: list[int]) -> list[dict[str, bytes]]:
         return [_saved(learner, state) for state in self._held(states)]

@@ -33,7 +33,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import xlogy
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import Array
@@ -262,4 +261,5 @@ def shannon_entropy(distributions: Array) -> Array:
         -sum p log p, in nats, shape (...).
     """
     p = np.asarray(distributions, dtype=np.float64)
-    return np.asarray(-xlogy(p, p).sum(axis=-1))
+    logs = np.log(p, where=p > 0, out=np.zeros_like(p, dtype=np.float64))
+    return np.asarray(-(p * logs).sum(axis=-1))

@@ -11,7 +11,6 @@ Source: derived in this text.
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, gmres
 
 from crossfeed.theory.discrete import DiscreteEcosystem
 from crossfeed.theory.discrete_moments import Sources
@@ -51,6 +50,8 @@ def limiting_heterozygosity(ecosystem: DiscreteEcosystem) -> Array | None:
 
     size = int(varies.sum())
     offset = step(np.zeros(size))
+    from scipy.sparse.linalg import LinearOperator, gmres
+
     matrix = LinearOperator((size, size), matvec=lambda x: x - (step(x) - offset), dtype=np.float64)
     solution, _ = gmres(matrix, offset, rtol=_ASKED, atol=0.0, restart=min(size, 300), maxiter=20)
     if np.abs(step(solution) - solution).max() > _REACHED:

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import special
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import Array
@@ -58,6 +57,8 @@ class LogDeviation:
     @property
     def step(self) -> float:
         """Expected change of log sigma in a generation; negative. Exact."""
+        from scipy import special
+
         free = self.draws - 1
         divisor = free if self.unbiased else self.draws
         return float(np.log(2 / divisor) + special.digamma(free / 2)) / 2
@@ -65,6 +66,8 @@ class LogDeviation:
     @property
     def variance(self) -> float:
         """Variance of the change of log sigma in a generation. Exact."""
+        from scipy import special
+
         return float(special.polygamma(1, (self.draws - 1) / 2)) / 4
 
     def mean(self, generations: Array | int) -> Array:
@@ -88,6 +91,8 @@ class LogDeviation:
         Returns:
             In the shape of t. An approximation: it is the quantile of a probability that differs by at most `error`.
         """
+        from scipy import special
+
         t = np.asarray(generations, dtype=np.float64)
         return np.asarray(np.exp(self.step * t + special.ndtri(probability) * np.sqrt(self.variance * t)))
 
@@ -105,6 +110,8 @@ class LogDeviation:
     @cached_property
     def _third(self) -> float:
         """E |Z|^3 of one standardised term."""
+        from scipy import special
+
         shape = (self.draws - 1) / 2
         deviation = np.sqrt(float(special.polygamma(1, shape)))
         # Above, the density falls faster than a normal one; below, as exp(shape x).

@@ -14,7 +14,6 @@ Source: the composition of powers; derived in this text.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import Array
@@ -42,7 +41,8 @@ def tempered(distributions: Array, temperature: float) -> Array:
         return p
     with np.errstate(divide="ignore"):
         logs = np.log(p) / temperature
-    return np.asarray(np.exp(logs - logsumexp(logs, axis=-1, keepdims=True)))
+    weights = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
 def tempered_path(start: Array, temperature: float, generations: int) -> Array:

@@ -22,7 +22,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln, xlog1py, xlogy
 
 from crossfeed.errors import InvalidInput
 from crossfeed.theory.kernels import Array
@@ -201,6 +200,8 @@ def _binomial(size: int, probability: Array) -> Array:
     """Return probabilities of 0, ..., size successes, a row for each probability."""
     q = np.clip(np.asarray(probability, dtype=np.float64), 0.0, 1.0)[:, None]
     count = np.arange(size + 1)
+    from scipy.special import gammaln, xlog1py, xlogy
+
     ways = gammaln(size + 1) - gammaln(count + 1) - gammaln(size - count + 1)
     return np.asarray(np.exp(ways + xlogy(count, q) + xlog1py(size - count, -q)))
 

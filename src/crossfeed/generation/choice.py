@@ -140,7 +140,9 @@ class Choice:
             pools: Stored pools by generation.
         """
         for born, pool in pools.items():
-            self._stored[born] = _Stored(pool, self._names, self._learner)
+            known = self._stored.get(born)
+            if known is None or len(known.rewards) != pool.num_rows:  # a pool may have been completed meanwhile
+                self._stored[born] = _Stored(pool, self._names, self._learner)
 
     def forget_all_except(self, born: int) -> None:
         """Forget the rewards of other generations' pools."""
@@ -240,9 +242,6 @@ class Choice:
             name: Chosen(int(seen), float(offered / count), float(after / count))
             for name, (count, seen, offered, after) in sums.items()
         }
-
-    def _is_of(self, source: Source, born: int) -> bool:
-        return source.born == born and source.name in self._place
 
     def _keys(self, generation: int, reader: int, count: int) -> NDArray[np.uint64]:
         base = address(self._calendar.seed, "prefer", generation, self._names[reader])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import crossfeed.loop
 from crossfeed.description.experiment import Experiment
 from crossfeed.description.reading import read_preset
+from crossfeed.description.strict_yaml import dump_yaml, parse_yaml
 from crossfeed.display.formatting import word
 from tests.faults.cli import Answer, accept, check_refused, check_tame, crossfeed_cli
 from tests.faults.corpus.fields import BASE
@@ -139,3 +140,15 @@ def test_a_random_assignment_is_understood_or_refused(path, value):
         answer = crossfeed_cli("run", "good.yaml", "--set", assignment)
         assert answer.code in (0, 2), answer.err[-2000:]
         check_tame(answer)
+
+
+@pytest.mark.parametrize("form", ["{}", "a{}", "a {} b", "{} ", "{0}\n{0}", "x" * 98 + "{}y z"])
+def test_every_character_is_written_and_read_again(form):
+    """Also those that end a line in Unicode, which YAML takes for spaces where they are not escaped."""
+    characters = [chr(code) for code in (*range(0xD800), *range(0xE000, 0x10000), 0x10000, 0x1F600, 0x10FFFF)]
+    for begin in range(0, len(characters), 1000):
+        texts = [form.format(each) for each in characters[begin : begin + 1000]]
+        assert parse_yaml(dump_yaml({"texts": texts, "keys": dict.fromkeys(texts, 1)})) == {
+            "texts": texts,
+            "keys": dict.fromkeys(texts, 1),
+        }

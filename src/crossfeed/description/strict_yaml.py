@@ -95,9 +95,19 @@ class _Loader(yaml.SafeLoader):
             raise InvalidDescription(f"line {mark.line + 1}: {_TOO_MUCH}")
 
 
-class _Dumper(yaml.SafeDumper):
-    """Safe YAML that quotes what `_Loader` would read as a number."""
+_LINE_ENDS: Final = frozenset("\x85\u2028\u2029")
 
+
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML that quotes what `_Loader` would read as a number, or as the end of a line."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Escape line ends that are single characters of Unicode, which a reader would take for spaces."""
+        style = '"' if _LINE_ENDS & set(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 for _side in (_Loader, _Dumper):
     _side.add_implicit_resolver(

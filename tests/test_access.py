@@ -22,7 +22,7 @@ from crossfeed.generation.turn import compose, publish, update
 from crossfeed.keys import generator, item_keys
 from crossfeed.protocols import FRESH, PRIVATE, PUBLIC
 from crossfeed.store import open_store
-from tests.test_filters import Stopping, first_turn, numbers
+from tests.test_filters import check_restarts, first_turn, numbers
 from tests.test_generation import context_of
 from tests.tiny import LINEAR
 
@@ -246,12 +246,7 @@ def test_a_run_taken_up_again_draws_the_same(fake, tmp_path, access):
     assert not whole.failures
     wanted = numbers(whole.records)
     assert {metric for *_, metric in wanted} >= {"exposed", "offered", "drawn", "loss"}
-    for step in range(11):  # states and records of generation 0, then pool, states and records of each
-        store = Stopping(step)
-        with pytest.raises(KeyboardInterrupt):
-            run(experiment, store)
-        store.left = 10**6
-        assert numbers(run(experiment, store).records) == wanted
+    check_restarts(experiment, wanted)
 
 
 @pytest.mark.parametrize("spread", ["cells", "entities"])

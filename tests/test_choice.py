@@ -18,7 +18,7 @@ from crossfeed.generation.turn import compose
 from crossfeed.keys import address, item_keys, uniforms
 from crossfeed.store import open_store
 from crossfeed.tasks.samples import points_of
-from tests.test_filters import Stopping, first_turn, numbers
+from tests.test_filters import check_restarts, first_turn, numbers
 from tests.test_generation import context_of
 from tests.tiny import LINEAR
 
@@ -127,12 +127,7 @@ def test_a_run_taken_up_again_keeps_the_same(fake, choice):
     assert not whole.failures
     wanted = numbers(whole.records)
     assert {metric for *_, metric in wanted} >= {"reward_kept", "reward_offered", "candidates"}
-    for step in range(11):  # states and records of generation 0, then pool, states and records of each
-        store = Stopping(step)
-        with pytest.raises(KeyboardInterrupt):
-            run(experiment, store)
-        store.left = 10**6
-        assert numbers(run(experiment, store).records) == wanted
+    check_restarts(experiment, wanted)
 
 
 @pytest.mark.parametrize("choice", CHOICES)
